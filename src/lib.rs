@@ -1,0 +1,41 @@
+//! # The map of the house
+//!
+//! `senpai-md-consumer` turns market events that arrive over NATS into features and signals.
+//! Data goes one way:
+//!
+//! ```text
+//!  socket ──► receive buffer ──► frame ──► subject ──► decode ──► symbol state ──► features ──► outbox ──► socket
+//!  (drivers)  (engine::queue)  (proto_nats)  └─────────────── engine ──────────────────┘   signals     (drivers)
+//! ```
+//!
+//! | room | what it is | may import |
+//! |---|---|---|
+//! | `proto_nats` (crate) | the NATS protocol, both directions: bytes and time in, frames and bytes out; no socket, no clock | nothing of this crate |
+//! | [`engine`] | the core: a function of its inputs. Events and `now` enter by argument, messages leave through the outbox | `proto_nats` |
+//! | [`config`] | every setting: flag, environment, `.env`, default | `engine` |
+//! | [`drivers`] | what touches the world: glommio, files, the clock; live, replay, feed, demo, bench, HTTP | all of the above |
+//!
+//! Invariants (the first three are checked by `tests/map.rs`):
+//!
+//! 1. Nothing imports upward: `engine` names neither `config` nor `drivers`; `config` does not name `drivers`.
+//! 2. Only files under `drivers` name glommio.
+//! 3. Only `drivers/clock.rs` reads a clock.
+//! 4. The receive buffer is the queue: nothing else holds unread events, and its fill is `senpai_queue_fill_ratio`.
+//! 5. Everything is bounded, and every bound is in `engine::bounds`; what happens when it is full is counted.
+//! 6. After start nothing on the path of an event allocates, locks, formats a log line or reads a clock.
+//!
+//! ## Design, and what was turned down
+//!
+//! * **Exact windows.** A term (size, price x size, squared return) is a deterministic function of its trade, turned
+//!   once into a fixed-point `i128`; a sum adds it when the trade enters and subtracts the same integer when it leaves,
+//!   so nothing can drift. A term outside the fixed-point range is counted, and while a window holds one that window
+//!   is summed by walking it. Turned down: compensated floats (an outlier leaves its error behind), two-stack queues
+//!   (no late events), big superaccumulators (ten times the memory for prices nobody has).
+//! * **`now` may step back** (the watermark plus elapsed time, then a later event moves the watermark to less than
+//!   that), so each window is a cursor over the retained trades that moves both ways; trades are forgotten by the
+//!   watermark alone, which never steps back.
+//! * **Trades live in chunks from one pool**, so quiet symbols cost one chunk and a busy one takes what is free; turned
+//!   down: a ring per symbol (gigabytes for 10,000 symbols).
+//! * **Latency percentiles** are log-linear counts (1 % wide) in twelve slots of 5 s; a quantile reads the totals.
+//! * **Snapshots wait as values, not bytes**: the newest snapshot of a symbol overwrites its unsent one, and becomes
+//!   bytes only when the socket takes more. Deadlines need no heap: the interval is one constant, so a FIFO is sorted.
