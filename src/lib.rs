@@ -39,3 +39,8 @@
 //! * **Latency percentiles** are log-linear counts (1 % wide) in twelve slots of 5 s; a quantile reads the totals.
 //! * **Snapshots wait as values, not bytes**: the newest snapshot of a symbol overwrites its unsent one, and becomes
 //!   bytes only when the socket takes more. Deadlines need no heap: the interval is one constant, so a FIFO is sorted.
+
+pub mod config;
+pub mod drivers;
+
+pub mod engine;

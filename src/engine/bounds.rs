@@ -1,0 +1,32 @@
+//! Every capacity that is not a setting, each with why that number.
+
+/// Longest symbol, in bytes. Crypto pairs, equities and option symbols (OSI: 21) stay far below; NATS would allow 4 KiB.
+pub const SYMBOL_BYTES_MAX: usize = 64;
+/// Longest trade id kept, as its JSON token in bytes (a UUID with quotes has 38). A longer one is shown as null.
+pub const TRADE_ID_BYTES_MAX: usize = 48;
+/// Longest provider name kept, in bytes; what is longer counts as the provider `other`.
+pub const PROVIDER_BYTES_MAX: usize = 32;
+/// Providers told apart, the last of them being `other`: a metric label must not grow with hostile input.
+pub const PROVIDERS_MAX: usize = 64;
+/// Book levels kept a side. Producers send 5 to 50; the features need one, `/state/latest` shows these.
+pub const BOOK_LEVELS_MAX: usize = 20;
+/// Deepest nesting that is skipped in unknown fields; one bit each in a `u128`.
+pub const JSON_DEPTH_MAX: u32 = 128;
+/// Trades a chunk of the window pool holds: 32 bytes each and a header make one KiB.
+pub const CHUNK_TRADES: usize = 31;
+/// Most trades the pool may be set to hold; the fixed-point sums have headroom for this many terms.
+pub const WINDOW_TRADES_MAX: usize = 1 << 24;
+/// Most symbols that may be set.
+pub const SYMBOLS_MAX: usize = 1 << 20;
+/// Signals that wait for the connection. At 10 s cooldown this is hours of a quiet market, minutes of a wild one.
+pub const SIGNALS_WAITING_MAX: usize = 4096;
+/// Latency slots: SPEC lets the percentile window end up to 5 s early, so 60 s are cut into twelve.
+pub const LATENCY_SLOTS: usize = 12;
+/// Latency strips (8 buckets over all slots, 416 bytes) for every symbol that may exist; a steady feed uses 4 to 20.
+pub const LATENCY_STRIPS_PER_SYMBOL: usize = 24;
+/// And this many on top, so that a few symbols may have wild latencies.
+pub const LATENCY_STRIPS_SPARE: usize = 4096;
+
+const _: () = assert!(JSON_DEPTH_MAX == u128::BITS);
+const _: () = assert!(PROVIDERS_MAX <= u8::MAX as usize);
+const _: () = assert!(WINDOW_TRADES_MAX.is_power_of_two());

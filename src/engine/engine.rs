@@ -1,0 +1,420 @@
+//! The engine: events and time in, messages out. It reads no clock and owns no socket, so that live, replay and
+//! simulation run the same code and give the same outputs.
+//!
+//! For each event, in this order (see SPEC sections 1 to 3):
+//!
+//! 1. local time moves on, and snapshots that were due before it are taken, each for its own moment;
+//! 2. the payload is decoded; a malformed one changes nothing;
+//! 3. the event's t is settled, the symbol's watermark moves, latest values and windows take the event in;
+//! 4. the rules are evaluated, then the snapshot is taken or remembered for the end of its interval.
+//!
+//! Snapshots are due in the order of the publications before them, as the interval is one constant; so a FIFO of
+//! deadlines is sorted by itself. A snapshot due at the very moment of an event waits for that event.
+
+use std::collections::VecDeque;
+
+use super::bounds::{LATENCY_SLOTS, LATENCY_STRIPS_PER_SYMBOL, LATENCY_STRIPS_SPARE};
+use super::counters::{Counters, DropReason, OutputKind};
+use super::decode::decode_payload;
+use super::encode::{encode_signal, encode_snapshot, encode_state};
+use super::event::{Body, Book, Origin};
+use super::features::Snapshot;
+use super::json::Malformed;
+use super::latency::StripPool;
+use super::outbox::{Outbox, Outgoing};
+use super::provider::{ProviderId, Providers};
+use super::signal::{Signal, SignalSettings, direction};
+use super::subject::{EventKind, is_valid_symbol, split_subject};
+use super::symbol::{Arrival, SymbolId, SymbolTable};
+use super::time::{NANOS_PER_SECOND, UnixNanos};
+use super::trades::{TradePool, WindowLengths};
+
+/// What the engine is told at start. Lengths of time are in ns.
+#[derive(Clone, Debug)]
+pub struct EngineSettings {
+    /// What stands before the event's type in a subject.
+    pub subject_prefix: String,
+    pub symbols_max: usize,
+    pub window_trades: usize,
+    /// From one snapshot of a symbol to the next; `None` turns features off.
+    pub publish_interval: Option<i64>,
+    pub rolling_window: i64,
+    pub clock_skew_max: i64,
+    pub signal: SignalSettings,
+}
+
+impl Default for EngineSettings {
+    fn default() -> Self {
+        EngineSettings {
+            subject_prefix: "md.events".into(),
+            symbols_max: 10_000,
+            window_trades: 1_000_000,
+            publish_interval: Some(NANOS_PER_SECOND / 10),
+            rolling_window: 60 * NANOS_PER_SECOND,
+            clock_skew_max: 30 * NANOS_PER_SECOND,
+            signal: SignalSettings {
+                return_threshold: 0.003,
+                volume_threshold: 1.0,
+                spread_max_bps: 20.0,
+                cooldown: 10 * NANOS_PER_SECOND,
+                age_max: 5 * NANOS_PER_SECOND,
+            },
+        }
+    }
+}
+
+/// When an event was received, locally.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Receipt {
+    At(UnixNanos),
+    /// A recording without receipt times: the clock is the largest t so far, and nothing is rejected or stale.
+    Unrecorded,
+}
+
+pub struct Engine {
+    settings: EngineSettings,
+    lengths: WindowLengths,
+    slot_ns: i64,
+    local: UnixNanos,
+    symbols: SymbolTable,
+    providers: Providers,
+    trade_pool: TradePool,
+    strip_pool: StripPool,
+    /// The end of each symbol's running interval, soonest first.
+    deadlines: VecDeque<(UnixNanos, SymbolId)>,
+    outbox: Outbox,
+    pub counters: Counters,
+    /// The book that the decoder fills.
+    book: Book,
+    payload: Vec<u8>,
+}
+
+/// A message to publish, lent until the next is asked for.
+pub struct Message<'a> {
+    pub kind: OutputKind,
+    pub subject: &'a [u8],
+    pub payload: &'a [u8],
+}
+
+impl Engine {
+    pub fn new(settings: EngineSettings) -> Self {
+        let symbols = settings.symbols_max;
+        let long = settings.rolling_window.min(60 * NANOS_PER_SECOND);
+        let short = settings.rolling_window.min(10 * NANOS_PER_SECOND);
+        Engine {
+            lengths: WindowLengths { long, short },
+            slot_ns: (long / LATENCY_SLOTS as i64).max(1),
+            local: UnixNanos(0),
+            symbols: SymbolTable::new(symbols),
+            providers: Providers::default(),
+            trade_pool: TradePool::new(settings.window_trades, symbols),
+            strip_pool: StripPool::new(symbols * LATENCY_STRIPS_PER_SYMBOL + LATENCY_STRIPS_SPARE),
+            // A symbol may have an outdated entry beside its valid one.
+            deadlines: VecDeque::with_capacity(2 * symbols),
+            outbox: Outbox::new(symbols),
+            counters: Counters::default(),
+            book: Book::default(),
+            payload: Vec::with_capacity(4096),
+            settings,
+        }
+    }
+
+    #[inline]
+    pub fn subject_prefix(&self) -> &[u8] {
+        self.settings.subject_prefix.as_bytes()
+    }
+
+    /// Handles one event; says why when it was malformed, for the log.
+    #[inline]
+    pub fn handle_event(&mut self, subject: &[u8], payload: &[u8], receipt: Receipt) -> Result<(), Malformed> {
+        let (kind, symbol) = split_subject(subject, self.subject_prefix());
+        self.handle_split(kind, symbol, payload, receipt)
+    }
+
+    /// Handles an event whose subject has been split.
+    pub fn handle_split(
+        &mut self,
+        kind: EventKind,
+        symbol: &[u8],
+        payload: &[u8],
+        receipt: Receipt,
+    ) -> Result<(), Malformed> {
+        if let Receipt::At(moment) = receipt {
+            self.move_local(moment);
+        }
+        let (origin, body) = match decode_payload(kind, payload, &mut self.book) {
+            Ok(decoded) => decoded,
+            Err(malformed) => return self.refuse(kind, malformed),
+        };
+        let (t, receipt_time, provider) = self.settle_time(&origin, receipt);
+        if kind == EventKind::Heartbeat {
+            self.counters.count_in(kind, provider);
+            return Ok(());
+        }
+        let id = match self.symbols.find(symbol) {
+            Some(id) => id,
+            None => match self.admit(kind, symbol, provider)? {
+                Some(id) => id,
+                None => return Ok(()),
+            },
+        };
+        self.counters.count_in(kind, provider);
+
+        let state = self.symbols.state_mut(id);
+        let is_late = state.observe(t, self.local, self.settings.rolling_window);
+        let arrival = Arrival { t, provider, ts_exchange: origin.ts_exchange, ts_recv: origin.ts_recv };
+        match body {
+            Body::Trade(trade) => {
+                state.apply_trade(arrival, &trade);
+                if !is_late {
+                    state.trades.push(&mut self.trade_pool, t, trade.price, trade.size);
+                }
+            }
+            Body::Quote(quote) => state.apply_quote(arrival, quote),
+            Body::Book => state.apply_book(arrival, &self.book),
+            Body::Heartbeat => unreachable!("heartbeats end above"),
+        }
+        if is_late {
+            self.counters.count_dropped(kind, DropReason::Late);
+        } else if let Some(ts_exchange) = origin.ts_exchange {
+            let latency_ns = receipt_time.since(ts_exchange);
+            state.latency.push(&mut self.strip_pool, t, latency_ns, self.slot_ns);
+        }
+        let now = state.now(self.local);
+        state.trades.advance(&self.trade_pool, now, self.lengths);
+        state.trades.forget(&mut self.trade_pool, state.watermark(), self.lengths);
+
+        let is_stale = match receipt {
+            Receipt::At(moment) => moment.since(t) > self.settings.signal.age_max,
+            Receipt::Unrecorded => false,
+        };
+        self.evaluate_rules(id, now, is_stale);
+        self.publish_or_wait(id, now);
+        Ok(())
+    }
+
+    /// Counts an event that was dropped unread because the queue was nearly full.
+    #[inline]
+    pub fn shed(&mut self, kind: EventKind) {
+        self.counters.count_unread(kind, DropReason::Backpressure);
+    }
+
+    /// Counts an event that could not be read.
+    #[cold]
+    pub fn refuse(&mut self, kind: EventKind, malformed: Malformed) -> Result<(), Malformed> {
+        self.counters.count_unread(kind, DropReason::Malformed);
+        Err(malformed)
+    }
+
+    /// t(event), the time that counts as its receipt, and its provider; local time follows where nothing else moves it.
+    #[inline]
+    fn settle_time(&mut self, origin: &Origin<'_>, receipt: Receipt) -> (UnixNanos, UnixNanos, ProviderId) {
+        let provider = self.providers.intern(origin.provider);
+        let stated = origin.ts_recv.or(origin.ts_exchange);
+        match receipt {
+            Receipt::At(moment) => {
+                let t = stated.unwrap_or(moment);
+                if t.since(moment) > self.settings.clock_skew_max {
+                    self.counters.timestamps_rejected[provider.index()] += 1;
+                    return (moment, moment, provider);
+                }
+                (t, origin.ts_recv.unwrap_or(moment), provider)
+            }
+            Receipt::Unrecorded => {
+                let t = stated.unwrap_or(self.local);
+                self.move_local(t);
+                (t, origin.ts_recv.unwrap_or(self.local), provider)
+            }
+        }
+    }
+
+    /// A symbol seen for the first time.
+    #[cold]
+    fn admit(&mut self, kind: EventKind, symbol: &[u8], provider: ProviderId) -> Result<Option<SymbolId>, Malformed> {
+        let name = match std::str::from_utf8(symbol) {
+            Ok(name) if is_valid_symbol(symbol) => name,
+            _ => return self.refuse(kind, Malformed::Symbol).map(|()| None),
+        };
+        let id = self.symbols.add(name, &mut self.trade_pool);
+        if id.is_none() {
+            self.counters.count_in(kind, provider);
+            self.counters.count_dropped(kind, DropReason::SymbolLimit);
+        }
+        Ok(id)
+    }
+
+    fn snapshot(&self, id: SymbolId, now: UnixNanos) -> Snapshot {
+        self.symbols.state(id).snapshot(now, &self.trade_pool, &self.strip_pool, self.lengths, self.slot_ns)
+    }
+
+    #[inline]
+    fn evaluate_rules(&mut self, id: SymbolId, now: UnixNanos, is_stale: bool) {
+        let state = self.symbols.state(id);
+        let direction = direction(
+            &self.settings.signal,
+            state.trades.return_short(&self.trade_pool),
+            state.best_prices(),
+            || state.trades.volume_short(&self.trade_pool),
+        );
+        let Some(direction) = direction else { return };
+        if state.cooldowns.is_cooling(direction, now, self.settings.signal.cooldown) {
+            return;
+        }
+        if is_stale {
+            self.counters.signals_suppressed_stale += 1;
+            return;
+        }
+        let price = state.trades.newest_price().expect("a return needs a trade");
+        let snapshot = self.snapshot(id, now);
+        let state = self.symbols.state_mut(id);
+        state.cooldowns.start(direction, now);
+        state.signals_emitted[direction as usize] += 1;
+        if self.outbox.push_signal(id, Signal { direction, price, snapshot }) {
+            self.counters.publish_dropped[OutputKind::Signal as usize] += 1;
+        }
+    }
+
+    /// Takes the snapshot if the symbol's interval is over, else leaves it for the interval's end.
+    #[inline]
+    fn publish_or_wait(&mut self, id: SymbolId, now: UnixNanos) {
+        let Some(interval) = self.settings.publish_interval else { return };
+        let state = self.symbols.state_mut(id);
+        if state.last_publication.is_some_and(|last| self.local.since(last) < interval) {
+            state.is_publication_pending = true;
+            return;
+        }
+        self.publish(id, now, self.local, interval);
+    }
+
+    /// Takes a snapshot for `now`; its interval runs from `local` on.
+    fn publish(&mut self, id: SymbolId, now: UnixNanos, local: UnixNanos, interval: i64) {
+        let snapshot = self.snapshot(id, now);
+        self.outbox.push_snapshot(id, snapshot);
+        let state = self.symbols.state_mut(id);
+        state.last_publication = Some(local);
+        state.is_publication_pending = false;
+        if self.deadlines.len() == self.deadlines.capacity() {
+            self.discard_outdated_deadlines();
+        }
+        self.deadlines.push_back((local.plus(interval), id));
+    }
+
+    /// Entries of symbols that have published since are of no use.
+    #[cold]
+    fn discard_outdated_deadlines(&mut self) {
+        let interval = self.settings.publish_interval.expect("deadlines exist only where features are on");
+        let symbols = &self.symbols;
+        self.deadlines.retain(|(deadline, id)| {
+            symbols.state(*id).last_publication.is_some_and(|last| last.plus(interval) == *deadline)
+        });
+    }
+
+    /// Local time moves to `moment`, never back; snapshots due before it are taken.
+    #[inline]
+    fn move_local(&mut self, moment: UnixNanos) {
+        if moment > self.local {
+            self.publish_due(moment.minus(1));
+            self.local = moment;
+        }
+    }
+
+    /// Takes the snapshots that are due at `moment` or before, each for its own moment.
+    #[inline]
+    fn publish_due(&mut self, moment: UnixNanos) {
+        while self.deadlines.front().is_some_and(|(deadline, _)| *deadline <= moment) {
+            self.publish_next_due();
+        }
+    }
+
+    fn publish_next_due(&mut self) {
+        let Some((deadline, id)) = self.deadlines.pop_front() else { return };
+        let Some(interval) = self.settings.publish_interval else { return };
+        let state = self.symbols.state_mut(id);
+        let is_current = state.last_publication.is_some_and(|last| last.plus(interval) == deadline);
+        if is_current && state.is_publication_pending {
+            let now = state.now(deadline);
+            state.trades.advance(&self.trade_pool, now, self.lengths);
+            self.publish(id, now, deadline, interval);
+        }
+    }
+
+    /// Time passes without an event: what is due at `moment` or before is published.
+    pub fn handle_time(&mut self, moment: UnixNanos) {
+        self.publish_due(moment);
+        self.local = self.local.max(moment);
+    }
+
+    /// The soonest moment at which a snapshot may be due.
+    #[inline]
+    pub fn next_deadline(&self) -> Option<UnixNanos> {
+        self.deadlines.front().map(|(deadline, _)| *deadline)
+    }
+
+    /// The input has ended: every snapshot that waits for its interval's end is taken, for that moment.
+    pub fn finish(&mut self) {
+        while let Some(deadline) = self.next_deadline() {
+            self.handle_time(deadline);
+        }
+    }
+
+    #[inline]
+    pub fn has_output(&self) -> bool {
+        !self.outbox.is_empty()
+    }
+
+    /// The next message to publish, signals first.
+    pub fn poll_output(&mut self) -> Option<Message<'_>> {
+        let outgoing = self.outbox.pop()?;
+        self.payload.clear();
+        Some(match outgoing {
+            Outgoing::Signal(id, signal) => {
+                let names = self.symbols.names(id);
+                encode_signal(&mut self.payload, names, &signal);
+                Message { kind: OutputKind::Signal, subject: &names.signals_subject, payload: &self.payload }
+            }
+            Outgoing::Features(id, snapshot) => {
+                self.symbols.state_mut(id).features_published += 1;
+                let names = self.symbols.names(id);
+                encode_snapshot(&mut self.payload, names, &snapshot);
+                Message { kind: OutputKind::Features, subject: &names.features_subject, payload: &self.payload }
+            }
+        })
+    }
+
+    /// Counts a message that the connection could not take.
+    pub fn count_unpublished(&mut self, kind: OutputKind) {
+        self.counters.publish_dropped[kind as usize] += 1;
+    }
+
+    pub fn symbols(&self) -> &SymbolTable {
+        &self.symbols
+    }
+
+    pub fn providers(&self) -> &Providers {
+        &self.providers
+    }
+
+    /// Trades held in all windows.
+    pub fn window_trade_count(&self) -> u64 {
+        self.trade_pool.trade_count()
+    }
+
+    /// The features document of a symbol for `moment` of local time; `None` when the symbol is unknown.
+    pub fn features_document(&mut self, symbol: &str, moment: UnixNanos) -> Option<Vec<u8>> {
+        let id = self.symbols.find(symbol.as_bytes())?;
+        let state = self.symbols.state_mut(id);
+        let now = state.now(self.local.max(moment));
+        state.trades.advance(&self.trade_pool, now, self.lengths);
+        let mut document = Vec::with_capacity(1024);
+        encode_snapshot(&mut document, self.symbols.names(id), &self.snapshot(id, now));
+        Some(document)
+    }
+
+    /// The latest events of a symbol; `None` when the symbol is unknown.
+    pub fn state_document(&self, symbol: &str) -> Option<Vec<u8>> {
+        let id = self.symbols.find(symbol.as_bytes())?;
+        let mut document = Vec::with_capacity(4096);
+        encode_state(&mut document, self.symbols.names(id), self.symbols.state(id), &self.providers);
+        Some(document)
+    }
+}

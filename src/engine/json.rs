@@ -1,0 +1,338 @@
+//! A forward-only JSON scanner over one payload: no tree, no allocation, every step bounds-checked.
+//!
+//! The grammar is RFC 8259's, with three mercies for real producers: a UTF-8 byte order mark before the document, the
+//! bare words `NaN`, `Infinity` and `-Infinity` that Python's json writes (values that no field can read), and raw
+//! control characters inside strings.
+
+use super::bounds::JSON_DEPTH_MAX;
+use super::number::{Number, decode_number};
+
+/// Why a payload is no event; the text goes into the log line about it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Malformed {
+    NotUtf8,
+    NotAnObject,
+    Syntax,
+    TooDeep,
+    TrailingBytes,
+    Missing(&'static str),
+    Unreadable(&'static str),
+    Subject,
+    Symbol,
+    TooLarge,
+}
+
+impl std::fmt::Display for Malformed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NotUtf8 => f.write_str("the payload is not UTF-8"),
+            Self::NotAnObject => f.write_str("the payload is not a JSON object"),
+            Self::Syntax => f.write_str("the payload is not well-formed JSON"),
+            Self::TooDeep => write!(f, "the payload nests deeper than {JSON_DEPTH_MAX} levels"),
+            Self::TrailingBytes => f.write_str("bytes follow the payload's JSON object"),
+            Self::Missing(field) => write!(f, "the required field \"{field}\" is missing"),
+            Self::Unreadable(field) => write!(f, "the required field \"{field}\" has a value that cannot be used"),
+            Self::Subject => f.write_str("the subject is none of trade, quote, book_l2 and heartbeat with a symbol"),
+            Self::Symbol => f.write_str("the subject's symbol is too long or not text"),
+            Self::TooLarge => f.write_str("the message is larger than the queue can hold"),
+        }
+    }
+}
+
+/// A value as far as a field needs to know it; nested ones have been skipped.
+#[derive(Clone, Copy, Debug)]
+pub enum Value<'a> {
+    /// The bytes between the quotes, escapes not resolved.
+    Text(&'a [u8]),
+    Number(Number<'a>),
+    /// null, true, false, a nested value, NaN: nothing a field of ours could use.
+    Other,
+}
+
+pub struct Scanner<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Scanner<'a> {
+    pub fn new(bytes: &'a [u8]) -> Self {
+        let at = if bytes.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
+        Scanner { bytes, at }
+    }
+
+    #[inline]
+    pub fn position(&self) -> usize {
+        self.at
+    }
+
+    #[inline]
+    pub fn bytes_since(&self, start: usize) -> &'a [u8] {
+        &self.bytes[start..self.at]
+    }
+
+    /// The next byte that is not white space; 0 at the end, which no grammar rule accepts.
+    #[inline]
+    pub fn peek(&mut self) -> u8 {
+        match self.bytes.get(self.at) {
+            Some(&byte) if byte > b' ' => byte,
+            _ => self.peek_past_space(),
+        }
+    }
+
+    #[inline(never)]
+    fn peek_past_space(&mut self) -> u8 {
+        while let Some(&byte) = self.bytes.get(self.at) {
+            if !matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
+                return byte;
+            }
+            self.at += 1;
+        }
+        0
+    }
+
+    /// Takes `expected`, past white space; says whether it was there.
+    #[inline]
+    pub fn take(&mut self, expected: u8) -> bool {
+        let found = self.peek() == expected;
+        self.at += found as usize;
+        found
+    }
+
+    #[inline]
+    pub fn expect(&mut self, expected: u8) -> Result<(), Malformed> {
+        if self.take(expected) { Ok(()) } else { Err(Malformed::Syntax) }
+    }
+
+    /// Only white space may be left.
+    pub fn expect_end(&mut self) -> Result<(), Malformed> {
+        if self.peek() == 0 && self.at == self.bytes.len() { Ok(()) } else { Err(Malformed::TrailingBytes) }
+    }
+
+    /// A string's inside, escapes not resolved but checked.
+    #[inline]
+    pub fn string(&mut self) -> Result<&'a [u8], Malformed> {
+        self.expect(b'"')?;
+        let start = self.at;
+        loop {
+            match self.bytes.get(self.at) {
+                Some(b'"') => break,
+                Some(b'\\') => self.escape()?,
+                Some(_) => self.at += 1,
+                None => return Err(Malformed::Syntax),
+            }
+        }
+        let text = &self.bytes[start..self.at];
+        self.at += 1;
+        Ok(text)
+    }
+
+    #[cold]
+    fn escape(&mut self) -> Result<(), Malformed> {
+        match self.bytes.get(self.at + 1) {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 2,
+            Some(b'u') => {
+                let digits = self.bytes.get(self.at + 2..self.at + 6).ok_or(Malformed::Syntax)?;
+                if !digits.iter().all(u8::is_ascii_hexdigit) {
+                    return Err(Malformed::Syntax);
+                }
+                self.at += 6;
+            }
+            _ => return Err(Malformed::Syntax),
+        }
+        Ok(())
+    }
+
+    /// The next value, nested ones skipped.
+    #[inline]
+    pub fn value(&mut self) -> Result<Value<'a>, Malformed> {
+        match self.peek() {
+            b'"' => Ok(Value::Text(self.string()?)),
+            b'0'..=b'9' | b'-' => self.number(),
+            b'{' | b'[' => {
+                self.skip_nested()?;
+                Ok(Value::Other)
+            }
+            _ => {
+                self.word()?;
+                Ok(Value::Other)
+            }
+        }
+    }
+
+    #[inline]
+    fn number(&mut self) -> Result<Value<'a>, Malformed> {
+        let rest = &self.bytes[self.at..];
+        if let Some((number, len)) = decode_number(rest) {
+            self.at += len;
+            return Ok(Value::Number(number));
+        }
+        if rest.starts_with(b"-Infinity") {
+            self.at += 9;
+            return Ok(Value::Other);
+        }
+        Err(Malformed::Syntax)
+    }
+
+    fn word(&mut self) -> Result<(), Malformed> {
+        let rest = &self.bytes[self.at..];
+        for word in [b"null".as_slice(), b"true", b"false", b"NaN", b"Infinity"] {
+            if rest.starts_with(word) {
+                self.at += word.len();
+                return Ok(());
+            }
+        }
+        Err(Malformed::Syntax)
+    }
+
+    /// Skips an object or array of any content, checking its grammar; one bit a level says which of the two it is.
+    fn skip_nested(&mut self) -> Result<(), Malformed> {
+        let (mut depth, mut is_object) = (0u32, 0u128);
+        loop {
+            // Here a value starts.
+            match self.peek() {
+                open @ (b'{' | b'[') => {
+                    if depth == JSON_DEPTH_MAX {
+                        return Err(Malformed::TooDeep);
+                    }
+                    self.at += 1;
+                    depth += 1;
+                    is_object = is_object << 1 | (open == b'{') as u128;
+                    if !self.take(if open == b'{' { b'}' } else { b']' }) {
+                        if open == b'{' {
+                            self.key()?;
+                        }
+                        continue;
+                    }
+                    depth -= 1;
+                    is_object >>= 1;
+                }
+                _ => {
+                    self.value()?;
+                }
+            }
+            // Here a value has ended; close what ends with it.
+            loop {
+                if depth == 0 {
+                    return Ok(());
+                }
+                let in_object = is_object & 1 == 1;
+                if self.take(b',') {
+                    if in_object {
+                        self.key()?;
+                    }
+                    break;
+                }
+                self.expect(if in_object { b'}' } else { b']' })?;
+                depth -= 1;
+                is_object >>= 1;
+            }
+        }
+    }
+
+    /// A key and its colon.
+    #[inline]
+    pub fn key(&mut self) -> Result<&'a [u8], Malformed> {
+        let key = self.string()?;
+        self.expect(b':')?;
+        Ok(key)
+    }
+}
+
+/// Resolves the escapes of a string's inside into `place`; `None` when it does not fit. Lone surrogates become U+FFFD.
+pub fn unescape<'p>(text: &[u8], place: &'p mut [u8]) -> Option<&'p [u8]> {
+    let mut len = 0;
+    let mut put = |bytes: &[u8]| -> Option<()> {
+        place.get_mut(len..len + bytes.len())?.copy_from_slice(bytes);
+        len += bytes.len();
+        Some(())
+    };
+    let unit_at = |at: usize| -> Option<u32> {
+        let digits = text.get(at..at + 6)?.strip_prefix(b"\\u")?;
+        u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+    };
+    let mut at = 0;
+    while at < text.len() {
+        if text[at] != b'\\' {
+            put(&text[at..at + 1])?;
+            at += 1;
+            continue;
+        }
+        let simple = match text.get(at + 1)? {
+            b'b' => 0x08,
+            b'f' => 0x0c,
+            b'n' => b'\n',
+            b'r' => b'\r',
+            b't' => b'\t',
+            b'u' => {
+                let mut code = unit_at(at)?;
+                at += 6;
+                if let (0xd800..0xdc00, Some(low @ 0xdc00..0xe000)) = (code, unit_at(at)) {
+                    code = 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00);
+                    at += 6;
+                }
+                let character = char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER);
+                put(character.encode_utf8(&mut [0; 4]).as_bytes())?;
+                continue;
+            }
+            other => *other,
+        };
+        put(&[simple])?;
+        at += 2;
+    }
+    Some(&place[..len])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn skips(text: &str) -> bool {
+        let mut scanner = Scanner::new(text.as_bytes());
+        scanner.value().is_ok() && scanner.expect_end().is_ok()
+    }
+
+    #[test]
+    fn grammar() {
+        let good = [
+            "{}", "[]", "[[],{}]", " { \"a\" : [ 1 , 2 ] , \"b\" : { } } ", "[1,\"x\\n\\u0041\",null,true,false,-1.5e3]",
+            "\"\"", "NaN", "[-Infinity,Infinity]", "{\"a\":{\"b\":{\"c\":[[[1]]]}}}", "\u{feff}[1]",
+        ];
+        for text in good {
+            assert!(skips(text), "{text}");
+            for cut in 1..text.len() {
+                if text.is_char_boundary(cut) && text.trim_start_matches('\u{feff}').len() > 4 && cut > 3 {
+                    let _ = skips(&text[..cut]);
+                }
+            }
+        }
+        let bad = [
+            "", "{", "}", "[1,]", "{\"a\"}", "{\"a\":}", "{a:1}", "[1 2]", "{\"a\":1,}", "nul", "\"\\x\"", "\"\\u12g4\"",
+            "[1}", "{\"a\":1]", "[1]]", "\"abc", "01x", "-", "[,1]", "{,}", "\u{0}",
+        ];
+        for text in bad {
+            assert!(!skips(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn depth_is_bounded() {
+        let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
+        assert!(skips(&nested(128)));
+        assert!(!skips(&nested(129)));
+        assert!(!skips(&"[".repeat(1_000_000)));
+        assert!(!skips(&"{\"a\":".repeat(200_000)));
+    }
+
+    #[test]
+    fn unescapes() {
+        let check = |text: &str, expected: &str| {
+            assert_eq!(unescape(text.as_bytes(), &mut [0; 64]), Some(expected.as_bytes()), "{text}");
+        };
+        check("plain", "plain");
+        check("pr\\u0069ce", "price");
+        check("\\\"\\\\\\/\\b\\f\\n\\r\\t", "\"\\/\u{8}\u{c}\n\r\t");
+        check("\\ud83d\\ude00", "😀");
+        check("\\ud83dx", "\u{fffd}x");
+        assert_eq!(unescape(b"abc", &mut [0; 2]), None);
+    }
+}

@@ -1,0 +1,263 @@
+//! What is known of each symbol, and the table that finds it by name.
+
+use std::collections::HashMap;
+
+use super::bounds::TRADE_ID_BYTES_MAX;
+use super::event::{Book, Quote, Side, Trade};
+use super::features::{BestPrices, Features, Snapshot};
+use super::latency::{LatencyWindow, StripPool};
+use super::provider::ProviderId;
+use super::signal::Cooldowns;
+use super::time::UnixNanos;
+use super::trades::{TradePool, TradeWindow, WindowLengths};
+
+/// A symbol's number: its place in the table, for good.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SymbolId(pub u32);
+
+/// When and whence a latest event came.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival {
+    pub t: UnixNanos,
+    pub provider: ProviderId,
+    pub ts_exchange: Option<UnixNanos>,
+    pub ts_recv: Option<UnixNanos>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct LatestTrade {
+    pub price: f64,
+    pub size: f64,
+    pub side: Side,
+    trade_id: [u8; TRADE_ID_BYTES_MAX],
+    trade_id_len: u8,
+}
+
+impl LatestTrade {
+    pub fn new(trade: &Trade<'_>) -> Self {
+        let kept = if trade.trade_id.len() <= TRADE_ID_BYTES_MAX { trade.trade_id } else { b"" };
+        let mut trade_id = [0; TRADE_ID_BYTES_MAX];
+        trade_id[..kept.len()].copy_from_slice(kept);
+        LatestTrade { price: trade.price, size: trade.size, side: trade.side, trade_id, trade_id_len: kept.len() as u8 }
+    }
+
+    /// The id's JSON token; `null` when there was none, or one too long to keep.
+    pub fn trade_id(&self) -> &[u8] {
+        match self.trade_id_len {
+            0 => b"null",
+            len => &self.trade_id[..len as usize],
+        }
+    }
+}
+
+/// The state of one symbol. The fields that every event touches come first.
+pub struct SymbolState {
+    /// The largest t so far.
+    watermark: UnixNanos,
+    /// Local time when the watermark last moved.
+    watermark_local: UnixNanos,
+    pub last_publication: Option<UnixNanos>,
+    /// Something has arrived since the last publication.
+    pub is_publication_pending: bool,
+    pub cooldowns: Cooldowns,
+    /// Top of the last two-sided book, which may be older than the latest book.
+    two_sided: Option<(UnixNanos, BestPrices)>,
+    pub quote: Option<(Arrival, Quote)>,
+    pub trades: TradeWindow,
+    pub latency: LatencyWindow,
+    pub trade: Option<(Arrival, LatestTrade)>,
+    pub features_published: u64,
+    pub signals_emitted: [u64; 2],
+    book_arrival: Option<Arrival>,
+    book: Book,
+}
+
+impl SymbolState {
+    fn new(trade_pool: &mut TradePool) -> Self {
+        SymbolState {
+            watermark: UnixNanos(i64::MIN),
+            watermark_local: UnixNanos(0),
+            last_publication: None,
+            is_publication_pending: false,
+            cooldowns: Cooldowns::default(),
+            two_sided: None,
+            quote: None,
+            trades: TradeWindow::new(trade_pool),
+            latency: LatencyWindow::new(),
+            trade: None,
+            features_published: 0,
+            signals_emitted: [0; 2],
+            book_arrival: None,
+            book: Book::default(),
+        }
+    }
+
+    /// The symbol's now: its watermark and the time that has passed since that last moved.
+    #[inline]
+    pub fn now(&self, local: UnixNanos) -> UnixNanos {
+        self.watermark.plus(local.since(self.watermark_local))
+    }
+
+    #[inline]
+    pub fn watermark(&self) -> UnixNanos {
+        self.watermark
+    }
+
+    /// Moves the watermark to `t` if that is later; says whether `t` is more than `window` behind it.
+    #[inline]
+    pub fn observe(&mut self, t: UnixNanos, local: UnixNanos, window: i64) -> bool {
+        if t > self.watermark {
+            self.watermark = t;
+            self.watermark_local = local;
+            return false;
+        }
+        self.watermark.since(t) > window
+    }
+
+    #[inline]
+    pub fn apply_quote(&mut self, arrival: Arrival, quote: Quote) {
+        if self.quote.is_none_or(|(latest, _)| arrival.t >= latest.t) {
+            self.quote = Some((arrival, quote));
+        }
+    }
+
+    /// Replaces the latest trade, unless that is newer; the window is the caller's.
+    #[inline]
+    pub fn apply_trade(&mut self, arrival: Arrival, trade: &Trade<'_>) {
+        if self.trade.is_none_or(|(latest, _)| arrival.t >= latest.t) {
+            self.trade = Some((arrival, LatestTrade::new(trade)));
+        }
+    }
+
+    pub fn apply_book(&mut self, arrival: Arrival, book: &Book) {
+        if let (Some(bid), Some(ask)) = (book.bids.best(), book.asks.best())
+            && self.two_sided.is_none_or(|(t, _)| arrival.t >= t)
+        {
+            self.two_sided = Some((arrival.t, BestPrices { bid: bid.price, ask: ask.price }));
+        }
+        if self.book_arrival.is_none_or(|latest| arrival.t >= latest.t) {
+            self.book_arrival = Some(arrival);
+            self.book.bids.copy_from(&book.bids);
+            self.book.asks.copy_from(&book.asks);
+        }
+    }
+
+    pub fn book(&self) -> Option<(Arrival, &Book)> {
+        self.book_arrival.map(|arrival| (arrival, &self.book))
+    }
+
+    /// Bid and ask from the newer of the last quote and the last two-sided book; a quote wins a tie.
+    #[inline]
+    pub fn best_prices(&self) -> Option<BestPrices> {
+        match (&self.quote, &self.two_sided) {
+            (Some((arrival, _)), Some((t, best))) if *t > arrival.t => Some(*best),
+            (Some((_, quote)), _) => Some(BestPrices { bid: quote.bid, ask: quote.ask }),
+            (None, Some((_, best))) => Some(*best),
+            (None, None) => None,
+        }
+    }
+
+    /// All features at `now`, to which the trade windows have been advanced.
+    pub fn snapshot(
+        &self,
+        now: UnixNanos,
+        trade_pool: &TradePool,
+        strip_pool: &StripPool,
+        lengths: WindowLengths,
+        slot_ns: i64,
+    ) -> Snapshot {
+        Snapshot {
+            now,
+            features: Features {
+                best: self.best_prices(),
+                trades: self.trades.features(trade_pool),
+                return_short: self.trades.return_short(trade_pool),
+                latency: self.latency.percentiles(strip_pool, now, slot_ns),
+            },
+            window_truncated: self.trades.is_truncated(now, lengths) || self.latency.is_truncated(now, slot_ns),
+        }
+    }
+}
+
+/// How a symbol is written: resolved once, when it is first seen.
+pub struct SymbolNames {
+    pub name: Box<str>,
+    /// The name as a JSON string, with its quotes.
+    pub json: Box<[u8]>,
+    pub features_subject: Box<[u8]>,
+    pub signals_subject: Box<[u8]>,
+}
+
+impl SymbolNames {
+    fn new(name: &str) -> Self {
+        SymbolNames {
+            name: name.into(),
+            json: serde_json::to_vec(name).expect("text is always representable").into(),
+            features_subject: format!("senpai.features.{name}").into_bytes().into(),
+            signals_subject: format!("senpai.signals.{name}").into_bytes().into(),
+        }
+    }
+}
+
+/// All symbols, found by name and kept by number.
+pub struct SymbolTable {
+    by_name: HashMap<Box<[u8]>, SymbolId, ahash::RandomState>,
+    states: Vec<SymbolState>,
+    names: Vec<SymbolNames>,
+    symbol_capacity: usize,
+}
+
+impl SymbolTable {
+    pub fn new(symbol_capacity: usize) -> Self {
+        SymbolTable {
+            by_name: HashMap::with_capacity_and_hasher(symbol_capacity, ahash::RandomState::new()),
+            states: Vec::with_capacity(symbol_capacity),
+            names: Vec::with_capacity(symbol_capacity),
+            symbol_capacity,
+        }
+    }
+
+    #[inline]
+    pub fn find(&self, name: &[u8]) -> Option<SymbolId> {
+        self.by_name.get(name).copied()
+    }
+
+    /// Takes a new symbol in; `None` when the table is full.
+    #[cold]
+    pub fn add(&mut self, name: &str, trade_pool: &mut TradePool) -> Option<SymbolId> {
+        if self.states.len() == self.symbol_capacity {
+            return None;
+        }
+        let id = SymbolId(self.states.len() as u32);
+        self.states.push(SymbolState::new(trade_pool));
+        self.names.push(SymbolNames::new(name));
+        self.by_name.insert(name.as_bytes().into(), id);
+        Some(id)
+    }
+
+    #[inline]
+    pub fn state(&self, id: SymbolId) -> &SymbolState {
+        &self.states[id.0 as usize]
+    }
+
+    #[inline]
+    pub fn state_mut(&mut self, id: SymbolId) -> &mut SymbolState {
+        &mut self.states[id.0 as usize]
+    }
+
+    pub fn names(&self, id: SymbolId) -> &SymbolNames {
+        &self.names[id.0 as usize]
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&SymbolNames, &SymbolState)> {
+        self.names.iter().zip(&self.states)
+    }
+
+    pub fn len(&self) -> usize {
+        self.states.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.states.is_empty()
+    }
+}

@@ -1,0 +1,619 @@
+//! The trades of each symbol, in time order, and the sums over the windows that end now.
+//!
+//! ```text
+//!   base   retained (t > watermark - W60)                        newest
+//!   [ b ][ . . . . ][ . . . . . . ][ . . . . . . . . . . . . . . . . ]
+//!          ^ long.first               ^ short.first
+//! ```
+//!
+//! `long` and `short` are cursors: the first trade inside the 60 s and the 10 s window at the last `now` asked for, and
+//! sums over everything from there on. `now` may step back (see the map), so cursors move both ways; what is retained
+//! depends on the watermark alone. `b`, the newest trade that has left the window, is kept because it still answers
+//! for p(now - 10 s).
+//!
+//! Trades live in chunks of one pool. A late trade goes into its place; a full chunk is split for it. When no chunk is
+//! free the symbol gives up its own oldest trades, and remembers up to when its windows lack them.
+
+use super::bounds::CHUNK_TRADES;
+use super::sums::{NotionalSum, ReturnQuanta, ReturnSums, SizeSum, log_return, return_quanta};
+use super::time::UnixNanos;
+
+#[derive(Clone, Copy, Default)]
+struct TradeRecord {
+    t: UnixNanos,
+    price: f64,
+    size: f64,
+    /// Log return from the trade before this one; 0 for the oldest of all.
+    log_return: ReturnQuanta,
+}
+
+type ChunkId = u32;
+const NO_CHUNK: ChunkId = ChunkId::MAX;
+
+/// Holds `trades[start..end]`; only a symbol's first chunk has a start other than 0.
+struct Chunk {
+    previous: ChunkId,
+    next: ChunkId,
+    start: u32,
+    end: u32,
+    trades: [TradeRecord; CHUNK_TRADES],
+}
+
+/// All chunks there will ever be. One is set aside for each symbol, so that none is without.
+pub struct TradePool {
+    chunks: Vec<Chunk>,
+    chunk_capacity: usize,
+    free: ChunkId,
+    trade_count: u64,
+}
+
+/// Where a trade stands. `offset == end` of a chunk means the start of the next one, or the end of all.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Position {
+    chunk: ChunkId,
+    offset: u32,
+}
+
+impl TradePool {
+    /// Room for `trades` trades over all symbols, and a chunk for each of `symbols` symbols whatever the others take.
+    pub fn new(trades: usize, symbols: usize) -> Self {
+        let chunk_capacity = trades.div_ceil(CHUNK_TRADES) + symbols;
+        TradePool { chunks: Vec::with_capacity(chunk_capacity), chunk_capacity, free: NO_CHUNK, trade_count: 0 }
+    }
+
+    /// Trades held now, over all symbols.
+    pub fn trade_count(&self) -> u64 {
+        self.trade_count
+    }
+
+    fn take_chunk(&mut self) -> Option<ChunkId> {
+        let id = self.free;
+        if id != NO_CHUNK {
+            let chunk = self.chunk_mut(id);
+            let next = chunk.next;
+            (chunk.previous, chunk.next, chunk.start, chunk.end) = (NO_CHUNK, NO_CHUNK, 0, 0);
+            self.free = next;
+            return Some(id);
+        }
+        // The vector's memory is there from the start; a page of it costs nothing before it is written.
+        (self.chunks.len() < self.chunk_capacity).then(|| {
+            self.chunks.push(Chunk {
+                previous: NO_CHUNK,
+                next: NO_CHUNK,
+                start: 0,
+                end: 0,
+                trades: [TradeRecord::default(); CHUNK_TRADES],
+            });
+            (self.chunks.len() - 1) as ChunkId
+        })
+    }
+
+    fn has_free_chunk(&self) -> bool {
+        self.free != NO_CHUNK || self.chunks.len() < self.chunk_capacity
+    }
+
+    fn give_back(&mut self, id: ChunkId) {
+        let free = self.free;
+        self.chunk_mut(id).next = free;
+        self.free = id;
+    }
+
+    #[inline]
+    fn chunk(&self, id: ChunkId) -> &Chunk {
+        &self.chunks[id as usize]
+    }
+
+    #[inline]
+    fn chunk_mut(&mut self, id: ChunkId) -> &mut Chunk {
+        &mut self.chunks[id as usize]
+    }
+
+    /// The trade at `position`, moving the position into the next chunk where it stands at a chunk's end.
+    #[inline]
+    fn trade_at(&self, position: &mut Position) -> Option<&TradeRecord> {
+        let mut chunk = self.chunk(position.chunk);
+        if position.offset >= chunk.end {
+            if chunk.next == NO_CHUNK {
+                return None;
+            }
+            *position = Position { chunk: chunk.next, offset: 0 };
+            chunk = self.chunk(position.chunk);
+            debug_assert!(chunk.start == 0 && chunk.end > 0);
+        }
+        Some(&chunk.trades[position.offset as usize])
+    }
+
+    #[inline]
+    fn before(&self, position: Position) -> Option<Position> {
+        let chunk = self.chunk(position.chunk);
+        if position.offset > chunk.start {
+            return Some(Position { chunk: position.chunk, offset: position.offset - 1 });
+        }
+        let previous = chunk.previous;
+        (previous != NO_CHUNK).then(|| Position { chunk: previous, offset: self.chunk(previous).end - 1 })
+    }
+
+    #[inline]
+    fn record(&self, position: Position) -> &TradeRecord {
+        &self.chunk(position.chunk).trades[position.offset as usize]
+    }
+}
+
+/// Count, size and price times size over one window.
+#[derive(Clone, Copy, Default)]
+struct VolumeSums {
+    count: u32,
+    size: SizeSum,
+    notional: NotionalSum,
+}
+
+impl VolumeSums {
+    #[inline]
+    fn add(&mut self, trade: &TradeRecord) {
+        self.count += 1;
+        self.size.add(trade.size);
+        self.notional.add(trade.price * trade.size);
+    }
+
+    #[inline]
+    fn subtract(&mut self, trade: &TradeRecord) {
+        self.count -= 1;
+        self.size.subtract(trade.size);
+        self.notional.subtract(trade.price * trade.size);
+    }
+}
+
+/// The trades of one symbol.
+pub struct TradeWindow {
+    head: ChunkId,
+    tail: ChunkId,
+    /// First trade with t > now - long window, and the sums from there on.
+    long_first: Position,
+    /// First trade with t > now - short window.
+    short_first: Position,
+    long: VolumeSums,
+    short: VolumeSums,
+    /// Over the trades of the long window but its first, whose predecessor is outside.
+    returns: ReturnSums,
+    /// Where the cursors stand: first trade later than this.
+    long_after: UnixNanos,
+    short_after: UnixNanos,
+    newest_price: f64,
+    newest_t: UnixNanos,
+    /// t of the newest trade that was given up for want of room.
+    lost: Option<UnixNanos>,
+}
+
+/// Lengths of the two windows, in ns.
+#[derive(Clone, Copy, Debug)]
+pub struct WindowLengths {
+    pub long: i64,
+    pub short: i64,
+}
+
+/// What the windows say at one `now`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TradeFeatures {
+    pub vwap_short: Option<f64>,
+    pub vwap_long: Option<f64>,
+    pub count_short: u32,
+    pub volume_short: f64,
+    pub realized_vol_long: Option<f64>,
+}
+
+impl TradeWindow {
+    pub fn new(pool: &mut TradePool) -> Self {
+        let chunk = pool.take_chunk().expect("a chunk is set aside for each symbol");
+        let first = Position { chunk, offset: 0 };
+        TradeWindow {
+            head: chunk,
+            tail: chunk,
+            long_first: first,
+            short_first: first,
+            long: VolumeSums::default(),
+            short: VolumeSums::default(),
+            returns: ReturnSums::default(),
+            long_after: UnixNanos(i64::MIN),
+            short_after: UnixNanos(i64::MIN),
+            newest_price: 0.0,
+            newest_t: UnixNanos(i64::MIN),
+            lost: None,
+        }
+    }
+
+    /// Puts a trade into its place: after all that are not later.
+    #[inline]
+    pub fn push(&mut self, pool: &mut TradePool, t: UnixNanos, price: f64, size: f64) {
+        if t < self.newest_t {
+            return self.insert(pool, t, price, size);
+        }
+        let log_return = if self.newest_t.0 == i64::MIN { 0 } else { return_quanta(self.newest_price, price) };
+        let trade = TradeRecord { t, price, size, log_return };
+        if pool.chunk(self.tail).end as usize == CHUNK_TRADES {
+            self.extend(pool);
+        }
+        let chunk = pool.chunk_mut(self.tail);
+        chunk.trades[chunk.end as usize] = trade;
+        chunk.end += 1;
+        pool.trade_count += 1;
+        (self.newest_t, self.newest_price) = (t, price);
+        if t > self.long_after {
+            if self.long.count > 0 {
+                self.returns.add(log_return);
+            }
+            self.long.add(&trade);
+        } else {
+            self.long_first = self.end(pool);
+        }
+        if t > self.short_after {
+            self.short.add(&trade);
+        } else {
+            self.short_first = self.end(pool);
+        }
+    }
+
+    fn end(&self, pool: &TradePool) -> Position {
+        Position { chunk: self.tail, offset: pool.chunk(self.tail).end }
+    }
+
+    /// Makes room at the tail: another chunk, taken from the oldest trades where none is free.
+    #[inline(never)]
+    fn extend(&mut self, pool: &mut TradePool) {
+        loop {
+            if let Some(id) = pool.take_chunk() {
+                return self.link_after(pool, self.tail, id);
+            }
+            self.give_up_oldest(pool);
+            if self.head == self.tail {
+                return self.compact_head(pool);
+            }
+        }
+    }
+
+    /// Moves the head chunk's trades to its start, for room at its end.
+    #[cold]
+    fn compact_head(&mut self, pool: &mut TradePool) {
+        let head = self.head;
+        let chunk = pool.chunk_mut(head);
+        let start = chunk.start;
+        chunk.trades.copy_within(start as usize..chunk.end as usize, 0);
+        (chunk.start, chunk.end) = (0, chunk.end - start);
+        for cursor in [&mut self.long_first, &mut self.short_first] {
+            if cursor.chunk == head {
+                cursor.offset -= start;
+            }
+        }
+    }
+
+    fn link_after(&mut self, pool: &mut TradePool, left: ChunkId, id: ChunkId) {
+        let right = pool.chunk(left).next;
+        let chunk = pool.chunk_mut(id);
+        (chunk.previous, chunk.next) = (left, right);
+        pool.chunk_mut(left).next = id;
+        if right == NO_CHUNK {
+            self.tail = id;
+        } else {
+            pool.chunk_mut(right).previous = id;
+        }
+    }
+
+    /// The oldest trade is lost, and its windows with it.
+    #[cold]
+    fn give_up_oldest(&mut self, pool: &mut TradePool) {
+        let oldest = *pool.record(self.oldest(pool));
+        self.lost = Some(self.lost.map_or(oldest.t, |lost| lost.max(oldest.t)));
+        if oldest.t > self.long_after {
+            self.long_leave_first(pool);
+        }
+        if oldest.t > self.short_after {
+            self.short_leave_first(pool);
+        }
+        self.forget_head(pool);
+    }
+
+    fn oldest(&self, pool: &TradePool) -> Position {
+        Position { chunk: self.head, offset: pool.chunk(self.head).start }
+    }
+
+    /// Removes the oldest trade, which no cursor covers any more. It is never the only one.
+    #[inline]
+    fn forget_head(&mut self, pool: &mut TradePool) {
+        let head = self.head;
+        let chunk = pool.chunk_mut(head);
+        chunk.start += 1;
+        let (emptied, next) = (chunk.start == chunk.end, chunk.next);
+        pool.trade_count -= 1;
+        if emptied {
+            assert!(next != NO_CHUNK, "the newest trade is always retained");
+            for cursor in [&mut self.long_first, &mut self.short_first] {
+                if cursor.chunk == head {
+                    *cursor = Position { chunk: next, offset: 0 };
+                }
+            }
+            self.head = next;
+            pool.chunk_mut(next).previous = NO_CHUNK;
+            pool.give_back(head);
+        }
+    }
+
+    #[inline]
+    fn long_leave_first(&mut self, pool: &TradePool) {
+        let trade = *pool.trade_at(&mut self.long_first).expect("a trade in the window is retained");
+        self.long.subtract(&trade);
+        self.long_first.offset += 1;
+        if self.long.count > 0 {
+            let second = pool.trade_at(&mut self.long_first).expect("the window has another trade");
+            self.returns.subtract(second.log_return);
+        }
+    }
+
+    #[inline]
+    fn short_leave_first(&mut self, pool: &TradePool) {
+        let trade = *pool.trade_at(&mut self.short_first).expect("a trade in the window is retained");
+        self.short.subtract(&trade);
+        self.short_first.offset += 1;
+    }
+
+    /// Moves the windows so that they end at `now`.
+    #[inline]
+    pub fn advance(&mut self, pool: &TradePool, now: UnixNanos, lengths: WindowLengths) {
+        let long_after = now.minus(lengths.long);
+        if long_after != self.long_after {
+            while let Some(trade) = pool.trade_at(&mut self.long_first) {
+                if trade.t > long_after {
+                    break;
+                }
+                self.long_leave_first(pool);
+            }
+            if long_after < self.long_after {
+                self.step_long_back(pool, long_after);
+            }
+            self.long_after = long_after;
+        }
+        let short_after = now.minus(lengths.short);
+        if short_after != self.short_after {
+            while let Some(trade) = pool.trade_at(&mut self.short_first) {
+                if trade.t > short_after {
+                    break;
+                }
+                self.short_leave_first(pool);
+            }
+            if short_after < self.short_after {
+                self.step_short_back(pool, short_after);
+            }
+            self.short_after = short_after;
+        }
+    }
+
+    #[cold]
+    fn step_long_back(&mut self, pool: &TradePool, long_after: UnixNanos) {
+        while let Some(before) = pool.before(self.long_first) {
+            let trade = *pool.record(before);
+            if trade.t <= long_after {
+                return;
+            }
+            if self.long.count > 0 {
+                let first = pool.trade_at(&mut self.long_first).expect("the window has a first trade");
+                self.returns.add(first.log_return);
+            }
+            self.long.add(&trade);
+            self.long_first = before;
+        }
+    }
+
+    #[cold]
+    fn step_short_back(&mut self, pool: &TradePool, short_after: UnixNanos) {
+        while let Some(before) = pool.before(self.short_first) {
+            let trade = *pool.record(before);
+            if trade.t <= short_after {
+                return;
+            }
+            self.short.add(&trade);
+            self.short_first = before;
+        }
+    }
+
+    /// Forgets what no `now` from `watermark` on can ask for: all but the newest of the trades at or before
+    /// `watermark - long`. The cursors must stand at or after that point (`advance` to the watermark first).
+    #[inline]
+    pub fn forget(&mut self, pool: &mut TradePool, watermark: UnixNanos, lengths: WindowLengths) {
+        let before = watermark.minus(lengths.long);
+        loop {
+            let mut second = self.oldest(pool);
+            second.offset += 1;
+            match pool.trade_at(&mut second) {
+                Some(trade) if trade.t <= before => self.forget_head(pool),
+                _ => return,
+            }
+        }
+    }
+
+    /// A late trade: found from the newest side, as most late trades are late by little.
+    #[inline(never)]
+    fn insert(&mut self, pool: &mut TradePool, t: UnixNanos, price: f64, size: f64) {
+        let mut place = self.end(pool);
+        while let Some(before) = pool.before(place) {
+            if pool.record(before).t <= t {
+                break;
+            }
+            place = before;
+        }
+        while pool.chunk(place.chunk).end as usize == CHUNK_TRADES {
+            if place == self.oldest(pool) && pool.chunk(place.chunk).start == 0 && !pool.has_free_chunk() {
+                // It would be the oldest itself: it is the one that is given up.
+                self.lost = Some(self.lost.map_or(t, |lost| lost.max(t)));
+                return;
+            }
+            place = self.make_room_at(pool, place);
+        }
+        // Cursors that stand at a chunk's end step into the next chunk, so that each names the trade it means.
+        pool.trade_at(&mut self.long_first);
+        pool.trade_at(&mut self.short_first);
+        let predecessor = pool.before(place).map(|before| pool.record(before).price);
+        let trade = TradeRecord {
+            t,
+            price,
+            size,
+            log_return: predecessor.map_or(0, |previous| return_quanta(previous, price)),
+        };
+        let next = *pool.record(place);
+        let next_return = return_quanta(price, next.price);
+        pool.chunk_mut(place.chunk).trades[place.offset as usize].log_return = next_return;
+
+        let in_long = t > self.long_after;
+        if in_long {
+            // Its successor is in the window too; whether its predecessor is decides which returns count.
+            let is_first = match pool.before(place) {
+                Some(before) => pool.record(before).t <= self.long_after,
+                None => true,
+            };
+            if is_first {
+                if self.long.count > 0 {
+                    self.returns.add(next_return);
+                }
+            } else {
+                self.returns.subtract(next.log_return);
+                self.returns.add(trade.log_return);
+                self.returns.add(next_return);
+            }
+            self.long.add(&trade);
+        }
+        let in_short = t > self.short_after;
+        if in_short {
+            self.short.add(&trade);
+        }
+        let chunk = pool.chunk_mut(place.chunk);
+        chunk.trades.copy_within(place.offset as usize..chunk.end as usize, place.offset as usize + 1);
+        chunk.trades[place.offset as usize] = trade;
+        chunk.end += 1;
+        pool.trade_count += 1;
+        for (cursor, inside) in [(&mut self.long_first, in_long), (&mut self.short_first, in_short)] {
+            if cursor.chunk == place.chunk && (cursor.offset > place.offset || cursor.offset == place.offset && !inside)
+            {
+                cursor.offset += 1;
+            }
+        }
+    }
+
+    /// Makes room in the full chunk at `place`; says where `place` is now.
+    fn make_room_at(&mut self, pool: &mut TradePool, place: Position) -> Position {
+        let start = pool.chunk(place.chunk).start;
+        if start > 0 {
+            self.compact_head(pool);
+            return Position { chunk: place.chunk, offset: place.offset - start };
+        }
+        match pool.take_chunk() {
+            Some(id) => self.split(pool, place, id),
+            None => {
+                self.give_up_oldest(pool);
+                place
+            }
+        }
+    }
+
+    /// Splits the full chunk at `place` into two halves, the second in chunk `id`; says where `place` is now.
+    fn split(&mut self, pool: &mut TradePool, place: Position, id: ChunkId) -> Position {
+        const HALF: u32 = CHUNK_TRADES as u32 / 2;
+        let left = place.chunk;
+        self.link_after(pool, left, id);
+        let whole: [TradeRecord; CHUNK_TRADES] = pool.chunk(left).trades;
+        let upper = &whole[HALF as usize..];
+        let right = pool.chunk_mut(id);
+        right.trades[..upper.len()].copy_from_slice(upper);
+        right.end = upper.len() as u32;
+        pool.chunk_mut(left).end = HALF;
+        let moved = |position: Position| {
+            if position.chunk == left && position.offset >= HALF {
+                Position { chunk: id, offset: position.offset - HALF }
+            } else {
+                position
+            }
+        };
+        self.long_first = moved(self.long_first);
+        self.short_first = moved(self.short_first);
+        moved(place)
+    }
+
+    /// p(now): the newest trade's price.
+    #[inline]
+    pub fn newest_price(&self) -> Option<f64> {
+        (self.newest_t.0 != i64::MIN).then_some(self.newest_price)
+    }
+
+    /// p(now) / p(now - short) - 1 at the `now` of the last `advance`; p(now - short) is the trade right before the
+    /// short window. Null when there is none.
+    #[inline]
+    pub fn return_short(&self, pool: &TradePool) -> Option<f64> {
+        let before = pool.before(self.short_first)?;
+        Some(self.newest_price / pool.record(before).price - 1.0)
+    }
+
+    /// Size traded in the short window at the `now` of the last `advance`.
+    #[inline]
+    pub fn volume_short(&self, pool: &TradePool) -> f64 {
+        self.short.size.value().unwrap_or_else(|| self.walk(pool, self.short_first).map(|trade| trade.size).sum())
+    }
+
+    /// Everything the windows say at the `now` of the last `advance`.
+    pub fn features(&self, pool: &TradePool) -> TradeFeatures {
+        TradeFeatures {
+            vwap_short: self.vwap(pool, &self.short, self.short_first),
+            vwap_long: self.vwap(pool, &self.long, self.long_first),
+            count_short: self.short.count,
+            volume_short: self.volume_short(pool),
+            realized_vol_long: self.realized_vol(pool),
+        }
+    }
+
+    /// sum(price x size) / sum(size); null without a trade.
+    fn vwap(&self, pool: &TradePool, sums: &VolumeSums, first: Position) -> Option<f64> {
+        if sums.count == 0 {
+            return None;
+        }
+        let vwap = match (sums.notional.value(), sums.size.value()) {
+            (Some(notional), Some(size)) => notional / size,
+            // Scaled by the newest price and the largest size, so that no product overflows that the result does not.
+            _ => {
+                let largest = self.walk(pool, first).map(|trade| trade.size).fold(0.0, f64::max);
+                let (notional, size) = self.walk(pool, first).fold((0.0, 0.0), |(notional, size), trade| {
+                    let weight = trade.size / largest;
+                    (notional + trade.price / self.newest_price * weight, size + weight)
+                });
+                notional / size * self.newest_price
+            }
+        };
+        vwap.is_finite().then_some(vwap)
+    }
+
+    fn realized_vol(&self, pool: &TradePool) -> Option<f64> {
+        let count = self.returns.count();
+        if count < 2 {
+            return None;
+        }
+        self.returns.sample_deviation().or_else(|| {
+            let returns = || {
+                let prices = self.walk(pool, self.long_first).map(|trade| trade.price);
+                prices.clone().skip(1).zip(prices).map(|(price, previous)| log_return(previous, price))
+            };
+            let mean = returns().sum::<f64>() / count as f64;
+            let squares = returns().map(|value| (value - mean) * (value - mean)).sum::<f64>();
+            Some((squares / (count - 1) as f64).sqrt())
+        })
+    }
+
+    /// The trades from `position` on. Only windows that hold an extreme term are ever walked.
+    fn walk<'p>(&self, pool: &'p TradePool, position: Position) -> impl Iterator<Item = &'p TradeRecord> + Clone {
+        let mut position = position;
+        std::iter::from_fn(move || {
+            let trade = pool.trade_at(&mut position)?;
+            position.offset += 1;
+            Some(trade)
+        })
+    }
+
+    /// Whether the long window at `now` lacks trades that were given up for want of room.
+    #[inline]
+    pub fn is_truncated(&self, now: UnixNanos, lengths: WindowLengths) -> bool {
+        self.lost.is_some_and(|lost| lost > now.minus(lengths.long))
+    }
+}
