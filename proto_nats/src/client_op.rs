@@ -50,85 +50,36 @@ pub enum ClientOp<'a> {
 }
 
 /// Decodes the frame at the start of `input`.
-pub fn decode_client_op<'a>(
-    input: &'a [u8],
-    limits: &Limits,
-) -> Result<Decoded<'a, ClientOp<'a>>, ProtocolError> {
+pub fn decode_client_op<'a>(input: &'a [u8], limits: &Limits) -> Result<Decoded<'a, ClientOp<'a>>, ProtocolError> {
     decode(input, limits).map_err(ProtocolError::Client)
 }
 
 fn decode<'a>(input: &'a [u8], limits: &Limits) -> Result<Decoded<'a, ClientOp<'a>>, Malformed> {
-    const VERBS: [&[u8]; 7] = [
-        b"CONNECT", b"PUB", b"HPUB", b"SUB", b"UNSUB", b"PING", b"PONG",
-    ];
+    const VERBS: [&[u8]; 7] = [b"CONNECT", b"PUB", b"HPUB", b"SUB", b"UNSUB", b"PING", b"PONG"];
     if !VERBS.iter().any(|verb| may_become(before_lf(input), verb)) {
         return Err(Malformed::UnknownOperation);
     }
     let Some((text, len)) = split_line(input, limits.control_line)? else {
-        return Ok(Decoded::NeedMore {
-            at_least: input.len() + 1,
-        });
+        return Ok(Decoded::NeedMore { at_least: input.len() + 1 });
     };
     let op = if let Some(arguments) = after_verb(text, b"PUB") {
         let ([subject, second, third], count) = tokens::<3>(arguments, 2, "PUB")?;
-        let (reply_to, total) = if count == 3 {
-            (Some(second), third)
-        } else {
-            (None, second)
-        };
+        let (reply_to, total) = if count == 3 { (Some(second), third) } else { (None, second) };
         let total = length(total, "payload length")?;
-        return publication(
-            input,
-            Extent {
-                head_len: len,
-                header: 0,
-                total,
-            },
-            limits,
-            subject,
-            reply_to,
-            false,
-        );
+        return publication(input, Extent { head_len: len, header: 0, total }, limits, subject, reply_to, false);
     } else if let Some(arguments) = after_verb(text, b"HPUB") {
         let ([subject, second, third, fourth], count) = tokens::<4>(arguments, 3, "HPUB")?;
-        let (reply_to, header, total) = if count == 4 {
-            (Some(second), third, fourth)
-        } else {
-            (None, second, third)
-        };
+        let (reply_to, header, total) = if count == 4 { (Some(second), third, fourth) } else { (None, second, third) };
         let header = length(header, "header length")?;
         let total = length(total, "total length")?;
-        return publication(
-            input,
-            Extent {
-                head_len: len,
-                header,
-                total,
-            },
-            limits,
-            subject,
-            reply_to,
-            true,
-        );
+        return publication(input, Extent { head_len: len, header, total }, limits, subject, reply_to, true);
     } else if let Some(arguments) = after_verb(text, b"SUB") {
         let ([subject, second, third], count) = tokens::<3>(arguments, 2, "SUB")?;
-        let (queue_group, sid) = if count == 3 {
-            (Some(second), third)
-        } else {
-            (None, second)
-        };
-        ClientOp::Sub {
-            subject,
-            queue_group,
-            sid,
-        }
+        let (queue_group, sid) = if count == 3 { (Some(second), third) } else { (None, second) };
+        ClientOp::Sub { subject, queue_group, sid }
     } else if let Some(arguments) = after_verb(text, b"UNSUB") {
         let ([sid, max], count) = tokens::<2>(arguments, 1, "UNSUB")?;
-        let max = if count == 2 {
-            Some(number(max, "max_msgs")?)
-        } else {
-            None
-        };
+        let max = if count == 2 { Some(number(max, "max_msgs")?) } else { None };
         ClientOp::Unsub { sid, max }
     } else if let Some(json) = after_verb(text, b"CONNECT") {
         ClientOp::Connect(trim(json))
@@ -152,21 +103,9 @@ fn publication<'a>(
     with_headers: bool,
 ) -> Result<Decoded<'a, ClientOp<'a>>, Malformed> {
     Ok(match extent.body(input, limits.payload)? {
-        Body::Whole {
-            header,
-            payload,
-            len,
-        } => {
+        Body::Whole { header, payload, len } => {
             let headers = with_headers.then_some(header);
-            Decoded::Op {
-                op: ClientOp::Pub {
-                    subject,
-                    reply_to,
-                    headers,
-                    payload,
-                },
-                len,
-            }
+            Decoded::Op { op: ClientOp::Pub { subject, reply_to, headers, payload }, len }
         }
         Body::NeedMore { at_least } => Decoded::NeedMore { at_least },
         Body::Oversized { skip } => Decoded::Oversized { subject, skip },

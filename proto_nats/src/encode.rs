@@ -111,13 +111,8 @@ pub fn err(out: &mut Vec<u8>, message: &str) {
 #[inline]
 fn token(out: &mut Vec<u8>, token: &[u8]) {
     // No early exit: over a few dozen bytes the straight loop is the faster one, as it vectorises.
-    let blank = token.iter().fold(false, |blank, &byte| {
-        blank | matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
-    });
-    assert!(
-        !blank && !token.is_empty(),
-        "a token is not empty and has no white space"
-    );
+    let blank = token.iter().fold(false, |blank, &byte| blank | matches!(byte, b' ' | b'\t' | b'\r' | b'\n'));
+    assert!(!blank && !token.is_empty(), "a token is not empty and has no white space");
     out.extend_from_slice(token);
 }
 

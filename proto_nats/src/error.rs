@@ -56,9 +56,7 @@ impl fmt::Display for ProtocolError {
 impl fmt::Display for Malformed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Malformed::UnknownOperation => {
-                f.write_str("a line that starts with no known NATS operation")
-            }
+            Malformed::UnknownOperation => f.write_str("a line that starts with no known NATS operation"),
             Malformed::ControlLineTooLong { limit_bytes } => {
                 write!(f, "a control line longer than {limit_bytes} bytes")
             }
@@ -68,18 +66,10 @@ impl fmt::Display for Malformed {
             Malformed::Number { argument } => {
                 write!(f, "a {argument} that is not a number in range")
             }
-            Malformed::HeaderBeyondTotal {
-                header_bytes,
-                total_bytes,
-            } => {
-                write!(
-                    f,
-                    "a header of {header_bytes} bytes in a message of {total_bytes}"
-                )
+            Malformed::HeaderBeyondTotal { header_bytes, total_bytes } => {
+                write!(f, "a header of {header_bytes} bytes in a message of {total_bytes}")
             }
-            Malformed::PayloadNotTerminated => {
-                f.write_str("a payload that does not end where its length says")
-            }
+            Malformed::PayloadNotTerminated => f.write_str("a payload that does not end where its length says"),
         }
     }
 }

@@ -18,6 +18,12 @@
 //! | [`client_op`] | the same for what a client sends (the embedded broker, tests) |
 //! | [`encode`] | both directions, strictly |
 //! | [`subject`] | which subjects are valid, and which patterns match them |
+//! | [`headers`] | the header block of HMSG and HPUB |
+//! | [`info`], [`connect`] | what both sides say of themselves |
+//! | [`secret`], [`auth`] | passwords, tokens, keys, `.creds`; signing a nonce |
+//! | [`server_error`] | the texts of `-ERR`, by kind |
+//! | [`url`], [`pool`] | addresses; which server to try next, and when |
+//! | [`connection`] | one connection from INFO to its end |
 //!
 //! Invariants:
 //!
@@ -29,15 +35,32 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod auth;
 pub mod client_op;
 pub mod connect;
+pub mod connection;
 pub mod encode;
 pub mod error;
+pub mod headers;
+pub mod info;
+pub mod json;
 mod line;
+pub mod pool;
+pub mod secret;
+pub mod server_error;
 pub mod server_op;
 pub mod subject;
+pub mod url;
 
+pub use auth::{Credentials, CredentialsError, UserSeed};
 pub use client_op::{ClientOp, decode_client_op};
 pub use connect::ConnectOptions;
+pub use connection::{Action, Connection, Reason, Settings, State, Subscription, Tls};
 pub use error::{Malformed, ProtocolError};
+pub use headers::{HeaderError, Headers, decode_headers, encode_headers};
+pub use info::ServerInfo;
+pub use pool::{Cause, Next, ServerPool};
+pub use secret::Secret;
+pub use server_error::{Operation, ServerError};
 pub use server_op::{Decoded, Limits, Msg, ServerOp, decode_server_op};
+pub use url::{ServerAddress, UrlError, parse_servers};

@@ -16,10 +16,7 @@ pub(crate) const FRAME_BYTES_MAX: usize = i32::MAX as usize;
 
 /// The line at the start of `input`: its text without LF, and its length with it. `None`: it has no end yet.
 #[inline]
-pub(crate) fn split_line(
-    input: &[u8],
-    limit_bytes: usize,
-) -> Result<Option<(&[u8], usize)>, Malformed> {
+pub(crate) fn split_line(input: &[u8], limit_bytes: usize) -> Result<Option<(&[u8], usize)>, Malformed> {
     // CR and LF don't count towards the limit.
     let window = &input[..input.len().min(limit_bytes.saturating_add(2))];
     match memchr(b'\n', window) {
@@ -120,15 +117,13 @@ pub(crate) fn length(token: &[u8], argument: &'static str) -> Result<usize, Malf
 #[inline]
 pub(crate) fn after_verb<'a>(text: &'a [u8], verb: &[u8]) -> Option<&'a [u8]> {
     let (head, rest) = text.split_at_checked(verb.len())?;
-    (head.eq_ignore_ascii_case(verb) && rest.first().is_none_or(|&byte| is_blank(byte)))
-        .then_some(rest)
+    (head.eq_ignore_ascii_case(verb) && rest.first().is_none_or(|&byte| is_blank(byte))).then_some(rest)
 }
 
 /// Whether an unfinished line can still become one that starts with `verb`.
 pub(crate) fn may_become(partial: &[u8], verb: &[u8]) -> bool {
     let seen = partial.len().min(verb.len());
-    partial[..seen].eq_ignore_ascii_case(&verb[..seen])
-        && partial.get(verb.len()).is_none_or(|&byte| is_blank(byte))
+    partial[..seen].eq_ignore_ascii_case(&verb[..seen]) && partial.get(verb.len()).is_none_or(|&byte| is_blank(byte))
 }
 
 /// What a frame with a payload looks like once its control line is read.
@@ -146,33 +141,18 @@ pub(crate) struct Extent {
 }
 
 pub(crate) enum Body<'a> {
-    Whole {
-        header: &'a [u8],
-        payload: &'a [u8],
-        len: usize,
-    },
-    NeedMore {
-        at_least: usize,
-    },
-    Oversized {
-        skip: usize,
-    },
+    Whole { header: &'a [u8], payload: &'a [u8], len: usize },
+    NeedMore { at_least: usize },
+    Oversized { skip: usize },
 }
 
 impl Extent {
     /// Checks `header <= total <= limit`, in that order, before a byte of the body is looked at.
     #[inline]
     pub(crate) fn body(self, input: &[u8], payload_limit: usize) -> Result<Body<'_>, Malformed> {
-        let Extent {
-            head_len,
-            header,
-            total,
-        } = self;
+        let Extent { head_len, header, total } = self;
         if header > total {
-            return Err(Malformed::HeaderBeyondTotal {
-                header_bytes: header,
-                total_bytes: total,
-            });
+            return Err(Malformed::HeaderBeyondTotal { header_bytes: header, total_bytes: total });
         }
         // Can't overflow: `total` is at most FRAME_BYTES_MAX and the head lies in memory.
         let len = head_len + total + 2;
@@ -187,10 +167,6 @@ impl Extent {
             return Err(Malformed::PayloadNotTerminated);
         }
         let (header, payload) = body.split_at(header);
-        Ok(Body::Whole {
-            header,
-            payload,
-            len,
-        })
+        Ok(Body::Whole { header, payload, len })
     }
 }

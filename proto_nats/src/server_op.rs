@@ -11,9 +11,7 @@
 //! taken by its length and checked to end in CR LF, so its size costs nothing.
 
 use crate::error::{Malformed, ProtocolError};
-use crate::line::{
-    Body, Extent, after_verb, is_blank, length, may_become, number, split_line, tokens, trim,
-};
+use crate::line::{Body, Extent, after_verb, is_blank, length, may_become, number, split_line, tokens, trim};
 
 /// How much of one frame is accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,10 +26,7 @@ impl Default for Limits {
     /// A control line of 64 KiB (nats-server's own `max_control_line` is 4 KiB), a payload of 8 MiB (1 MiB there, with
     /// a warning from 8 MiB on).
     fn default() -> Self {
-        Limits {
-            control_line: 64 << 10,
-            payload: 8 << 20,
-        }
+        Limits { control_line: 64 << 10, payload: 8 << 20 }
     }
 }
 
@@ -48,7 +43,7 @@ pub struct Msg<'a> {
     pub sid: u64,
     /// Where an answer is expected.
     pub reply_to: Option<&'a [u8]>,
-    /// The raw header block, `NATS/1.0...\r\n\r\n`, for `headers`.
+    /// The raw header block, `NATS/1.0...\r\n\r\n`, for [`headers`](crate::headers).
     pub headers: Option<&'a [u8]>,
     /// Without headers, without the closing CR LF.
     pub payload: &'a [u8],
@@ -57,7 +52,7 @@ pub struct Msg<'a> {
 /// One operation of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ServerOp<'a> {
-    /// The JSON text, for `ServerInfo`.
+    /// The JSON text, for [`ServerInfo`](crate::ServerInfo).
     Info(&'a [u8]),
     /// MSG or HMSG.
     Msg(Msg<'a>),
@@ -67,7 +62,7 @@ pub enum ServerOp<'a> {
     Pong,
     /// Only with `verbose`.
     Ok,
-    /// The text without its quotes, for `ServerError`.
+    /// The text without its quotes, for [`ServerError`](crate::ServerError).
     Err(&'a [u8]),
 }
 
@@ -98,14 +93,9 @@ pub enum Decoded<'a, T> {
 
 /// Decodes the frame at the start of `input`.
 #[inline]
-pub fn decode_server_op<'a>(
-    input: &'a [u8],
-    limits: &Limits,
-) -> Result<Decoded<'a, ServerOp<'a>>, ProtocolError> {
+pub fn decode_server_op<'a>(input: &'a [u8], limits: &Limits) -> Result<Decoded<'a, ServerOp<'a>>, ProtocolError> {
     let decoded = match input {
-        [b'M' | b'm', b'S' | b's', b'G' | b'g', blank, ..] if is_blank(*blank) => {
-            msg(input, limits)
-        }
+        [b'M' | b'm', b'S' | b's', b'G' | b'g', blank, ..] if is_blank(*blank) => msg(input, limits),
         _ => other(input, limits),
     };
     decoded.map_err(ProtocolError::Server)
@@ -115,40 +105,19 @@ pub fn decode_server_op<'a>(
 #[inline]
 fn msg<'a>(input: &'a [u8], limits: &Limits) -> Result<Decoded<'a, ServerOp<'a>>, Malformed> {
     let Some((text, head_len)) = split_line(input, limits.control_line)? else {
-        return Ok(Decoded::NeedMore {
-            at_least: input.len() + 1,
-        });
+        return Ok(Decoded::NeedMore { at_least: input.len() + 1 });
     };
     let ([subject, sid, third, fourth], count) = tokens::<4>(&text[4..], 3, "MSG")?;
-    let (reply_to, total) = if count == 4 {
-        (Some(third), fourth)
-    } else {
-        (None, third)
-    };
+    let (reply_to, total) = if count == 4 { (Some(third), fourth) } else { (None, third) };
     let sid = number(sid, "sid")?;
     let total = length(total, "payload length")?;
-    Ok(
-        match (Extent {
-            head_len,
-            header: 0,
-            total,
-        })
-        .body(input, limits.payload)?
-        {
-            Body::Whole { payload, len, .. } => Decoded::Op {
-                op: ServerOp::Msg(Msg {
-                    subject,
-                    sid,
-                    reply_to,
-                    headers: None,
-                    payload,
-                }),
-                len,
-            },
-            Body::NeedMore { at_least } => Decoded::NeedMore { at_least },
-            Body::Oversized { skip } => Decoded::Oversized { subject, skip },
-        },
-    )
+    Ok(match (Extent { head_len, header: 0, total }).body(input, limits.payload)? {
+        Body::Whole { payload, len, .. } => {
+            Decoded::Op { op: ServerOp::Msg(Msg { subject, sid, reply_to, headers: None, payload }), len }
+        }
+        Body::NeedMore { at_least } => Decoded::NeedMore { at_least },
+        Body::Oversized { skip } => Decoded::Oversized { subject, skip },
+    })
 }
 
 fn hmsg<'a>(
@@ -158,40 +127,17 @@ fn hmsg<'a>(
     limits: &Limits,
 ) -> Result<Decoded<'a, ServerOp<'a>>, Malformed> {
     let ([subject, sid, third, fourth, fifth], count) = tokens::<5>(arguments, 4, "HMSG")?;
-    let (reply_to, header, total) = if count == 5 {
-        (Some(third), fourth, fifth)
-    } else {
-        (None, third, fourth)
-    };
+    let (reply_to, header, total) = if count == 5 { (Some(third), fourth, fifth) } else { (None, third, fourth) };
     let sid = number(sid, "sid")?;
     let header = length(header, "header length")?;
     let total = length(total, "total length")?;
-    Ok(
-        match (Extent {
-            head_len,
-            header,
-            total,
-        })
-        .body(input, limits.payload)?
-        {
-            Body::Whole {
-                header,
-                payload,
-                len,
-            } => Decoded::Op {
-                op: ServerOp::Msg(Msg {
-                    subject,
-                    sid,
-                    reply_to,
-                    headers: Some(header),
-                    payload,
-                }),
-                len,
-            },
-            Body::NeedMore { at_least } => Decoded::NeedMore { at_least },
-            Body::Oversized { skip } => Decoded::Oversized { subject, skip },
-        },
-    )
+    Ok(match (Extent { head_len, header, total }).body(input, limits.payload)? {
+        Body::Whole { header, payload, len } => {
+            Decoded::Op { op: ServerOp::Msg(Msg { subject, sid, reply_to, headers: Some(header), payload }), len }
+        }
+        Body::NeedMore { at_least } => Decoded::NeedMore { at_least },
+        Body::Oversized { skip } => Decoded::Oversized { subject, skip },
+    })
 }
 
 fn other<'a>(input: &'a [u8], limits: &Limits) -> Result<Decoded<'a, ServerOp<'a>>, Malformed> {
@@ -205,9 +151,7 @@ fn other<'a>(input: &'a [u8], limits: &Limits) -> Result<Decoded<'a, ServerOp<'a
         false => limits.control_line,
     };
     let Some((text, len)) = split_line(input, line_limit)? else {
-        return Ok(Decoded::NeedMore {
-            at_least: input.len() + 1,
-        });
+        return Ok(Decoded::NeedMore { at_least: input.len() + 1 });
     };
     let op = if let Some(arguments) = after_verb(text, b"HMSG") {
         return hmsg(input, arguments, len, limits);
@@ -234,10 +178,7 @@ fn other<'a>(input: &'a [u8], limits: &Limits) -> Result<Decoded<'a, ServerOp<'a
 /// The first few bytes of the line, enough to tell a verb.
 pub(crate) fn before_lf(input: &[u8]) -> &[u8] {
     let start = &input[..input.len().min(8)];
-    let end = start
-        .iter()
-        .position(|&byte| byte == b'\n')
-        .unwrap_or(start.len());
+    let end = start.iter().position(|&byte| byte == b'\n').unwrap_or(start.len());
     &start[..end]
 }
 

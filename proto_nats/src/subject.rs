@@ -7,10 +7,7 @@ use memchr::memchr;
 
 /// Whether something can be published here.
 pub fn is_valid_subject(subject: &[u8]) -> bool {
-    is_well_formed(subject)
-        && subject
-            .split(|&byte| byte == b'.')
-            .all(|token| token != b"*" && token != b">")
+    is_well_formed(subject) && subject.split(|&byte| byte == b'.').all(|token| token != b"*" && token != b">")
 }
 
 /// Whether this can be subscribed to.
@@ -21,9 +18,7 @@ pub fn is_valid_pattern(pattern: &[u8]) -> bool {
 }
 
 fn is_well_formed(subject: &[u8]) -> bool {
-    subject
-        .split(|&byte| byte == b'.')
-        .all(|token| !token.is_empty())
+    subject.split(|&byte| byte == b'.').all(|token| !token.is_empty())
         && subject.iter().all(|&byte| byte > b' ' && byte != 0x7f)
 }
 

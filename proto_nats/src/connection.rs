@@ -1,0 +1,739 @@
+//! One connection, from INFO to its end.
+//!
+//! Operations and the time go in; bytes for the socket and [`Action`]s for the driver come out. MSG and HMSG need not
+//! pass through here: the driver hands them to the engine and tells only [`Connection::note_received`].
+//!
+//! ```text
+//!               INFO          handle_tls_started        PONG             PONG
+//!   AwaitInfo ───┬──► AwaitTls ──────────┬──► AwaitPong ────► AwaitConfirmation ────► Ready ────► Draining ────► Closed
+//!                └──────── no TLS ───────┘        │                   │                        │
+//!                            sends: CONNECT, PING ┘   SUB..., PING ───┘         UNSUB..., PING ┘      (any) ──► Closed
+//! ```
+//!
+//! Invariants:
+//!
+//! 1. CONNECT, which holds the credentials, is written once, and never in clear text where TLS was asked for.
+//! 2. Ready is said once, after the server has answered a PING that was sent behind every SUB.
+//! 3. A state other than Closed always has a deadline, unless reading is paused: silence is noticed, whatever happens.
+//! 4. Once Closed, nothing comes out any more.
+//!
+//! **Silence.** Two clocks run once a connection is ready. PING every two minutes with two outstanding at most, whatever
+//! else arrives (ADR-40), finds a server that sends but does not listen. And when nothing at all has arrived for 4 s a
+//! PING goes out that has 4 s to bring anything, so that a half-open connection is noticed within 10 s. Both rest while
+//! the driver has stopped reading on purpose: what the server has sent by then, nobody has seen.
+
+use crate::auth::Credentials;
+use crate::connect::ConnectOptions;
+use crate::encode;
+use crate::error::ProtocolError;
+use crate::info::ServerInfo;
+use crate::pool::Cause;
+use crate::server_error::{Operation, ServerError};
+use crate::server_op::ServerOp;
+use crate::subject::is_valid_pattern;
+use std::collections::VecDeque;
+use std::fmt;
+
+const SECOND_NS: u64 = 1_000_000_000;
+
+/// nats-server's `write_deadline`: it cuts a client that has not taken anything for so long, so an end of the stream
+/// within this time of a pause in our reading may well be that.
+pub const SLOW_CONSUMER_NS: u64 = 10 * SECOND_NS;
+
+/// An `-ERR` so shortly before the end of the stream is its cause.
+pub const ERROR_EXPLAINS_END_NS: u64 = 5 * SECOND_NS;
+
+/// Notices that the driver has not fetched yet; more of them are dropped. What changes the state is never dropped.
+pub const NOTICES_MAX: usize = 64;
+
+/// What stays the same from one connection to the next.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// CONNECT without the credentials.
+    pub connect: ConnectOptions,
+    /// Of the server's address, else of the settings.
+    pub credentials: Credentials,
+    /// Whether there has to be TLS.
+    pub tls: Tls,
+    /// From the socket being open to Ready.
+    pub handshake_limit_ns: u64,
+    /// Between two PINGs.
+    pub ping_interval_ns: u64,
+    /// PINGs that may be without an answer when the next is due.
+    pub pings_outstanding_max: u32,
+    /// Silence before a PING, and after it.
+    pub silence_ns: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            connect: ConnectOptions::default(),
+            credentials: Credentials::None,
+            tls: Tls::WhenAsked,
+            handshake_limit_ns: 5 * SECOND_NS,
+            ping_interval_ns: 120 * SECOND_NS,
+            pings_outstanding_max: 2,
+            silence_ns: 4 * SECOND_NS,
+        }
+    }
+}
+
+/// Whether there has to be TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tls {
+    /// If the server requires it (`nats://`).
+    WhenAsked,
+    /// Always, starting right after INFO (`tls://`, or a CA in the settings).
+    Required,
+    /// Always, and before INFO: the server has `handshake_first`. The driver starts TLS by itself.
+    First,
+}
+
+/// What to subscribe to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subscription {
+    /// Comes back with every message.
+    pub sid: u64,
+    /// With or without wildcards.
+    pub subject: String,
+    /// Each message goes to one member of the group.
+    pub queue_group: Option<String>,
+}
+
+impl Subscription {
+    /// Asserts that subject and group are valid: they come from the settings, where they have been checked.
+    pub fn new(sid: u64, subject: impl Into<String>, queue_group: Option<String>) -> Self {
+        let subject = subject.into();
+        assert!(is_valid_pattern(subject.as_bytes()), "{subject:?} is a valid subject");
+        assert!(
+            queue_group.as_ref().is_none_or(|group| is_valid_pattern(group.as_bytes())),
+            "{queue_group:?} is a valid group"
+        );
+        Subscription { sid, subject, queue_group }
+    }
+}
+
+/// Where a connection is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// The server speaks first.
+    AwaitInfo,
+    /// The driver is asked to start TLS.
+    AwaitTls,
+    /// CONNECT and PING are out.
+    AwaitPong,
+    /// Every SUB and a PING are out.
+    AwaitConfirmation,
+    /// Connected and subscribed.
+    Ready,
+    /// Every UNSUB and a PING are out; messages still come.
+    Draining,
+    /// Over.
+    Closed,
+}
+
+/// What the driver is asked to do, or should know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Start TLS on this socket, then call [`Connection::handle_tls_started`]. Bytes behind the INFO belong to TLS.
+    StartTls,
+    /// INFO came, see [`Connection::info`]; the pool wants its `connect_urls`.
+    InfoReceived {
+        /// It came through TLS.
+        secured: bool,
+    },
+    /// Connected and subscribed.
+    Ready {
+        /// Subscriptions that the server has refused: with one of them missing the service is not ready.
+        refused: usize,
+    },
+    /// A subscription made while Ready has been confirmed.
+    Confirmed,
+    /// The server is about to go: move to another one, or read on if there is none.
+    LameDuck,
+    /// The server has refused a subscription; the rest lives on.
+    SubscriptionRefused {
+        /// Its subject.
+        subject: String,
+    },
+    /// The server complains about something else; the connection lives on for as long as the socket does.
+    Complaint(ServerError),
+    /// INFO that is no JSON object, on a connection that is otherwise fine.
+    UnreadableInfo,
+    /// Draining is over: flush what is left and close.
+    DrainComplete {
+        /// The server has confirmed it; otherwise the time was up.
+        confirmed: bool,
+    },
+    /// Close the socket.
+    Disconnect(Reason),
+}
+
+/// Why a connection ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reason {
+    /// The handshake took too long.
+    HandshakeTimeout {
+        /// What was missing.
+        state: State,
+    },
+    /// The end of the stream before INFO.
+    ClosedBeforeInfo {
+        /// TLS came first.
+        secured: bool,
+    },
+    /// The end of the stream during the handshake, without a word.
+    ClosedInHandshake {
+        /// What was missing.
+        state: State,
+    },
+    /// The first INFO is no JSON object: this is no NATS server.
+    UnreadableInfo,
+    /// We want TLS, the server doesn't.
+    TlsNotOffered,
+    /// Something came in clear text where TLS was to start: an attempt to slip in an operation.
+    DataBeforeTls,
+    /// The server refused us.
+    Refused {
+        /// In its words.
+        error: ServerError,
+        /// We had shown any credentials.
+        with_credentials: bool,
+    },
+    /// Nothing at all came back.
+    Stale {
+        /// Since anything arrived.
+        silent_ns: u64,
+    },
+    /// Something may arrive, but PINGs stay without answer.
+    PingsUnanswered {
+        /// How many.
+        count: u32,
+    },
+    /// The end of the stream.
+    Closed {
+        /// What the server had complained about right before.
+        after: Option<ServerError>,
+    },
+    /// The end of the stream right after a pause in our reading: very likely the server gave up on us.
+    ClosedAsSlowConsumer {
+        /// The length of that pause.
+        paused_ns: u64,
+    },
+    /// Bytes that are not the NATS protocol.
+    Malformed(ProtocolError),
+}
+
+impl Reason {
+    /// What the pool makes of it.
+    pub fn cause(&self) -> Cause {
+        match self {
+            Reason::Refused { error, .. } | Reason::Closed { after: Some(error) } if error.is_authentication() => {
+                Cause::Refused
+            }
+            Reason::TlsNotOffered => Cause::Refused,
+            _ => Cause::Trouble,
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let missing = |state: &State| match state {
+            State::AwaitInfo => "INFO",
+            State::AwaitTls => "the end of the TLS handshake",
+            State::AwaitPong => "the answer to CONNECT",
+            _ => "the confirmation of the subscriptions",
+        };
+        match self {
+            Reason::HandshakeTimeout { state: State::AwaitInfo } => f.write_str(
+                "the server sent no INFO in time: it may be no NATS server, or one with handshake_first, which wants \
+                 TLS before INFO",
+            ),
+            Reason::HandshakeTimeout { state } => {
+                write!(f, "the handshake took too long: {} did not come", missing(state))
+            }
+            Reason::ClosedBeforeInfo { secured: false } => f.write_str(
+                "the server closed the connection without INFO: it may have handshake_first, which wants TLS before INFO",
+            ),
+            Reason::ClosedBeforeInfo { secured: true } => {
+                f.write_str("the server closed the connection without INFO: it may not have handshake_first")
+            }
+            Reason::ClosedInHandshake { state } => {
+                write!(f, "the server closed the connection before {}", missing(state))
+            }
+            Reason::UnreadableInfo => f.write_str("the server sent an INFO that is not a JSON object"),
+            Reason::TlsNotOffered => {
+                f.write_str("TLS is required by the settings, and the server does not offer it: nothing was sent")
+            }
+            Reason::DataBeforeTls => {
+                f.write_str("the server sent something in clear text after INFO where TLS had to start")
+            }
+            Reason::Refused { error: ServerError::AuthorizationViolation, with_credentials: false } => {
+                f.write_str("the server wants credentials (authorization violation), and none are set")
+            }
+            Reason::Refused { error, .. } => error.fmt(f),
+            Reason::Stale { silent_ns } => {
+                write!(f, "the server is silent: no answer to PING, nothing for {} ms", silent_ns / 1_000_000)
+            }
+            Reason::PingsUnanswered { count } => {
+                write!(f, "the server has left {count} PINGs in a row without an answer")
+            }
+            Reason::Closed { after: None } => f.write_str("the server closed the connection"),
+            Reason::Closed { after: Some(error) } => write!(f, "the server closed the connection: {error}"),
+            Reason::ClosedAsSlowConsumer { paused_ns } => write!(
+                f,
+                "the server closed the connection after this client had not read for {} ms: most likely as a slow \
+                 consumer, and messages were lost",
+                paused_ns / 1_000_000
+            ),
+            Reason::Malformed(error) => error.fmt(f),
+        }
+    }
+}
+
+/// One connection: see the head of this file.
+#[derive(Debug)]
+pub struct Connection {
+    settings: Settings,
+    subscriptions: Vec<Tracked>,
+    state: State,
+    info: ServerInfo,
+    secured: bool,
+    /// Refusals that named no subject.
+    refused_unnamed: usize,
+    lame_duck: bool,
+    last_complaint: Option<(ServerError, u64)>,
+    actions: VecDeque<Action>,
+
+    /// Of the handshake, then of draining.
+    limit_ns: u64,
+    pings_sent: u64,
+    pongs_received: u64,
+    /// The PONG of this PING is the one that the state waits for.
+    confirming_ping: u64,
+    confirming_more: bool,
+
+    ping_due_ns: u64,
+    pings_unanswered: u32,
+    last_received_ns: u64,
+    probe: Option<Probe>,
+    /// Set while the driver does not read.
+    paused_since_ns: Option<u64>,
+    last_pause: Option<Pause>,
+}
+
+#[derive(Debug)]
+struct Tracked {
+    subscription: Subscription,
+    refused: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Probe {
+    sent_ns: u64,
+    repeated: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Pause {
+    ended_ns: u64,
+    length_ns: u64,
+}
+
+impl Connection {
+    /// A connection whose socket has just been opened (with [`Tls::First`]: whose TLS handshake has just ended).
+    pub fn new(settings: Settings, subscriptions: Vec<Subscription>, now_ns: u64) -> Self {
+        Connection {
+            secured: settings.tls == Tls::First,
+            limit_ns: now_ns.saturating_add(settings.handshake_limit_ns),
+            settings,
+            subscriptions: subscriptions.into_iter().map(Tracked::new).collect(),
+            state: State::AwaitInfo,
+            info: ServerInfo::default(),
+            refused_unnamed: 0,
+            lame_duck: false,
+            last_complaint: None,
+            actions: VecDeque::new(),
+            pings_sent: 0,
+            pongs_received: 0,
+            confirming_ping: 0,
+            confirming_more: false,
+            ping_due_ns: u64::MAX,
+            pings_unanswered: 0,
+            last_received_ns: now_ns,
+            probe: None,
+            paused_since_ns: None,
+            last_pause: None,
+        }
+    }
+
+    /// Takes one operation in. Answers are appended to `out`.
+    pub fn handle_op(&mut self, op: &ServerOp<'_>, now_ns: u64, out: &mut Vec<u8>) {
+        self.note_received(now_ns);
+        match (self.state, op) {
+            (State::Closed, _) => {}
+            // nats-server sends nothing between INFO and TLS, so whoever sent this is not the server.
+            (State::AwaitTls, _) => self.disconnect(Reason::DataBeforeTls),
+            (State::AwaitInfo, ServerOp::Info(json)) => self.handle_first_info(json, out),
+            (_, ServerOp::Info(json)) => match ServerInfo::from_json(json) {
+                Ok(info) => self.handle_info(info),
+                Err(_) => self.notice(Action::UnreadableInfo),
+            },
+            (_, ServerOp::Err(text)) => self.handle_error(ServerError::parse(text), now_ns),
+            // Nothing else is due before INFO; if it never comes the time limit says so.
+            (State::AwaitInfo, _) => {}
+            (_, ServerOp::Ping) => encode::pong(out),
+            (_, ServerOp::Pong) => self.handle_pong(now_ns, out),
+            (_, ServerOp::Msg(_) | ServerOp::Ok) => {}
+        }
+    }
+
+    /// Bytes have arrived, whatever they are. Cheap enough for every read.
+    #[inline]
+    pub fn note_received(&mut self, now_ns: u64) {
+        self.last_received_ns = self.last_received_ns.max(now_ns);
+        self.probe = None;
+    }
+
+    /// The TLS handshake that [`Action::StartTls`] asked for is done.
+    pub fn handle_tls_started(&mut self, now_ns: u64, out: &mut Vec<u8>) {
+        if self.state == State::AwaitTls {
+            self.note_received(now_ns);
+            self.secured = true;
+            self.send_connect(out);
+        }
+    }
+
+    /// Time passes. To be called at [`next_deadline`](Self::next_deadline) or soon after; more often does no harm.
+    pub fn handle_time(&mut self, now_ns: u64, out: &mut Vec<u8>) {
+        if self.paused_since_ns.is_some() && self.state != State::Draining {
+            return;
+        }
+        match self.state {
+            State::Closed => {}
+            State::AwaitInfo | State::AwaitTls | State::AwaitPong | State::AwaitConfirmation => {
+                if now_ns >= self.limit_ns {
+                    self.disconnect(Reason::HandshakeTimeout { state: self.state });
+                }
+            }
+            State::Draining => {
+                if now_ns >= self.limit_ns {
+                    self.state = State::Closed;
+                    self.actions.push_back(Action::DrainComplete { confirmed: false });
+                }
+            }
+            State::Ready => {
+                self.handle_silence(now_ns, out);
+                self.handle_ping_due(now_ns, out);
+            }
+        }
+    }
+
+    /// When [`handle_time`](Self::handle_time) has something to do at the latest.
+    pub fn next_deadline(&self) -> Option<u64> {
+        match self.state {
+            State::Closed => None,
+            State::Draining => Some(self.limit_ns),
+            _ if self.paused_since_ns.is_some() => None,
+            State::Ready => Some(self.ping_due_ns.min(self.silence_due_ns())),
+            _ => Some(self.limit_ns),
+        }
+    }
+
+    /// What is to be done, oldest first.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// The driver stops reading because the queue is full. Until it resumes, silence means nothing.
+    pub fn handle_reading_paused(&mut self, now_ns: u64) {
+        self.paused_since_ns.get_or_insert(now_ns);
+    }
+
+    /// The driver reads again.
+    pub fn handle_reading_resumed(&mut self, now_ns: u64) {
+        let Some(since_ns) = self.paused_since_ns.take() else {
+            return;
+        };
+        let length_ns = now_ns.saturating_sub(since_ns);
+        self.last_pause = Some(Pause { ended_ns: now_ns, length_ns });
+        self.note_received(now_ns);
+        self.pings_unanswered = 0;
+        match self.state {
+            State::Draining | State::Closed => {}
+            State::Ready => self.ping_due_ns = self.ping_due_ns.saturating_add(length_ns),
+            _ => self.limit_ns = self.limit_ns.saturating_add(length_ns),
+        }
+    }
+
+    /// The stream has ended, orderly or not.
+    pub fn handle_end_of_stream(&mut self, now_ns: u64) {
+        let complaint = self.last_complaint.take();
+        let complaint = complaint.filter(|(_, at_ns)| now_ns.saturating_sub(*at_ns) <= ERROR_EXPLAINS_END_NS);
+        let complaint = complaint.map(|(error, _)| error);
+        let pause = match self.paused_since_ns {
+            Some(since_ns) => Some(Pause { ended_ns: now_ns, length_ns: now_ns.saturating_sub(since_ns) }),
+            None => self.last_pause.filter(|pause| now_ns.saturating_sub(pause.ended_ns) <= SLOW_CONSUMER_NS),
+        };
+        let reason = match (self.state, complaint, pause) {
+            (State::AwaitInfo, None, _) => Reason::ClosedBeforeInfo { secured: self.secured },
+            (State::AwaitTls | State::AwaitPong, None, _) => Reason::ClosedInHandshake { state: self.state },
+            (_, Some(error), _) => Reason::Closed { after: Some(error) },
+            (_, None, Some(pause)) => Reason::ClosedAsSlowConsumer { paused_ns: pause.length_ns },
+            (State::AwaitConfirmation, None, None) => Reason::ClosedInHandshake { state: self.state },
+            (_, None, None) => Reason::Closed { after: None },
+        };
+        self.disconnect(reason);
+    }
+
+    /// A decoder has given up on what arrived.
+    pub fn handle_malformed(&mut self, error: ProtocolError) {
+        self.disconnect(Reason::Malformed(error));
+    }
+
+    /// Subscribes to one more subject, now or as soon as the handshake is through.
+    pub fn subscribe(&mut self, subscription: Subscription, out: &mut Vec<u8>) {
+        match self.state {
+            State::AwaitInfo | State::AwaitTls | State::AwaitPong => {}
+            State::AwaitConfirmation | State::Ready => {
+                subscribe(&subscription, out);
+                self.confirming_ping = self.send_ping(out);
+                self.confirming_more = self.state == State::Ready;
+            }
+            State::Draining | State::Closed => return,
+        }
+        self.subscriptions.push(Tracked::new(subscription));
+    }
+
+    /// Ends a subscription.
+    pub fn unsubscribe(&mut self, sid: u64, out: &mut Vec<u8>) {
+        let before = self.subscriptions.len();
+        self.subscriptions.retain(|tracked| tracked.subscription.sid != sid);
+        let is_known = self.subscriptions.len() < before;
+        if is_known && matches!(self.state, State::AwaitConfirmation | State::Ready) {
+            encode::unsubscribe(out, sid, None);
+        }
+    }
+
+    /// Ends every subscription and asks the server to say when everything before that has been sent.
+    /// [`Action::DrainComplete`] follows within `limit_ns`; messages may come until then.
+    pub fn begin_drain(&mut self, now_ns: u64, limit_ns: u64, out: &mut Vec<u8>) {
+        match self.state {
+            State::AwaitConfirmation | State::Ready => {
+                for tracked in self.subscriptions.iter().filter(|tracked| !tracked.refused) {
+                    encode::unsubscribe(out, tracked.subscription.sid, None);
+                }
+                self.confirming_ping = self.send_ping(out);
+                self.limit_ns = now_ns.saturating_add(limit_ns);
+                self.state = State::Draining;
+            }
+            // Nothing was subscribed to yet, so there is nothing to wait for.
+            State::AwaitInfo | State::AwaitTls | State::AwaitPong => {
+                self.state = State::Closed;
+                self.actions.push_back(Action::DrainComplete { confirmed: true });
+            }
+            State::Draining | State::Closed => {}
+        }
+    }
+
+    /// Where it is.
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// Connected, and every subscription confirmed: what `/ready` tells.
+    pub fn is_ready(&self) -> bool {
+        self.state == State::Ready && !self.confirming_more && self.refused_count() == 0
+    }
+
+    /// The newest INFO.
+    pub fn info(&self) -> &ServerInfo {
+        &self.info
+    }
+
+    /// Everything from now on goes through TLS.
+    pub fn is_secured(&self) -> bool {
+        self.secured
+    }
+
+    /// Header and payload of a publication may be so long together.
+    pub fn max_payload(&self) -> u64 {
+        self.info.max_payload
+    }
+
+    /// The subscriptions that the server has refused, by name.
+    pub fn refused_subscriptions(&self) -> impl Iterator<Item = &Subscription> {
+        self.subscriptions.iter().filter(|tracked| tracked.refused).map(|tracked| &tracked.subscription)
+    }
+
+    fn handle_first_info(&mut self, json: &[u8], out: &mut Vec<u8>) {
+        let Ok(info) = ServerInfo::from_json(json) else {
+            return self.disconnect(Reason::UnreadableInfo);
+        };
+        let offers_tls = info.tls_required || info.tls_available;
+        let wants_tls = info.tls_required || self.settings.tls == Tls::Required;
+        self.handle_info(info);
+        if self.secured || !wants_tls {
+            self.send_connect(out);
+        } else if offers_tls {
+            self.state = State::AwaitTls;
+            self.actions.push_back(Action::StartTls);
+        } else {
+            self.disconnect(Reason::TlsNotOffered);
+        }
+    }
+
+    fn handle_info(&mut self, info: ServerInfo) {
+        self.notice(Action::InfoReceived { secured: self.secured });
+        if info.lame_duck_mode && !self.lame_duck {
+            self.lame_duck = true;
+            self.actions.push_back(Action::LameDuck);
+        }
+        self.info = info;
+    }
+
+    fn send_connect(&mut self, out: &mut Vec<u8>) {
+        assert!(self.secured || self.settings.tls == Tls::WhenAsked, "credentials need the TLS that was asked for");
+        let mut options = self.settings.connect.clone();
+        options.tls_required = self.settings.tls != Tls::WhenAsked;
+        self.settings.credentials.apply(&self.info, &mut options);
+        encode::connect(out, &options);
+        self.confirming_ping = self.send_ping(out);
+        self.state = State::AwaitPong;
+    }
+
+    fn handle_pong(&mut self, now_ns: u64, out: &mut Vec<u8>) {
+        // One that nobody asked for answers nothing.
+        self.pongs_received = (self.pongs_received + 1).min(self.pings_sent);
+        self.pings_unanswered = 0;
+        if self.pongs_received < self.confirming_ping {
+            return;
+        }
+        match self.state {
+            State::AwaitPong => {
+                for tracked in &self.subscriptions {
+                    subscribe(&tracked.subscription, out);
+                }
+                self.confirming_ping = self.send_ping(out);
+                self.state = State::AwaitConfirmation;
+            }
+            State::AwaitConfirmation => {
+                self.state = State::Ready;
+                self.ping_due_ns = now_ns.saturating_add(self.settings.ping_interval_ns);
+                self.actions.push_back(Action::Ready { refused: self.refused_count() });
+            }
+            State::Ready if self.confirming_more => {
+                self.confirming_more = false;
+                self.notice(Action::Confirmed);
+            }
+            State::Draining => {
+                self.state = State::Closed;
+                self.actions.push_back(Action::DrainComplete { confirmed: true });
+            }
+            State::Ready | State::AwaitInfo | State::AwaitTls | State::Closed => {}
+        }
+    }
+
+    fn handle_error(&mut self, error: ServerError, now_ns: u64) {
+        match self.state {
+            // There is nothing to lose yet, and waiting for the end of the stream would only delay the next attempt.
+            State::AwaitInfo | State::AwaitPong if error.is_fatal() => {
+                let with_credentials = self.settings.credentials != Credentials::None;
+                return self.disconnect(Reason::Refused { error, with_credentials });
+            }
+            _ => {}
+        }
+        match &error {
+            ServerError::PermissionsViolation { operation: Operation::Subscribe, subject } => {
+                let subject = subject.clone();
+                let refused = self.subscriptions.iter_mut().filter(|tracked| tracked.subscription.subject == subject);
+                refused.for_each(|tracked| tracked.refused = true);
+                self.notice(Action::SubscriptionRefused { subject });
+            }
+            ServerError::MaxSubscriptions => {
+                self.refused_unnamed = (self.refused_unnamed + 1).min(self.subscriptions.len());
+                self.notice(Action::Complaint(error));
+            }
+            _ => {
+                self.notice(Action::Complaint(error.clone()));
+                // The others would explain nothing.
+                if error.is_fatal() {
+                    self.last_complaint = Some((error, now_ns));
+                }
+            }
+        }
+    }
+
+    fn handle_silence(&mut self, now_ns: u64, out: &mut Vec<u8>) {
+        let due_ns = self.silence_due_ns();
+        if now_ns < due_ns {
+            return;
+        }
+        let repeated = match self.probe {
+            None => false,
+            // We are late ourselves (the process was stopped, the machine slept): the answer may lie in the socket.
+            Some(Probe { repeated: false, .. }) if now_ns - due_ns > self.settings.silence_ns / 2 => true,
+            Some(_) => {
+                let silent_ns = now_ns.saturating_sub(self.last_received_ns);
+                return self.disconnect(Reason::Stale { silent_ns });
+            }
+        };
+        self.send_ping(out);
+        self.probe = Some(Probe { sent_ns: now_ns, repeated });
+    }
+
+    fn handle_ping_due(&mut self, now_ns: u64, out: &mut Vec<u8>) {
+        if self.state != State::Ready || now_ns < self.ping_due_ns {
+            return;
+        }
+        let count = self.pings_unanswered;
+        if count >= self.settings.pings_outstanding_max {
+            return self.disconnect(Reason::PingsUnanswered { count });
+        }
+        self.pings_unanswered += 1;
+        self.send_ping(out);
+        self.ping_due_ns = now_ns.saturating_add(self.settings.ping_interval_ns);
+    }
+
+    fn silence_due_ns(&self) -> u64 {
+        let since_ns = self.probe.map_or(self.last_received_ns, |probe| probe.sent_ns);
+        since_ns.saturating_add(self.settings.silence_ns)
+    }
+
+    /// Returns the number that this PING's PONG will have.
+    fn send_ping(&mut self, out: &mut Vec<u8>) -> u64 {
+        encode::ping(out);
+        self.pings_sent += 1;
+        self.pings_sent
+    }
+
+    fn refused_count(&self) -> usize {
+        self.refused_subscriptions().count() + self.refused_unnamed
+    }
+
+    fn notice(&mut self, action: Action) {
+        if self.actions.len() < NOTICES_MAX {
+            self.actions.push_back(action);
+        }
+    }
+
+    fn disconnect(&mut self, reason: Reason) {
+        if self.state != State::Closed {
+            self.state = State::Closed;
+            self.actions.push_back(Action::Disconnect(reason));
+        }
+    }
+}
+
+impl Tracked {
+    fn new(subscription: Subscription) -> Self {
+        Tracked { subscription, refused: false }
+    }
+}
+
+fn subscribe(subscription: &Subscription, out: &mut Vec<u8>) {
+    let Subscription { sid, subject, queue_group } = subscription;
+    encode::subscribe(out, subject.as_bytes(), queue_group.as_ref().map(String::as_bytes), *sid);
+}
