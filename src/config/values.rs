@@ -1,0 +1,222 @@
+//! Texts into values. An `Err` is what would have been accepted; [`super::layers`] puts the setting and the value before it.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+
+const NANOS_PER_SECOND: f64 = 1e9;
+/// A year: no length of time here makes sense beyond it, and sums with moments stay far from overflow.
+const SECONDS_MAX: f64 = 31_536_000.0;
+/// Below one snapshot in 10,000 s `0` is what was meant.
+const RATE_MIN_HZ: f64 = 0.0001;
+const RATE_MAX_HZ: f64 = 1000.0;
+const NAME_BYTES_MAX: usize = 256;
+
+fn integer<T: FromStr + PartialOrd + fmt::Display>(
+    text: &str,
+    range: RangeInclusive<T>,
+    what: &str,
+) -> Result<T, String> {
+    match text.trim().parse() {
+        Ok(value) if range.contains(&value) => Ok(value),
+        _ => Err(format!("{what} from {} to {}", range.start(), range.end())),
+    }
+}
+
+/// Refuses NaN and the infinities by the range; `+ 0.0` turns a negative zero into zero.
+fn decimal(text: &str, range: RangeInclusive<f64>) -> Option<f64> {
+    let value: f64 = text.trim().parse().ok()?;
+    range.contains(&value).then_some(value + 0.0)
+}
+
+fn seconds_within(text: &str, range: RangeInclusive<f64>) -> Result<i64, String> {
+    match decimal(text, range.clone()) {
+        Some(seconds) => Ok((seconds * NANOS_PER_SECOND).round() as i64),
+        None => Err(format!(
+            "a number of seconds from {} to {} (fractions too)",
+            range.start(),
+            range.end()
+        )),
+    }
+}
+
+pub fn seconds(text: &str) -> Result<i64, String> {
+    seconds_within(text, 0.0..=SECONDS_MAX)
+}
+
+pub fn rolling_window(text: &str) -> Result<i64, String> {
+    seconds_within(text, 1.0..=3600.0)
+}
+
+pub fn bench_seconds(text: &str) -> Result<i64, String> {
+    seconds_within(text, 0.1..=86_400.0)
+}
+
+pub fn rate(text: &str) -> Result<f64, String> {
+    match decimal(text, 0.0..=RATE_MAX_HZ) {
+        Some(rate) if rate == 0.0 || rate >= RATE_MIN_HZ => Ok(rate),
+        _ => Err(format!(
+            "0 (off) or a number from {RATE_MIN_HZ} to {RATE_MAX_HZ} a second"
+        )),
+    }
+}
+
+pub fn threshold(text: &str) -> Result<f64, String> {
+    decimal(text, 0.0..=f64::MAX).ok_or_else(|| "a number that is not negative".to_owned())
+}
+
+pub fn max_symbols(text: &str) -> Result<usize, String> {
+    integer(text, 1..=1 << 20, "a number")
+}
+
+pub fn window_trades(text: &str) -> Result<usize, String> {
+    integer(text, 1..=1 << 24, "a number")
+}
+
+pub fn queue_bytes(text: &str) -> Result<usize, String> {
+    integer(text, 64 << 10..=1 << 30, "a number of bytes")
+}
+
+pub fn cores(text: &str) -> Result<usize, String> {
+    integer(text, 1..=256, "a number")
+}
+
+pub fn port(text: &str) -> Result<u16, String> {
+    integer(text, 0..=u16::MAX, "a port")
+}
+
+pub fn seed(text: &str) -> Result<u64, String> {
+    integer(text, 0..=u64::MAX, "a whole number")
+}
+
+pub fn count(text: &str) -> Result<u64, String> {
+    integer(text, 0..=1_000_000_000, "a whole number")
+}
+
+pub fn boolean(text: &str) -> Result<bool, String> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "true" | "1" | "yes" | "on" => Ok(true),
+        "false" | "0" | "no" | "off" => Ok(false),
+        _ => Err("true or false".to_owned()),
+    }
+}
+
+pub fn use_jetstream(text: &str) -> Result<bool, String> {
+    match boolean(text)? {
+        false => Ok(false),
+        true => Err("false: this version reads core NATS only".to_owned()),
+    }
+}
+
+pub fn log_level(text: &str) -> Result<log::LevelFilter, String> {
+    text.trim()
+        .parse()
+        .map_err(|_| "off, error, warn, info, debug or trace".to_owned())
+}
+
+pub fn name(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    match !text.is_empty() && text.len() <= NAME_BYTES_MAX && !text.chars().any(char::is_control) {
+        true => Ok(text.to_owned()),
+        false => Err(format!(
+            "a text of 1 to {NAME_BYTES_MAX} bytes without control characters"
+        )),
+    }
+}
+
+/// An address or a host name; whether it exists shows when it is bound.
+pub fn host(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    let bare = text
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+        .unwrap_or(text);
+    let named = bare
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'));
+    match !bare.is_empty() && (named || bare.parse::<std::net::Ipv6Addr>().is_ok()) {
+        true => Ok(bare.to_owned()),
+        false => Err("an IP address or a host name, without a port".to_owned()),
+    }
+}
+
+/// A literal subject: tokens between dots, none of them empty. Blanks, control characters and wildcards are refused
+/// anywhere; NATS itself gives `*` and `>` their meaning only as whole tokens, but as letters they can only confuse.
+fn is_subject(text: &str) -> bool {
+    !text
+        .chars()
+        .any(|c| c.is_whitespace() || c.is_control() || matches!(c, '*' | '>'))
+        && text.split('.').all(|token| !token.is_empty())
+}
+
+pub fn subject(text: &str) -> Result<String, String> {
+    match is_subject(text.trim()) {
+        true => Ok(text.trim().to_owned()),
+        false => Err("a subject like md.events, without spaces or wildcards".to_owned()),
+    }
+}
+
+/// The symbols that are asked for, in the order given, each once; none means all.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Symbols(pub Vec<String>);
+
+impl Symbols {
+    pub fn is_all(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn parse(text: &str) -> Result<Symbols, String> {
+        let mut symbols: Vec<String> = Vec::new();
+        for symbol in text.split(',').map(str::trim).filter(|s| !s.is_empty()) {
+            if symbol.len() > 64 || !is_subject(symbol) {
+                return Err(format!(
+                    "a comma list of symbols like BTCUSDT or BTC/USD, each of at most {} bytes, without spaces or wildcards",
+                    64
+                ));
+            }
+            if !symbols.iter().any(|known| known == symbol) {
+                symbols.push(symbol.to_owned());
+            }
+        }
+        Ok(Symbols(symbols))
+    }
+}
+
+/// One of `count` equal shares of the symbols; `index` counts from 0, as NATS's own `partition()` does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shard {
+    pub index: u32,
+    pub count: u32,
+}
+
+impl Shard {
+    pub(super) fn parse(text: &str) -> Result<Shard, String> {
+        let shard = text.trim().split_once('/').and_then(|(index, count)| {
+            Some(Shard {
+                index: index.trim().parse().ok()?,
+                count: count.trim().parse().ok()?,
+            })
+        });
+        match shard {
+            Some(shard) if shard.index < shard.count && shard.count <= 1024 => Ok(shard),
+            _ => Err("i/n with i from 0 to n - 1 and n from 1 to 1024, like 0/2".to_owned()),
+        }
+    }
+}
+
+/// How fast a recording is played.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Speed {
+    /// This many times as fast as it was recorded.
+    Times(f64),
+    Max,
+}
+
+pub fn speed(text: &str) -> Result<Speed, String> {
+    if text.trim().eq_ignore_ascii_case("max") {
+        return Ok(Speed::Max);
+    }
+    decimal(text, 0.001..=1e6)
+        .map(Speed::Times)
+        .ok_or_else(|| "max or a number from 0.001 to 1000000".to_owned())
+}

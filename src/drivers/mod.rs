@@ -1,0 +1,5 @@
+//! What touches the world: glommio, files, the clock.
+
+pub mod http_message;
+pub mod http_server;
+pub mod stop;
