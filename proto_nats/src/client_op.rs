@@ -111,3 +111,91 @@ fn publication<'a>(
         Body::Oversized { skip } => Decoded::Oversized { subject, skip },
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits = Limits { control_line: 64, payload: 32 };
+
+    fn check(input: &str, expected: ClientOp<'_>) {
+        let bytes = input.as_bytes();
+        let expected = Ok(Decoded::Op { op: expected, len: bytes.len() });
+        assert_eq!(decode_client_op(bytes, &LIMITS), expected, "{input:?}");
+        assert_eq!(decode_client_op(format!("{input}!!").as_bytes(), &LIMITS), expected, "{input:?} and more");
+        for cut in 0..bytes.len() {
+            match decode_client_op(&bytes[..cut], &LIMITS) {
+                Ok(Decoded::NeedMore { at_least }) if at_least > cut && at_least <= bytes.len() => {}
+                other => panic!("{input:?} cut at {cut}: {other:?}"),
+            }
+        }
+    }
+
+    fn check_error(input: &str, expected: Malformed) {
+        let expected = Err(ProtocolError::Client(expected));
+        assert_eq!(decode_client_op(input.as_bytes(), &LIMITS), expected, "{input:?}");
+        for cut in 0..input.len() {
+            match decode_client_op(&input.as_bytes()[..cut], &LIMITS) {
+                Ok(Decoded::NeedMore { at_least }) if at_least > cut => {}
+                other => assert_eq!(other, expected, "{input:?} cut at {cut}"),
+            }
+        }
+    }
+
+    #[test]
+    fn publications() {
+        let check = |input: &str, reply_to: Option<&str>, headers: Option<&str>, payload: &str| {
+            let (reply_to, headers) = (reply_to.map(str::as_bytes), headers.map(str::as_bytes));
+            check(input, ClientOp::Pub { subject: b"a.b", reply_to, headers, payload: payload.as_bytes() });
+        };
+        let block = "NATS/1.0\r\n\r\n";
+        check("PUB a.b 5\r\nhello\r\n", None, None, "hello");
+        check("pub\ta.b  0 \r\n\r\n", None, None, "");
+        check("PUB a.b r 2\r\n\r\n\r\n", Some("r"), None, "\r\n");
+        check("PUB a.b 7 2\r\nhi\r\n", Some("7"), None, "hi");
+        check("HPUB a.b 12 14\r\nNATS/1.0\r\n\r\nhi\r\n", None, Some(block), "hi");
+        check("HPUB a.b r 12 12\r\nNATS/1.0\r\n\r\n\r\n", Some("r"), Some(block), "");
+    }
+
+    #[test]
+    fn everything_else() {
+        check("CONNECT {\"verbose\": true}\r\n", ClientOp::Connect(b"{\"verbose\": true}"));
+        check("connect\t{}\n", ClientOp::Connect(b"{}"));
+        check("SUB a.> 1\r\n", ClientOp::Sub { subject: b"a.>", queue_group: None, sid: b"1" });
+        check("sub  a  q\t1x \r\n", ClientOp::Sub { subject: b"a", queue_group: Some(b"q"), sid: b"1x" });
+        check("UNSUB abc\r\n", ClientOp::Unsub { sid: b"abc", max: None });
+        check("UNSUB 1 5\r\n", ClientOp::Unsub { sid: b"1", max: Some(5) });
+        check("PING\r\n", ClientOp::Ping);
+        check("pong\r\n", ClientOp::Pong);
+    }
+
+    #[test]
+    fn errors() {
+        let count = |operation| Malformed::ArgumentCount { operation };
+        let number = |argument| Malformed::Number { argument };
+        check_error("GET / HTTP/1.1\r\n", Malformed::UnknownOperation);
+        check_error("MSG a 1 1\r\nx\r\n", Malformed::UnknownOperation);
+        check_error("CONN\r\n", Malformed::UnknownOperation);
+        check_error("PUBS a 1\r\n", Malformed::UnknownOperation);
+        check_error("PUB\r\n", count("PUB"));
+        check_error("PUB a\r\n", count("PUB"));
+        check_error("PUB a b 1 2\r\n", count("PUB"));
+        check_error("HPUB a 1\r\n", count("HPUB"));
+        check_error("SUB a\r\n", count("SUB"));
+        check_error("SUB a b c d\r\n", count("SUB"));
+        check_error("UNSUB\r\n", count("UNSUB"));
+        check_error("UNSUB a 1 2\r\n", count("UNSUB"));
+        check_error("UNSUB a x\r\n", number("max_msgs"));
+        check_error("PUB a x\r\n", number("payload length"));
+        check_error("HPUB a x 1\r\n", number("header length"));
+        check_error("HPUB a 3 2\r\n", Malformed::HeaderBeyondTotal { header_bytes: 3, total_bytes: 2 });
+        check_error("PUB a 1\r\nxyz", Malformed::PayloadNotTerminated);
+        check_error(&format!("SUB {}", "a".repeat(62)), Malformed::ControlLineTooLong { limit_bytes: 64 });
+    }
+
+    #[test]
+    fn a_publication_beyond_the_limit_can_be_skipped() {
+        let expected = Ok(Decoded::Oversized { subject: &b"a"[..], skip: 10 + 33 + 2 });
+        assert_eq!(decode_client_op(b"PUB a 33\r\nx", &LIMITS), expected);
+    }
+}

@@ -137,3 +137,58 @@ fn body(out: &mut Vec<u8>, headers: &[u8], payload: &[u8]) {
     out.extend_from_slice(payload);
     out.extend_from_slice(b"\r\n");
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(expected: &str, encode: impl Fn(&mut Vec<u8>)) {
+        let mut out = b"before".to_vec();
+        encode(&mut out);
+        assert_eq!(String::from_utf8(out).unwrap(), format!("before{expected}"));
+    }
+
+    #[test]
+    fn what_a_client_writes() {
+        check("PING\r\n", ping);
+        check("PONG\r\n", pong);
+        check("PUB a.b 5\r\nhello\r\n", |out| publish(out, b"a.b", None, b"hello"));
+        check("PUB a.b r 0\r\n\r\n", |out| publish(out, b"a.b", Some(b"r"), b""));
+        check("HPUB a 12 14\r\nNATS/1.0\r\n\r\nhi\r\n", |out| {
+            publish_with_headers(out, b"a", None, b"NATS/1.0\r\n\r\n", b"hi");
+        });
+        check("HPUB a r 12 12\r\nNATS/1.0\r\n\r\n\r\n", |out| {
+            publish_with_headers(out, b"a", Some(b"r"), b"NATS/1.0\r\n\r\n", b"");
+        });
+        check("SUB a.> 7\r\n", |out| subscribe(out, b"a.>", None, 7));
+        check("SUB a.* q 18446744073709551615\r\n", |out| subscribe(out, b"a.*", Some(b"q"), u64::MAX));
+        check("UNSUB 7\r\n", |out| unsubscribe(out, 7, None));
+        check("UNSUB 7 10\r\n", |out| unsubscribe(out, 7, Some(10)));
+    }
+
+    #[test]
+    fn what_a_server_writes() {
+        check("INFO {}\r\n", |out| info(out, b"{}"));
+        check("MSG a x1 5\r\nhello\r\n", |out| msg(out, b"a", b"x1", None, None, b"hello"));
+        check("MSG a 1 r 0\r\n\r\n", |out| msg(out, b"a", b"1", Some(b"r"), None, b""));
+        check("HMSG a 1 12 14\r\nNATS/1.0\r\n\r\nhi\r\n", |out| {
+            msg(out, b"a", b"1", None, Some(b"NATS/1.0\r\n\r\n"), b"hi");
+        });
+        check("+OK\r\n", ok);
+        check("-ERR 'Stale Connection'\r\n", |out| err(out, "Stale Connection"));
+    }
+
+    #[test]
+    fn a_token_cannot_forge_an_operation() {
+        for bad in ["", " ", "a b", "a\tb", "a\rb", "a\n", "a\r\nPUB b 0\r\n"] {
+            let bytes = bad.as_bytes();
+            let forge = [
+                std::panic::catch_unwind(|| publish(&mut Vec::new(), bytes, None, b"")),
+                std::panic::catch_unwind(|| publish(&mut Vec::new(), b"a", Some(bytes), b"")),
+                std::panic::catch_unwind(|| subscribe(&mut Vec::new(), b"a", Some(bytes), 1)),
+                std::panic::catch_unwind(|| msg(&mut Vec::new(), b"a", bytes, None, None, b"")),
+            ];
+            assert!(forge.iter().all(Result::is_err), "{bad:?}");
+        }
+    }
+}

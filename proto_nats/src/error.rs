@@ -75,3 +75,32 @@ impl fmt::Display for Malformed {
 }
 
 impl std::error::Error for ProtocolError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_say_who_and_what() {
+        let check = |error: ProtocolError, expected: &str| assert_eq!(error.to_string(), expected);
+        let server = ProtocolError::Server;
+        check(server(Malformed::UnknownOperation), "the server sent a line that starts with no known NATS operation");
+        check(
+            ProtocolError::Client(Malformed::ControlLineTooLong { limit_bytes: 4096 }),
+            "the client sent a control line longer than 4096 bytes",
+        );
+        check(
+            server(Malformed::ArgumentCount { operation: "MSG" }),
+            "the server sent MSG with too few or too many arguments",
+        );
+        check(server(Malformed::Number { argument: "sid" }), "the server sent a sid that is not a number in range");
+        check(
+            server(Malformed::HeaderBeyondTotal { header_bytes: 3, total_bytes: 2 }),
+            "the server sent a header of 3 bytes in a message of 2",
+        );
+        check(
+            server(Malformed::PayloadNotTerminated),
+            "the server sent a payload that does not end where its length says",
+        );
+    }
+}

@@ -188,3 +188,174 @@ fn unquote(text: &[u8]) -> &[u8] {
         _ => text,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits = Limits { control_line: 64, payload: 32 };
+
+    fn shown(input: &[u8]) -> String {
+        input.escape_ascii().to_string()
+    }
+
+    fn check(input: &[u8], expected: ServerOp<'_>) {
+        let expected = Ok(Decoded::Op { op: expected, len: input.len() });
+        assert_eq!(decode_server_op(input, &LIMITS), expected, "{}", shown(input));
+        let followed = [input, b"\xff\xff"].concat();
+        assert_eq!(decode_server_op(&followed, &LIMITS), expected, "{} and more", shown(input));
+        for cut in 0..input.len() {
+            match decode_server_op(&input[..cut], &LIMITS) {
+                Ok(Decoded::NeedMore { at_least }) if at_least > cut && at_least <= input.len() => {}
+                other => panic!("{} cut at {cut}: {other:?}", shown(input)),
+            }
+        }
+    }
+
+    fn check_error(input: &[u8], expected: Malformed) {
+        let expected = Err(ProtocolError::Server(expected));
+        assert_eq!(decode_server_op(input, &LIMITS), expected, "{}", shown(input));
+        for cut in 0..input.len() {
+            match decode_server_op(&input[..cut], &LIMITS) {
+                Ok(Decoded::NeedMore { at_least }) if at_least > cut => {}
+                other => assert_eq!(other, expected, "{} cut at {cut}", shown(input)),
+            }
+        }
+    }
+
+    fn msg<'a>(subject: &'a str, sid: u64, payload: &'a str) -> Msg<'a> {
+        Msg { subject: subject.as_bytes(), sid, reply_to: None, headers: None, payload: payload.as_bytes() }
+    }
+
+    #[test]
+    fn messages() {
+        let check = |input: &str, expected: Msg<'_>| check(input.as_bytes(), ServerOp::Msg(expected));
+        let with_reply = |msg, reply_to: &'static str| Msg { reply_to: Some(reply_to.as_bytes()), ..msg };
+        check("MSG a.b 1 5\r\nhello\r\n", msg("a.b", 1, "hello"));
+        check("MSG a 18446744073709551615 0\r\n\r\n", msg("a", u64::MAX, ""));
+        check("MSG a 1 2\r\n\r\n\r\n", msg("a", 1, "\r\n"));
+        check("MSG a 1 14\r\nMSG b 1 1\r\nx\r\n\r\n", msg("a", 1, "MSG b 1 1\r\nx\r\n"));
+        check("MSG a 1 reply 5\r\nhello\r\n", with_reply(msg("a", 1, "hello"), "reply"));
+        check("MSG a 1 7 5\r\nhello\r\n", with_reply(msg("a", 1, "hello"), "7"));
+        check("msg a 1 5\r\nhello\r\n", msg("a", 1, "hello"));
+        check("MsG\ta\t1\t5\r\nhello\r\n", msg("a", 1, "hello"));
+        check("MSG   a  \t 1    5  \r\nhello\r\n", msg("a", 1, "hello"));
+        check("MSG a 1 005\r\nhello\r\n", msg("a", 1, "hello"));
+        check("MSG a 1 5\nhello\r\n", msg("a", 1, "hello"));
+        check("MSG é.日本 1 3\r\n日\r\n", msg("é.日本", 1, "日"));
+        check("MSG a 1 32\r\n01234567890123456789012345678901\r\n", msg("a", 1, "01234567890123456789012345678901"));
+    }
+
+    #[test]
+    fn messages_with_headers() {
+        let check = |input: &str, headers: &str, expected: Msg<'_>| {
+            check(input.as_bytes(), ServerOp::Msg(Msg { headers: Some(headers.as_bytes()), ..expected }));
+        };
+        check("HMSG a 1 12 14\r\nNATS/1.0\r\n\r\nhi\r\n", "NATS/1.0\r\n\r\n", msg("a", 1, "hi"));
+        check("HMSG a 1 16 16\r\nNATS/1.0 503\r\n\r\n\r\n", "NATS/1.0 503\r\n\r\n", msg("a", 1, ""));
+        let reply = Msg { reply_to: Some(b"r"), ..msg("a", 1, "hi") };
+        check("hmsg a 1 r 12 14\r\nNATS/1.0\r\n\r\nhi\r\n", "NATS/1.0\r\n\r\n", reply);
+        check("HMSG\ta  1 0 2\r\nhi\r\n", "", msg("a", 1, "hi"));
+    }
+
+    #[test]
+    fn everything_else() {
+        check(b"PING\r\n", ServerOp::Ping);
+        check(b"ping  \r\n", ServerOp::Ping);
+        check(b"PONG\r\n", ServerOp::Pong);
+        check(b"Pong\n", ServerOp::Pong);
+        check(b"+OK\r\n", ServerOp::Ok);
+        check(b"+ok\r\n", ServerOp::Ok);
+        check(b"-ERR 'Stale Connection'\r\n", ServerOp::Err(b"Stale Connection"));
+        check(b"-err   \t'It's'  \r\n", ServerOp::Err(b"It's"));
+        check(b"-ERR no quotes\r\n", ServerOp::Err(b"no quotes"));
+        check(b"-ERR\r\n", ServerOp::Err(b""));
+        check(b"-ERR '\r\n", ServerOp::Err(b"'"));
+        check(b"INFO {\"a\": 1} \r\n", ServerOp::Info(b"{\"a\": 1}"));
+        check(b"info\t{}\r\n", ServerOp::Info(b"{}"));
+        check(b"INFO\r\n", ServerOp::Info(b""));
+    }
+
+    #[test]
+    fn errors() {
+        let number = |argument| Malformed::Number { argument };
+        check_error(b"\r\n", Malformed::UnknownOperation);
+        check_error(b"PUB a 1\r\nx\r\n", Malformed::UnknownOperation);
+        check_error(b"HTTP/1.1 400 Bad Request\r\n", Malformed::UnknownOperation);
+        check_error(b"\x15\x03\x01\x00\x02\x02\x28", Malformed::UnknownOperation);
+        check_error(b"PINGO\r\n", Malformed::UnknownOperation);
+        check_error(b"PIN\r\n", Malformed::UnknownOperation);
+        check_error(b" PING\r\n", Malformed::UnknownOperation);
+        check_error(b"MSG\r\n", Malformed::ArgumentCount { operation: "MSG" });
+        check_error(b"MSG a 1\r\n", Malformed::ArgumentCount { operation: "MSG" });
+        check_error(b"MSG a 1 r 2 3\r\n", Malformed::ArgumentCount { operation: "MSG" });
+        check_error(b"HMSG a 1 2\r\n", Malformed::ArgumentCount { operation: "HMSG" });
+        check_error(b"HMSG a 1 r 2 3 4\r\n", Malformed::ArgumentCount { operation: "HMSG" });
+        check_error(b"MSG a x 1\r\n", number("sid"));
+        check_error(b"MSG a 18446744073709551616 1\r\n", number("sid"));
+        check_error(b"MSG a 1 -1\r\n", number("payload length"));
+        check_error(b"MSG a 1 +1\r\n", number("payload length"));
+        check_error(b"MSG a 1 1e3\r\n", number("payload length"));
+        check_error(b"MSG a 1 2147483648\r\n", number("payload length"));
+        check_error(b"MSG a 1 99999999999999999999999\r\n", number("payload length"));
+        check_error(b"HMSG a 1 x 2\r\n", number("header length"));
+        check_error(b"HMSG a 1 2 x\r\n", number("total length"));
+        check_error(b"HMSG a 1 3 2\r\n", Malformed::HeaderBeyondTotal { header_bytes: 3, total_bytes: 2 });
+        check_error(b"HMSG a 1 99 98\r\n", Malformed::HeaderBeyondTotal { header_bytes: 99, total_bytes: 98 });
+        check_error(b"MSG a 1 2\r\nhello\r\n", Malformed::PayloadNotTerminated);
+        check_error(b"MSG a 1 5\r\nhello\n\n", Malformed::PayloadNotTerminated);
+        check_error(b"MSG a 1 0\r\nMSG", Malformed::PayloadNotTerminated);
+    }
+
+    #[test]
+    fn the_control_line_is_bounded_whether_or_not_it_ends() {
+        let too_long = Malformed::ControlLineTooLong { limit_bytes: 64 };
+        let line = |bytes: usize| [b"MSG ".to_vec(), vec![b'a'; bytes - 8], b" 1 1".to_vec()].concat();
+        check(&[line(64), b"\r\nx\r\n".to_vec()].concat(), ServerOp::Msg(msg(&"a".repeat(56), 1, "x")));
+        check_error(&[line(66), b"\r\nx\r\n".to_vec()].concat(), too_long);
+        check_error(&line(66), too_long);
+        check_error(&[b"-ERR ".to_vec(), vec![b'x'; 61]].concat(), too_long);
+    }
+
+    #[test]
+    fn info_may_be_long_but_not_endless() {
+        let long = [b"INFO ".to_vec(), vec![b' '; INFO_BYTES_MAX - 7], b"{}\r\n".to_vec()].concat();
+        let expected = Ok(Decoded::Op { op: ServerOp::Info(b"{}"), len: long.len() });
+        assert_eq!(decode_server_op(&long, &LIMITS), expected);
+        let endless = [b"INFO ".to_vec(), vec![b' '; INFO_BYTES_MAX]].concat();
+        let too_long = Malformed::ControlLineTooLong { limit_bytes: INFO_BYTES_MAX };
+        assert_eq!(decode_server_op(&endless, &LIMITS), Err(ProtocolError::Server(too_long)));
+    }
+
+    #[test]
+    fn what_is_still_missing_is_known_from_the_control_line_on() {
+        let check = |input: &str, expected| {
+            let decoded = decode_server_op(input.as_bytes(), &LIMITS);
+            assert_eq!(decoded, Ok(Decoded::NeedMore { at_least: expected }), "{input:?}");
+        };
+        check("", 1);
+        check("M", 2);
+        check("MSG a 1 5\r", 11);
+        check("MSG a 1 5\r\n", 18);
+        check("MSG a 1 5\r\nhello\r", 18);
+        check("HMSG a 1 12 14\r\nNATS", 32);
+    }
+
+    #[test]
+    fn a_frame_beyond_the_limit_can_be_skipped() {
+        let check = |input: &str, skip| {
+            let expected = Ok(Decoded::Oversized { subject: b"a.b", skip });
+            assert_eq!(decode_server_op(input.as_bytes(), &LIMITS), expected, "{input:?}");
+        };
+        check("MSG a.b 1 33\r\n", 14 + 33 + 2);
+        check("MSG a.b 1 r 33\r\nxyz", 16 + 33 + 2);
+        check("HMSG a.b 1 12 33\r\n", 18 + 33 + 2);
+        check("MSG a.b 1 2147483647\r\n", 22 + 2147483647 + 2);
+        let mut stream = [b"MSG a.b 1 40\r\n".to_vec(), vec![b'x'; 40], b"\r\nPING\r\n".to_vec()].concat();
+        match decode_server_op(&stream, &LIMITS) {
+            Ok(Decoded::Oversized { skip, .. }) => stream.drain(..skip),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(decode_server_op(&stream, &LIMITS), Ok(Decoded::Op { op: ServerOp::Ping, len: 6 }));
+    }
+}

@@ -1,0 +1,63 @@
+//! The fuzz targets' entries on stable Rust: each runs its seed corpus, and half a second of seeded mutations of it.
+
+#[path = "common/random.rs"]
+mod random;
+
+#[path = "../fuzz/src/entries.rs"]
+mod entries;
+
+use random::Random;
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+#[test]
+fn mutated_corpus() {
+    for (name, entry) in entries::ENTRIES {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(name);
+        let mut paths: Vec<_> = fs::read_dir(&folder).unwrap().map(|file| file.unwrap().path()).collect();
+        // The order of a folder's files is anybody's guess, and the seeds should mean the same everywhere.
+        paths.sort();
+        let corpus: Vec<_> = paths.iter().map(|path| fs::read(path).unwrap()).collect();
+        assert!(!corpus.is_empty(), "{} has a corpus", folder.display());
+        corpus.iter().for_each(|data| entry(data));
+
+        let end = Instant::now() + Duration::from_millis(500);
+        for seed in 0.. {
+            let data = mutated(&corpus, &mut Random(seed));
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| entry(&data))) {
+                eprintln!("{name}, seed {seed}: {}", data.escape_ascii());
+                std::panic::resume_unwind(panic);
+            }
+            if seed % 64 == 0 && Instant::now() > end {
+                println!("{name}: {seed} inputs");
+                break;
+            }
+        }
+    }
+}
+
+fn mutated(corpus: &[Vec<u8>], random: &mut Random) -> Vec<u8> {
+    let mut data = corpus[random.below(corpus.len())].clone();
+    for _ in 0..random.below(6) {
+        let at = random.below(data.len() + 1);
+        let end = (at + random.below(8)).min(data.len());
+        match random.below(7) {
+            0 => drop(data.drain(at..end)),
+            1 => data.insert(at, random.next() as u8),
+            2 => data.truncate(at),
+            3 => data
+                .splice(at..at, random.pick(&[&b"\r\n"[..], b" ", b"\t", b"9", b"0", b"@", b"%", b":"]).iter().copied())
+                .for_each(drop),
+            4 => data.extend_from_slice(&corpus[random.below(corpus.len())]),
+            5 => data.extend_from_within(at..end),
+            _ => {
+                if let Some(byte) = data.get_mut(at) {
+                    *byte ^= 1 << random.below(8);
+                }
+            }
+        }
+    }
+    data
+}
