@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 pub use layers::{DotEnv, Exit};
-pub use servers::{Credentials, ServerAddress, ServerList};
+pub use servers::ServerList;
 pub use values::{Shard, Speed, Symbols};
 
 /// The command line, with every setting in its final form.
@@ -25,6 +25,7 @@ pub use values::{Shard, Speed, Symbols};
 #[command(
     name = "senpai-md-consumer",
     version,
+    override_usage = "senpai-md-consumer [COMMAND] [OPTIONS]",
     about = "Market events from NATS in; features, signals and alerts out.",
     after_help = "\
 Without a command it runs the service; `senpai-md-consumer run --help` lists its settings.

@@ -54,10 +54,7 @@ impl DotEnv {
         match std::fs::read_to_string(path) {
             Ok(text) => DotEnv::parse(&text),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(DotEnv::default()),
-            Err(error) => Err(Exit::Refused(format!(
-                "{} cannot be read: {error}",
-                path.display()
-            ))),
+            Err(error) => Err(Exit::Refused(format!("{} cannot be read: {error}", path.display()))),
         }
     }
 
@@ -86,9 +83,7 @@ fn malformed(text: &str, line: &str) -> String {
         Some((name, _)) => format!(" ({}=…)", shown(name.trim()).trim_matches('"')),
         None => String::new(),
     };
-    format!(
-        ".env line {number}{name} is malformed, accepted is NAME=value, the value in quotes when it has spaces"
-    )
+    format!(".env line {number}{name} is malformed, accepted is NAME=value, the value in quotes when it has spaces")
 }
 
 pub(super) fn parse(mut args: Vec<OsString>, dot_env: &DotEnv) -> Result<Cli, Exit> {
@@ -97,9 +92,7 @@ pub(super) fn parse(mut args: Vec<OsString>, dot_env: &DotEnv) -> Result<Cli, Ex
     }
     let declared = Cli::command();
     check_utf8(&declared)?;
-    let layered = declared
-        .clone()
-        .mut_subcommands(|command| command.mut_args(|arg| layered(arg, dot_env)));
+    let layered = declared.clone().mut_subcommands(|command| command.mut_args(|arg| layered(arg, dot_env)));
     let cli = layered
         .try_get_matches_from(&args)
         .and_then(|matches| Cli::from_arg_matches(&matches))
@@ -112,9 +105,7 @@ pub(super) fn parse(mut args: Vec<OsString>, dot_env: &DotEnv) -> Result<Cli, Ex
 fn runs_without_saying(args: &[OsString]) -> bool {
     match args.get(1).map(|arg| arg.to_string_lossy()) {
         None => true,
-        Some(first) => {
-            first.starts_with('-') && !matches!(&*first, "-h" | "--help" | "-V" | "--version")
-        }
+        Some(first) => first.starts_with('-') && !matches!(&*first, "-h" | "--help" | "-V" | "--version"),
     }
 }
 
@@ -143,24 +134,17 @@ fn layered(arg: Arg, dot_env: &DotEnv) -> Arg {
     };
     match dot_env.0.get(&name) {
         // Defaults live as long as the process; this happens once.
-        Some(value) => arg
-            .default_value(&*value.clone().leak())
-            .hide_default_value(true),
+        Some(value) => arg.default_value(&*value.clone().leak()).hide_default_value(true),
         None => arg,
     }
 }
 
 /// clap's own error for this does not say which variable it was.
 fn check_utf8(declared: &Grammar) -> Result<(), Exit> {
-    let names = declared
-        .get_subcommands()
-        .flat_map(|command| command.get_arguments())
-        .filter_map(env_name);
+    let names = declared.get_subcommands().flat_map(|command| command.get_arguments()).filter_map(env_name);
     for name in names {
         if env_value(name).is_some_and(|value| value.to_str().is_none()) {
-            return Err(Exit::Refused(format!(
-                "{name} (from the environment) is not UTF-8 text"
-            )));
+            return Err(Exit::Refused(format!("{name} (from the environment) is not UTF-8 text")));
         }
     }
     Ok(())
@@ -200,12 +184,7 @@ fn context(error: &clap::Error, kind: ContextKind) -> Option<&str> {
     }
 }
 
-fn invalid_value(
-    error: &clap::Error,
-    declared: &Grammar,
-    args: &[OsString],
-    dot_env: &DotEnv,
-) -> Option<String> {
+fn invalid_value(error: &clap::Error, declared: &Grammar, args: &[OsString], dot_env: &DotEnv) -> Option<String> {
     // clap names the argument as its usage shows it: `--http-port <PORT>`.
     let flag = context(error, ContextKind::InvalidArg)?.split(' ').next()?;
     let value = context(error, ContextKind::InvalidValue)?;
@@ -219,9 +198,7 @@ fn invalid_value(
         return Some(format!("{flag} is {}, accepted is {accepted}", shown(value)));
     };
     let given = |arg: &OsString| {
-        arg.to_string_lossy()
-            .strip_prefix(flag)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
+        arg.to_string_lossy().strip_prefix(flag).is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
     };
     let from = if args.iter().any(given) {
         flag
@@ -261,5 +238,5 @@ fn flat(error: &clap::Error, args: &[OsString]) -> String {
     let known = |name: &&str| Cli::command().find_subcommand(name).is_some();
     let command = args.get(1).and_then(|arg| arg.to_str()).filter(known);
     let command = command.map_or(String::new(), |command| format!("{command} "));
-    format!("{}; see senpai-md-consumer {command}--help", said.join(" "))
+    format!("{}; see senpai-md-consumer {command}--help", said.join(" ").replace(" tip: ", "; "))
 }

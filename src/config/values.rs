@@ -4,6 +4,9 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
+use crate::engine::bounds::{SYMBOL_BYTES_MAX, SYMBOLS_MAX, WINDOW_TRADES_MAX};
+use crate::engine::subject::is_valid_symbol;
+
 const NANOS_PER_SECOND: f64 = 1e9;
 /// A year: no length of time here makes sense beyond it, and sums with moments stay far from overflow.
 const SECONDS_MAX: f64 = 31_536_000.0;
@@ -32,11 +35,7 @@ fn decimal(text: &str, range: RangeInclusive<f64>) -> Option<f64> {
 fn seconds_within(text: &str, range: RangeInclusive<f64>) -> Result<i64, String> {
     match decimal(text, range.clone()) {
         Some(seconds) => Ok((seconds * NANOS_PER_SECOND).round() as i64),
-        None => Err(format!(
-            "a number of seconds from {} to {} (fractions too)",
-            range.start(),
-            range.end()
-        )),
+        None => Err(format!("a number of seconds from {} to {} (fractions too)", range.start(), range.end())),
     }
 }
 
@@ -55,9 +54,7 @@ pub fn bench_seconds(text: &str) -> Result<i64, String> {
 pub fn rate(text: &str) -> Result<f64, String> {
     match decimal(text, 0.0..=RATE_MAX_HZ) {
         Some(rate) if rate == 0.0 || rate >= RATE_MIN_HZ => Ok(rate),
-        _ => Err(format!(
-            "0 (off) or a number from {RATE_MIN_HZ} to {RATE_MAX_HZ} a second"
-        )),
+        _ => Err(format!("0 (off) or a number from {RATE_MIN_HZ} to {RATE_MAX_HZ} a second")),
     }
 }
 
@@ -66,11 +63,11 @@ pub fn threshold(text: &str) -> Result<f64, String> {
 }
 
 pub fn max_symbols(text: &str) -> Result<usize, String> {
-    integer(text, 1..=1 << 20, "a number")
+    integer(text, 1..=SYMBOLS_MAX, "a number")
 }
 
 pub fn window_trades(text: &str) -> Result<usize, String> {
-    integer(text, 1..=1 << 24, "a number")
+    integer(text, 1..=WINDOW_TRADES_MAX, "a number")
 }
 
 pub fn queue_bytes(text: &str) -> Result<usize, String> {
@@ -109,31 +106,22 @@ pub fn use_jetstream(text: &str) -> Result<bool, String> {
 }
 
 pub fn log_level(text: &str) -> Result<log::LevelFilter, String> {
-    text.trim()
-        .parse()
-        .map_err(|_| "off, error, warn, info, debug or trace".to_owned())
+    text.trim().parse().map_err(|_| "off, error, warn, info, debug or trace".to_owned())
 }
 
 pub fn name(text: &str) -> Result<String, String> {
     let text = text.trim();
     match !text.is_empty() && text.len() <= NAME_BYTES_MAX && !text.chars().any(char::is_control) {
         true => Ok(text.to_owned()),
-        false => Err(format!(
-            "a text of 1 to {NAME_BYTES_MAX} bytes without control characters"
-        )),
+        false => Err(format!("a text of 1 to {NAME_BYTES_MAX} bytes without control characters")),
     }
 }
 
 /// An address or a host name; whether it exists shows when it is bound.
 pub fn host(text: &str) -> Result<String, String> {
     let text = text.trim();
-    let bare = text
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'))
-        .unwrap_or(text);
-    let named = bare
-        .bytes()
-        .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'));
+    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+    let named = bare.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'));
     match !bare.is_empty() && (named || bare.parse::<std::net::Ipv6Addr>().is_ok()) {
         true => Ok(bare.to_owned()),
         false => Err("an IP address or a host name, without a port".to_owned()),
@@ -143,9 +131,7 @@ pub fn host(text: &str) -> Result<String, String> {
 /// A literal subject: tokens between dots, none of them empty. Blanks, control characters and wildcards are refused
 /// anywhere; NATS itself gives `*` and `>` their meaning only as whole tokens, but as letters they can only confuse.
 fn is_subject(text: &str) -> bool {
-    !text
-        .chars()
-        .any(|c| c.is_whitespace() || c.is_control() || matches!(c, '*' | '>'))
+    !text.chars().any(|c| c.is_whitespace() || c.is_control() || matches!(c, '*' | '>'))
         && text.split('.').all(|token| !token.is_empty())
 }
 
@@ -168,10 +154,9 @@ impl Symbols {
     pub(super) fn parse(text: &str) -> Result<Symbols, String> {
         let mut symbols: Vec<String> = Vec::new();
         for symbol in text.split(',').map(str::trim).filter(|s| !s.is_empty()) {
-            if symbol.len() > 64 || !is_subject(symbol) {
+            if !is_valid_symbol(symbol.as_bytes()) || !is_subject(symbol) {
                 return Err(format!(
-                    "a comma list of symbols like BTCUSDT or BTC/USD, each of at most {} bytes, without spaces or wildcards",
-                    64
+                    "a comma list of symbols like BTCUSDT or BTC/USD, each of at most {SYMBOL_BYTES_MAX} bytes, without spaces or wildcards"
                 ));
             }
             if !symbols.iter().any(|known| known == symbol) {
@@ -192,10 +177,7 @@ pub struct Shard {
 impl Shard {
     pub(super) fn parse(text: &str) -> Result<Shard, String> {
         let shard = text.trim().split_once('/').and_then(|(index, count)| {
-            Some(Shard {
-                index: index.trim().parse().ok()?,
-                count: count.trim().parse().ok()?,
-            })
+            Some(Shard { index: index.trim().parse().ok()?, count: count.trim().parse().ok()? })
         });
         match shard {
             Some(shard) if shard.index < shard.count && shard.count <= 1024 => Ok(shard),
@@ -216,7 +198,5 @@ pub fn speed(text: &str) -> Result<Speed, String> {
     if text.trim().eq_ignore_ascii_case("max") {
         return Ok(Speed::Max);
     }
-    decimal(text, 0.001..=1e6)
-        .map(Speed::Times)
-        .ok_or_else(|| "max or a number from 0.001 to 1000000".to_owned())
+    decimal(text, 0.001..=1e6).map(Speed::Times).ok_or_else(|| "max or a number from 0.001 to 1000000".to_owned())
 }

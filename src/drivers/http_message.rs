@@ -48,11 +48,7 @@ pub struct Response {
 impl Response {
     /// `body` is one JSON document.
     pub fn json(status: u16, body: impl Into<Vec<u8>>) -> Response {
-        Response {
-            status,
-            content_type: "application/json",
-            body: body.into(),
-        }
+        Response { status, content_type: "application/json", body: body.into() }
     }
 
     /// `{"error":"…"}`
@@ -63,11 +59,7 @@ impl Response {
 
     /// `content_type` with its charset, as in `text/html; charset=utf-8`.
     pub fn text(status: u16, content_type: &'static str, body: impl Into<Vec<u8>>) -> Response {
-        Response {
-            status,
-            content_type,
-            body: body.into(),
-        }
+        Response { status, content_type, body: body.into() }
     }
 
     /// Appends the status line and the header fields, up to the empty line. The body may follow as it is; for HEAD it
@@ -110,7 +102,6 @@ fn reason(status: u16) -> &'static str {
         500 => "Internal Server Error",
         501 => "Not Implemented",
         503 => "Service Unavailable",
-        504 => "Gateway Timeout",
         // The phrase may be empty (RFC 9112, section 4).
         _ => "",
     }
@@ -128,22 +119,16 @@ pub enum Ending {
 /// A whole head, understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
-    pub asked: Asked,
+    /// What is asked for; or the answer to a method that is not served, or to a target that means nothing. Unlike the
+    /// `Err` of [`decode_head`] that leaves the connection as it is.
+    pub asked: Result<Request, Response>,
+    /// False for HEAD: the answer ends before its body, whatever it is.
+    pub wants_body: bool,
     pub ending: Ending,
     /// Of the head itself, with its empty line.
     pub len_bytes: usize,
     /// Of the body behind it, to be thrown away.
     pub body_len_bytes: usize,
-}
-
-/// What a well-formed request wants.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Asked {
-    Get(Request),
-    /// As GET, but the answer ends before its body.
-    Head(Request),
-    /// Answered here, without the responder: another method, or a target that means nothing. The connection lives.
-    Refused(Response),
 }
 
 /// Decodes the head at the front of `bytes`. `Ok(None)`: it is not all there yet. `Err`: the response after which the
@@ -159,18 +144,15 @@ pub fn decode_head(bytes: &[u8]) -> Result<Option<Head>, Response> {
         Err(httparse::Error::TooManyHeaders) => return Err(too_large()),
         Err(problem) => return Err(Response::error(400, &format!("malformed request: {problem}"))),
     };
-    let (method, target) = (
-        parsed.method.unwrap_or_default(),
-        parsed.path.unwrap_or_default(),
-    );
+    let (method, target) = (parsed.method.unwrap_or_default(), parsed.path.unwrap_or_default());
     let framing = decode_fields(parsed.version == Some(1), parsed.headers)?;
     let asked = match method {
-        "GET" => decode_target(target).map(Asked::Get),
-        "HEAD" => decode_target(target).map(Asked::Head),
+        "GET" | "HEAD" => decode_target(target),
         _ => Err(Response::error(405, "only GET and HEAD are answered here")),
     };
     Ok(Some(Head {
-        asked: asked.unwrap_or_else(Asked::Refused),
+        asked,
+        wants_body: method != "HEAD",
         ending: framing.ending,
         len_bytes,
         body_len_bytes: framing.body_len_bytes,
@@ -178,10 +160,7 @@ pub fn decode_head(bytes: &[u8]) -> Result<Option<Head>, Response> {
 }
 
 fn too_large() -> Response {
-    Response::error(
-        431,
-        &format!("the request head is longer than {HEAD_BYTES_MAX} bytes or {HEADERS_MAX} fields"),
-    )
+    Response::error(431, &format!("the request head is longer than {HEAD_BYTES_MAX} bytes or {HEADERS_MAX} fields"))
 }
 
 struct Framing {
@@ -243,10 +222,7 @@ fn decode_fields(is_http_1_1: bool, fields: &[httparse::Header<'_>]) -> Result<F
         (false, true, _) => Ending::KeepAlive,
         (false, false, true) => Ending::KeepAliveOldClient,
     };
-    Ok(Framing {
-        ending,
-        body_len_bytes,
-    })
+    Ok(Framing { ending, body_len_bytes })
 }
 
 /// `/path?query`, or `http://host/path?query` as proxies send it (RFC 9112, section 3.2.2).
@@ -276,9 +252,8 @@ fn decode_target(target: &str) -> Result<Request, Response> {
         return Err(malformed("a request target has no fragment"));
     }
     let decode = |text| {
-        percent_decode(text).ok_or_else(|| {
-            malformed("the request target has an invalid percent escape or is not UTF-8")
-        })
+        percent_decode(text)
+            .ok_or_else(|| malformed("the request target has an invalid percent escape or is not UTF-8"))
     };
     let query = query
         .split('&')
@@ -288,10 +263,7 @@ fn decode_target(target: &str) -> Result<Request, Response> {
             Ok((decode(name)?, decode(value)?))
         })
         .collect::<Result<_, Response>>()?;
-    Ok(Request {
-        path: decode(path)?,
-        query,
-    })
+    Ok(Request { path: decode(path)?, query })
 }
 
 /// RFC 3986. A `+` stays a `+`: it means a blank only in forms, and no symbol has a blank.
@@ -308,4 +280,292 @@ fn percent_decode(text: &str) -> Option<String> {
         });
     }
     String::from_utf8(decoded).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NO_BODY: usize = 0;
+
+    fn request(path: &str, query: &[(&str, &str)]) -> Request {
+        let query = query.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+        Request { path: path.to_owned(), query }
+    }
+
+    /// Decodes `text`, and makes sure that no part of it is taken for a whole, and that what follows changes nothing.
+    fn decode_in_parts(text: &str) -> Head {
+        let bytes = text.as_bytes();
+        let head = decode_head(bytes).expect("well-formed").expect("whole");
+        for end in 0..head.len_bytes {
+            assert_eq!(decode_head(&bytes[..end]), Ok(None), "cut at {end}: {text:?}");
+        }
+        let followed = [&bytes[..head.len_bytes], b"GET /next HTTP/1.1\r\n\r\n\0\xff"].concat();
+        assert_eq!(decode_head(&followed), Ok(Some(head.clone())), "{text:?}");
+        head
+    }
+
+    #[test]
+    fn targets() {
+        let check = |target: &str, path: &str, query: &[(&str, &str)]| {
+            let head = decode_in_parts(&format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n"));
+            assert_eq!(head.asked, Ok(request(path, query)), "{target}");
+            assert!(head.wants_body);
+        };
+        check("/", "/", &[]);
+        check("/health", "/health", &[]);
+        check("/health?", "/health", &[]);
+        check("/state/latest?symbol=BTCUSDT", "/state/latest", &[("symbol", "BTCUSDT")]);
+        check("/state/latest?symbol=BTC%2FUSD", "/state/latest", &[("symbol", "BTC/USD")]);
+        check("/state/latest?symbol=BTC%2fUSD", "/state/latest", &[("symbol", "BTC/USD")]);
+        check("/state/latest?symbol=BTC/USD", "/state/latest", &[("symbol", "BTC/USD")]);
+        check("/s?a=1&b=2&a=3", "/s", &[("a", "1"), ("b", "2"), ("a", "3")]);
+        check("/s?&&a=1&", "/s", &[("a", "1")]);
+        check("/s?a", "/s", &[("a", "")]);
+        check("/s?=1", "/s", &[("", "1")]);
+        check("/s?a=b=c", "/s", &[("a", "b=c")]);
+        check("/s?a=b?c", "/s", &[("a", "b?c")]);
+        check("/s?%61=%C3%A4", "/s", &[("a", "ä")]);
+        check("/s?a=1+1", "/s", &[("a", "1+1")]);
+        check("/s?a=%2B%26%3D%25", "/s", &[("a", "+&=%")]);
+        check("/%68ealth", "/health", &[]);
+        check("//health", "//health", &[]);
+        check("/../health", "/../health", &[]);
+        check("http://localhost:8892/health?a=1", "/health", &[("a", "1")]);
+        check("HTTP://localhost/health", "/health", &[]);
+        check("http://localhost", "/", &[]);
+        check("http://localhost?a=1", "/", &[("a", "1")]);
+        check("https://localhost/", "/", &[]);
+    }
+
+    #[test]
+    fn the_first_of_a_repeated_parameter_wins() {
+        let asked = request("/s", &[("symbol", "A"), ("symbol", "B"), ("empty", "")]);
+        assert_eq!(asked.parameter("symbol"), Some("A"));
+        assert_eq!(asked.parameter("empty"), Some(""));
+        assert_eq!(asked.parameter("none"), None);
+    }
+
+    #[test]
+    fn targets_that_mean_nothing_leave_the_connection_alone() {
+        let check = |target: &str| {
+            let head = decode_in_parts(&format!("GET {target} HTTP/1.1\r\n\r\n"));
+            let status = head.asked.map_err(|response| response.status);
+            assert_eq!((status, head.ending), (Err(400), Ending::KeepAlive), "{target}");
+        };
+        check("/s?a=%");
+        check("/s?a=%4");
+        check("/s?a=%zz");
+        check("/s?a=%+1");
+        check("/s?%zz=a");
+        check("/s?a=%FF");
+        check("/s?a=%C3");
+        check("/%");
+        check("/a#b");
+        check("*");
+        check("health");
+        check("ftp://localhost/");
+    }
+
+    #[test]
+    fn other_methods() {
+        let check = |method: &str, expected: Result<&str, u16>, wants_body: bool| {
+            let head = decode_in_parts(&format!("{method} /health HTTP/1.1\r\n\r\n"));
+            let asked = head.asked.as_ref().map(|request| request.path.as_str()).map_err(|response| response.status);
+            assert_eq!((asked, head.wants_body), (expected, wants_body), "{method}");
+        };
+        check("GET", Ok("/health"), true);
+        check("HEAD", Ok("/health"), false);
+        check("POST", Err(405), true);
+        check("DELETE", Err(405), true);
+        check("OPTIONS", Err(405), true);
+        check("CONNECT", Err(405), true);
+        check("get", Err(405), true);
+        check("M-SEARCH", Err(405), true);
+    }
+
+    #[test]
+    fn how_the_connection_goes_on() {
+        use Ending::*;
+        let check = |version: &str, fields: &str, expected: Ending| {
+            let head = decode_in_parts(&format!("GET / {version}\r\n{fields}\r\n"));
+            assert_eq!(head.ending, expected, "{version} {fields:?}");
+        };
+        check("HTTP/1.1", "", KeepAlive);
+        check("HTTP/1.1", "Connection: keep-alive\r\n", KeepAlive);
+        check("HTTP/1.1", "Connection: close\r\n", Close);
+        check("HTTP/1.1", "connection:CLOSE\r\n", Close);
+        check("HTTP/1.1", "Connection: upgrade , close\r\n", Close);
+        check("HTTP/1.1", "Connection: keep-alive\r\nConnection: close\r\n", Close);
+        check("HTTP/1.1", "Connection: Upgrade\r\nUpgrade: h2c\r\n", KeepAlive);
+        check("HTTP/1.1", "Connection: closed\r\n", KeepAlive);
+        check("HTTP/1.0", "", Close);
+        check("HTTP/1.0", "Connection: Keep-Alive\r\n", KeepAliveOldClient);
+        check("HTTP/1.0", "Connection: keep-alive, close\r\n", Close);
+    }
+
+    #[test]
+    fn bodies() {
+        let check = |fields: &str, expected: Result<usize, u16>| {
+            let text = format!("GET / HTTP/1.1\r\n{fields}\r\n");
+            let decoded = decode_head(text.as_bytes()).map_err(|response| response.status);
+            let found = decoded.map(|head| head.expect("whole").body_len_bytes);
+            assert_eq!(found, expected, "{fields:?}");
+        };
+        check("", Ok(NO_BODY));
+        check("Content-Length: 0\r\n", Ok(NO_BODY));
+        check("content-length:7\r\n", Ok(7));
+        check("Content-Length: 007\r\n", Ok(7));
+        check("Content-Length: 8192\r\n", Ok(8192));
+        check("Content-Length: 8193\r\n", Err(413));
+        check("Content-Length: 99999999999999999999999999\r\n", Err(413));
+        check("Content-Length: -1\r\n", Err(400));
+        check("Content-Length: +1\r\n", Err(400));
+        check("Content-Length: 0x1\r\n", Err(400));
+        check("Content-Length: 1 1\r\n", Err(400));
+        check("Content-Length: 1, 1\r\n", Err(400));
+        check("Content-Length:\r\n", Err(400));
+        // What two readers could understand in two ways.
+        check("Content-Length: 1\r\nContent-Length: 1\r\n", Err(400));
+        check("Content-Length: 1\r\nContent-Length: 2\r\n", Err(400));
+        check("Content-Length: 1\r\nTransfer-Encoding: chunked\r\n", Err(400));
+        check("Transfer-Encoding: chunked\r\nContent-Length: 1\r\n", Err(400));
+        check("Transfer-Encoding: chunked\r\n", Err(501));
+        check("Transfer-Encoding: identity\r\n", Err(501));
+        check("Host: a\r\nHost: b\r\n", Err(400));
+        check("Expect: 100-continue\r\nContent-Length: 1\r\n", Err(417));
+        check("Expect: 100-continue\r\n", Ok(NO_BODY));
+    }
+
+    #[test]
+    fn malformed_heads() {
+        let check = |text: &[u8], status: u16| {
+            let found = decode_head(text).map_err(|response| response.status);
+            assert_eq!(found, Err(status), "{:?}", String::from_utf8_lossy(text));
+            // However it is cut, it is never taken for something else.
+            for end in 0..text.len() {
+                let found = decode_head(&text[..end]).map_err(|response| response.status);
+                assert!(matches!(found, Ok(None) | Err(400 | 431)), "cut at {end}: {found:?}");
+            }
+        };
+        check(b"GET\r\n\r\n", 400);
+        check(b"GET /\r\n\r\n", 400);
+        check(b"GET / HTTP/2.0\r\n\r\n", 400);
+        check(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400);
+        check(b"GET / HTTP/1.1 \r\n\r\n", 400);
+        check(b"GET  / HTTP/1.1\r\n\r\n\x01", 400);
+        check(b"GET / HTTP/1.1\r\nno colon\r\n\r\n", 400);
+        check(b"GET / HTTP/1.1\r\nName : value\r\n\r\n", 400);
+        check(b"GET / HTTP/1.1\r\n: value\r\n\r\n", 400);
+        check(b"GET / HTTP/1.1\r\nA: b\r\n folded\r\n\r\n", 400);
+        check(b"GET / HTTP/1.1\r\nA: b\0\r\n\r\n", 400);
+        check(b"GET /\0 HTTP/1.1\r\n\r\n", 400);
+        check(b"GET /\xff HTTP/1.1\r\n\r\n", 400);
+        check(b"\x16\x03\x01\x02\x00\x01\x00", 400);
+        check(b"\0", 400);
+        let many = format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(HEADERS_MAX + 1));
+        check(many.as_bytes(), 431);
+    }
+
+    #[test]
+    fn a_head_is_8_kib_at_most() {
+        let of_len = |len: usize| {
+            let frame = "GET / HTTP/1.1\r\nA: \r\n\r\n".len();
+            format!("GET / HTTP/1.1\r\nA: {}\r\n\r\n", "x".repeat(len - frame)).into_bytes()
+        };
+        let longest = decode_head(&of_len(HEAD_BYTES_MAX)).unwrap().unwrap();
+        assert_eq!(longest.len_bytes, HEAD_BYTES_MAX);
+        let status = |bytes: &[u8]| decode_head(bytes).map_err(|response| response.status);
+        assert_eq!(status(&of_len(HEAD_BYTES_MAX + 1)), Err(431));
+        assert_eq!(status(&of_len(HEAD_BYTES_MAX + 1)[..HEAD_BYTES_MAX]), Err(431));
+        assert_eq!(status(&of_len(HEAD_BYTES_MAX + 1)[..HEAD_BYTES_MAX - 1]), Ok(None));
+        assert_eq!(status(&[b"GET /".as_slice(), &[b'x'; HEAD_BYTES_MAX]].concat()), Err(431));
+    }
+
+    /// xorshift64*: enough to throw bytes around, and the seed reproduces them.
+    struct Random(u64);
+
+    impl Random {
+        fn below(&mut self, end: usize) -> usize {
+            self.0 ^= self.0 >> 12;
+            self.0 ^= self.0 << 25;
+            self.0 ^= self.0 >> 27;
+            (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % end
+        }
+    }
+
+    #[test]
+    fn random_bytes_never_panic() {
+        const PIECES: [&str; 20] = [
+            "GET ",
+            "HEAD ",
+            "POST ",
+            "/",
+            "?",
+            "a=",
+            "%",
+            "%2F",
+            "&",
+            " HTTP/1.1",
+            " HTTP/1.0",
+            "\r\n",
+            "\r\n\r\n",
+            "\n",
+            "Content-Length: ",
+            "7",
+            "Transfer-Encoding: chunked",
+            "Connection: close",
+            "http://",
+            "é",
+        ];
+        let mut whole_count = 0;
+        for seed in 1..=20_000 {
+            let mut random = Random(seed);
+            let mut bytes = Vec::new();
+            if random.below(2) == 0 {
+                bytes.extend_from_slice(b"GET /?a=%2F HTTP/1.1\r\n");
+            }
+            for _ in 0..random.below(40) {
+                match random.below(8) {
+                    0 => bytes.push(random.below(256) as u8),
+                    _ => bytes.extend_from_slice(PIECES[random.below(PIECES.len())].as_bytes()),
+                }
+            }
+            let whole = decode_head(&bytes);
+            if let Ok(Some(head)) = &whole {
+                whole_count += 1;
+                assert!(head.len_bytes <= bytes.len(), "seed {seed}");
+                assert_eq!(decode_head(&bytes[..head.len_bytes]), whole, "seed {seed}");
+                assert_eq!(decode_head(&bytes[..head.len_bytes - 1]), Ok(None), "seed {seed}");
+            }
+        }
+        assert!(whole_count > 500, "{whole_count} whole heads show nothing");
+    }
+
+    #[test]
+    fn responses() {
+        let check = |response: Response, ending: Ending, expected: &str| {
+            let mut bytes = b"before ".to_vec();
+            response.encode_head(ending, &mut bytes);
+            assert_eq!(String::from_utf8(bytes).unwrap(), format!("before {expected}\r\n\r\n"));
+        };
+        check(
+            Response::json(200, "{}"),
+            Ending::KeepAlive,
+            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\nCache-Control: no-store",
+        );
+        check(
+            Response::error(405, "no"),
+            Ending::Close,
+            "HTTP/1.1 405 Method Not Allowed\r\nContent-Type: application/json\r\nContent-Length: 14\r\n\
+             Cache-Control: no-store\r\nAllow: GET, HEAD\r\nConnection: close",
+        );
+        check(
+            Response::text(299, "text/plain; charset=utf-8", ""),
+            Ending::KeepAliveOldClient,
+            "HTTP/1.1 299 \r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 0\r\n\
+             Cache-Control: no-store\r\nConnection: keep-alive",
+        );
+        assert_eq!(Response::error(400, "a \"b\"\n").body, br#"{"error":"a \"b\"\n"}"#);
+    }
 }

@@ -37,10 +37,7 @@ impl Stop {
 
     /// Resolves once the flag is set. May be dropped at any time.
     pub fn wait(&self) -> Stopped {
-        Stopped {
-            stop: self.clone(),
-            slot: None,
-        }
+        Stopped { stop: self.clone(), slot: None }
     }
 }
 
