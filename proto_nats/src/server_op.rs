@@ -12,6 +12,7 @@
 
 use crate::error::{Malformed, ProtocolError};
 use crate::line::{Body, Extent, after_verb, is_blank, length, may_become, number, split_line, tokens, trim};
+use memchr::memchr3;
 
 /// How much of one frame is accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,10 +108,10 @@ fn msg<'a>(input: &'a [u8], limits: &Limits) -> Result<Decoded<'a, ServerOp<'a>>
     let Some((text, head_len)) = split_line(input, limits.control_line)? else {
         return Ok(Decoded::NeedMore { at_least: input.len() + 1 });
     };
-    let ([subject, sid, third, fourth], count) = tokens::<4>(&text[4..], 3, "MSG")?;
-    let (reply_to, total) = if count == 4 { (Some(third), fourth) } else { (None, third) };
-    let sid = number(sid, "sid")?;
-    let total = length(total, "payload length")?;
+    let (subject, sid, reply_to, total) = match usual_arguments(&text[4..]) {
+        Some((subject, sid, total)) => (subject, sid, None, total),
+        None => arguments(&text[4..])?,
+    };
     Ok(match (Extent { head_len, header: 0, total }).body(input, limits.payload)? {
         Body::Whole { payload, len, .. } => {
             Decoded::Op { op: ServerOp::Msg(Msg { subject, sid, reply_to, headers: None, payload }), len }
@@ -118,6 +119,46 @@ fn msg<'a>(input: &'a [u8], limits: &Limits) -> Result<Decoded<'a, ServerOp<'a>>
         Body::NeedMore { at_least } => Decoded::NeedMore { at_least },
         Body::Oversized { skip } => Decoded::Oversized { subject, skip },
     })
+}
+
+/// `<subject> <sid> <payload bytes>␍`, exactly as nats-server writes it without a reply, read from its end: both numbers
+/// are short, and what is left is the subject if it has no white space. Anything else is for [`arguments`].
+#[inline]
+fn usual_arguments(text: &[u8]) -> Option<(&[u8], u64, usize)> {
+    let [rest @ .., b'\r'] = text else { return None };
+    // Nine digits are below FRAME_BYTES_MAX; nineteen fit a u64.
+    let (rest, total) = last_number(rest, 9)?;
+    let (subject, sid) = last_number(rest, 19)?;
+    let is_one_token = !subject.is_empty() && memchr3(b' ', b'\t', b'\r', subject).is_none();
+    is_one_token.then_some((subject, sid, total as usize))
+}
+
+/// Splits ` <digits>` off the end.
+#[inline]
+fn last_number(text: &[u8], digits_max: usize) -> Option<(&[u8], u64)> {
+    let mut value = 0;
+    let mut unit = 1;
+    for digits in 0..=digits_max {
+        let at = text.len().checked_sub(digits + 1)?;
+        let digit = text[at].wrapping_sub(b'0');
+        if digit > 9 {
+            return (text[at] == b' ' && digits > 0).then_some((&text[..at], value));
+        }
+        if digits == digits_max {
+            break;
+        }
+        value += u64::from(digit) * unit;
+        unit *= 10;
+    }
+    None
+}
+
+/// Subject, sid, reply and length, however they are written.
+#[inline(never)]
+fn arguments(text: &[u8]) -> Result<(&[u8], u64, Option<&[u8]>, usize), Malformed> {
+    let ([subject, sid, third, fourth], count) = tokens::<4>(text, 3, "MSG")?;
+    let (reply_to, total) = if count == 4 { (Some(third), fourth) } else { (None, third) };
+    Ok((subject, number(sid, "sid")?, reply_to, length(total, "payload length")?))
 }
 
 fn hmsg<'a>(

@@ -16,8 +16,11 @@ const LIMITS: Limits = Limits { control_line: 96, payload: 200 };
 /// For what was encoded again: CONNECT gets every field.
 const REENCODED: Limits = Limits { control_line: 1 << 20, payload: 200 };
 
+/// Takes any bytes; panics where something is wrong.
+pub type Entry = fn(&[u8]);
+
 /// Every entry by the name of its corpus folder.
-pub const ENTRIES: [(&str, fn(&[u8])); 4] = [
+pub const ENTRIES: [(&str, Entry); 4] = [
     ("server_bytes", server_bytes),
     ("client_bytes", client_bytes),
     ("connection_ops", connection_ops),
