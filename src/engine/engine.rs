@@ -63,7 +63,7 @@ impl Default for EngineSettings {
     }
 }
 
-/// When an event was received, locally.
+/// When an event was received, locally. Local time does not step back: an earlier moment than the last counts as that.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Receipt {
     At(UnixNanos),
@@ -185,7 +185,7 @@ impl Engine {
         state.trades.forget(&mut self.trade_pool, state.watermark(), self.lengths);
 
         let is_stale = match receipt {
-            Receipt::At(moment) => moment.since(t) > self.settings.signal.age_max,
+            Receipt::At(_) => self.local.since(t) > self.settings.signal.age_max,
             Receipt::Unrecorded => false,
         };
         self.evaluate_rules(id, now, is_stale);
@@ -212,7 +212,8 @@ impl Engine {
         let provider = self.providers.intern(origin.provider);
         let stated = origin.ts_recv.or(origin.ts_exchange);
         match receipt {
-            Receipt::At(moment) => {
+            Receipt::At(_) => {
+                let moment = self.local;
                 let t = stated.unwrap_or(moment);
                 if t.since(moment) > self.settings.clock_skew_max {
                     self.counters.timestamps_rejected[provider.index()] += 1;
@@ -379,6 +380,11 @@ impl Engine {
                 Message { kind: OutputKind::Features, subject: &names.features_subject, payload: &self.payload }
             }
         })
+    }
+
+    /// Nobody takes messages for now: newer snapshots may overwrite unsent ones.
+    pub fn stall_output(&mut self) {
+        self.outbox.stall();
     }
 
     /// Counts a message that the connection could not take.

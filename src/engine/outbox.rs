@@ -2,11 +2,12 @@
 //!
 //! ```text
 //!   signals    ring of SIGNALS_WAITING_MAX; full: the oldest goes, counted
-//!   snapshots  one place a symbol; a newer one overwrites an unsent one
-//!   turn       the symbols whose place is taken, in the order they were
+//!   snapshots  ring; newest[symbol] is the sequence number of the symbol's newest entry
+//!              first ══ entry ══ entry ══ entry ══ first + len
 //! ```
 //!
-//! Signals leave before snapshots: an agent acts on them.
+//! Signals leave before snapshots: an agent acts on them. While nobody takes the messages (no connection, a socket that
+//! is full) a newer snapshot of a symbol overwrites its unsent one, so at most one a symbol is added then.
 
 use std::collections::VecDeque;
 
@@ -17,8 +18,12 @@ use super::symbol::SymbolId;
 
 pub struct Outbox {
     signals: VecDeque<(SymbolId, Signal)>,
-    snapshots: Vec<Option<Snapshot>>,
-    turn: VecDeque<SymbolId>,
+    snapshots: VecDeque<(SymbolId, Snapshot)>,
+    /// Sequence number of the first entry of `snapshots`; counted from 1, so that 0 is before all.
+    first: u64,
+    newest: Vec<u64>,
+    snapshot_capacity: usize,
+    is_stalled: bool,
 }
 
 /// One message to publish.
@@ -28,11 +33,15 @@ pub enum Outgoing {
 }
 
 impl Outbox {
+    /// Up to `symbol_capacity` snapshots wait in order; beyond that at most one more for each symbol.
     pub fn new(symbol_capacity: usize) -> Self {
         Outbox {
             signals: VecDeque::with_capacity(SIGNALS_WAITING_MAX),
-            snapshots: Vec::with_capacity(symbol_capacity),
-            turn: VecDeque::with_capacity(symbol_capacity),
+            snapshots: VecDeque::with_capacity(2 * symbol_capacity),
+            first: 1,
+            newest: vec![0; symbol_capacity],
+            snapshot_capacity: symbol_capacity,
+            is_stalled: false,
         }
     }
 
@@ -46,27 +55,35 @@ impl Outbox {
         full
     }
 
+    #[inline]
     pub fn push_snapshot(&mut self, symbol: SymbolId, snapshot: Snapshot) {
-        let index = symbol.0 as usize;
-        if index >= self.snapshots.len() {
-            self.snapshots.resize(index + 1, None);
+        let newest = &mut self.newest[symbol.0 as usize];
+        if (self.is_stalled || self.snapshots.len() >= self.snapshot_capacity) && *newest >= self.first {
+            self.snapshots[(*newest - self.first) as usize].1 = snapshot;
+            return;
         }
-        if self.snapshots[index].replace(snapshot).is_none() {
-            self.turn.push_back(symbol);
-        }
+        *newest = self.first + self.snapshots.len() as u64;
+        self.snapshots.push_back((symbol, snapshot));
     }
 
+    /// Nobody takes the messages for now; until the next is taken, newer snapshots overwrite unsent ones.
+    pub fn stall(&mut self) {
+        self.is_stalled = true;
+    }
+
+    #[inline]
     pub fn pop(&mut self) -> Option<Outgoing> {
+        self.is_stalled = false;
         if let Some((symbol, signal)) = self.signals.pop_front() {
             return Some(Outgoing::Signal(symbol, signal));
         }
-        let symbol = self.turn.pop_front()?;
-        let snapshot = self.snapshots[symbol.0 as usize].take().expect("a symbol in turn has a snapshot");
+        let (symbol, snapshot) = self.snapshots.pop_front()?;
+        self.first += 1;
         Some(Outgoing::Features(symbol, snapshot))
     }
 
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.signals.is_empty() && self.turn.is_empty()
+        self.signals.is_empty() && self.snapshots.is_empty()
     }
 }
