@@ -108,8 +108,8 @@ fn msg<'a>(input: &'a [u8], limits: &Limits) -> Result<Decoded<'a, ServerOp<'a>>
     let Some((text, head_len)) = split_line(input, limits.control_line)? else {
         return Ok(Decoded::NeedMore { at_least: input.len() + 1 });
     };
-    let (subject, sid, reply_to, total) = match usual_arguments(&text[4..]) {
-        Some((subject, sid, total)) => (subject, sid, None, total),
+    let Arguments { subject, sid, reply_to, total } = match usual_arguments(&text[4..]) {
+        Some(usual) => usual,
         None => arguments(&text[4..])?,
     };
     Ok(match (Extent { head_len, header: 0, total }).body(input, limits.payload)? {
@@ -121,16 +121,24 @@ fn msg<'a>(input: &'a [u8], limits: &Limits) -> Result<Decoded<'a, ServerOp<'a>>
     })
 }
 
+/// Of MSG.
+struct Arguments<'a> {
+    subject: &'a [u8],
+    sid: u64,
+    reply_to: Option<&'a [u8]>,
+    total: usize,
+}
+
 /// `<subject> <sid> <payload bytes>␍`, exactly as nats-server writes it without a reply, read from its end: both numbers
 /// are short, and what is left is the subject if it has no white space. Anything else is for [`arguments`].
 #[inline]
-fn usual_arguments(text: &[u8]) -> Option<(&[u8], u64, usize)> {
+fn usual_arguments(text: &[u8]) -> Option<Arguments<'_>> {
     let [rest @ .., b'\r'] = text else { return None };
     // Nine digits are below FRAME_BYTES_MAX; nineteen fit a u64.
     let (rest, total) = last_number(rest, 9)?;
     let (subject, sid) = last_number(rest, 19)?;
     let is_one_token = !subject.is_empty() && memchr3(b' ', b'\t', b'\r', subject).is_none();
-    is_one_token.then_some((subject, sid, total as usize))
+    is_one_token.then_some(Arguments { subject, sid, reply_to: None, total: total as usize })
 }
 
 /// Splits ` <digits>` off the end.
@@ -153,12 +161,12 @@ fn last_number(text: &[u8], digits_max: usize) -> Option<(&[u8], u64)> {
     None
 }
 
-/// Subject, sid, reply and length, however they are written.
+/// The same, however it is written, and with a reply.
 #[inline(never)]
-fn arguments(text: &[u8]) -> Result<(&[u8], u64, Option<&[u8]>, usize), Malformed> {
+fn arguments(text: &[u8]) -> Result<Arguments<'_>, Malformed> {
     let ([subject, sid, third, fourth], count) = tokens::<4>(text, 3, "MSG")?;
     let (reply_to, total) = if count == 4 { (Some(third), fourth) } else { (None, third) };
-    Ok((subject, number(sid, "sid")?, reply_to, length(total, "payload length")?))
+    Ok(Arguments { subject, sid: number(sid, "sid")?, reply_to, total: length(total, "payload length")? })
 }
 
 fn hmsg<'a>(
