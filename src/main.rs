@@ -2,7 +2,9 @@
 
 use std::process::ExitCode;
 
-use senpai_md_consumer::config::{self, Command};
+use senpai_md_consumer::config::{self, BenchArgs, Command, LogArgs, ReplayArgs, Settings};
+use senpai_md_consumer::drivers::service::{engine_settings, shard_settings};
+use senpai_md_consumer::drivers::{bench, replay, service};
 
 fn main() -> ExitCode {
     let cli = match config::parse(std::env::args_os()) {
@@ -10,11 +12,11 @@ fn main() -> ExitCode {
         Err(exit) => return exit.report(),
     };
     let done: Result<(), String> = match cli.command {
-        Command::Run(_) => Err("run is not built yet".to_owned()),
+        Command::Run(settings) => run(*settings),
         Command::Demo(_) => Err("demo is not built yet".to_owned()),
         Command::Feed(_) => Err("feed is not built yet".to_owned()),
-        Command::Replay(_) => Err("replay is not built yet".to_owned()),
-        Command::Bench(_) => Err("bench is not built yet".to_owned()),
+        Command::Replay(args) => replay(*args),
+        Command::Bench(args) => bench(*args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -23,4 +25,31 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn start_log(log: &LogArgs) {
+    // It fails only when a logger is set already, and this is the first.
+    let _ = simple_logger::SimpleLogger::new().with_level(log.log_level).with_utc_timestamps().init();
+}
+
+fn run(settings: Settings) -> Result<(), String> {
+    start_log(&settings.log);
+    let Settings { nats, subjects, cores, engine, http, .. } = settings;
+    let shards = shard_settings(nats.nats_url.0, &nats.nats_name, &subjects, &cores, &engine);
+    service::run(shards, &http, None)
+}
+
+fn replay(args: ReplayArgs) -> Result<(), String> {
+    start_log(&args.log);
+    let settings = engine_settings(&args.subjects, &args.engine);
+    replay::replay(&args.file, args.strict, &args.subjects.symbols, settings, std::io::stdout().lock(), std::io::stderr())
+        .map(drop)
+}
+
+fn bench(args: BenchArgs) -> Result<(), String> {
+    start_log(&args.log);
+    let settings = engine_settings(&args.subjects, &args.engine);
+    let report = bench::bench(&args.file, args.duration_ns, args.cores, &args.subjects.symbols, args.engine.queue_bytes, settings)?;
+    println!("{report}");
+    Ok(())
 }

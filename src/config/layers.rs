@@ -65,9 +65,7 @@ impl DotEnv {
             match item {
                 Ok((name, value)) if value.is_empty() => drop(values.remove(&name)),
                 Ok((name, value)) => drop(values.insert(name, value)),
-                Err(dotenvy::Error::LineParse(line, _)) => {
-                    return Err(Exit::Refused(malformed(text, &line)));
-                }
+                Err(dotenvy::Error::LineParse(..)) => return Err(Exit::Refused(malformed(text))),
                 Err(error) => return Err(Exit::Refused(format!(".env cannot be read: {error}"))),
             }
         }
@@ -75,14 +73,17 @@ impl DotEnv {
     }
 }
 
-/// Says where, and the name if there is one; the value might be a password.
-fn malformed(text: &str, line: &str) -> String {
-    let first = line.lines().next().unwrap_or_default();
-    let number = text.lines().position(|l| l.starts_with(first)).map_or(1, |at| at + 1);
-    let name = match first.split_once('=') {
+/// Says where, and the name if there is one; the value might be a password. dotenvy does not count lines, and gives
+/// only the part it could not read: the culprit follows the longest beginning that can be read.
+fn malformed(text: &str) -> String {
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    let is_fine = |count: &usize| dotenvy::Iter::new(lines[..*count].concat().as_bytes()).all(|item| item.is_ok());
+    let before = (0..lines.len()).rev().find(is_fine).unwrap_or(0);
+    let name = match lines.get(before).and_then(|line| line.split_once('=')) {
         Some((name, _)) => format!(" ({}=…)", shown(name.trim()).trim_matches('"')),
         None => String::new(),
     };
+    let number = before + 1;
     format!(".env line {number}{name} is malformed, accepted is NAME=value, the value in quotes when it has spaces")
 }
 

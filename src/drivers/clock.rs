@@ -28,4 +28,10 @@ impl Clock {
     pub fn elapsed_ns(&self) -> u64 {
         self.start.elapsed().as_nanos() as u64
     }
+
+    /// The same scale as `elapsed_ns`, for a moment of `now`; 0 for moments before the start.
+    #[inline]
+    pub fn elapsed_at(&self, moment: UnixNanos) -> u64 {
+        (moment.0 - self.start_unix).max(0) as u64
+    }
 }

@@ -1,5 +1,14 @@
 //! What touches the world: glommio, files, the clock.
 
+pub mod bench;
+pub mod service;
+pub mod query;
+pub mod documents;
+pub mod api;
+pub mod wire;
+pub mod socket;
+pub mod shard;
+pub mod rate;
 pub mod clock;
 pub mod http_message;
 pub mod http_server;

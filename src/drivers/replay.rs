@@ -4,10 +4,11 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use super::clock::Clock;
+use crate::config::Symbols;
 use super::recording::RecordReader;
 use crate::engine::counters::DropReason;
 use crate::engine::engine::{Engine, EngineSettings, Receipt};
-use crate::engine::subject::EventKind;
+use crate::engine::subject::{EventKind, split_subject};
 
 /// What a replay came to.
 pub struct Summary {
@@ -21,6 +22,7 @@ pub struct Summary {
 pub fn replay(
     file: &Path,
     strict: bool,
+    symbols: &Symbols,
     settings: EngineSettings,
     out: impl Write,
     mut log: impl Write,
@@ -41,6 +43,9 @@ pub fn replay(
                 continue;
             }
         };
+        if !is_wanted(symbols, record.subject, engine.subject_prefix()) {
+            continue;
+        }
         summary.events += 1;
         let receipt = record.ts.map_or(Receipt::Unrecorded, Receipt::At);
         // Malformed events are counted, and shown in the summary.
@@ -67,6 +72,12 @@ pub fn replay(
         summary.events as f64 / seconds.max(1e-9),
     );
     Ok(summary)
+}
+
+/// Whether a service that follows `symbols` would have subscribed to this.
+pub fn is_wanted(symbols: &Symbols, subject: &str, prefix: &[u8]) -> bool {
+    let (kind, symbol) = split_subject(subject.as_bytes(), prefix);
+    symbols.is_all() || kind == EventKind::Heartbeat || symbols.0.iter().any(|wanted| wanted.as_bytes() == symbol)
 }
 
 fn write_outputs(engine: &mut Engine, out: &mut impl Write, summary: &mut Summary) -> Result<(), String> {

@@ -8,20 +8,35 @@ use super::json::Malformed;
 use super::queue::Queue;
 use super::subject::{fnv1a_32, split_subject};
 
-/// Which symbols this engine owns: those whose FNV-1a hash modulo `count` is `index`, as nats-server's `partition()`
-/// computes it. Heartbeats are owned by the hash of their last tokens likewise, so that each counts once.
+/// Which symbols this engine owns. Instances share by FNV-1a modulo their number, as nats-server's `partition()` does;
+/// the cores of an instance share what is its by the quotient, so that every core has its part of every partition.
+/// Heartbeats are owned by their last tokens likewise, so that each counts once.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Shard {
-    pub index: u32,
-    pub count: u32,
+pub struct Ownership {
+    /// This instance and how many there are.
+    pub shard: u32,
+    pub shard_count: u32,
+    /// This core and how many the instance has.
+    pub core: u32,
+    pub core_count: u32,
 }
 
-impl Shard {
-    pub const WHOLE: Shard = Shard { index: 0, count: 1 };
+impl Ownership {
+    pub const ALL: Ownership = Ownership { shard: 0, shard_count: 1, core: 0, core_count: 1 };
 
     #[inline]
     pub fn owns(self, symbol: &[u8]) -> bool {
-        self.count == 1 || fnv1a_32(symbol) % self.count == self.index
+        if self.shard_count == 1 && self.core_count == 1 {
+            return true;
+        }
+        let hash = fnv1a_32(symbol);
+        hash % self.shard_count == self.shard && hash / self.shard_count % self.core_count == self.core
+    }
+
+    /// The core of this instance that owns `symbol`; `None` when another instance does.
+    pub fn core_of(self, symbol: &[u8]) -> Option<u32> {
+        let hash = fnv1a_32(symbol);
+        (hash % self.shard_count == self.shard).then(|| hash / self.shard_count % self.core_count)
     }
 }
 
@@ -44,7 +59,7 @@ pub trait Witness {
 pub fn take_messages(
     engine: &mut Engine,
     queue: &mut Queue,
-    shard: Shard,
+    ownership: Ownership,
     receipt: Receipt,
     messages_max: u64,
     witness: &mut impl Witness,
@@ -57,7 +72,7 @@ pub fn take_messages(
             Decoded::Op { op: ServerOp::Msg(message), len } => {
                 round.messages += 1;
                 let (kind, symbol) = split_subject(message.subject, engine.subject_prefix());
-                if !shard.owns(symbol) {
+                if !ownership.owns(symbol) {
                     engine.counters.events_foreign += 1;
                 } else if is_nearly_full && kind.is_sheddable() {
                     engine.shed(kind);
@@ -73,7 +88,7 @@ pub fn take_messages(
             Decoded::Oversized { subject, skip, .. } => {
                 round.messages += 1;
                 let (kind, symbol) = split_subject(subject, engine.subject_prefix());
-                if shard.owns(symbol)
+                if ownership.owns(symbol)
                     && let Err(malformed) = engine.refuse(kind, Malformed::TooLarge)
                 {
                     witness.malformed(subject, malformed);

@@ -1,0 +1,86 @@
+//! Questions that HTTP asks the shards, and their answers. They travel over channels, because a shard lives on its own
+//! executor; the shard answers between two of its slices, so an answer shows a consistent state.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use async_channel::{Receiver, Sender};
+
+use super::shard::{ConnectionReport, Shard};
+use super::stop::Stop;
+use crate::engine::counters::Counters;
+
+pub enum Query {
+    /// The latest events of a symbol, as a JSON document.
+    State(String, Sender<Option<Vec<u8>>>),
+    /// The features of a symbol computed for now, as a JSON document.
+    Features(String, Sender<Option<Vec<u8>>>),
+    Report(Sender<ShardReport>),
+    /// Drain and end.
+    Stop,
+}
+
+/// What a shard counts and how it is.
+#[derive(Clone, Debug)]
+pub struct ShardReport {
+    pub core: u32,
+    pub counters: Counters,
+    pub providers: Vec<String>,
+    pub symbols: Vec<SymbolReport>,
+    pub connection: ConnectionReport,
+    pub queue_len_bytes: usize,
+    pub queue_capacity_bytes: usize,
+    pub window_trade_count: u64,
+    pub events_per_second: (f64, f64),
+}
+
+#[derive(Clone, Debug)]
+pub struct SymbolReport {
+    pub name: String,
+    pub features_published: u64,
+    /// Long and short.
+    pub signals_emitted: [u64; 2],
+}
+
+/// Answers until the asking side is gone or says stop.
+pub async fn answer(shard: Rc<RefCell<Shard>>, queries: Receiver<Query>, stop: Stop) {
+    while let Ok(query) = queries.recv().await {
+        // An asker that is gone does not want the answer any more.
+        match query {
+            Query::State(symbol, reply) => {
+                let _ = reply.try_send(shard.borrow().engine.state_document(&symbol));
+            }
+            Query::Features(symbol, reply) => {
+                let mut shard = shard.borrow_mut();
+                let now = shard.clock.now();
+                let _ = reply.try_send(shard.engine.features_document(&symbol, now));
+            }
+            Query::Report(reply) => {
+                let _ = reply.try_send(report(&mut shard.borrow_mut()));
+            }
+            Query::Stop => break,
+        }
+    }
+    stop.set();
+}
+
+fn report(shard: &mut Shard) -> ShardReport {
+    let elapsed_ns = shard.clock.elapsed_ns();
+    let engine = &shard.engine;
+    let symbols = engine.symbols().iter().map(|(names, state)| SymbolReport {
+        name: names.name.to_string(),
+        features_published: state.features_published,
+        signals_emitted: state.signals_emitted,
+    });
+    ShardReport {
+        core: shard.ownership().core,
+        counters: engine.counters.clone(),
+        providers: engine.providers().iter().map(|(_, name)| name.to_owned()).collect(),
+        symbols: symbols.collect(),
+        connection: shard.connection.clone(),
+        queue_len_bytes: shard.queue.len_bytes(),
+        queue_capacity_bytes: shard.queue.capacity(),
+        window_trade_count: engine.window_trade_count(),
+        events_per_second: shard.rate.per_second(elapsed_ns),
+    }
+}

@@ -1,0 +1,196 @@
+//! The service: one executor a core, each with a shard; the first one answers HTTP and hears the signals.
+
+use std::cell::RefCell;
+use std::io::Read;
+use std::os::unix::net::UnixStream;
+use std::rc::Rc;
+use std::time::Duration;
+
+use async_channel::{Receiver, Sender, bounded};
+use glommio::{LocalExecutorBuilder, Placement};
+
+use super::api::Api;
+use super::clock::Clock;
+use super::http_server::HttpServer;
+use super::query::{Query, answer};
+use super::shard::{self, Shard, ShardSettings};
+use super::stop::Stop;
+use crate::config::{CoreArgs, EngineArgs, HttpArgs, SubjectArgs};
+use crate::engine::engine::EngineSettings;
+use crate::engine::intake::Ownership;
+use crate::engine::signal::SignalSettings;
+
+/// What a question to a shard may wait behind.
+const QUERIES_WAITING: usize = 64;
+
+/// Longer and glommio starves socket I/O while a task computes.
+const PREEMPT_TIMER: Duration = Duration::from_millis(1);
+/// For buffers registered with io_uring, of which this service uses none; glommio's default is 10 MiB.
+const IO_MEMORY_BYTES: usize = 64 << 10;
+const RING_DEPTH: usize = 128;
+
+/// An executor on its own thread, set up as this service needs it.
+pub fn executor(name: &str) -> LocalExecutorBuilder {
+    LocalExecutorBuilder::new(Placement::Unbound)
+        .name(name)
+        .preempt_timer(PREEMPT_TIMER)
+        .io_memory(IO_MEMORY_BYTES)
+        .ring_depth(RING_DEPTH)
+}
+
+pub fn engine_settings(subjects: &SubjectArgs, engine: &EngineArgs) -> EngineSettings {
+    EngineSettings {
+        subject_prefix: subjects.subject_prefix.clone(),
+        symbols_max: engine.max_symbols,
+        window_trades: engine.window_trades,
+        publish_interval: engine.features_interval_ns(),
+        rolling_window: engine.rolling_window_ns,
+        clock_skew_max: engine.max_clock_skew_ns,
+        signal: SignalSettings {
+            return_threshold: engine.signal_return_threshold,
+            volume_threshold: engine.signal_volume_threshold,
+            spread_max_bps: engine.signal_spread_max_bps,
+            cooldown: engine.signal_cooldown_ns,
+            age_max: engine.signal_max_age_ns,
+        },
+    }
+}
+
+/// The settings of each core's shard. Capacities are shared out, so that memory does not grow with the cores.
+pub fn shard_settings(
+    servers: Vec<proto_nats::ServerAddress>,
+    client_name: &str,
+    subjects: &SubjectArgs,
+    cores: &CoreArgs,
+    engine: &EngineArgs,
+) -> Vec<ShardSettings> {
+    let (shard, shard_count) = cores.shard.map_or((0, 1), |shard| (shard.index, shard.count));
+    let core_count = cores.cores as u32;
+    let per_core = (0..core_count).map(|core| {
+        let ownership = Ownership { shard, shard_count, core, core_count };
+        ShardSettings {
+            engine: EngineSettings {
+                window_trades: engine.window_trades.div_ceil(cores.cores),
+                ..engine_settings(subjects, engine)
+            },
+            ownership,
+            queue_bytes: engine.queue_bytes,
+            busy_poll: cores.busy_poll,
+            servers: servers.clone(),
+            client_name: if core_count == 1 { client_name.to_owned() } else { format!("{client_name}-{core}") },
+            subjects: subscriptions(subjects, ownership),
+        }
+    });
+    per_core.collect()
+}
+
+/// Everything, or what the listed symbols that this core owns need, and heartbeats.
+fn subscriptions(subjects: &SubjectArgs, ownership: Ownership) -> Vec<String> {
+    let prefix = &subjects.subject_prefix;
+    if subjects.symbols.is_all() {
+        return vec![format!("{prefix}.>")];
+    }
+    let owned = subjects.symbols.0.iter().filter(|symbol| ownership.owns(symbol.as_bytes()));
+    let kinds = ["trade", "quote", "book_l2"];
+    let mut list: Vec<String> =
+        owned.flat_map(|symbol| kinds.map(|kind| format!("{prefix}.{kind}.{symbol}"))).collect();
+    list.push(format!("{prefix}.heartbeat.>"));
+    list
+}
+
+/// Runs until SIGTERM or SIGINT, or until `stopped` says so; then drains and returns.
+pub fn run(shards: Vec<ShardSettings>, http: &HttpArgs, stopped: Option<Receiver<()>>) -> Result<(), String> {
+    let server = HttpServer::bind(&http.http_host, http.http_port)?;
+    run_bound(shards, server, stopped)
+}
+
+/// As [`run`], with the HTTP port already bound.
+pub fn run_bound(
+    shards: Vec<ShardSettings>,
+    server: HttpServer,
+    stopped: Option<Receiver<()>>,
+) -> Result<(), String> {
+    log::info!("HTTP on http://{}", server.local_addr());
+    let clock = Clock::start();
+    let signals = signal_stream()?;
+    let ownership = shards[0].ownership;
+    let channels: Vec<(Sender<Query>, Receiver<Query>)> = shards.iter().map(|_| bounded(QUERIES_WAITING)).collect();
+    let senders: Vec<Sender<Query>> = channels.iter().map(|(sender, _)| sender.clone()).collect();
+
+    let mut settings = shards.into_iter().zip(channels.into_iter().map(|(_, receiver)| receiver));
+    let (first_settings, first_queries) = settings.next().expect("there is a core");
+    let mut others = Vec::new();
+    for (settings, queries) in settings {
+        let name = format!("shard-{}", settings.ownership.core);
+        let handle = executor(&name).spawn(move || async move { run_shard(settings, queries, clock).await });
+        others.push(handle.map_err(|error| cannot_start(&error.to_string()))?);
+    }
+    let first = executor("shard-0").make().map_err(|error| cannot_start(&error.to_string()))?;
+    first.run(async move {
+        let http_stop = Stop::new();
+        let api = Rc::new(Api { shards: senders.clone(), ownership, clock });
+        let http = glommio::spawn_local({
+            let stop = http_stop.clone();
+            async move { server.serve(api, stop).await }
+        });
+        let shard = glommio::spawn_local(run_shard(first_settings, first_queries, clock));
+        wait_for_signal(signals, stopped).await;
+        log::info!("stopping: draining the NATS connection");
+        for sender in &senders {
+            let _ = sender.send(Query::Stop).await;
+        }
+        shard.await;
+        http_stop.set();
+        http.await;
+    });
+    for other in others {
+        other.join().map_err(|error| format!("a core has ended in error: {error}"))?;
+    }
+    Ok(())
+}
+
+async fn run_shard(settings: ShardSettings, queries: Receiver<Query>, clock: Clock) {
+    let shard = Rc::new(RefCell::new(Shard::new(settings, clock)));
+    let stop = Stop::new();
+    let answering = glommio::spawn_local(answer(shard.clone(), queries, stop.clone()));
+    shard::run(shard, stop).await;
+    answering.await;
+}
+
+fn cannot_start(error: &str) -> String {
+    format!("cannot start an executor: {error}; io_uring needs Linux 5.8 or later and 512 KiB of locked memory a core")
+}
+
+/// A stream that gets a byte for each SIGTERM and SIGINT.
+fn signal_stream() -> Result<UnixStream, String> {
+    let (receiver, sender) = UnixStream::pair().map_err(|error| format!("cannot listen for signals: {error}"))?;
+    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
+        let sender = sender.try_clone().map_err(|error| format!("cannot listen for signals: {error}"))?;
+        signal_hook::low_level::pipe::register(signal, sender)
+            .map_err(|error| format!("cannot listen for signals: {error}"))?;
+    }
+    Ok(receiver)
+}
+
+/// Waits on a thread of the blocking pool: signals are rare, and a thread that sleeps costs nothing.
+async fn wait_for_signal(mut signals: UnixStream, stopped: Option<Receiver<()>>) {
+    use futures_lite::FutureExt;
+    let (signalled, signal) = bounded::<()>(1);
+    std::thread::spawn(move || {
+        let _ = signals.read(&mut [0]);
+        let _ = signalled.try_send(());
+    });
+    let stopped = async {
+        match stopped {
+            Some(stopped) => {
+                let _ = stopped.recv().await;
+            }
+            None => std::future::pending().await,
+        }
+    };
+    async {
+        let _ = signal.recv().await;
+    }
+    .or(stopped)
+    .await;
+}

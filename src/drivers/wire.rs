@@ -1,0 +1,92 @@
+//! Bytes on their way to the server: whole frames, written as the socket takes them.
+//!
+//! The buffer is emptied only when all of it is sent, so it always starts with a frame; after a broken connection the
+//! publications that were not sent whole can be taken out of it and sent again.
+
+use proto_nats::{ClientOp, Decoded, Limits, decode_client_op};
+
+use super::socket::{Attempt, Socket};
+
+/// Unsent bytes from which no more messages are encoded: they wait as values instead, where newer ones replace older.
+const PENDING_BYTES_MAX: usize = 512 << 10;
+
+pub struct Wire {
+    bytes: Vec<u8>,
+    sent: usize,
+}
+
+impl Wire {
+    pub fn new() -> Self {
+        Wire { bytes: Vec::with_capacity(2 * PENDING_BYTES_MAX), sent: 0 }
+    }
+
+    pub fn pending_bytes(&self) -> usize {
+        self.bytes.len() - self.sent
+    }
+
+    pub fn has_room(&self) -> bool {
+        self.bytes.len() < PENDING_BYTES_MAX
+    }
+
+    /// To append frames to.
+    pub fn frames(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+
+    /// Sends what the socket takes; false when the connection is gone.
+    pub fn flush(&mut self, socket: &Socket) -> bool {
+        while self.pending_bytes() > 0 {
+            match socket.try_write(&self.bytes[self.sent..]) {
+                Attempt::Bytes(len) => self.sent += len,
+                Attempt::WouldBlock => return true,
+                Attempt::Ended => return false,
+            }
+        }
+        self.bytes.clear();
+        self.sent = 0;
+        true
+    }
+
+    /// Takes out the publications that were not sent whole, as frames; nothing is left.
+    pub fn take_unsent_publications(&mut self) -> Vec<u8> {
+        let mut unsent = Vec::new();
+        let mut at = 0;
+        while let Ok(Decoded::Op { op, len }) = decode_client_op(&self.bytes[at..], &Limits::default()) {
+            if at + len > self.sent && matches!(op, ClientOp::Pub { .. }) {
+                unsent.extend_from_slice(&self.bytes[at..at + len]);
+            }
+            at += len;
+        }
+        self.bytes.clear();
+        self.sent = 0;
+        unsent
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proto_nats::encode;
+
+    #[test]
+    fn publications_cut_by_the_end_are_whole_again() {
+        let mut frames = Vec::new();
+        encode::publish(&mut frames, b"a", None, b"one");
+        let first = frames.len();
+        encode::ping(&mut frames);
+        encode::publish(&mut frames, b"b", None, b"two\r\nPUB x 1\r\n");
+        for sent in 0..=frames.len() {
+            let mut wire = Wire::new();
+            wire.frames().extend_from_slice(&frames);
+            wire.sent = sent;
+            let unsent = wire.take_unsent_publications();
+            let expected: Vec<u8> = match sent {
+                0.. if sent < first => [&frames[..first], &frames[first + 6..]].concat(),
+                _ if sent < frames.len() => frames[first + 6..].to_vec(),
+                _ => Vec::new(),
+            };
+            assert_eq!(unsent, expected, "{sent} sent");
+            assert_eq!(wire.pending_bytes(), 0);
+        }
+    }
+}
