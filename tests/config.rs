@@ -1,0 +1,278 @@
+//! Settings: flags, environment names and `.env.example` agree; flag > environment > `.env` > default; and what is not
+//! accepted ends the start with one line (SPEC section 7).
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use clap::CommandFactory;
+use senpai_md_consumer::config::Cli;
+use tempfile::TempDir;
+
+/// The settings that clap knows, by environment name, with the text of their default.
+fn declared(command: &str) -> BTreeMap<String, String> {
+    let cli = Cli::command();
+    let arguments = cli.find_subcommand(command).expect(command).get_arguments();
+    let settings = arguments.filter_map(|arg| {
+        let name = arg.get_env()?.to_str().unwrap().to_owned();
+        let flag = arg.get_long().expect("every setting is a flag");
+        assert_eq!(flag, name.to_lowercase().replace('_', "-"));
+        assert!(arg.get_help().is_some(), "{name} has no meaning");
+        let default = arg.get_default_values().first().map_or("", |value| value.to_str().unwrap());
+        Some((name, default.to_owned()))
+    });
+    settings.collect()
+}
+
+#[test]
+fn the_example_the_flags_and_the_environment_agree() {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(".env.example")).unwrap();
+    let mut example = BTreeMap::new();
+    let mut explained = false;
+    for line in text.lines() {
+        if let Some((name, value)) = line.split_once('=').filter(|_| !line.starts_with('#')) {
+            assert!(explained, "{name} stands there without its meaning");
+            assert_eq!(example.insert(name.to_owned(), value.to_owned()), None, "{name} stands there twice");
+        }
+        explained = line.starts_with("# ");
+    }
+    assert_eq!(example, declared("run"));
+}
+
+#[test]
+fn a_setting_is_the_same_for_every_command() {
+    let run = declared("run");
+    let cli = Cli::command();
+    for command in cli.get_subcommands() {
+        for (name, default) in declared(command.get_name()) {
+            assert_eq!(run.get(&name), Some(&default), "{name} of {}", command.get_name());
+        }
+        let help = command.get_after_help().expect("examples").to_string();
+        assert!(help.contains("Examples:\n  senpai-md-consumer "), "{}", command.get_name());
+    }
+}
+
+/// A start in a directory of its own, with nothing of this process's environment.
+struct Start {
+    directory: TempDir,
+    command: Command,
+}
+
+impl Start {
+    fn with(args: &[&str]) -> Start {
+        let directory = TempDir::new().unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_senpai-md-consumer"));
+        command.args(args).env_clear().current_dir(&directory);
+        Start { directory, command }
+    }
+
+    fn env(mut self, name: &str, value: &str) -> Start {
+        self.command.env(name, value);
+        self
+    }
+
+    fn dot_env(self, text: impl AsRef<[u8]>) -> Start {
+        fs::write(self.directory.path().join(".env"), text).unwrap();
+        self
+    }
+
+    fn run(mut self) -> Output {
+        self.command.output().unwrap()
+    }
+
+    /// The line of a refused start.
+    #[track_caller]
+    fn refusal(self) -> String {
+        let output = self.run();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(output.stdout.is_empty(), "results go to standard output, and this is none");
+        assert!(said.ends_with('\n') && said.lines().count() == 1, "not one line: {said:?}");
+        said.trim_end().to_owned()
+    }
+}
+
+/// The value that won is made visible by being none that is accepted; its layer is named in the refusal.
+#[test]
+fn flag_over_environment_over_dot_env_over_default() {
+    #[track_caller]
+    fn check(start: Start, expected: &str) {
+        let line = start.refusal();
+        assert!(line.starts_with(&format!("error: {expected}, accepted is ")), "{line}");
+    }
+    let port = || Start::with(&[]).dot_env("HTTP_PORT=file\n");
+    check(port(), r#"HTTP_PORT is "file" (from .env)"#);
+    check(port().env("HTTP_PORT", "env"), r#"HTTP_PORT is "env" (from the environment)"#);
+    check(port().env("HTTP_PORT", ""), r#"HTTP_PORT is "file" (from .env)"#);
+    let flagged = || Start::with(&["--http-port", "flag"]).dot_env("HTTP_PORT=file\n").env("HTTP_PORT", "env");
+    check(flagged(), r#"HTTP_PORT is "flag" (from --http-port)"#);
+    let flagged = Start::with(&["run", "--http-port=flag"]).dot_env("HTTP_PORT=1\n").env("HTTP_PORT", "2");
+    check(flagged, r#"HTTP_PORT is "flag" (from --http-port)"#);
+
+    // And the other way round: what lost is not looked at. `missing` is only found missing after all settings are fine.
+    let lost = |start: Start| {
+        let output = start.run();
+        assert_ne!(output.status.code(), Some(2), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    let replay = |args: &[&str]| Start::with(&[&["replay", "missing.jsonl"], args].concat());
+    lost(replay(&[]));
+    lost(replay(&[]).dot_env("MAX_SYMBOLS=no\n").env("MAX_SYMBOLS", "1"));
+    lost(replay(&["--max-symbols", "1"]).dot_env("MAX_SYMBOLS=no\n").env("MAX_SYMBOLS", "no"));
+    lost(replay(&[]).dot_env("MAX_SYMBOLS=no\nMAX_SYMBOLS=1\n"));
+    lost(replay(&[]).dot_env("MAX_SYMBOLS=\n").env("WINDOW_TRADES", ""));
+    // What a command does not take it does not judge.
+    lost(replay(&[]).dot_env("HTTP_PORT=no\n").env("NATS_URL", "no no"));
+}
+
+#[test]
+fn dot_env_is_read_as_such() {
+    #[track_caller]
+    fn check(text: &[u8], expected: &str) {
+        let line = Start::with(&[]).dot_env(text).refusal();
+        assert!(line.starts_with(&format!("error: {expected}")), "{line}");
+    }
+    check(b"# note\n\nexport HTTP_PORT='no' # why\n", r#"HTTP_PORT is "no" (from .env)"#);
+    check(b"\xef\xbb\xbfHTTP_PORT=no\r\n", r#"HTTP_PORT is "no" (from .env)"#);
+    check(b"OTHER=1\nHTTP_PORT=\"n\no\"\n", r#"HTTP_PORT is "n\no" (from .env)"#);
+    check(b"HTTP_PORT=no", r#"HTTP_PORT is "no" (from .env)"#);
+    check(b"CORES=1\nHTTP PORT=1\n", r#".env line 2 (HTTP PORT=…) is malformed"#);
+    check(b"CORES=1\n\n# note\nsecret words\n", ".env line 4 is malformed");
+    check(b"NATS_NAME=secret words\n", ".env line 1 (NATS_NAME=…) is malformed");
+    check(b"A='\n'\nB=1\n# =\nNATS_NAME='secret\nA=1\n", ".env line 5 (NATS_NAME=…) is malformed");
+    check(b"NATS_NAME='secret\n", ".env line 1 (NATS_NAME=…) is malformed");
+    check(b"NATS_NAME=\xff\n", ".env cannot be read: ");
+    let secret = Start::with(&[]).dot_env("NATS_NAME=secret words\n").refusal();
+    assert!(!secret.contains("secret"), "{secret}");
+
+    let start = Start::with(&[]);
+    fs::create_dir(start.directory.path().join(".env")).unwrap();
+    assert!(start.refusal().starts_with("error: .env cannot be read: "));
+}
+
+#[test]
+fn invalid_values() {
+    #[track_caller]
+    fn check(name: &str, values: &[&str], accepted: &str) {
+        for value in values {
+            let line = Start::with(&[]).env(name, value).refusal();
+            assert_eq!(line, format!("error: {name} is {value:?} (from the environment), accepted is {accepted}"));
+        }
+    }
+    let url = "a comma list of nats://[user:password@]host[:port]; ";
+    check("NATS_URL", &["tls://a", "nats://a,tls://b"], &format!("{url}this version connects without TLS"));
+    check("NATS_URL", &["nats://a:0"], &format!("{url}address 1: the port \"0\" is not a number from 1 to 65535"));
+    check("NATS_NAME", &["  ", "a\tb"], "a text of 1 to 256 bytes without control characters");
+    check("USE_JETSTREAM", &["true", "1"], "false: this version reads core NATS only");
+    check("USE_JETSTREAM", &["maybe"], "true or false");
+    check("BUSY_POLL", &["2", "yess"], "true or false");
+    let subject = "a subject like md.events, without spaces or wildcards";
+    check("SUBJECT_PREFIX", &["md.events.", ".md", "md..events", "md.>", "md.*", "m d"], subject);
+    let symbols =
+        "a comma list of symbols like BTCUSDT or BTC/USD, each of at most 64 bytes, without spaces or wildcards";
+    check("SYMBOLS", &["A,B C", "*", "A.>", "A..B", "A,B.", &"A".repeat(65)], symbols);
+    check("CORES", &["0", "-1", "257", "1.5", "two"], "a number from 1 to 256");
+    let shard = "i/n with i from 0 to n - 1 and n from 1 to 1024, like 0/2";
+    check("SHARD", &["2/2", "1", "/", "-1/2", "0/0", "0/1025", "a/b"], shard);
+    check("MAX_SYMBOLS", &["0", "1048577"], "a number from 1 to 1048576");
+    check("WINDOW_TRADES", &["0", "16777217", "1e6"], "a number from 1 to 16777216");
+    check("QUEUE_BYTES", &["65535", "1073741825", "8MiB"], "a number of bytes from 65536 to 1073741824");
+    let not_numbers = ["NaN", "inf", "-inf", "infinity", "-1", "-0.001", "1e999", "ten", "1,5"];
+    let rate = "0 (off) or a number from 0.0001 to 1000 a second";
+    check("FEATURES_PUB_RATE_HZ", &not_numbers, rate);
+    check("FEATURES_PUB_RATE_HZ", &["1000.1", "0.00001"], rate);
+    for name in ["SIGNAL_RETURN_THRESHOLD", "SIGNAL_VOLUME_THRESHOLD", "SIGNAL_SPREAD_MAX_BPS"] {
+        check(name, &not_numbers, "a number that is not negative");
+    }
+    for name in ["SIGNAL_COOLDOWN_SECONDS", "SIGNAL_MAX_AGE_SECONDS", "MAX_CLOCK_SKEW_SECONDS"] {
+        check(name, &not_numbers, "a number of seconds from 0 to 31536000 (fractions too)");
+    }
+    let window = "a number of seconds from 1 to 3600 (fractions too)";
+    check("ROLLING_WINDOW_SECONDS", &not_numbers, window);
+    check("ROLLING_WINDOW_SECONDS", &["0", "0.999", "3600.1"], window);
+    check("HTTP_HOST", &["a b", "127.0.0.1:80", "http://a", "[::"], "an IP address or a host name, without a port");
+    check("HTTP_PORT", &["65536", "-1", "http"], "a port from 0 to 65535");
+    check("LOG_LEVEL", &["loud", "6"], "off, error, warn, info, debug or trace");
+}
+
+#[test]
+fn wrong_usage() {
+    #[track_caller]
+    fn check(args: &[&str], expected: &str) {
+        assert_eq!(Start::with(args).refusal(), format!("error: {expected}"));
+    }
+    let accepted = "accepted is";
+    check(&["--none"], "unexpected argument '--none' found; see senpai-md-consumer run --help");
+    check(
+        &["--symbol", "A"],
+        "unexpected argument '--symbol' found; a similar argument exists: '--symbols'; see senpai-md-consumer run --help",
+    );
+    check(&["none"], "unrecognized subcommand 'none'; see senpai-md-consumer --help");
+    check(&["run", "A"], "unexpected argument 'A' found; see senpai-md-consumer run --help");
+    check(&["feed"], "the following required arguments were not provided: <FILE>; see senpai-md-consumer feed --help");
+    check(
+        &["feed", "f", "--speed", "-1"],
+        &format!("--speed is \"-1\", {accepted} max or a number from 0.001 to 1000000"),
+    );
+    check(&["feed", "f", "--loop", "x"], &format!("--loop is \"x\", {accepted} a whole number from 0 to 1000000000"));
+    check(
+        &["demo", "--seed", "x"],
+        &format!("--seed is \"x\", {accepted} a whole number from 0 to 18446744073709551615"),
+    );
+    check(
+        &["bench", "f", "--seconds", "0"],
+        &format!("--seconds is \"0\", {accepted} a number of seconds from 0.1 to 86400 (fractions too)"),
+    );
+    check(
+        &["bench", "f", "--cores", "0"],
+        &format!("CORES is \"0\" (from --cores), {accepted} a number from 1 to 256"),
+    );
+    check(
+        &["--symbols", "A,B,C", "--max-symbols", "2"],
+        "SYMBOLS names 3 symbols, accepted are as many as MAX_SYMBOLS allows, which is 2",
+    );
+    check(
+        &["--signal-volume-threshold", "-1"],
+        &format!(
+            "SIGNAL_VOLUME_THRESHOLD is \"-1\" (from --signal-volume-threshold), {accepted} a number that is not negative"
+        ),
+    );
+    let long = Start::with(&["--http-port", &"9".repeat(10_000)]).refusal();
+    assert!(long.len() < 300 && long.contains("9\"… (from"), "{long}");
+}
+
+#[test]
+fn what_is_secret_stays_so() {
+    let refused = |start: Start| {
+        let line = start.refusal();
+        assert!(!line.contains("hunter2") && !line.contains("trader"), "{line}");
+        assert!(line.contains("NATS_URL is \"nats://***@"), "{line}");
+    };
+    for url in [
+        "nats://trader:hunter2@host:port",
+        "nats://trader:hunter2@",
+        "nats://trader:hunter2@a b",
+        "nats://a,nats://trader:hunter2@b:0",
+        "nats://trader:hun,hunter2@b:0",
+        "nats://trader:hunter2%zz@b",
+    ] {
+        refused(Start::with(&["--nats-url", url]));
+        refused(Start::with(&[]).env("NATS_URL", url));
+        refused(Start::with(&[]).dot_env(format!("NATS_URL='{url}'\n")));
+    }
+    let help = Start::with(&["run", "--help"])
+        .env("NATS_URL", "nats://trader:hunter2@a")
+        .dot_env("NATS_NAME=hunter2\nHTTP_HOST=hunter2\n")
+        .run();
+    let help = String::from_utf8(help.stdout).unwrap();
+    assert!(help.contains("[env: NATS_URL]") && !help.contains("hunter2"), "{help}");
+}
+
+#[test]
+fn help_and_version_are_results() {
+    for args in [&["--help"][..], &["-h"], &["--version"], &["run", "--help"], &["help", "replay"], &["bench", "-h"]] {
+        let output = Start::with(args).run();
+        assert_eq!(output.status.code(), Some(0), "{args:?}");
+        assert!(!output.stdout.is_empty() && output.stderr.is_empty(), "{args:?}");
+    }
+}
