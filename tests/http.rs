@@ -2,8 +2,9 @@
 //! what the endpoints answer is tested where they are.
 
 use std::cell::Cell;
+use std::fs::File;
 use std::future::pending;
-use std::io::{Read, Write};
+use std::io::{Read, Seek, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{FromRawFd, IntoRawFd};
 use std::os::unix::net::UnixStream;
@@ -453,6 +454,55 @@ fn a_peer_that_takes_nothing_is_dropped() {
     }
     // Its place becomes free.
     while server.connect().get("/").status != 404 {}
+}
+
+/// In a process of its own, since the limit is the process's.
+#[test]
+fn running_out_of_descriptors_is_survived_without_spinning() {
+    const CHILD: &str = "HTTP_TEST_FEW_DESCRIPTORS";
+    if std::env::var_os(CHILD).is_none() {
+        let done = Command::new("sh")
+            .args(["-c", "ulimit -n 64 && exec \"$0\" \"$@\""])
+            .arg(std::env::current_exe().unwrap())
+            .args(["--exact", "running_out_of_descriptors_is_survived_without_spinning", "--nocapture"])
+            .env(CHILD, "1")
+            .output()
+            .unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        return;
+    }
+    // Opened while there are descriptors; user and system time in ticks of 10 ms.
+    let mut stat = File::open("/proc/self/stat").unwrap();
+    let mut cpu_ticks = || -> u64 {
+        let mut text = [0; 1024];
+        stat.rewind().unwrap();
+        let len = stat.read(&mut text).unwrap();
+        let text = String::from_utf8_lossy(&text[..len]);
+        let fields: Vec<&str> = text.rsplit_once(") ").unwrap().1.split(' ').collect();
+        fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+    };
+
+    let server = Server::start();
+    assert_eq!(server.connect().get("/").status, 404);
+    let mut clients = Vec::new();
+    while let Ok(stream) = TcpStream::connect(server.address) {
+        clients.push(Client::new(stream));
+    }
+    // Client and server shared what there was, so the last of the clients wait in the backlog.
+    let before = cpu_ticks();
+    let last = clients.last_mut().expect("some fit");
+    last.send("GET / HTTP/1.1\r\n\r\n").stream.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+    let waited = last.stream.read(&mut [0]);
+    assert!(waited.is_err(), "it was accepted, so this test ran out of nothing");
+    let spent = cpu_ticks() - before;
+    assert!(spent < 20, "{spent} ticks of CPU in 500 ms of waiting");
+
+    // As soon as there are descriptors again it goes on.
+    let mut last = clients.pop().unwrap();
+    drop(clients);
+    last.stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    assert_eq!(last.answer().status, 404);
+    assert_eq!(server.connect().get("/").status, 404);
 }
 
 #[test]
