@@ -104,9 +104,8 @@ impl Counters {
 }
 
 /// Upper bounds of the processing-latency histogram, in ns; one more bucket is above them all.
-pub const LATENCY_BOUNDS_NS: [u64; 12] = [
-    1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000, 5_000_000, 25_000_000, 100_000_000,
-];
+pub const LATENCY_BOUNDS_NS: [u64; 12] =
+    [1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000, 5_000_000, 25_000_000, 100_000_000];
 
 #[derive(Clone, Debug, Default)]
 pub struct LatencyHistogram {

@@ -15,9 +15,9 @@ use std::collections::VecDeque;
 
 use super::bounds::{LATENCY_SLOTS, LATENCY_STRIPS_PER_SYMBOL, LATENCY_STRIPS_SPARE};
 use super::counters::{Counters, DropReason, OutputKind};
-use super::decode::decode_payload;
+use super::decode::Decoder;
 use super::encode::{encode_signal, encode_snapshot, encode_state};
-use super::event::{Body, Book, Origin};
+use super::event::{Body, Origin};
 use super::features::Snapshot;
 use super::json::Malformed;
 use super::latency::StripPool;
@@ -84,8 +84,7 @@ pub struct Engine {
     deadlines: VecDeque<(UnixNanos, SymbolId)>,
     outbox: Outbox,
     pub counters: Counters,
-    /// The book that the decoder fills.
-    book: Book,
+    decoder: Decoder,
     payload: Vec<u8>,
 }
 
@@ -113,7 +112,7 @@ impl Engine {
             deadlines: VecDeque::with_capacity(2 * symbols),
             outbox: Outbox::new(symbols),
             counters: Counters::default(),
-            book: Book::default(),
+            decoder: Decoder::default(),
             payload: Vec::with_capacity(4096),
             settings,
         }
@@ -142,7 +141,7 @@ impl Engine {
         if let Receipt::At(moment) = receipt {
             self.move_local(moment);
         }
-        let (origin, body) = match decode_payload(kind, payload, &mut self.book) {
+        let (origin, body) = match self.decoder.decode(kind, payload) {
             Ok(decoded) => decoded,
             Err(malformed) => return self.refuse(kind, malformed),
         };
@@ -171,7 +170,7 @@ impl Engine {
                 }
             }
             Body::Quote(quote) => state.apply_quote(arrival, quote),
-            Body::Book => state.apply_book(arrival, &self.book),
+            Body::Book => state.apply_book(arrival, &self.decoder.book),
             Body::Heartbeat => unreachable!("heartbeats end above"),
         }
         if is_late {
@@ -251,12 +250,10 @@ impl Engine {
     #[inline]
     fn evaluate_rules(&mut self, id: SymbolId, now: UnixNanos, is_stale: bool) {
         let state = self.symbols.state(id);
-        let direction = direction(
-            &self.settings.signal,
-            state.trades.return_short(&self.trade_pool),
-            state.best_prices(),
-            || state.trades.volume_short(&self.trade_pool),
-        );
+        let direction =
+            direction(&self.settings.signal, state.trades.return_short(&self.trade_pool), state.best_prices(), || {
+                state.trades.volume_short(&self.trade_pool)
+            });
         let Some(direction) = direction else { return };
         if state.cooldowns.is_cooling(direction, now, self.settings.signal.cooldown) {
             return;

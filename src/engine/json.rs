@@ -49,6 +49,47 @@ pub enum Value<'a> {
     Other,
 }
 
+/// A key with its quotes and colon, as it is compared with the bytes that come: three words under a mask.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ExpectedKey {
+    words: [u64; 3],
+    masks: [u64; 3],
+    len: u8,
+}
+
+impl ExpectedKey {
+    const BYTES_MAX: usize = 24;
+
+    /// `None` for a key that is too long to be expected.
+    pub fn new(key: &[u8]) -> Option<Self> {
+        let len = key.len() + 3;
+        if len > Self::BYTES_MAX {
+            return None;
+        }
+        let mut text = [0; Self::BYTES_MAX];
+        let mut mask = [0; Self::BYTES_MAX];
+        text[0] = b'"';
+        text[1..=key.len()].copy_from_slice(key);
+        text[len - 2..len].copy_from_slice(b"\":");
+        mask[..len].fill(0xff);
+        Some(ExpectedKey { words: words(&text), masks: words(&mask), len: len as u8 })
+    }
+
+    #[inline]
+    fn matches(&self, bytes: &[u8; Self::BYTES_MAX]) -> bool {
+        let found = words(bytes);
+        let differences = (0..3).fold(0, |all, index| all | (found[index] ^ self.words[index]) & self.masks[index]);
+        // An empty expectation matches nothing.
+        differences == 0 && self.len > 0
+    }
+}
+
+#[inline]
+fn words(bytes: &[u8; 24]) -> [u64; 3] {
+    let word = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"));
+    [word(0), word(8), word(16)]
+}
+
 pub struct Scanner<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -114,6 +155,7 @@ impl<'a> Scanner<'a> {
         self.expect(b'"')?;
         let start = self.at;
         loop {
+            self.skip_plain();
             match self.bytes.get(self.at) {
                 Some(b'"') => break,
                 Some(b'\\') => self.escape()?,
@@ -124,6 +166,35 @@ impl<'a> Scanner<'a> {
         let text = &self.bytes[start..self.at];
         self.at += 1;
         Ok(text)
+    }
+
+    /// Moves on to the next quote or backslash, or to less than eight bytes before the end: eight bytes at a time, by
+    /// the zero-byte test of Mycroft (`x - 0x01..01 & !x & 0x80..80`, whose lowest bit set is exact).
+    #[inline]
+    fn skip_plain(&mut self) {
+        const ONES: u64 = u64::MAX / 255;
+        const HIGHS: u64 = ONES << 7;
+        while let Some(chunk) = self.bytes[self.at..].first_chunk::<8>() {
+            let word = u64::from_le_bytes(*chunk);
+            let quotes = word ^ ONES * b'"' as u64;
+            let backslashes = word ^ ONES * b'\\' as u64;
+            let found = (quotes.wrapping_sub(ONES) & !quotes | backslashes.wrapping_sub(ONES) & !backslashes) & HIGHS;
+            if found != 0 {
+                self.at += found.trailing_zeros() as usize / 8;
+                return;
+            }
+            self.at += 8;
+        }
+    }
+
+    /// Takes the bytes that `expected` names, if they are next, past white space.
+    #[inline]
+    pub fn take_key(&mut self, expected: &ExpectedKey) -> bool {
+        self.peek();
+        let Some(chunk) = self.bytes[self.at..].first_chunk::<{ ExpectedKey::BYTES_MAX }>() else { return false };
+        let is_next = expected.matches(chunk);
+        self.at += if is_next { expected.len as usize } else { 0 };
+        is_next
     }
 
     #[cold]
@@ -294,8 +365,16 @@ mod tests {
     #[test]
     fn grammar() {
         let good = [
-            "{}", "[]", "[[],{}]", " { \"a\" : [ 1 , 2 ] , \"b\" : { } } ", "[1,\"x\\n\\u0041\",null,true,false,-1.5e3]",
-            "\"\"", "NaN", "[-Infinity,Infinity]", "{\"a\":{\"b\":{\"c\":[[[1]]]}}}", "\u{feff}[1]",
+            "{}",
+            "[]",
+            "[[],{}]",
+            " { \"a\" : [ 1 , 2 ] , \"b\" : { } } ",
+            "[1,\"x\\n\\u0041\",null,true,false,-1.5e3]",
+            "\"\"",
+            "NaN",
+            "[-Infinity,Infinity]",
+            "{\"a\":{\"b\":{\"c\":[[[1]]]}}}",
+            "\u{feff}[1]",
         ];
         for text in good {
             assert!(skips(text), "{text}");
@@ -306,8 +385,27 @@ mod tests {
             }
         }
         let bad = [
-            "", "{", "}", "[1,]", "{\"a\"}", "{\"a\":}", "{a:1}", "[1 2]", "{\"a\":1,}", "nul", "\"\\x\"", "\"\\u12g4\"",
-            "[1}", "{\"a\":1]", "[1]]", "\"abc", "01x", "-", "[,1]", "{,}", "\u{0}",
+            "",
+            "{",
+            "}",
+            "[1,]",
+            "{\"a\"}",
+            "{\"a\":}",
+            "{a:1}",
+            "[1 2]",
+            "{\"a\":1,}",
+            "nul",
+            "\"\\x\"",
+            "\"\\u12g4\"",
+            "[1}",
+            "{\"a\":1]",
+            "[1]]",
+            "\"abc",
+            "01x",
+            "-",
+            "[,1]",
+            "{,}",
+            "\u{0}",
         ];
         for text in bad {
             assert!(!skips(text), "{text}");

@@ -45,7 +45,11 @@ pub struct StripPool {
 
 impl StripPool {
     pub fn new(strip_capacity: usize) -> Self {
-        StripPool { strips: Vec::with_capacity(strip_capacity), strip_capacity, free: Vec::with_capacity(strip_capacity) }
+        StripPool {
+            strips: Vec::with_capacity(strip_capacity),
+            strip_capacity,
+            free: Vec::with_capacity(strip_capacity),
+        }
     }
 
     fn take(&mut self) -> Option<u32> {
@@ -149,9 +153,8 @@ impl LatencyWindow {
         let first_kept = self.newest_slot - (LATENCY_SLOTS as i64 - 1);
         if oldest_slot <= first_kept {
             let samples: u64 = self.slot_counts.iter().map(|count| *count as u64).sum();
-            return self.ranked(samples, |row, column| {
-                pool.strips[self.strip_of_row[row] as usize].totals[column] as u64
-            });
+            return self
+                .ranked(samples, |row, column| pool.strips[self.strip_of_row[row] as usize].totals[column] as u64);
         }
         // `now` is ahead of the newest sample: what it has outrun is left out.
         let inside = (oldest_slot..=self.newest_slot).map(|slot| slot as usize % LATENCY_SLOTS);
@@ -234,7 +237,8 @@ fn bucket_middle_ms(bucket: usize) -> f64 {
     let middle_ns = if magnitude < LINEAR_BUCKETS {
         magnitude as f64
     } else {
-        let (octave, within) = ((magnitude - LINEAR_BUCKETS) / BUCKETS_PER_OCTAVE, (magnitude - LINEAR_BUCKETS) % BUCKETS_PER_OCTAVE);
+        let (octave, within) =
+            ((magnitude - LINEAR_BUCKETS) / BUCKETS_PER_OCTAVE, (magnitude - LINEAR_BUCKETS) % BUCKETS_PER_OCTAVE);
         let base = (1u64 << (octave + FIRST_OCTAVE as u64)) as f64;
         let low = base * (1.0 + within as f64 / BUCKETS_PER_OCTAVE as f64);
         let high = base * (1.0 + (within + 1) as f64 / BUCKETS_PER_OCTAVE as f64);
@@ -287,7 +291,8 @@ mod tests {
         let mut all: Vec<(i64, i64)> = Vec::new();
         let mut watermark = 1_700_000_000_000_000_000i64;
         for _ in 0..30_000 {
-            watermark += random(20_000_000) as i64 + if random(2_000) == 0 { random(200) as i64 * 1_000_000_000 } else { 0 };
+            watermark +=
+                random(20_000_000) as i64 + if random(2_000) == 0 { random(200) as i64 * 1_000_000_000 } else { 0 };
             let t = watermark - random(3) as i64 * random(30_000_000_000) as i64;
             let latency = (random(1_000_000) as i64 - 1_000) << random(14);
             window.push(&mut pool, UnixNanos(t), latency, SLOT);
@@ -301,7 +306,8 @@ mod tests {
                 inside.sort();
                 let found = window.percentiles(&pool, UnixNanos(now), SLOT);
                 for (percent, found) in [(50, found.p50_ms), (95, found.p95_ms)] {
-                    let expected = (inside.len() * percent).div_ceil(100).checked_sub(1).map(|rank| inside[rank] as f64 / 1e6);
+                    let expected =
+                        (inside.len() * percent).div_ceil(100).checked_sub(1).map(|rank| inside[rank] as f64 / 1e6);
                     match (expected, found) {
                         (None, None) => {}
                         (Some(e), Some(f)) => assert!((e - f).abs() <= 0.0101 * e.abs() + 1e-12, "{e} {f}"),

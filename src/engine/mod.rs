@@ -2,26 +2,26 @@
 //! Nothing here names a runtime, a socket or a clock.
 
 pub mod bounds;
-pub mod queue;
 pub mod intake;
+pub mod queue;
 
-pub mod subject;
-pub mod number;
-pub mod time;
-pub mod json;
-pub mod event;
 pub mod decode;
+pub mod event;
+pub mod json;
+pub mod number;
 pub mod provider;
+pub mod subject;
+pub mod time;
 
-pub mod symbol;
-pub mod sums;
-pub mod trades;
 pub mod latency;
+pub mod sums;
+pub mod symbol;
+pub mod trades;
 
-pub mod features;
-pub mod signal;
-pub mod outbox;
 pub mod encode;
+pub mod features;
+pub mod outbox;
+pub mod signal;
 
 pub mod counters;
 #[allow(clippy::module_inception)]

@@ -54,9 +54,8 @@ pub fn direction(
         return None;
     };
     let best = best?;
-    let holds = !best.is_crossed()
-        && best.spread_bps() < settings.spread_max_bps
-        && volume_short() > settings.volume_threshold;
+    let holds =
+        !best.is_crossed() && best.spread_bps() < settings.spread_max_bps && volume_short() > settings.volume_threshold;
     holds.then_some(direction)
 }
 

@@ -32,18 +32,23 @@ impl UnixNanos {
     }
 }
 
-/// A moment as text: RFC 3339 (`T` or a space; `Z`, an offset or none = UTC; 0 to 9 fraction digits), or a number in
-/// quotes. `None` when it is neither, or lies outside 1970..2255.
-#[inline]
+/// Decodes moments, remembering the last minute it saw: the calendar is computed once a minute, not once an event.
+#[derive(Clone, Debug)]
+pub struct TimeDecoder {
+    /// `2024-07-18T23:57`, and its moment.
+    minute: [u8; 16],
+    minute_seconds: i64,
+}
+
+impl Default for TimeDecoder {
+    fn default() -> Self {
+        TimeDecoder { minute: *b"1970-01-01T00:00", minute_seconds: 0 }
+    }
+}
+
+/// As [`TimeDecoder::decode_text`], for a single text.
 pub fn decode_time_text(text: &[u8]) -> Option<UnixNanos> {
-    if text.len() >= 19 && text[4] == b'-' {
-        return decode_rfc3339(text);
-    }
-    let text = text.trim_ascii();
-    match decode_number(text) {
-        Some((number, len)) if len == text.len() => decode_time_number(&number),
-        _ => None,
-    }
+    TimeDecoder::default().decode_text(text)
 }
 
 /// A moment as a number: seconds (< 1e11), milliseconds (< 1e14), microseconds (< 1e17), else nanoseconds.
@@ -70,61 +75,98 @@ pub fn decode_time_number(number: &Number<'_>) -> Option<UnixNanos> {
     (nanos < READABLE_END).then_some(UnixNanos(nanos))
 }
 
-/// ```text
-///   2024-07-18T23:57:02.605624Z
-///   0    5  8  11 14 17 20       fraction and zone follow, both optional
-/// ```
-#[inline]
-fn decode_rfc3339(text: &[u8]) -> Option<UnixNanos> {
-    let head: &[u8; 19] = text.first_chunk()?;
-    let separators = head[4] == b'-' && head[7] == b'-' && head[13] == b':' && head[16] == b':';
-    if !separators || !matches!(head[10], b'T' | b' ' | b't') {
-        return None;
-    }
-    let year = two_digits(head, 0)? * 100 + two_digits(head, 2)?;
-    let month = two_digits(head, 5)?;
-    let day = two_digits(head, 8)?;
-    let (hour, minute, second) = (two_digits(head, 11)?, two_digits(head, 14)?, two_digits(head, 17)?);
-    // Second 60 is a leap second; Unix time has none, so it is the next minute's first.
-    if day == 0 || day > days_in_month(year, month)? || hour > 23 || minute > 59 || second > 60 {
-        return None;
-    }
-    let seconds = days_from_civil(year as i64, month as i64, day as i64) * SECONDS_PER_DAY
-        + (hour * 3600 + minute * 60 + second) as i64;
-    let mut rest = &text[19..];
-    let mut nanos = 0;
-    if let Some((b'.' | b',', fraction)) = rest.split_first() {
-        let mut count = 0;
-        while let Some(digit) = fraction.get(count).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit < 10) {
-            nanos = nanos * 10 + digit as i64;
-            count += 1;
-            if count > 9 {
-                return None;
-            }
+impl TimeDecoder {
+    /// A moment as text: RFC 3339 (`T` or a space; `Z`, an offset or none = UTC; 0 to 9 fraction digits), or a number
+    /// in quotes. `None` when it is neither, or lies outside 1970..2255.
+    ///
+    /// ```text
+    ///   2024-07-18T23:57:02.605624Z
+    ///   0    5  8  11 14 17 20       fraction and zone follow, both optional
+    ///   └─── minute ───┘
+    /// ```
+    #[inline]
+    pub fn decode_text(&mut self, text: &[u8]) -> Option<UnixNanos> {
+        let (minute, rest) = match text.split_first_chunk::<16>() {
+            Some((minute, rest)) if minute[4] == b'-' => (minute, rest),
+            _ => return decode_time_in_quotes(text),
+        };
+        if *minute != self.minute {
+            self.minute_seconds = decode_minute(minute)?;
+            self.minute = *minute;
         }
-        if count == 0 {
+        let &[b':', tens, ones, ref rest @ ..] = rest else { return None };
+        let (tens, ones) = (tens.wrapping_sub(b'0'), ones.wrapping_sub(b'0'));
+        // Second 60 is a leap second; Unix time has none, so it is the next minute's first.
+        if tens > 6 || ones > 9 || tens == 6 && ones > 0 {
             return None;
         }
-        nanos *= POWERS[9 - count];
-        rest = &fraction[count..];
+        let seconds = self.minute_seconds + (tens * 10 + ones) as i64;
+        let (nanos, zone) = decode_fraction(rest)?;
+        let offset_seconds = match zone {
+            [b'Z' | b'z'] | [] => 0,
+            zone => decode_offset(zone)?,
+        };
+        let nanos = (seconds - offset_seconds).checked_mul(NANOS_PER_SECOND)?.checked_add(nanos)?;
+        (0..READABLE_END).contains(&nanos).then_some(UnixNanos(nanos))
     }
-    let offset_minutes = match rest {
-        [] | [b'Z' | b'z'] => 0,
-        [sign @ (b'+' | b'-'), zone @ ..] => {
-            if zone.len() != 5 || zone[2] != b':' {
-                return None;
-            }
-            let (hours, minutes) = (two_digits(zone, 0)?, two_digits(zone, 3)?);
-            if hours > 23 || minutes > 59 {
-                return None;
-            }
-            let minutes = (hours * 60 + minutes) as i64;
-            if *sign == b'-' { -minutes } else { minutes }
+}
+
+#[cold]
+fn decode_time_in_quotes(text: &[u8]) -> Option<UnixNanos> {
+    let text = text.trim_ascii();
+    match decode_number(text) {
+        Some((number, len)) if len == text.len() => decode_time_number(&number),
+        _ => None,
+    }
+}
+
+/// `2024-07-18T23:57` in seconds since the epoch.
+#[cold]
+fn decode_minute(text: &[u8; 16]) -> Option<i64> {
+    if text[4] != b'-' || text[7] != b'-' || text[13] != b':' || !matches!(text[10], b'T' | b' ' | b't') {
+        return None;
+    }
+    let year = two_digits(text, 0)? * 100 + two_digits(text, 2)?;
+    let (month, day) = (two_digits(text, 5)?, two_digits(text, 8)?);
+    let (hour, minute) = (two_digits(text, 11)?, two_digits(text, 14)?);
+    if day == 0 || day > days_in_month(year, month)? || hour > 23 || minute > 59 {
+        return None;
+    }
+    let days = days_from_civil(year as i64, month as i64, day as i64);
+    Some(days * SECONDS_PER_DAY + (hour * 3600 + minute * 60) as i64)
+}
+
+/// `.605624` in ns, and what follows; 0 ns without a point.
+#[inline]
+fn decode_fraction(text: &[u8]) -> Option<(i64, &[u8])> {
+    let [b'.' | b',', fraction @ ..] = text else { return Some((0, text)) };
+    let mut nanos = 0;
+    let mut count = 0;
+    while let Some(digit) = fraction.get(count).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit < 10) {
+        nanos = nanos * 10 + digit as i64;
+        count += 1;
+        if count > 9 {
+            return None;
         }
-        _ => return None,
-    };
-    let nanos = (seconds - offset_minutes * 60).checked_mul(NANOS_PER_SECOND)?.checked_add(nanos)?;
-    (0..READABLE_END).contains(&nanos).then_some(UnixNanos(nanos))
+    }
+    if count == 0 {
+        return None;
+    }
+    Some((nanos * POWERS[9 - count], &fraction[count..]))
+}
+
+/// `+05:30` in seconds.
+fn decode_offset(zone: &[u8]) -> Option<i64> {
+    let [sign @ (b'+' | b'-'), zone @ ..] = zone else { return None };
+    if zone.len() != 5 || zone[2] != b':' {
+        return None;
+    }
+    let (hours, minutes) = (two_digits(zone, 0)?, two_digits(zone, 3)?);
+    if hours > 23 || minutes > 59 {
+        return None;
+    }
+    let seconds = (hours * 3600 + minutes * 60) as i64;
+    Some(if *sign == b'-' { -seconds } else { seconds })
 }
 
 const POWERS: [i64; 10] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000];
