@@ -9,6 +9,8 @@ pub mod wire;
 pub mod socket;
 pub mod shard;
 pub mod rate;
+pub mod broker;
+pub mod broker_server;
 pub mod clock;
 pub mod http_message;
 pub mod http_server;
