@@ -539,6 +539,13 @@ fn a_pong_that_nobody_asked_for_confirms_nothing() {
     ready.connection.begin_drain(ready.now_ns, SECOND_NS, &mut ready.out);
     assert_eq!(ready.connection.state(), State::Draining);
     ready.actions(&[]);
+
+    // Nor is it put by for later: the probe's PONG is not the drain's.
+    let mut ready = ready_client(&["a"]);
+    ready.receive("PONG\r\nPONG\r\nPONG\r\n").pass(4_000).sent("PING\r\n");
+    ready.connection.begin_drain(ready.now_ns, SECOND_NS, &mut ready.out);
+    ready.receive("PONG\r\n").actions(&[]);
+    ready.receive("PONG\r\n").actions(&[Action::DrainComplete { confirmed: true }]);
 }
 
 #[test]
