@@ -11,6 +11,7 @@ pub mod shard;
 pub mod rate;
 pub mod broker;
 pub mod broker_server;
+pub mod market;
 pub mod clock;
 pub mod http_message;
 pub mod http_server;
