@@ -9,9 +9,8 @@
 
 use super::event::{Body, Book, BookSide, Level, Origin, Quote, Side, Trade};
 use super::json::{ExpectedKey, Malformed, Scanner, Value, unescape};
-use super::number::{Number, decode_number};
 use super::subject::EventKind;
-use super::time::{TimeDecoder, UnixNanos, decode_time_number};
+use super::time::{TimeDecoder, UnixNanos};
 
 /// A field's value so far, with the rank of the name that gave it. An unreadable value is a value too: it stands for
 /// the field, and the field counts as absent.
@@ -173,9 +172,6 @@ impl Decoder {
     pub fn decode<'a>(&mut self, kind: EventKind, payload: &'a [u8]) -> Result<(Origin<'a>, Body<'a>), Malformed> {
         let Decoder { shapes, time, book } = self;
         let mut shape = shapes[kind as usize].iter_mut();
-        if !payload.is_ascii() && std::str::from_utf8(payload).is_err() {
-            return Err(Malformed::NotUtf8);
-        }
         let mut scanner = Scanner::new(payload);
         if !scanner.take(b'{') {
             return Err(Malformed::NotAnObject);
@@ -201,20 +197,17 @@ impl Decoder {
                         let token = scanner.bytes_since(start);
                         trade_id.offer(rank, (!matches!(value, Value::Other)).then_some(token));
                     }
-                    name => {
-                        let value = scanner.value()?;
-                        match name {
-                            Name::Provider(rank) => provider.offer(rank, text_of(value)),
-                            Name::TsExchange(rank) => ts_exchange.offer(rank, time_of(value, time)),
-                            Name::TsRecv(rank) => ts_recv.offer(rank, time_of(value, time)),
-                            Name::Price(rank) | Name::Bid(rank) => first.offer(rank, price_of(value)),
-                            Name::Size(rank) => second.offer(rank, size_of(value).filter(|size| *size > 0.0)),
-                            Name::Ask(rank) => second.offer(rank, price_of(value)),
-                            Name::BidSize(rank) => first_size.offer(rank, size_of(value)),
-                            Name::AskSize(rank) => second_size.offer(rank, size_of(value)),
-                            Name::Side => side = side_of(value),
-                            Name::Bids | Name::Asks | Name::TradeId(_) | Name::Unknown => {}
-                        }
+                    Name::Provider(rank) => provider.offer(rank, text_of(scanner.value()?)),
+                    Name::TsExchange(rank) => ts_exchange.offer(rank, scanner.time(time)?),
+                    Name::TsRecv(rank) => ts_recv.offer(rank, scanner.time(time)?),
+                    Name::Price(rank) | Name::Bid(rank) => first.offer(rank, as_price(scanner.decimal()?)),
+                    Name::Ask(rank) => second.offer(rank, as_price(scanner.decimal()?)),
+                    Name::Size(rank) => second.offer(rank, as_price(scanner.decimal()?)),
+                    Name::BidSize(rank) => first_size.offer(rank, as_size(scanner.decimal()?)),
+                    Name::AskSize(rank) => second_size.offer(rank, as_size(scanner.decimal()?)),
+                    Name::Side => side = side_of(scanner.value()?),
+                    Name::Unknown => {
+                        scanner.value()?;
                     }
                 }
                 if !scanner.take(b',') {
@@ -294,14 +287,15 @@ fn decode_level_array(scanner: &mut Scanner<'_>) -> Result<Option<Level>, Malfor
     if scanner.take(b']') {
         return Ok(None);
     }
-    let price = price_of(scanner.value()?);
+    let price = as_price(scanner.decimal()?);
     let mut size = None;
     let mut count = 1;
     while scanner.take(b',') {
-        let value = scanner.value()?;
         count += 1;
         if count == 2 {
-            size = size_of(value);
+            size = as_size(scanner.decimal()?);
+        } else {
+            scanner.value()?;
         }
     }
     scanner.expect(b']')?;
@@ -320,8 +314,8 @@ fn decode_level_object(scanner: &mut Scanner<'_>) -> Result<Option<Level>, Malfo
         let mut place = [0; 8];
         let key = if key.contains(&b'\\') { unescape(key, &mut place).unwrap_or_default() } else { key };
         match key {
-            b"price" => price = price_of(scanner.value()?),
-            b"size" => size = size_of(scanner.value()?),
+            b"price" => price = as_price(scanner.decimal()?),
+            b"size" => size = as_size(scanner.decimal()?),
             _ => {
                 scanner.value()?;
             }
@@ -338,43 +332,16 @@ fn level_of(price: Option<f64>, size: Option<f64>) -> Option<Level> {
     Some(Level { price: price?, size: size? })
 }
 
-/// A number, or a string that is one.
+/// Prices and traded sizes: finite and > 0.
 #[inline]
-fn number_of(value: Value<'_>) -> Option<Number<'_>> {
-    match value {
-        Value::Number(number) => Some(number),
-        Value::Text(text) => number_in_text(text),
-        Value::Other => None,
-    }
+fn as_price(value: Option<f64>) -> Option<f64> {
+    value.filter(|price| price.is_finite() && *price > 0.0)
 }
 
-/// Strings may hold what other languages print: white space around, a plus sign.
-fn number_in_text(text: &[u8]) -> Option<Number<'_>> {
-    let text = text.trim_ascii();
-    let text = text.strip_prefix(b"+").unwrap_or(text);
-    match decode_number(text) {
-        Some((number, len)) if len == text.len() => Some(number),
-        _ => None,
-    }
-}
-
+/// Quoted sizes: finite and >= 0.
 #[inline]
-fn price_of(value: Value<'_>) -> Option<f64> {
-    number_of(value).map(|number| number.to_f64()).filter(|price| price.is_finite() && *price > 0.0)
-}
-
-#[inline]
-fn size_of(value: Value<'_>) -> Option<f64> {
-    number_of(value).map(|number| number.to_f64()).filter(|size| size.is_finite() && *size >= 0.0)
-}
-
-#[inline]
-fn time_of(value: Value<'_>, time: &mut TimeDecoder) -> Option<UnixNanos> {
-    match value {
-        Value::Text(text) => time.decode_text(text),
-        Value::Number(number) => decode_time_number(&number),
-        Value::Other => None,
-    }
+fn as_size(value: Option<f64>) -> Option<f64> {
+    value.filter(|size| size.is_finite() && *size >= 0.0)
 }
 
 #[inline]

@@ -5,7 +5,11 @@
 //! control characters inside strings.
 
 use super::bounds::JSON_DEPTH_MAX;
-use super::number::{Number, decode_number};
+use super::number::{Number, decode_number, decode_short_decimal};
+use super::time::{TimeDecoder, UnixNanos, decode_time_number};
+
+const ONE_BITS: u64 = u64::MAX / 255;
+const HIGH_BITS: u64 = ONE_BITS << 7;
 
 /// Why a payload is no event; the text goes into the log line about it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -49,16 +53,16 @@ pub enum Value<'a> {
     Other,
 }
 
-/// A key with its quotes and colon, as it is compared with the bytes that come: three words under a mask.
+/// A key with its quotes and colon, as it is compared with the bytes that come: two words under a mask.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ExpectedKey {
-    words: [u64; 3],
-    masks: [u64; 3],
+    text: u128,
+    mask: u128,
     len: u8,
 }
 
 impl ExpectedKey {
-    const BYTES_MAX: usize = 24;
+    const BYTES_MAX: usize = 16;
 
     /// `None` for a key that is too long to be expected.
     pub fn new(key: &[u8]) -> Option<Self> {
@@ -67,38 +71,34 @@ impl ExpectedKey {
             return None;
         }
         let mut text = [0; Self::BYTES_MAX];
-        let mut mask = [0; Self::BYTES_MAX];
         text[0] = b'"';
         text[1..=key.len()].copy_from_slice(key);
         text[len - 2..len].copy_from_slice(b"\":");
-        mask[..len].fill(0xff);
-        Some(ExpectedKey { words: words(&text), masks: words(&mask), len: len as u8 })
+        let mask = u128::MAX >> (8 * (Self::BYTES_MAX - len));
+        Some(ExpectedKey { text: u128::from_le_bytes(text), mask, len: len as u8 })
     }
 
+    /// Whether `bytes` start with it. An empty expectation matches nothing.
     #[inline]
-    fn matches(&self, bytes: &[u8; Self::BYTES_MAX]) -> bool {
-        let found = words(bytes);
-        let differences = (0..3).fold(0, |all, index| all | (found[index] ^ self.words[index]) & self.masks[index]);
-        // An empty expectation matches nothing.
-        differences == 0 && self.len > 0
+    fn matches(&self, bytes: &[u8]) -> bool {
+        match bytes.first_chunk::<{ Self::BYTES_MAX }>() {
+            Some(chunk) => (u128::from_le_bytes(*chunk) ^ self.text) & self.mask == 0 && self.len > 0,
+            None => self.len > 0 && bytes.starts_with(&self.text.to_le_bytes()[..self.len as usize]),
+        }
     }
-}
-
-#[inline]
-fn words(bytes: &[u8; 24]) -> [u64; 3] {
-    let word = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"));
-    [word(0), word(8), word(16)]
 }
 
 pub struct Scanner<'a> {
     bytes: &'a [u8],
     at: usize,
+    /// All bytes of all strings, or-ed: its high bits tell whether any was not ASCII.
+    string_bits: u64,
 }
 
 impl<'a> Scanner<'a> {
     pub fn new(bytes: &'a [u8]) -> Self {
         let at = if bytes.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
-        Scanner { bytes, at }
+        Scanner { bytes, at, string_bits: 0 }
     }
 
     #[inline]
@@ -144,9 +144,17 @@ impl<'a> Scanner<'a> {
         if self.take(expected) { Ok(()) } else { Err(Malformed::Syntax) }
     }
 
-    /// Only white space may be left.
+    /// Only white space may be left, and all strings must have been UTF-8. Outside of strings the grammar has let
+    /// nothing pass that is not ASCII.
+    #[inline]
     pub fn expect_end(&mut self) -> Result<(), Malformed> {
-        if self.peek() == 0 && self.at == self.bytes.len() { Ok(()) } else { Err(Malformed::TrailingBytes) }
+        if self.peek() != 0 || self.at != self.bytes.len() {
+            return Err(Malformed::TrailingBytes);
+        }
+        if self.string_bits & HIGH_BITS != 0 && std::str::from_utf8(self.bytes).is_err() {
+            return Err(Malformed::NotUtf8);
+        }
+        Ok(())
     }
 
     /// A string's inside, escapes not resolved but checked.
@@ -159,7 +167,10 @@ impl<'a> Scanner<'a> {
             match self.bytes.get(self.at) {
                 Some(b'"') => break,
                 Some(b'\\') => self.escape()?,
-                Some(_) => self.at += 1,
+                Some(byte) => {
+                    self.string_bits |= *byte as u64;
+                    self.at += 1;
+                }
                 None => return Err(Malformed::Syntax),
             }
         }
@@ -172,13 +183,14 @@ impl<'a> Scanner<'a> {
     /// the zero-byte test of Mycroft (`x - 0x01..01 & !x & 0x80..80`, whose lowest bit set is exact).
     #[inline]
     fn skip_plain(&mut self) {
-        const ONES: u64 = u64::MAX / 255;
-        const HIGHS: u64 = ONES << 7;
         while let Some(chunk) = self.bytes[self.at..].first_chunk::<8>() {
             let word = u64::from_le_bytes(*chunk);
-            let quotes = word ^ ONES * b'"' as u64;
-            let backslashes = word ^ ONES * b'\\' as u64;
-            let found = (quotes.wrapping_sub(ONES) & !quotes | backslashes.wrapping_sub(ONES) & !backslashes) & HIGHS;
+            let quotes = word ^ ONE_BITS * b'"' as u64;
+            let backslashes = word ^ ONE_BITS * b'\\' as u64;
+            let found = (quotes.wrapping_sub(ONE_BITS) & !quotes | backslashes.wrapping_sub(ONE_BITS) & !backslashes)
+                & HIGH_BITS;
+            // Bytes behind the end of the string count as well: a false alarm costs a check, nothing else.
+            self.string_bits |= word;
             if found != 0 {
                 self.at += found.trailing_zeros() as usize / 8;
                 return;
@@ -191,8 +203,7 @@ impl<'a> Scanner<'a> {
     #[inline]
     pub fn take_key(&mut self, expected: &ExpectedKey) -> bool {
         self.peek();
-        let Some(chunk) = self.bytes[self.at..].first_chunk::<{ ExpectedKey::BYTES_MAX }>() else { return false };
-        let is_next = expected.matches(chunk);
+        let is_next = expected.matches(&self.bytes[self.at..]);
         self.at += if is_next { expected.len as usize } else { 0 };
         is_next
     }
@@ -211,6 +222,39 @@ impl<'a> Scanner<'a> {
             _ => return Err(Malformed::Syntax),
         }
         Ok(())
+    }
+
+    /// A number, or a string that is one; `None` for any other value.
+    #[inline]
+    pub fn decimal(&mut self) -> Result<Option<f64>, Malformed> {
+        if self.peek() != b'"'
+            && let Some((value, len)) = decode_short_decimal(&self.bytes[self.at..])
+        {
+            self.at += len;
+            return Ok(Some(value));
+        }
+        Ok(match self.value()? {
+            Value::Number(number) => Some(number.to_f64()),
+            Value::Text(text) => number_in_text(text).map(|number| number.to_f64()),
+            Value::Other => None,
+        })
+    }
+
+    /// A moment in any of its forms; `None` for any other value.
+    #[inline]
+    pub fn time(&mut self, decoder: &mut TimeDecoder) -> Result<Option<UnixNanos>, Malformed> {
+        if self.peek() == b'"'
+            && let Some(chunk) = self.bytes[self.at + 1..].first_chunk()
+            && let Some(moment) = decoder.decode_same_minute(chunk)
+        {
+            self.at += 1 + chunk.len();
+            return Ok(Some(moment));
+        }
+        Ok(match self.value()? {
+            Value::Text(text) => decoder.decode_text(text),
+            Value::Number(number) => decode_time_number(&number),
+            Value::Other => None,
+        })
     }
 
     /// The next value, nested ones skipped.
@@ -306,6 +350,16 @@ impl<'a> Scanner<'a> {
         let key = self.string()?;
         self.expect(b':')?;
         Ok(key)
+    }
+}
+
+/// Strings may hold what other languages print: white space around, a plus sign.
+fn number_in_text(text: &[u8]) -> Option<Number<'_>> {
+    let text = text.trim_ascii();
+    let text = text.strip_prefix(b"+").unwrap_or(text);
+    match decode_number(text) {
+        Some((number, len)) if len == text.len() => Some(number),
+        _ => None,
     }
 }
 

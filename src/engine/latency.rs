@@ -1,7 +1,7 @@
 //! Percentiles of the exchange-to-receipt latency over the last 60 s.
 //!
 //! ```text
-//!   row (8 buckets)  ──► strip in the pool:   totals [8]
+//!   row (8 buckets)  ──► strip in the pool:   total, totals [8]
 //!   each bucket 2 % wide                      slot 0 [8]  slot 1 [8]  …  slot 11 [8]     a slot is 5 s of event time
 //! ```
 //!
@@ -30,11 +30,13 @@ type Counts = [u32; ROW_BUCKETS];
 
 #[derive(Clone)]
 struct Strip {
+    /// Over the whole row.
+    total: u64,
     totals: Counts,
     slots: [Counts; LATENCY_SLOTS],
 }
 
-const EMPTY_STRIP: Strip = Strip { totals: [0; ROW_BUCKETS], slots: [[0; ROW_BUCKETS]; LATENCY_SLOTS] };
+const EMPTY_STRIP: Strip = Strip { total: 0, totals: [0; ROW_BUCKETS], slots: [[0; ROW_BUCKETS]; LATENCY_SLOTS] };
 
 /// All strips there will ever be.
 pub struct StripPool {
@@ -109,6 +111,7 @@ impl LatencyWindow {
             return;
         }
         let strip = &mut pool.strips[self.strip_of_row[row] as usize];
+        strip.total += 1;
         strip.totals[column] += 1;
         strip.slots[slot_index][column] += 1;
         self.slot_counts[slot_index] += 1;
@@ -137,8 +140,9 @@ impl LatencyWindow {
                 let strip = &mut pool.strips[id as usize];
                 for (total, count) in strip.totals.iter_mut().zip(std::mem::take(&mut strip.slots[index])) {
                     *total -= count;
+                    strip.total -= count as u64;
                 }
-                if strip.totals == [0; ROW_BUCKETS] {
+                if strip.total == 0 {
                     self.rows_in_use[row / 64] &= !(1 << (row % 64));
                     pool.free.push(id);
                 }
@@ -153,39 +157,52 @@ impl LatencyWindow {
         let first_kept = self.newest_slot - (LATENCY_SLOTS as i64 - 1);
         if oldest_slot <= first_kept {
             let samples: u64 = self.slot_counts.iter().map(|count| *count as u64).sum();
-            return self
-                .ranked(samples, |row, column| pool.strips[self.strip_of_row[row] as usize].totals[column] as u64);
+            let strip = |row: usize| &pool.strips[self.strip_of_row[row] as usize];
+            return self.ranked(samples, |row| strip(row).total, |row, column| strip(row).totals[column] as u64);
         }
         // `now` is ahead of the newest sample: what it has outrun is left out.
         let inside = (oldest_slot..=self.newest_slot).map(|slot| slot as usize % LATENCY_SLOTS);
         let samples = inside.clone().map(|index| self.slot_counts[index] as u64).sum();
-        self.ranked(samples, |row, column| {
+        let count_at = |row: usize, column: usize| {
             let strip = &pool.strips[self.strip_of_row[row] as usize];
             inside.clone().map(|index| strip.slots[index][column] as u64).sum()
-        })
+        };
+        self.ranked(samples, |row| (0..ROW_BUCKETS).map(|column| count_at(row, column)).sum(), count_at)
     }
 
-    fn ranked(&self, samples: u64, count_at: impl Fn(usize, usize) -> u64) -> LatencyPercentiles {
+    fn ranked(
+        &self,
+        samples: u64,
+        count_in: impl Fn(usize) -> u64,
+        count_at: impl Fn(usize, usize) -> u64,
+    ) -> LatencyPercentiles {
         if samples == 0 {
             return LatencyPercentiles::default();
         }
         // Nearest rank ceil(q n), in integers.
-        let (rank_50, rank_95) = (samples.div_ceil(2), (samples * 95).div_ceil(100));
-        let mut found = LatencyPercentiles::default();
+        let ranks = [samples.div_ceil(2), (samples * 95).div_ceil(100)];
+        let mut found = [None; 2];
         let mut below = 0;
         for row in rows(self.rows_in_use) {
-            for column in 0..ROW_BUCKETS {
-                below += count_at(row, column);
-                if below >= rank_50 && found.p50_ms.is_none() {
-                    found.p50_ms = Some(bucket_middle_ms(row * ROW_BUCKETS + column));
-                }
-                if below >= rank_95 {
-                    found.p95_ms = Some(bucket_middle_ms(row * ROW_BUCKETS + column));
-                    return found;
+            let with_row = below + count_in(row);
+            for (rank, found) in ranks.into_iter().zip(&mut found) {
+                if below < rank && rank <= with_row {
+                    let mut left = rank - below;
+                    let column = (0..ROW_BUCKETS).find(|column| {
+                        let count = count_at(row, *column);
+                        let is_here = left <= count;
+                        left -= count.min(left);
+                        is_here
+                    });
+                    *found = column.map(|column| bucket_middle_ms(row * ROW_BUCKETS + column));
                 }
             }
+            below = with_row;
+            if below >= ranks[1] {
+                break;
+            }
         }
-        unreachable!("the ranks lie within the samples")
+        LatencyPercentiles { p50_ms: found[0], p95_ms: found[1] }
     }
 
     /// Whether a sample of the window ending at `now` was lost for want of room.

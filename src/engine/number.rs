@@ -105,6 +105,55 @@ pub fn decode_number(input: &[u8]) -> Option<(Number<'_>, usize)> {
     Some((Number { text: &input[..at], negative, digits, exponent_10, truncated }, at))
 }
 
+/// A plain decimal of at most seven digits and what ends it, both within nine bytes, as most prices and sizes are:
+/// eight bytes at a time. `None` says that it is something else, not that it is wrong.
+///
+/// ```text
+///   6 3 9 4 3 . 9 ,      bytes; the point is at 5
+///   6 3 9 4 3 9 , …      without the point: 6 digits, one of them a fraction
+/// ```
+#[inline]
+pub fn decode_short_decimal(input: &[u8]) -> Option<(f64, usize)> {
+    let window: &[u8; 9] = input.first_chunk()?;
+    let word = u64::from_le_bytes(*window.first_chunk()?);
+    let whole_len = first_other(word);
+    if whole_len == 0 || whole_len == 8 {
+        return None;
+    }
+    let (digits, len, fraction_len) = if window[whole_len] == b'.' {
+        let low = (1u64 << (8 * whole_len)) - 1;
+        let rest = u64::from_le_bytes(*window.last_chunk()?);
+        let joined = word & low | rest & !low;
+        let len = first_other(joined);
+        if len == 8 || len == whole_len {
+            return None;
+        }
+        (joined, len, len - whole_len)
+    } else {
+        (word, whole_len, 0)
+    };
+    let end = len + usize::from(fraction_len > 0);
+    if !matches!(window[end], b',' | b'}' | b']') {
+        return None;
+    }
+    // The digits to the top, zeros below them; then pairs, fours and eights are joined in three multiplications.
+    let digits = (digits & 0x0f0f_0f0f_0f0f_0f0f) << (64 - 8 * len);
+    let pairs = digits.wrapping_mul(2561) >> 8;
+    let fours = (pairs & 0x00ff_00ff_00ff_00ff).wrapping_mul(6_553_601) >> 16;
+    let eights = (fours & 0x0000_ffff_0000_ffff).wrapping_mul(42_949_672_960_001) >> 32;
+    Some((eights as f64 / EXACT_POWERS[fraction_len], end))
+}
+
+/// Place of the first byte that is no digit; 8 when all are.
+#[inline]
+fn first_other(word: u64) -> usize {
+    const ONE_BITS: u64 = u64::MAX / 255;
+    // A digit becomes 0..9; 0x76 more sets the high bit of what is above, without a carry into the next byte.
+    let values = word ^ (ONE_BITS * 0x30);
+    let others = (((values & (ONE_BITS * 0x7f)) + ONE_BITS * 0x76) | values) & (ONE_BITS * 0x80);
+    others.trailing_zeros() as usize / 8
+}
+
 #[inline]
 fn digit_at(input: &[u8], at: usize) -> Option<u64> {
     let digit = input.get(at)?.wrapping_sub(b'0');
@@ -146,6 +195,32 @@ mod tests {
             let (number, len) = decode_number(text.as_bytes()).expect(text);
             assert_eq!(len, text.len(), "{text}");
             assert_eq!(number.to_f64(), text.parse::<f64>().unwrap(), "{text}");
+        }
+    }
+
+    #[test]
+    fn short_decimals_are_the_same_numbers() {
+        let mut seed = 1u64;
+        for _ in 0..200_000 {
+            seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            let (digits, point) = ((seed >> 40) % 10_000_000, (seed >> 33) % 8);
+            let text = format!("{digits}");
+            let text = match text.len().checked_sub(point as usize) {
+                Some(at) if at > 0 && point > 0 => format!("{}.{}", &text[..at], &text[at..]),
+                _ => text,
+            };
+            for end in [",\"ask\":1", "}       ", "],[1,2]]", " ,       ", "e1,     ", "00000000"] {
+                let input = format!("{text}{end}");
+                if let Some((value, len)) = decode_short_decimal(input.as_bytes()) {
+                    let (number, expected_len) = decode_number(input.as_bytes()).unwrap();
+                    assert_eq!((value, len), (number.to_f64(), expected_len), "{input}");
+                } else {
+                    assert!(end.starts_with([' ', 'e', '0']) || text.len() >= 7, "{input}");
+                }
+            }
+        }
+        for other in ["", "1", "-1.5,    ", "1.,      ", ".5,      ", "1..2,    ", "12345678,", "x       "] {
+            assert_eq!(decode_short_decimal(other.as_bytes()), None, "{other}");
         }
     }
 
