@@ -2,9 +2,9 @@
 
 use std::process::ExitCode;
 
-use senpai_md_consumer::config::{self, BenchArgs, Command, LogArgs, ReplayArgs, Settings};
+use senpai_md_consumer::config::{self, BenchArgs, Command, FeedArgs, LogArgs, ReplayArgs, Settings};
 use senpai_md_consumer::drivers::service::{engine_settings, shard_settings};
-use senpai_md_consumer::drivers::{bench, replay, service};
+use senpai_md_consumer::drivers::{bench, feed, replay, service};
 
 fn main() -> ExitCode {
     let cli = match config::parse(std::env::args_os()) {
@@ -14,7 +14,7 @@ fn main() -> ExitCode {
     let done: Result<(), String> = match cli.command {
         Command::Run(settings) => run(*settings),
         Command::Demo(_) => Err("demo is not built yet".to_owned()),
-        Command::Feed(_) => Err("feed is not built yet".to_owned()),
+        Command::Feed(args) => feed(args),
         Command::Replay(args) => replay(*args),
         Command::Bench(args) => bench(*args),
     };
@@ -44,6 +44,11 @@ fn replay(args: ReplayArgs) -> Result<(), String> {
     let settings = engine_settings(&args.subjects, &args.engine);
     replay::replay(&args.file, args.strict, &args.subjects.symbols, settings, std::io::stdout().lock(), std::io::stderr())
         .map(drop)
+}
+
+fn feed(args: FeedArgs) -> Result<(), String> {
+    start_log(&args.log);
+    feed::run(&args)
 }
 
 fn bench(args: BenchArgs) -> Result<(), String> {

@@ -94,10 +94,16 @@ impl Publisher {
 
     /// Writes whole PUB frames. The error is what ended the connection.
     pub fn publish(&self, frames: &[u8]) -> Result<(), String> {
+        self.check()?;
+        self.write(frames)
+    }
+
+    /// Whether the connection lives. The error is what ended it.
+    pub fn check(&self) -> Result<(), String> {
         while let Ok(heard) = self.heard.try_recv() {
             self.judge(&heard)?;
         }
-        self.write(frames)
+        Ok(())
     }
 
     /// Waits until the server has taken everything.
