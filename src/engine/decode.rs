@@ -197,7 +197,7 @@ impl Decoder {
                         let token = scanner.bytes_since(start);
                         trade_id.offer(rank, (!matches!(value, Value::Other)).then_some(token));
                     }
-                    Name::Provider(rank) => provider.offer(rank, text_of(scanner.value()?)),
+                    Name::Provider(rank) => provider.offer(rank, scanner.text()?),
                     Name::TsExchange(rank) => ts_exchange.offer(rank, scanner.time(time)?),
                     Name::TsRecv(rank) => ts_recv.offer(rank, scanner.time(time)?),
                     Name::Price(rank) | Name::Bid(rank) => first.offer(rank, as_price(scanner.decimal()?)),
@@ -205,9 +205,9 @@ impl Decoder {
                     Name::Size(rank) => second.offer(rank, as_price(scanner.decimal()?)),
                     Name::BidSize(rank) => first_size.offer(rank, as_size(scanner.decimal()?)),
                     Name::AskSize(rank) => second_size.offer(rank, as_size(scanner.decimal()?)),
-                    Name::Side => side = side_of(scanner.value()?),
+                    Name::Side => side = side_of(scanner.text()?),
                     Name::Unknown => {
-                        scanner.value()?;
+                        scanner.text()?;
                     }
                 }
                 if !scanner.take(b',') {
@@ -345,16 +345,8 @@ fn as_size(value: Option<f64>) -> Option<f64> {
 }
 
 #[inline]
-fn text_of(value: Value<'_>) -> Option<&[u8]> {
-    match value {
-        Value::Text(text) if !text.is_empty() => Some(text),
-        _ => None,
-    }
-}
-
-#[inline]
-fn side_of(value: Value<'_>) -> Side {
-    match text_of(value) {
+fn side_of(text: Option<&[u8]>) -> Side {
+    match text {
         Some(text) if text.eq_ignore_ascii_case(b"buy") || text.eq_ignore_ascii_case(b"b") => Side::Buy,
         Some(text) if text.eq_ignore_ascii_case(b"sell") || text.eq_ignore_ascii_case(b"s") => Side::Sell,
         _ => Side::Unknown,

@@ -39,34 +39,33 @@ fn put_head(out: &mut Vec<u8>, names: &SymbolNames, now: UnixNanos) {
 
 fn put_features(out: &mut Vec<u8>, features: &Features) {
     let Features { best, trades, return_short, latency } = features;
-    let mut put = |name: &[u8], value: Option<f64>| {
-        out.extend_from_slice(name);
-        put_number(out, value);
-    };
-    put(b",\"features\":{\"mid\":", best.map(|best| best.mid()));
-    put(b",\"spread_abs\":", best.map(|best| best.spread_abs()));
-    put(b",\"spread_bps\":", best.map(|best| best.spread_bps()));
-    put(b",\"trade_vwap_10s\":", trades.vwap_short);
-    put(b",\"trade_vwap_60s\":", trades.vwap_long);
+    put(out, b",\"features\":{\"mid\":", best.map(|best| best.mid()));
+    put(out, b",\"spread_abs\":", best.map(|best| best.spread_abs()));
+    put(out, b",\"spread_bps\":", best.map(|best| best.spread_bps()));
+    put(out, b",\"trade_vwap_10s\":", trades.vwap_short);
+    put(out, b",\"trade_vwap_60s\":", trades.vwap_long);
     out.extend_from_slice(b",\"trade_count_10s\":");
     out.extend_from_slice(itoa::Buffer::new().format(trades.count_short).as_bytes());
-    let mut put = |name: &[u8], value: Option<f64>| {
-        out.extend_from_slice(name);
-        put_number(out, value);
-    };
-    put(b",\"trade_volume_10s\":", Some(trades.volume_short));
-    put(b",\"return_10s\":", *return_short);
-    put(b",\"realized_vol_60s\":", trades.realized_vol_long);
-    put(b",\"latency_ms_p50\":", latency.p50_ms);
-    put(b",\"latency_ms_p95\":", latency.p95_ms);
+    put(out, b",\"trade_volume_10s\":", Some(trades.volume_short));
+    put(out, b",\"return_10s\":", *return_short);
+    put(out, b",\"realized_vol_60s\":", trades.realized_vol_long);
+    put(out, b",\"latency_ms_p50\":", latency.p50_ms);
+    put(out, b",\"latency_ms_p95\":", latency.p95_ms);
     out.push(b'}');
+}
+
+/// A name and its value. The name's length is known to the compiler, which makes its copy a few moves.
+#[inline(always)]
+fn put<const N: usize>(out: &mut Vec<u8>, name: &[u8; N], value: Option<f64>) {
+    out.extend_from_slice(name);
+    put_number(out, value);
 }
 
 /// A number, or null: JSON knows neither NaN nor infinity, and they would mean "can't be computed".
 #[inline]
 fn put_number(out: &mut Vec<u8>, value: Option<f64>) {
     match value {
-        Some(value) if value.is_finite() => out.extend_from_slice(ryu::Buffer::new().format_finite(value).as_bytes()),
+        Some(value) if value.is_finite() => out.extend_from_slice(zmij::Buffer::new().format_finite(value).as_bytes()),
         _ => out.extend_from_slice(b"null"),
     }
 }

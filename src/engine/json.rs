@@ -224,6 +224,15 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
+    /// A string's inside; `None` for any other value.
+    #[inline]
+    pub fn text(&mut self) -> Result<Option<&'a [u8]>, Malformed> {
+        if self.peek() == b'"' {
+            return self.string().map(Some);
+        }
+        self.value().map(|_| None)
+    }
+
     /// A number, or a string that is one; `None` for any other value.
     #[inline]
     pub fn decimal(&mut self) -> Result<Option<f64>, Malformed> {
