@@ -2,9 +2,9 @@
 
 use std::process::ExitCode;
 
-use senpai_md_consumer::config::{self, BenchArgs, Command, FeedArgs, LogArgs, ReplayArgs, Settings};
+use senpai_md_consumer::config::{self, BenchArgs, Command, DemoArgs, FeedArgs, LogArgs, ReplayArgs, Settings};
 use senpai_md_consumer::drivers::service::{engine_settings, shard_settings};
-use senpai_md_consumer::drivers::{bench, feed, replay, service};
+use senpai_md_consumer::drivers::{bench, demo, feed, replay, service};
 
 fn main() -> ExitCode {
     let cli = match config::parse(std::env::args_os()) {
@@ -13,7 +13,7 @@ fn main() -> ExitCode {
     };
     let done: Result<(), String> = match cli.command {
         Command::Run(settings) => run(*settings),
-        Command::Demo(_) => Err("demo is not built yet".to_owned()),
+        Command::Demo(args) => demo(*args),
         Command::Feed(args) => feed(args),
         Command::Replay(args) => replay(*args),
         Command::Bench(args) => bench(*args),
@@ -37,6 +37,11 @@ fn run(settings: Settings) -> Result<(), String> {
     let Settings { nats, subjects, cores, engine, http, .. } = settings;
     let shards = shard_settings(nats.nats_url.0, &nats.nats_name, &subjects, &cores, &engine);
     service::run(shards, &http, None)
+}
+
+fn demo(args: DemoArgs) -> Result<(), String> {
+    start_log(&args.log);
+    demo::run(args)
 }
 
 fn replay(args: ReplayArgs) -> Result<(), String> {

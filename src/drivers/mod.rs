@@ -15,6 +15,7 @@ pub mod market;
 pub mod rebase;
 pub mod publisher;
 pub mod feed;
+pub mod demo;
 pub mod clock;
 pub mod http_message;
 pub mod http_server;
