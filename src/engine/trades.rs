@@ -180,6 +180,8 @@ pub struct TradeWindow {
     short_after: UnixNanos,
     newest_price: f64,
     newest_t: UnixNanos,
+    /// The chunk that took the last late trade.
+    last_late: ChunkId,
     /// t of the newest trade that was given up for want of room.
     lost: Option<UnixNanos>,
 }
@@ -217,6 +219,7 @@ impl TradeWindow {
             short_after: UnixNanos(i64::MIN),
             newest_price: 0.0,
             newest_t: UnixNanos(i64::MIN),
+            last_late: NO_CHUNK,
             lost: None,
         }
     }
@@ -330,6 +333,9 @@ impl TradeWindow {
                     *cursor = Position { chunk: next, offset: 0 };
                 }
             }
+            if self.last_late == head {
+                self.last_late = NO_CHUNK;
+            }
             self.head = next;
             pool.chunk_mut(next).previous = NO_CHUNK;
             pool.give_back(head);
@@ -428,16 +434,31 @@ impl TradeWindow {
         }
     }
 
-    /// A late trade: found from the newest side, as most late trades are late by little.
+    /// Where a late trade belongs: before the first trade that is later. Late trades come in flocks, so the search
+    /// starts at the chunk where the last one went, and steps from chunk to chunk.
+    fn place_of(&mut self, pool: &TradePool, t: UnixNanos) -> Position {
+        let first_t = |id: ChunkId| {
+            let chunk = pool.chunk(id);
+            chunk.trades[chunk.start as usize].t
+        };
+        let mut id = if self.last_late == NO_CHUNK || first_t(self.tail) <= t { self.tail } else { self.last_late };
+        while first_t(id) > t && pool.chunk(id).previous != NO_CHUNK {
+            id = pool.chunk(id).previous;
+        }
+        while pool.chunk(id).next != NO_CHUNK && first_t(pool.chunk(id).next) <= t {
+            id = pool.chunk(id).next;
+        }
+        self.last_late = id;
+        let chunk = pool.chunk(id);
+        let held = &chunk.trades[chunk.start as usize..chunk.end as usize];
+        let mut place = Position { chunk: id, offset: chunk.start + held.partition_point(|trade| trade.t <= t) as u32 };
+        pool.trade_at(&mut place).expect("a later trade stands after a late one");
+        place
+    }
+
     #[inline(never)]
     fn insert(&mut self, pool: &mut TradePool, t: UnixNanos, price: f64, size: f64) {
-        let mut place = self.end(pool);
-        while let Some(before) = pool.before(place) {
-            if pool.record(before).t <= t {
-                break;
-            }
-            place = before;
-        }
+        let mut place = self.place_of(pool, t);
         while pool.chunk(place.chunk).end as usize == CHUNK_TRADES {
             if place == self.oldest(pool) && pool.chunk(place.chunk).start == 0 && !pool.has_free_chunk() {
                 // It would be the oldest itself: it is the one that is given up.
