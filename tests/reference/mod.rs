@@ -283,6 +283,12 @@ impl Reference {
         Some(s.features_document(symbol, s.now(self.local_or_epoch()), &self.settings))
     }
 
+    /// The same for a `now` of the caller's choice.
+    pub fn features_at(&self, symbol: &str, now_ns: i64) -> Option<Published> {
+        let s = self.symbols.get(symbol)?;
+        Some(s.features_document(symbol, now_ns, &self.settings))
+    }
+
     pub fn symbols(&self) -> Vec<String> {
         self.symbols.keys().cloned().collect()
     }

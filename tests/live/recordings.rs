@@ -1,0 +1,257 @@
+//! Recorded markets through the live service and through `replay`, against the naive reference.
+//!
+//! Live, what is published does not follow from the events alone: a snapshot's moment depends on local time. What does
+//! follow, given times that rise with each event of a symbol (see `recording_until_now`):
+//!
+//! * **Signals**: rules are evaluated on each event for the event's own time. The list of all signals, in its order over
+//!   all symbols and with every field, must be the reference's.
+//! * **Snapshots**: each is computed either on an event, for the event's time, or at its interval's end, for the
+//!   watermark plus the local time since the watermark moved, which is at most the interval. So for each received
+//!   snapshot there must be an event, not before that of the snapshot before, whose time lies in `[ts - interval, ts]`
+//!   and after which the reference's features at `ts` are those received. The first one must be that of the first
+//!   event, and the last one of the last event. That there is one for *every* interval is not compared: it depends on
+//!   when events were received, which no one outside knows.
+//! * **HTTP**: `/state/latest` is the reference's state, `/features/latest` the reference's features at its `ts`.
+//! * **Counts**: all events came in, none was dropped, and everything counted as published was received.
+
+use serde_json::{Value, json};
+
+use crate::reference::{Published, Reference, SECOND, Settings, State, compare, parse, recording, time};
+use crate::support::bus::{Bus, Message};
+use crate::support::events::{Event, recording_until_now};
+use crate::support::nats_server::NatsServer;
+use crate::support::service::{self, Service};
+
+/// The most that can be set, for the most snapshots.
+const RATE_HZ: f64 = 1000.0;
+
+#[test]
+fn a_recording_over_nats_gives_what_the_reference_gives() {
+    let flags = [
+        "--features-pub-rate-hz",
+        "1000",
+        "--signal-return-threshold",
+        "0.0001",
+        "--signal-cooldown-seconds",
+        "0.5",
+        "--signal-max-age-seconds",
+        "31536000",
+        // All of the recording fits: nothing is shed however slow the machine is.
+        "--queue-bytes",
+        "67108864",
+    ];
+    let settings = Settings {
+        publish_interval_ns: Settings::interval_ns(RATE_HZ),
+        return_threshold: 0.0001,
+        cooldown_ns: SECOND / 2,
+        signal_max_age_ns: 31_536_000 * SECOND,
+        ..Settings::default()
+    };
+    let server = NatsServer::start();
+    let service = Service::start_ready(&server.url(), &flags);
+    let bus = Bus::connect(&server.url());
+    let mut inbox = bus.subscribe("senpai.>");
+    let events = recording_until_now("binance-usdm-250s.jsonl.gz");
+    // In small parts, each after the server has dealt with the one before: it takes long enough for many snapshots.
+    for part in events.chunks(20) {
+        bus.publish(part);
+        bus.round_trip();
+    }
+
+    let stats = service.wait_events_in(events.len());
+    assert_eq!(stats["events_in"], events.len());
+    for reason in ["malformed", "backpressure", "late", "symbol_limit"] {
+        assert_eq!(stats["dropped"][reason], json!({}), "{reason}");
+    }
+    assert_eq!(stats["publish_dropped"], json!({"features": 0, "signal": 0}));
+
+    let symbols = ["BTCUSDT", "ETHUSDT"];
+    let last_ts = symbols.map(|symbol| last_event_ts(&events, symbol));
+    let messages = inbox.wait_until("the snapshots of the last events", |messages| {
+        symbols.iter().zip(&last_ts).all(|(symbol, last_ts)| {
+            let subject = format!("senpai.features.{symbol}");
+            messages.iter().any(|message| message.subject == subject && published(message).ts_ns >= *last_ts)
+        })
+    });
+    let messages = messages.to_vec();
+    let (features, others): (Vec<_>, Vec<_>) =
+        messages.iter().map(published).partition(|message| message.subject.starts_with("senpai.features."));
+    let signals: Vec<Published> = others.into_iter().filter(is_signal).collect();
+
+    let mut reference = Reference::new(settings.clone());
+    let expected: Vec<Published> = events.iter().flat_map(|event| reference.event(None, &event.0, &event.1)).collect();
+    let expected: Vec<Published> = expected.into_iter().filter(is_signal).collect();
+    let summary = compare(&expected, &signals).unwrap_or_else(|difference| panic!("signals: {difference}"));
+    assert!(summary.same_order, "signals of several symbols come in the order of their events");
+    assert!(summary.signals > 50, "{} signals prove little", summary.signals);
+
+    let mut counted = (0, 0);
+    for symbol in symbols {
+        let of_symbol: Vec<Published> =
+            features.iter().filter(|snapshot| snapshot.payload["symbol"] == symbol).cloned().collect();
+        check_snapshots(symbol, &events, &of_symbol, &settings);
+        check_documents(&service, symbol, &reference);
+        counted.0 += service.metric("senpai_feature_publish_total", &[("symbol", symbol)]) as usize;
+        for direction in ["long", "short"] {
+            let labels = [("symbol", symbol), ("direction", direction)];
+            counted.1 += service.metric("senpai_signals_emitted_total", &labels) as usize;
+        }
+    }
+    assert_eq!((features.len(), signals.len()), counted, "received against counted as published");
+    println!("{} events: {} snapshots and {} signals agree", events.len(), features.len(), signals.len());
+}
+
+fn is_signal(message: &Published) -> bool {
+    message.subject.starts_with("senpai.signals.")
+}
+
+fn published(message: &Message) -> Published {
+    Published::new(&message.subject, message.payload.clone())
+}
+
+fn last_event_ts(events: &[Event], symbol: &str) -> i64 {
+    moments(events, symbol).last().expect("the symbol has events").1
+}
+
+/// The events of a symbol, with their times.
+fn moments<'a>(events: &'a [Event], symbol: &'a str) -> impl Iterator<Item = (&'a Event, i64)> {
+    events.iter().filter_map(move |event| {
+        let (kind, of) = parse::subject(&event.0)?;
+        let t = parse::event(kind, &event.1)?.ts_recv?;
+        (of == symbol).then_some((event, t))
+    })
+}
+
+/// Finds for each snapshot the event after which it was taken, in order.
+fn check_snapshots(symbol: &str, events: &[Event], snapshots: &[Published], settings: &Settings) {
+    let mut reference = Reference::new(settings.clone());
+    let mut coming = moments(events, symbol).peekable();
+    let (mut taken, mut watermark) = (0, i64::MIN);
+    for (index, snapshot) in snapshots.iter().enumerate() {
+        let mut differences = Vec::new();
+        loop {
+            if watermark >= snapshot.ts_ns - settings.publish_interval_ns {
+                let expected = reference.features_at(symbol, snapshot.ts_ns).expect("it has had events");
+                match compare(&[expected], std::slice::from_ref(snapshot)) {
+                    Ok(_) => break,
+                    Err(difference) => differences.push(format!("after event {taken}: {difference}")),
+                }
+            }
+            match coming.next_if(|(_, t)| *t <= snapshot.ts_ns) {
+                Some(((subject, payload), t)) => {
+                    reference.event(None, subject, payload);
+                    (taken, watermark) = (taken + 1, t);
+                }
+                None => panic!(
+                    "{symbol}: snapshot {index} is that of no event: {}\n{}",
+                    snapshot.payload,
+                    differences.join("\n")
+                ),
+            }
+        }
+        assert!(index > 0 || taken == 1, "{symbol}: the first snapshot was taken after event {taken}");
+    }
+    assert_eq!(coming.count(), 0, "{symbol}: events whose effect was never published");
+    assert!(snapshots.len() > 20, "{symbol}: {} snapshots prove little", snapshots.len());
+}
+
+fn check_documents(service: &Service, symbol: &str, reference: &Reference) {
+    let document = service.document(&format!("/features/latest?symbol={symbol}"));
+    let actual = Published::new(&format!("senpai.features.{symbol}"), document);
+    let expected = reference.features_at(symbol, actual.ts_ns).expect("the symbol is known");
+    compare(&[expected], &[actual]).unwrap_or_else(|difference| panic!("/features/latest: {difference}"));
+
+    let document = service.document(&format!("/state/latest?symbol={symbol}"));
+    check_state(symbol, &document, &reference.state(symbol).expect("the symbol is known"));
+}
+
+fn check_state(symbol: &str, document: &Value, state: &State) {
+    assert_eq!(document["symbol"], symbol);
+    let trade = state.trade.as_ref().expect("there were trades");
+    let expected = [
+        ("ts", json!(time::format(trade.t))),
+        ("provider", json!(trade.provider)),
+        ("price", json!(trade.price)),
+        ("size", json!(trade.size)),
+        ("side", json!(trade.side)),
+    ];
+    for (field, value) in expected {
+        assert_eq!(document["trade"][field], value, "trade {field}");
+    }
+    // An id is shown as it came, a number or a string; the reference keeps its text.
+    let id = &document["trade"]["trade_id"];
+    let id = id.as_str().map(str::to_owned).or_else(|| id.as_number().map(|number| number.to_string()));
+    assert_eq!(id, trade.trade_id, "trade_id");
+
+    let quote = state.quote.as_ref().expect("there were quotes");
+    let expected = [
+        ("ts", json!(time::format(quote.t))),
+        ("provider", json!(quote.provider)),
+        ("bid", json!(quote.bid)),
+        ("ask", json!(quote.ask)),
+        ("bid_size", json!(quote.bid_size)),
+        ("ask_size", json!(quote.ask_size)),
+    ];
+    for (field, value) in expected {
+        assert_eq!(document["quote"][field], value, "quote {field}");
+    }
+
+    let book = state.book.as_ref().expect("there were books");
+    assert_eq!(document["book"]["ts"], time::format(book.t));
+    let prices = |levels: &[(f64, f64)]| json!(levels.iter().map(|level| [level.0, level.1]).collect::<Vec<_>>());
+    assert_eq!(document["book"]["bids"], prices(&book.bids), "bids");
+    assert_eq!(document["book"]["asks"], prices(&book.asks), "asks");
+}
+
+// `replay`: nothing depends on local time, so everything is compared, and its order.
+
+#[test]
+fn replay_of_binance_250s_agrees() {
+    check_replay("binance-usdm-250s.jsonl.gz", 0.003);
+}
+
+#[test]
+fn replay_of_binance_480s_agrees() {
+    let signals = check_replay("binance-usdm-480s.jsonl.gz", 0.0003);
+    assert!(signals > 5, "{signals} signals prove little");
+}
+
+#[test]
+fn replay_of_coinbase_agrees() {
+    let signals = check_replay("coinbase-24s.jsonl.gz", 0.00001);
+    assert!(signals > 0, "no signals prove little");
+}
+
+/// Says how many signals there were.
+fn check_replay(file: &str, return_threshold: f64) -> usize {
+    let directory = tempfile::tempdir().expect("a directory for temporary files");
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data").join(file);
+    let output = service::command(&directory)
+        .arg("replay")
+        .arg(path)
+        .args(["--strict", "--signal-return-threshold", &return_threshold.to_string()])
+        .output()
+        .expect("the binary starts");
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}: {log}", output.status);
+    let actual: Vec<Published> = String::from_utf8(output.stdout)
+        .expect("text")
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .map(|record: Value| Published::new(record["subject"].as_str().expect("a subject"), record["payload"].clone()))
+        .collect();
+
+    let mut reference = Reference::new(Settings { return_threshold, ..Settings::default() });
+    let mut expected = Vec::new();
+    for (receipt, subject, payload) in recording::read(file) {
+        // Of what one event brings about, its signal leaves first: it is what somebody acts on.
+        let (signals, snapshots): (Vec<_>, Vec<_>) =
+            reference.event(receipt, &subject, &payload).into_iter().partition(is_signal);
+        expected.extend(signals.into_iter().chain(snapshots));
+    }
+    expected.extend(reference.finish());
+    let summary = compare(&expected, &actual).unwrap_or_else(|difference| panic!("{file}: {difference}"));
+    assert!(summary.same_order, "{file}: the records are those expected, in another order");
+    println!("{file}: {} snapshots and {} signals agree; {}", summary.snapshots, summary.signals, log.trim());
+    summary.signals
+}

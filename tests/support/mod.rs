@@ -1,0 +1,47 @@
+//! What the tests over a real nats-server are made of: processes that end with their guard, an ordinary NATS client,
+//! HTTP as a client sees it, and events to send. Everything waits for what it needs, up to [`PATIENCE`].
+#![allow(dead_code)]
+
+pub mod bus;
+pub mod events;
+pub mod http;
+pub mod nats_server;
+pub mod service;
+
+use std::fmt::Display;
+use std::time::{Duration, Instant};
+
+/// No test waits this long for anything unless it fails.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+/// Between two looks at something that nobody announces.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// Asks until there is an answer. Without one in time it fails, with what was last in the way.
+#[track_caller]
+pub fn eventually<T>(what: &str, ask: impl FnMut() -> Result<T, String>) -> T {
+    within(PATIENCE, what, ask)
+}
+
+#[track_caller]
+pub fn within<T>(limit: Duration, what: &str, mut ask: impl FnMut() -> Result<T, String>) -> T {
+    let start = Instant::now();
+    loop {
+        match ask() {
+            Ok(answer) => return answer,
+            Err(obstacle) if start.elapsed() > limit => panic!("{what}: not within {limit:?}: {obstacle}"),
+            Err(_) => std::thread::sleep(PAUSE),
+        }
+    }
+}
+
+/// For `eventually`: the condition, and what to show while it does not hold.
+pub fn holds(condition: bool, otherwise: impl Display) -> Result<(), String> {
+    if condition { Ok(()) } else { Err(otherwise.to_string()) }
+}
+
+/// Signals by name, as in `kill -TERM`.
+pub fn send_signal(process: &std::process::Child, name: &str) {
+    let command = format!("kill -{name} {}", process.id());
+    let status = std::process::Command::new("sh").args(["-c", &command]).status().expect("a shell");
+    assert!(status.success(), "{command}: {status}");
+}
