@@ -17,6 +17,8 @@ use proto_nats::{
     headers::encode_status, subject,
 };
 
+use super::random::Random;
+
 /// What clients may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BrokerLimits {
@@ -87,8 +89,8 @@ pub struct Broker {
     /// In the order of their arrival.
     subscriptions: Vec<Subscription>,
     last_id: u64,
-    /// Of splitmix64: which member of a queue group gets the next message.
-    random: u64,
+    /// Which member of a queue group gets the next message.
+    random: Random,
     roused: Vec<ConnectionId>,
     /// Queue subscriptions that match the message being routed, by index.
     candidates: Vec<usize>,
@@ -170,7 +172,7 @@ impl Broker {
             connections: HashMap::default(),
             subscriptions: Vec::new(),
             last_id: 0,
-            random: seed,
+            random: Random::new(seed),
             roused: Vec::new(),
             candidates: Vec::new(),
             is_pressed: false,
@@ -433,7 +435,7 @@ impl Broker {
             let group = self.subscriptions[first].queue_group.clone();
             let is_member = |index: &usize| self.subscriptions[*index].queue_group == group;
             let member_count = candidates.iter().filter(|index| is_member(index)).count();
-            let turn = next_random(&mut self.random) as usize % member_count;
+            let turn = self.random.below(member_count as u64) as usize;
             let member =
                 candidates.iter().copied().filter(|index| self.subscriptions[*index].queue_group == group).nth(turn);
             deliveries += 1;
@@ -530,15 +532,6 @@ impl Broker {
             self.roused.push(id);
         }
     }
-}
-
-/// splitmix64 (Steele, Lea and Flood, 2014).
-fn next_random(state: &mut u64) -> u64 {
-    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mut z = *state;
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
 
 #[cfg(test)]
@@ -770,12 +763,12 @@ mod tests {
             b"\xff",
             b"SUB r 9\r\n",
         ];
-        let mut random = 1;
+        let mut random = Random::new(1);
         for seed in 0..2_000 {
             let mut broker = broker();
             let ids: Vec<_> = (0..4).map(|_| connect(&mut broker, QUIET)).collect();
             for _ in 0..40 {
-                let pick = next_random(&mut random) as usize;
+                let pick = random.draw() as usize;
                 let id = ids[pick % 4];
                 broker.handle_bytes(id, words[pick / 4 % words.len()]);
                 if pick.is_multiple_of(29) {

@@ -11,6 +11,7 @@
 //! The same seed gives the same bytes for the same start: no clock, no randomness but splitmix64, prices and sizes as
 //! integers, and no function whose last bit differs between machines.
 
+use super::random::Random;
 use crate::engine::time::{UnixNanos, encode_time};
 
 const MILLI: i64 = 1_000_000;
@@ -44,7 +45,7 @@ struct Listing {
     /// Prices are whole numbers of `10^-price_decimals`; that is the tick, too.
     price_decimals: u32,
     /// Widest usual spread.
-    spread_ticks: i64,
+    spread_ticks: u64,
     /// Sizes are whole numbers of `10^-size_decimals`, and about this many on average.
     size_decimals: u32,
     size_units: f64,
@@ -181,7 +182,7 @@ struct Subjects {
 impl Market {
     /// `subject_prefix` is `md.events`, or what the settings say.
     pub fn new(seed: u64, subject_prefix: &str) -> Market {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let mut schedule = Vec::new();
         for index in 0..LISTINGS.len() {
             schedule.push(((random.fraction() * 0.05 * SECOND as f64) as i64, Due::TradeOrQuote(index)));
@@ -285,7 +286,7 @@ impl Market {
         *level *= 1.0 + size * moving as f64 / (end - start) as f64;
         *at = (*at).max(end);
 
-        let asset = (last + 1 + self.random.below(START_LEVELS.len() as i64 - 1) as usize) % START_LEVELS.len();
+        let asset = (last + 1 + self.random.below(START_LEVELS.len() as u64 - 1) as usize) % START_LEVELS.len();
         let start = now + 9 * SECOND + (self.random.fraction() * 8.0 * SECOND as f64) as i64;
         let Asset { level, start_level, .. } = self.assets[asset];
         let distance = level / start_level - 1.0;
@@ -303,7 +304,7 @@ impl Market {
     fn best(&mut self, listing: &Listing) -> (i64, i64) {
         let ticks = self.assets[listing.asset].level * 10f64.powi(listing.price_decimals as i32);
         let bid = ticks as i64;
-        (bid, bid + 1 + self.random.below(listing.spread_ticks))
+        (bid, bid + 1 + self.random.below(listing.spread_ticks) as i64)
     }
 
     fn size(&mut self, listing: &Listing, factor: f64) -> i64 {
@@ -349,7 +350,7 @@ impl Market {
             let mut price = best;
             std::array::from_fn(|_| {
                 let level = (price, self.size(listing, 20.0));
-                price += step * (1 + self.random.below(listing.spread_ticks));
+                price += step * (1 + self.random.below(listing.spread_ticks) as i64);
                 level
             })
         };
@@ -450,34 +451,6 @@ fn write_decimal(out: &mut Vec<u8>, units: i64, decimals: u32) {
         unit /= 10;
         out.push(b'0' + (fraction / unit) as u8);
         fraction %= unit;
-    }
-}
-
-/// splitmix64 (Steele, Lea and Flood, 2014).
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// 0 to 1, 1 excluded.
-    fn fraction(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1u64 << 53) as f64
-    }
-
-    /// 0 to `end`, excluded; so small that modulo is fair enough.
-    fn below(&mut self, end: i64) -> i64 {
-        (self.next() % end as u64) as i64
-    }
-
-    /// Mean 0, standard deviation 1: a sum of twelve uniform numbers, which needs no logarithm.
-    fn bell(&mut self) -> f64 {
-        (0..12).map(|_| self.fraction()).sum::<f64>() - 6.0
     }
 }
 

@@ -11,6 +11,7 @@ pub mod shard;
 pub mod rate;
 pub mod broker;
 pub mod broker_server;
+pub mod random;
 pub mod market;
 pub mod rebase;
 pub mod publisher;
