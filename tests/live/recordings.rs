@@ -1,4 +1,4 @@
-//! Recorded markets through the live service and through `replay`, against the naive reference.
+//! Recorded markets through `feed`, a nats-server and the live service, and through `replay`, against the naive reference.
 //!
 //! Live, what is published does not follow from the events alone: a snapshot's moment depends on local time. What does
 //! follow, given times that rise with each event of a symbol (see `recording_until_now`):
@@ -14,6 +14,9 @@
 //! * **HTTP**: `/state/latest` is the reference's state, `/features/latest` the reference's features at its `ts`.
 //! * **Counts**: all events came in, none was dropped, and everything counted as published was received.
 
+use std::fs::File;
+use std::io::{BufWriter, Write};
+
 use serde_json::{Value, json};
 
 use crate::reference::{Published, Reference, SECOND, Settings, State, compare, parse, recording, time};
@@ -25,8 +28,20 @@ use crate::support::service::{self, Service};
 /// The most that can be set, for the most snapshots.
 const RATE_HZ: f64 = 1000.0;
 
+/// At a hundredfold there is time for snapshots: some thousands of them.
 #[test]
-fn a_recording_over_nats_gives_what_the_reference_gives() {
+fn a_recording_fed_at_a_hundredfold_gives_what_the_reference_gives() {
+    check_fed("100", 500);
+}
+
+/// As fast as it goes everything arrives in a few dozen intervals.
+#[test]
+fn a_recording_fed_as_fast_as_it_goes_gives_what_the_reference_gives() {
+    check_fed("max", 2);
+}
+
+/// `snapshots_min` for each symbol, below which the comparison would prove little.
+fn check_fed(speed: &str, snapshots_min: usize) {
     let flags = [
         "--features-pub-rate-hz",
         "1000",
@@ -52,11 +67,7 @@ fn a_recording_over_nats_gives_what_the_reference_gives() {
     let bus = Bus::connect(&server.url());
     let mut inbox = bus.subscribe("senpai.>");
     let events = recording_until_now("binance-usdm-250s.jsonl.gz");
-    // In small parts, each after the server has dealt with the one before: it takes long enough for many snapshots.
-    for part in events.chunks(20) {
-        bus.publish(part);
-        bus.round_trip();
-    }
+    feed(&server, &events, speed);
 
     let stats = service.wait_events_in(events.len());
     assert_eq!(stats["events_in"], events.len());
@@ -89,6 +100,7 @@ fn a_recording_over_nats_gives_what_the_reference_gives() {
     for symbol in symbols {
         let of_symbol: Vec<Published> =
             features.iter().filter(|snapshot| snapshot.payload["symbol"] == symbol).cloned().collect();
+        assert!(of_symbol.len() >= snapshots_min, "{symbol}: {} snapshots prove little", of_symbol.len());
         check_snapshots(symbol, &events, &of_symbol, &settings);
         check_documents(&service, symbol, &reference);
         counted.0 += service.metric("senpai_feature_publish_total", &[("symbol", symbol)]) as usize;
@@ -98,7 +110,29 @@ fn a_recording_over_nats_gives_what_the_reference_gives() {
         }
     }
     assert_eq!((features.len(), signals.len()), counted, "received against counted as published");
-    println!("{} events: {} snapshots and {} signals agree", events.len(), features.len(), signals.len());
+    println!(
+        "{} events, speed {speed}: {} snapshots and {} signals agree",
+        events.len(),
+        features.len(),
+        signals.len()
+    );
+}
+
+/// Plays the events with the command `feed`, which paces them by their times and changes nothing.
+fn feed(server: &NatsServer, events: &[Event], speed: &str) {
+    let directory = tempfile::tempdir().expect("a directory for temporary files");
+    let path = directory.path().join("recording.jsonl");
+    let mut file = BufWriter::new(File::create(&path).expect("a file"));
+    for (subject, payload) in events {
+        let payload = std::str::from_utf8(payload).expect("text");
+        writeln!(file, "{{\"subject\":{},\"payload\":{payload}}}", json!(subject)).expect("room");
+    }
+    file.flush().expect("room");
+    let output = service::command(&directory)
+        .args(["feed", "recording.jsonl", "--speed", speed, "--nats-url", &server.url()])
+        .output()
+        .expect("the binary starts");
+    assert!(output.status.success(), "{}: {}", output.status, String::from_utf8_lossy(&output.stderr));
 }
 
 fn is_signal(message: &Published) -> bool {
@@ -152,7 +186,6 @@ fn check_snapshots(symbol: &str, events: &[Event], snapshots: &[Published], sett
         assert!(index > 0 || taken == 1, "{symbol}: the first snapshot was taken after event {taken}");
     }
     assert_eq!(coming.count(), 0, "{symbol}: events whose effect was never published");
-    assert!(snapshots.len() > 20, "{symbol}: {} snapshots prove little", snapshots.len());
 }
 
 fn check_documents(service: &Service, symbol: &str, reference: &Reference) {
