@@ -4,8 +4,10 @@
 //!   read what is there ──► take a slice of messages ──► encode and send what they gave ──► drained? wait : again
 //! ```
 //!
-//! Reading comes first: the queue takes what the socket has, as long as it has room, so its fill says how far behind
-//! the engine is, and the shedding policy can act on it. When it is full the socket is not read and TCP pushes back.
+//! The queue takes what the socket has, so its fill says how far behind the engine is, and the shedding policy can act
+//! on it. A short burst is better left with TCP and the server, which lose nothing: so the queue opens up over half a
+//! second of being behind, and sheds only what half a second did not settle. (A server cuts a client off at 64 MiB or
+//! ten seconds; to wait for that would lose trades.) When the queue is full the socket is not read and TCP pushes back.
 //! Every event's receipt is the moment its bytes were read.
 
 use std::cell::RefCell;
@@ -35,10 +37,18 @@ use crate::engine::time::UnixNanos;
 
 /// Bytes asked for in one read: what a busy socket has, small enough to stay in the second-level cache.
 const READ_BYTES: usize = 256 << 10;
+/// The time of being behind over which the queue opens up from one read to its whole capacity.
+const OPENING_NS: u64 = 500_000_000;
 /// Messages between two looks at socket, outputs and clock.
 const SLICE_MESSAGES: u64 = 256;
 /// The reactor (HTTP, the other tasks) gets its turn this often, however busy the socket is.
 const TURN_NS: u64 = 1_000_000;
+/// glommio 0.9 goes to sleep with runnable tasks when its preemption timer has run out before it looks at them (the
+/// thread was not scheduled in between): `run_task_queues` then says that nothing ran, which is taken for "nothing to
+/// run". So a turn is never given away without a timer that ends such a sleep: this soon while there is work,
+const LOST_TURN: Duration = Duration::from_millis(1);
+/// and this soon when there is none, for the sake of the other tasks.
+const LOST_TURN_IDLE_NS: u64 = 250_000_000;
 /// A connection that has been silent for this long waits in the reactor.
 const IDLE_AFTER_NS: u64 = 20_000_000;
 const CONNECT_LIMIT: Duration = Duration::from_secs(2);
@@ -82,6 +92,8 @@ pub struct Shard {
     /// When the unread bytes were read: the end of each read in the stream of all bytes, and its moment.
     reads: VecDeque<(u64, UnixNanos)>,
     bytes_read: u64,
+    /// When the queue was last drained.
+    drained_ns: u64,
     control: Vec<u8>,
     last_malformed_log_ns: Option<u64>,
 }
@@ -103,6 +115,7 @@ impl Shard {
             wire: Wire::new(),
             reads: VecDeque::with_capacity(READS_MAX),
             bytes_read: 0,
+            drained_ns: clock.elapsed_ns(),
             control: Vec::with_capacity(4096),
             last_malformed_log_ns: None,
         }
@@ -115,11 +128,17 @@ impl Shard {
     /// Reads what the socket has, as far as the queue has room.
     fn read(&mut self, socket: &Socket) -> ReadOutcome {
         let mut outcome = ReadOutcome::Nothing;
+        let behind_ns = (self.clock.elapsed_ns() - self.drained_ns).min(OPENING_NS);
+        let opened = (self.queue.capacity() as u64 * behind_ns / OPENING_NS) as usize;
         loop {
-            let place = self.queue.room(READ_BYTES);
+            if self.queue.len_bytes() == self.queue.capacity() {
+                return ReadOutcome::QueueFull;
+            }
+            let open = (READ_BYTES + opened).saturating_sub(self.queue.len_bytes());
+            let place = self.queue.room(READ_BYTES.min(open));
             let asked = place.len();
             if asked == 0 {
-                return ReadOutcome::QueueFull;
+                return outcome;
             }
             match socket.try_read(place) {
                 Attempt::Bytes(len) => {
@@ -165,6 +184,9 @@ impl Shard {
             &mut witness,
         )?;
         self.wire.frames().append(&mut self.control);
+        if round.is_drained {
+            self.drained_ns = now_ns;
+        }
         if round.messages > 0 {
             self.encode_outputs(connection);
             let now = self.clock.now();
@@ -342,6 +364,7 @@ async fn serve(
         shard.queue.clear();
         shard.reads.clear();
         shard.bytes_read = 0;
+        shard.drained_ns = shard.clock.elapsed_ns();
         (connection, shard.clock, shard.settings.busy_poll, resend)
     };
     let mut resend = Some(resend);
@@ -403,7 +426,7 @@ async fn serve(
             continue;
         }
         if now_ns - last_turn_ns >= TURN_NS {
-            glommio::executor().yield_task_queue_now().await;
+            give_turn().await;
             last_turn_ns = clock.elapsed_ns();
             continue;
         }
@@ -420,12 +443,20 @@ async fn serve(
             socket.wait_briefly(for_writing, Duration::from_nanos(limit_ns));
         } else {
             let timer = async {
-                Timer::new(Duration::from_nanos(until_deadline_ns)).await;
+                Timer::new(Duration::from_nanos(until_deadline_ns.min(LOST_TURN_IDLE_NS))).await;
             };
             socket.wait_readable().or(timer).or(stop.wait()).await;
             last_turn_ns = clock.elapsed_ns();
         }
     }
+}
+
+/// Lets the reactor and the other tasks run.
+async fn give_turn() {
+    let lost = async {
+        Timer::new(LOST_TURN).await;
+    };
+    glommio::executor().yield_task_queue_now().or(lost).await;
 }
 
 /// Does what the connection asks for; says when it is over.
