@@ -47,8 +47,15 @@ fn demo(args: DemoArgs) -> Result<(), String> {
 fn replay(args: ReplayArgs) -> Result<(), String> {
     start_log(&args.log);
     let settings = engine_settings(&args.subjects, &args.engine);
-    replay::replay(&args.file, args.strict, &args.subjects.symbols, settings, std::io::stdout().lock(), std::io::stderr())
-        .map(drop)
+    replay::replay(
+        &args.file,
+        args.strict,
+        &args.subjects.symbols,
+        settings,
+        std::io::stdout().lock(),
+        std::io::stderr(),
+    )
+    .map(drop)
 }
 
 fn feed(args: FeedArgs) -> Result<(), String> {
@@ -59,7 +66,14 @@ fn feed(args: FeedArgs) -> Result<(), String> {
 fn bench(args: BenchArgs) -> Result<(), String> {
     start_log(&args.log);
     let settings = engine_settings(&args.subjects, &args.engine);
-    let report = bench::bench(&args.file, args.duration_ns, args.cores, &args.subjects.symbols, args.engine.queue_bytes, settings)?;
+    let report = bench::bench(
+        &args.file,
+        args.duration_ns,
+        args.cores,
+        &args.subjects.symbols,
+        args.engine.queue_bytes,
+        settings,
+    )?;
     println!("{report}");
     Ok(())
 }

@@ -57,7 +57,10 @@ fn check(name: &str, events: &[Event], settings: EngineSettings) -> (usize, usiz
         let received: u64 = engine.counters.events_in[kind as usize].iter().sum();
         assert_eq!(received - malformed, of(&counts.events), "{name}: events {kind:?}");
     }
-    assert_eq!(engine.counters.timestamps_rejected.iter().sum::<u64>(), counts.timestamps_rejected.values().sum::<u64>());
+    assert_eq!(
+        engine.counters.timestamps_rejected.iter().sum::<u64>(),
+        counts.timestamps_rejected.values().sum::<u64>()
+    );
     assert_eq!(engine.counters.signals_suppressed_stale, counts.signals_stale, "{name}: stale");
     (summary.snapshots, summary.signals)
 }
@@ -92,7 +95,8 @@ fn binance_250s_with_short_windows() {
 
 #[test]
 fn coinbase() {
-    let (snapshots, _) = check_recording("coinbase-24s.jsonl.gz", |settings| settings.signal.return_threshold = 0.00001);
+    let (snapshots, _) =
+        check_recording("coinbase-24s.jsonl.gz", |settings| settings.signal.return_threshold = 0.00001);
     assert!(snapshots > 100, "{snapshots} snapshots");
 }
 

@@ -22,37 +22,21 @@ fn event(seconds: f64, subject: &'static str, mut payload: Value) -> Step {
 }
 
 fn trade(seconds: f64, price: f64, size: f64) -> Step {
-    event(
-        seconds,
-        "md.events.trade.X",
-        json!({"price": price, "size": size}),
-    )
+    event(seconds, "md.events.trade.X", json!({"price": price, "size": size}))
 }
 
 fn quote(seconds: f64, bid: f64, ask: f64) -> Step {
-    event(
-        seconds,
-        "md.events.quote.X",
-        json!({"bid": bid, "ask": ask}),
-    )
+    event(seconds, "md.events.quote.X", json!({"bid": bid, "ask": ask}))
 }
 
 fn book(seconds: f64, bids: Value, asks: Value) -> Step {
-    event(
-        seconds,
-        "md.events.book_l2.X",
-        json!({"bids": bids, "asks": asks}),
-    )
+    event(seconds, "md.events.book_l2.X", json!({"bids": bids, "asks": asks}))
 }
 
 /// A quote that took so many milliseconds.
 fn delayed(seconds: f64, latency_ms: f64) -> Step {
     let sent = at(seconds) - (latency_ms * 1e6) as i64;
-    event(
-        seconds,
-        "md.events.quote.X",
-        json!({"bid": 1, "ask": 1, "ts_exchange": sent}),
-    )
+    event(seconds, "md.events.quote.X", json!({"bid": 1, "ask": 1, "ts_exchange": sent}))
 }
 
 fn played(settings: Settings, steps: &[Step]) -> Reference {
@@ -71,10 +55,7 @@ fn check(feature: &str, steps: &[Step], expected: impl Into<Option<f64>>) {
 
 #[track_caller]
 fn check_with(settings: Settings, feature: &str, steps: &[Step], expected: impl Into<Option<f64>>) {
-    let document = played(settings, steps)
-        .features("X")
-        .expect("symbol X")
-        .payload;
+    let document = played(settings, steps).features("X").expect("symbol X").payload;
     let (actual, expected) = (document["features"][feature].as_f64(), expected.into());
     let equal = match (actual, expected) {
         (Some(actual), Some(expected)) => (actual - expected).abs() <= 1e-12 * expected.abs(),
@@ -84,10 +65,7 @@ fn check_with(settings: Settings, feature: &str, steps: &[Step], expected: impl 
 }
 
 fn rolling(seconds: i64) -> Settings {
-    Settings {
-        rolling_window_ns: seconds * SECOND,
-        ..Settings::default()
-    }
+    Settings { rolling_window_ns: seconds * SECOND, ..Settings::default() }
 }
 
 #[test]
@@ -241,10 +219,7 @@ fn count_of(subject: &str, payload: &str) -> (u64, u64) {
     let mut reference = Reference::new(Settings::default());
     reference.event(None, subject, payload.as_bytes());
     let counts = reference.counts();
-    (
-        counts.events.values().sum(),
-        counts.malformed.values().sum(),
-    )
+    (counts.events.values().sum(), counts.malformed.values().sum())
 }
 
 #[test]
@@ -370,44 +345,20 @@ fn timestamps_are_told_apart() {
     ] {
         assert_eq!(parsed(good.clone()), Some(t), "{good}");
     }
-    assert_eq!(
-        parsed(json!("1721347022605")),
-        Some(1_721_347_022_605_000_000)
-    );
+    assert_eq!(parsed(json!("1721347022605")), Some(1_721_347_022_605_000_000));
     assert_eq!(parsed(json!(1721347022)), Some(1_721_347_022_000_000_000));
-    assert_eq!(
-        parsed(json!("2024-07-18T23:57:02Z")),
-        Some(1_721_347_022_000_000_000)
-    );
-    assert_eq!(
-        parsed(json!("2024-07-18T23:57:02.000000001Z")),
-        Some(1_721_347_022_000_000_001)
-    );
-    assert_eq!(
-        parsed(json!("2024-02-29T00:00:00Z")),
-        Some(1_709_164_800 * SECOND)
-    );
-    assert_eq!(
-        parsed(json!("2016-12-31T23:59:60Z")),
-        Some(1_483_228_800 * SECOND)
-    );
+    assert_eq!(parsed(json!("2024-07-18T23:57:02Z")), Some(1_721_347_022_000_000_000));
+    assert_eq!(parsed(json!("2024-07-18T23:57:02.000000001Z")), Some(1_721_347_022_000_000_001));
+    assert_eq!(parsed(json!("2024-02-29T00:00:00Z")), Some(1_709_164_800 * SECOND));
+    assert_eq!(parsed(json!("2016-12-31T23:59:60Z")), Some(1_483_228_800 * SECOND));
     assert_eq!(parsed(json!("1969-12-31T23:59:59.5Z")), Some(-SECOND / 2));
     assert_eq!(parsed(json!(0)), Some(0));
     assert_eq!(parsed(json!(99_999_999_999_i64)), None); // Seconds of the year 5138: too far for i64 nanoseconds.
-    assert_eq!(
-        parsed(json!(100_000_000_000_i64)),
-        Some(100_000_000 * SECOND)
-    );
+    assert_eq!(parsed(json!(100_000_000_000_i64)), Some(100_000_000 * SECOND));
     assert_eq!(parsed(json!(99_999_999_999_999_i64)), None);
-    assert_eq!(
-        parsed(json!(100_000_000_000_000_i64)),
-        Some(100_000_000 * SECOND)
-    );
+    assert_eq!(parsed(json!(100_000_000_000_000_i64)), Some(100_000_000 * SECOND));
     assert_eq!(parsed(json!(99_999_999_999_999_999_i64)), None);
-    assert_eq!(
-        parsed(json!(100_000_000_000_000_000_i64)),
-        Some(100_000_000 * SECOND)
-    );
+    assert_eq!(parsed(json!(100_000_000_000_000_000_i64)), Some(100_000_000 * SECOND));
     for bad in [
         json!("2023-02-29T00:00:00Z"),
         json!("2024-13-01T00:00:00Z"),
@@ -426,20 +377,13 @@ fn timestamps_are_told_apart() {
     }
     assert_eq!(time::format(t), "2024-07-18T23:57:02.605624Z");
     assert_eq!(time::format(t + 999), "2024-07-18T23:57:02.605624Z");
-    assert_eq!(
-        time::format(951_782_400 * SECOND),
-        "2000-02-29T00:00:00.000000Z"
-    );
+    assert_eq!(time::format(951_782_400 * SECOND), "2000-02-29T00:00:00.000000Z");
     assert_eq!(time::format(-1), "1969-12-31T23:59:59.999999Z");
 }
 
 /// A quote of X, received so many seconds from the start.
 fn feed(reference: &mut Reference, receipt: f64, payload: Value) -> Vec<Published> {
-    reference.event(
-        Some(at(receipt)),
-        "md.events.quote.X",
-        payload.to_string().as_bytes(),
-    )
+    reference.event(Some(at(receipt)), "md.events.quote.X", payload.to_string().as_bytes())
 }
 
 #[test]
@@ -493,11 +437,7 @@ fn schedule(steps: &[(f64, &str)]) -> Vec<(usize, String, f64)> {
     let mut log = Vec::new();
     let mut note = |step: usize, published: Vec<Published>| {
         for message in published {
-            let symbol = message
-                .subject
-                .strip_prefix("senpai.features.")
-                .unwrap()
-                .to_owned();
+            let symbol = message.subject.strip_prefix("senpai.features.").unwrap().to_owned();
             log.push((step, symbol, (message.ts_ns - START) as f64 / 1e9));
         }
     };
@@ -506,11 +446,7 @@ fn schedule(steps: &[(f64, &str)]) -> Vec<(usize, String, f64)> {
         let published = match *symbol {
             "advance" => reference.advance(receipt),
             "-" => reference.event(Some(receipt), "md.events.quote.A", b"?"),
-            _ => reference.event(
-                Some(receipt),
-                &format!("md.events.quote.{symbol}"),
-                br#"{"bid":1,"ask":2}"#,
-            ),
+            _ => reference.event(Some(receipt), &format!("md.events.quote.{symbol}"), br#"{"bid":1,"ask":2}"#),
         };
         note(step, published);
     }
@@ -520,10 +456,7 @@ fn schedule(steps: &[(f64, &str)]) -> Vec<(usize, String, f64)> {
 
 #[track_caller]
 fn check_schedule(steps: &[(f64, &str)], expected: &[(usize, &str, f64)]) {
-    let expected: Vec<_> = expected
-        .iter()
-        .map(|(step, symbol, ts)| (*step, (*symbol).to_owned(), *ts))
-        .collect();
+    let expected: Vec<_> = expected.iter().map(|(step, symbol, ts)| (*step, (*symbol).to_owned(), *ts)).collect();
     assert_eq!(schedule(steps), expected);
 }
 
@@ -575,22 +508,12 @@ fn signals(steps: &[Step], behind: Option<f64>) -> (Vec<(f64, String, f64)>, u64
     let mut reference = Reference::new(Settings::default());
     let mut log = Vec::new();
     for (seconds, subject, payload) in steps {
-        let published = reference.event(
-            behind.map(|behind| at(seconds + behind)),
-            subject,
-            payload.as_bytes(),
-        );
-        let snapshots_after_signals = published
-            .iter()
-            .is_sorted_by_key(|p| p.subject.starts_with("senpai.features."));
+        let published = reference.event(behind.map(|behind| at(seconds + behind)), subject, payload.as_bytes());
+        let snapshots_after_signals = published.iter().is_sorted_by_key(|p| p.subject.starts_with("senpai.features."));
         assert!(snapshots_after_signals || published.len() > 2);
         for message in published.iter().filter(|p| p.subject == "senpai.signals.X") {
             let direction = message.payload["direction"].as_str().unwrap().to_owned();
-            log.push((
-                (message.ts_ns - START) as f64 / 1e9,
-                direction,
-                message.payload["price"].as_f64().unwrap(),
-            ));
+            log.push(((message.ts_ns - START) as f64 / 1e9, direction, message.payload["price"].as_f64().unwrap()));
         }
     }
     (log, reference.counts().signals_stale)
@@ -598,21 +521,12 @@ fn signals(steps: &[Step], behind: Option<f64>) -> (Vec<(f64, String, f64)>, u64
 
 #[track_caller]
 fn check_signals(steps: &[Step], expected: &[(f64, &str, f64)]) {
-    let expected: Vec<_> = expected
-        .iter()
-        .map(|(ts, direction, price)| (*ts, (*direction).to_owned(), *price))
-        .collect();
+    let expected: Vec<_> =
+        expected.iter().map(|(ts, direction, price)| (*ts, (*direction).to_owned(), *price)).collect();
     assert_eq!(signals(steps, None).0, expected);
-    assert_eq!(
-        signals(steps, Some(5.0)),
-        (expected.clone(), 0),
-        "5 s old is not stale"
-    );
+    assert_eq!(signals(steps, Some(5.0)), (expected.clone(), 0), "5 s old is not stale");
     let (none, stale) = signals(steps, Some(5.001));
-    assert!(
-        none.is_empty() && (stale >= expected.len() as u64),
-        "older is: {none:?} {stale}"
-    );
+    assert!(none.is_empty() && (stale >= expected.len() as u64), "older is: {none:?} {stale}");
 }
 
 #[test]
@@ -751,14 +665,7 @@ fn streams_are_the_same_for_a_seed_and_hold_every_trouble() {
 fn recordings_are_replayed_in_reasonable_time() {
     let (published, reference) = run(&reference::recording::read("binance-usdm-480s.jsonl.gz"));
     let counts = reference.counts();
-    assert_eq!(
-        (
-            counts.events["trade"],
-            counts.events["quote"],
-            counts.events["book_l2"]
-        ),
-        (24_356, 99_588, 1_808)
-    );
+    assert_eq!((counts.events["trade"], counts.events["quote"], counts.events["book_l2"]), (24_356, 99_588, 1_808));
     assert!(counts.malformed.is_empty() && counts.late.is_empty());
     assert_eq!(reference.symbols(), ["BTCUSDT", "ETHUSDT"]);
     assert!(published.len() > 5_000, "{}", published.len());

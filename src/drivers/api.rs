@@ -73,9 +73,8 @@ impl Api {
         let Some(symbol) = request.parameter("symbol").filter(|symbol| !symbol.is_empty()) else {
             return Response::error(400, &format!("say which symbol: {}?symbol=BTCUSDT", request.path));
         };
-        let unknown = || {
-            Response::error(404, &format!("no event of the symbol {symbol} has arrived; /health lists the symbols"))
-        };
+        let unknown =
+            || Response::error(404, &format!("no event of the symbol {symbol} has arrived; /health lists the symbols"));
         let Some(core) = self.ownership.core_of(symbol.as_bytes()) else { return unknown() };
         let (reply, answer) = bounded(1);
         if self.shards[core as usize].send(query(symbol.to_owned(), reply)).await.is_err() {

@@ -43,7 +43,10 @@ pub fn bench(
         let threads: Vec<_> = (0..cores)
             .map(|_| scope.spawn(|| measure(recorded.clone(), duration_ns as u64, queue_bytes, settings.clone())))
             .collect();
-        threads.into_iter().map(|thread| thread.join().map_err(|_| "a bench thread has ended in error")).collect::<Result<_, _>>()
+        threads
+            .into_iter()
+            .map(|thread| thread.join().map_err(|_| "a bench thread has ended in error"))
+            .collect::<Result<_, _>>()
     })?;
     let sum = |figure: fn(&Measured) -> u64| results.iter().map(figure).sum::<u64>();
     let mut singles: Vec<u32> = results.iter().flat_map(|result| result.singles_ns.iter().copied()).collect();
@@ -82,7 +85,7 @@ impl Recorded {
         let reading = |error: std::io::Error| format!("cannot read {}: {error}", file.display());
         let mut reader = RecordReader::open(file).map_err(reading)?;
         let mut recorded = Recorded { bytes: Vec::new(), events: 0, times: Vec::new(), length_ns: 0 };
-        while let Some(record) = reader.next().map_err(reading)? {
+        while let Some(record) = reader.next_record().map_err(reading)? {
             let record = record.map_err(|no_record| format!("{}: {no_record}", file.display()))?;
             if !is_wanted(symbols, record.subject, settings.subject_prefix.as_bytes()) {
                 continue;

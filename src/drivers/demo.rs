@@ -135,7 +135,7 @@ fn symbols_of(file: &Path, subject_prefix: &str) -> Result<Vec<String>, String> 
     let mut reader = RecordReader::open(file).map_err(reading)?;
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     for _ in 0..RECORDS_LOOKED_AT {
-        match reader.next().map_err(reading)? {
+        match reader.next_record().map_err(reading)? {
             None => break,
             Some(Err(_)) => {}
             Some(Ok(record)) => {

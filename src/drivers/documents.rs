@@ -192,8 +192,18 @@ pub fn metrics(reports: &[ShardReport]) -> Vec<u8> {
             &[],
             one(sum(&|r| r.connection.reconnects)),
         ),
-        gauge("senpai_queue_fill_ratio", "Fill of the queue between socket and engine, 0..1.", &[], fill_ratio(reports)),
-        gauge("senpai_nats_connected", "1 when every core has its NATS connection.", &[], is_connected(reports) as u8 as f64),
+        gauge(
+            "senpai_queue_fill_ratio",
+            "Fill of the queue between socket and engine, 0..1.",
+            &[],
+            fill_ratio(reports),
+        ),
+        gauge(
+            "senpai_nats_connected",
+            "1 when every core has its NATS connection.",
+            &[],
+            is_connected(reports) as u8 as f64,
+        ),
         gauge("senpai_symbols", "Symbols tracked.", &[], sum(&|r| r.symbols.len() as u64) as f64),
         gauge("senpai_window_trades", "Trades held in the windows.", &[], sum(&|r| r.window_trade_count) as f64),
         gauge("senpai_build_info", "Always 1; the label tells the version.", &[("version", VERSION)], 1.0),
@@ -246,7 +256,8 @@ fn gauge(name: &str, help: &str, labels: &[(&str, &str)], value: f64) -> MetricF
 fn processing_latency(reports: &[ShardReport]) -> MetricFamily {
     let mut histogram = Histogram::default();
     let mut cumulative = 0;
-    let count_in = |bucket: usize| -> u64 { reports.iter().map(|r| r.counters.processing_latency.counts[bucket]).sum() };
+    let count_in =
+        |bucket: usize| -> u64 { reports.iter().map(|r| r.counters.processing_latency.counts[bucket]).sum() };
     let buckets = LATENCY_BOUNDS_NS.iter().enumerate().map(|(index, bound_ns)| {
         cumulative += count_in(index);
         let mut bucket = Bucket::default();

@@ -205,7 +205,7 @@ impl<L: Write> Player<'_, L> {
         let needs_times = self.rebases || self.speed != Speed::Max;
         let mut tape = Tape::default();
         while !self.is_stopped()
-            && let Some(record) = reader.next().map_err(reading)?
+            && let Some(record) = reader.next_record().map_err(reading)?
         {
             let Record { ts, subject, payload } = match self.usable(record) {
                 Ok(record) => record,

@@ -3,7 +3,7 @@
 //! `{"ts":RFC3339-or-ns (optional: local receipt),"subject":"md.events.trade.BTCUSDT","payload":{…}}`
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Stdin};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
 use flate2::bufread::MultiGzDecoder;
@@ -57,7 +57,7 @@ impl RecordReader {
     /// Opens a recording; `-` is standard input. Gzip is told by its first bytes.
     pub fn open(path: &Path) -> io::Result<Self> {
         let raw: Box<dyn Read> =
-            if path == Path::new("-") { Box::new(Stdin::from(io::stdin())) } else { Box::new(File::open(path)?) };
+            if path == Path::new("-") { Box::new(io::stdin()) } else { Box::new(File::open(path)?) };
         Self::new(raw)
     }
 
@@ -72,7 +72,7 @@ impl RecordReader {
     }
 
     /// The next record, or what is wrong with the next line; `None` at the end. Empty lines are passed over.
-    pub fn next(&mut self) -> io::Result<Option<Result<Record<'_>, NoRecord>>> {
+    pub fn next_record(&mut self) -> io::Result<Option<Result<Record<'_>, NoRecord>>> {
         loop {
             self.line.clear();
             self.line_number += 1;
@@ -124,10 +124,13 @@ fn decode_ts(raw: &str) -> Option<UnixNanos> {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Vec<Result<(Option<i64>, String, String), String>> {
+    /// ts, subject and payload of a record, or what is wrong with the line.
+    type Read = Result<(Option<i64>, String, String), String>;
+
+    fn read(text: &str) -> Vec<Read> {
         let mut reader = RecordReader::new(Box::new(io::Cursor::new(text.to_owned()))).unwrap();
         let mut out = Vec::new();
-        while let Some(record) = reader.next().unwrap() {
+        while let Some(record) = reader.next_record().unwrap() {
             out.push(match record {
                 Ok(r) => Ok((r.ts.map(|t| t.0), r.subject.into(), String::from_utf8(r.payload.to_vec()).unwrap())),
                 Err(error) => Err(error.to_string()),

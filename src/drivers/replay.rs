@@ -4,8 +4,8 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use super::clock::Clock;
-use crate::config::Symbols;
 use super::recording::RecordReader;
+use crate::config::Symbols;
 use crate::engine::counters::DropReason;
 use crate::engine::engine::{Engine, EngineSettings, Receipt};
 use crate::engine::subject::{EventKind, split_subject};
@@ -33,7 +33,7 @@ pub fn replay(
     let mut out = BufWriter::with_capacity(1 << 16, out);
     let mut summary = Summary { events: 0, lines_skipped: 0, snapshots: 0, signals: 0 };
     let clock = Clock::start();
-    while let Some(record) = reader.next().map_err(reading)? {
+    while let Some(record) = reader.next_record().map_err(reading)? {
         let record = match record {
             Ok(record) => record,
             Err(no_record) if strict => return Err(format!("{}: {no_record}", file.display())),

@@ -105,11 +105,7 @@ pub fn run(shards: Vec<ShardSettings>, http: &HttpArgs, stopped: Option<Receiver
 }
 
 /// As [`run`], with the HTTP port already bound.
-pub fn run_bound(
-    shards: Vec<ShardSettings>,
-    server: HttpServer,
-    stopped: Option<Receiver<()>>,
-) -> Result<(), String> {
+pub fn run_bound(shards: Vec<ShardSettings>, server: HttpServer, stopped: Option<Receiver<()>>) -> Result<(), String> {
     log::info!("HTTP on http://{}", server.local_addr());
     let clock = Clock::start();
     let signals = signal_stream()?;

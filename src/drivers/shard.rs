@@ -112,7 +112,7 @@ impl Shard {
             rate: Rate::new(clock.elapsed_ns()),
             clock,
             settings,
-            wire: Wire::new(),
+            wire: Wire::default(),
             reads: VecDeque::with_capacity(READS_MAX),
             bytes_read: 0,
             drained_ns: clock.elapsed_ns(),
@@ -169,12 +169,8 @@ impl Shard {
         }
         let read_at = self.reads.front().map_or_else(|| self.clock.now(), |(_, moment)| *moment);
         let now_ns = self.clock.elapsed_ns();
-        let mut witness = Listener {
-            connection,
-            now_ns,
-            out: &mut self.control,
-            last_log_ns: &mut self.last_malformed_log_ns,
-        };
+        let mut witness =
+            Listener { connection, now_ns, out: &mut self.control, last_log_ns: &mut self.last_malformed_log_ns };
         let round = take_messages(
             &mut self.engine,
             &mut self.queue,

@@ -15,11 +15,13 @@ pub struct Wire {
     sent: usize,
 }
 
-impl Wire {
-    pub fn new() -> Self {
+impl Default for Wire {
+    fn default() -> Self {
         Wire { bytes: Vec::with_capacity(2 * PENDING_BYTES_MAX), sent: 0 }
     }
+}
 
+impl Wire {
     pub fn pending_bytes(&self) -> usize {
         self.bytes.len() - self.sent
     }
@@ -76,7 +78,7 @@ mod tests {
         encode::ping(&mut frames);
         encode::publish(&mut frames, b"b", None, b"two\r\nPUB x 1\r\n");
         for sent in 0..=frames.len() {
-            let mut wire = Wire::new();
+            let mut wire = Wire::default();
             wire.frames().extend_from_slice(&frames);
             wire.sent = sent;
             let unsent = wire.take_unsent_publications();

@@ -185,8 +185,8 @@ impl<'a> Scanner<'a> {
     fn skip_plain(&mut self) {
         while let Some(chunk) = self.bytes[self.at..].first_chunk::<8>() {
             let word = u64::from_le_bytes(*chunk);
-            let quotes = word ^ ONE_BITS * b'"' as u64;
-            let backslashes = word ^ ONE_BITS * b'\\' as u64;
+            let quotes = word ^ (ONE_BITS * b'"' as u64);
+            let backslashes = word ^ (ONE_BITS * b'\\' as u64);
             let found = (quotes.wrapping_sub(ONE_BITS) & !quotes | backslashes.wrapping_sub(ONE_BITS) & !backslashes)
                 & HIGH_BITS;
             // Bytes behind the end of the string count as well: a false alarm costs a check, nothing else.

@@ -83,8 +83,8 @@ pub struct LatencyPercentiles {
     pub p95_ms: Option<f64>,
 }
 
-impl LatencyWindow {
-    pub fn new() -> Self {
+impl Default for LatencyWindow {
+    fn default() -> Self {
         LatencyWindow {
             strip_of_row: Box::new([0; ROWS_BOTH_SIGNS]),
             rows_in_use: [0; BITMAP_WORDS],
@@ -93,7 +93,9 @@ impl LatencyWindow {
             lost: None,
         }
     }
+}
 
+impl LatencyWindow {
     /// Counts an event's latency at the event's `t`; `slot_ns` is the window's length over the number of slots.
     #[inline]
     pub fn push(&mut self, pool: &mut StripPool, t: UnixNanos, latency_ns: i64, slot_ns: i64) {
@@ -304,7 +306,7 @@ mod tests {
             (seed >> 33) % bound
         };
         let mut pool = StripPool::new(2_000);
-        let mut window = LatencyWindow::new();
+        let mut window = LatencyWindow::default();
         let mut all: Vec<(i64, i64)> = Vec::new();
         let mut watermark = 1_700_000_000_000_000_000i64;
         for _ in 0..30_000 {

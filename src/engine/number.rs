@@ -42,7 +42,7 @@ impl Number<'_> {
     }
 
     #[cold]
-    fn to_f64_slow(&self) -> f64 {
+    fn to_f64_slow(self) -> f64 {
         std::str::from_utf8(self.text).ok().and_then(|text| text.parse().ok()).unwrap_or(f64::NAN)
     }
 }

@@ -83,7 +83,7 @@ impl SymbolState {
             two_sided: None,
             quote: None,
             trades: TradeWindow::new(trade_pool),
-            latency: LatencyWindow::new(),
+            latency: LatencyWindow::default(),
             trade: None,
             features_published: 0,
             signals_emitted: [0; 2],

@@ -19,34 +19,19 @@ pub struct Summary {
 /// Pairs snapshots and signals by subject, in order. The first difference is the error, and says where and what.
 /// Alerts are not looked at.
 pub fn compare(expected: &[Published], actual: &[Published]) -> Result<Summary, String> {
-    let actual: Vec<&Published> = actual
-        .iter()
-        .filter(|message| message.subject != "senpai.alerts")
-        .collect();
+    let actual: Vec<&Published> = actual.iter().filter(|message| message.subject != "senpai.alerts").collect();
     let mut by_subject: BTreeMap<&str, (Vec<&Published>, Vec<&Published>)> = BTreeMap::new();
     for message in expected {
-        by_subject
-            .entry(&message.subject)
-            .or_default()
-            .0
-            .push(message);
+        by_subject.entry(&message.subject).or_default().0.push(message);
     }
     for message in &actual {
-        by_subject
-            .entry(&message.subject)
-            .or_default()
-            .1
-            .push(message);
+        by_subject.entry(&message.subject).or_default().1.push(message);
     }
-    let mut summary = Summary {
-        subjects: by_subject.len(),
-        ..Summary::default()
-    };
+    let mut summary = Summary { subjects: by_subject.len(), ..Summary::default() };
     for (subject, (expected, actual)) in &by_subject {
         for (index, (expected, actual)) in expected.iter().zip(actual).enumerate() {
             let at = format!("{subject} #{index} (ts {})", text(&expected.payload, "ts"));
-            compare_message(expected, actual, &mut summary)
-                .map_err(|difference| format!("{at}: {difference}"))?;
+            compare_message(expected, actual, &mut summary).map_err(|difference| format!("{at}: {difference}"))?;
         }
         if expected.len() != actual.len() {
             let common = expected.len().min(actual.len());
@@ -63,28 +48,17 @@ pub fn compare(expected: &[Published], actual: &[Published]) -> Result<Summary, 
         }
     }
     let order = |message: &Published| (message.subject.clone(), text(&message.payload, "ts"));
-    summary.same_order = expected
-        .iter()
-        .map(order)
-        .eq(actual.iter().map(|message| order(message)));
+    summary.same_order = expected.iter().map(order).eq(actual.iter().map(|message| order(message)));
     Ok(summary)
 }
 
-fn compare_message(
-    expected: &Published,
-    actual: &Published,
-    summary: &mut Summary,
-) -> Result<(), String> {
+fn compare_message(expected: &Published, actual: &Published, summary: &mut Summary) -> Result<(), String> {
     let is_signal = expected.subject.starts_with("senpai.signals.");
     let (want, have) = (object(&expected.payload)?, object(&actual.payload)?);
     same_keys(want, have)?;
     for key in ["ts", "symbol", "direction", "window_truncated"] {
         if want.get(key) != have.get(key) {
-            return Err(format!(
-                "{key}: expected {:?}, actual {:?}",
-                want.get(key),
-                have.get(key)
-            ));
+            return Err(format!("{key}: expected {:?}, actual {:?}", want.get(key), have.get(key)));
         }
     }
     if is_signal {
@@ -106,16 +80,10 @@ fn compare_message(
 }
 
 fn compare_latency(expected: &Published, have: &Map<String, Value>) -> Result<(), String> {
-    let window = expected
-        .latency
-        .as_ref()
-        .ok_or("the expected side must come from the reference")?;
+    let window = expected.latency.as_ref().ok_or("the expected side must come from the reference")?;
     let (p50, p95) = (&have["latency_ms_p50"], &have["latency_ms_p95"]);
     let is_number_or_null = |value: &Value| value.is_null() || value.is_number();
-    if is_number_or_null(p50)
-        && is_number_or_null(p95)
-        && window.accepts(p50.as_f64(), p95.as_f64())
-    {
+    if is_number_or_null(p50) && is_number_or_null(p95) && window.accepts(p50.as_f64(), p95.as_f64()) {
         return Ok(());
     }
     Err(format!(
@@ -126,34 +94,18 @@ fn compare_latency(expected: &Published, have: &Map<String, Value>) -> Result<()
 }
 
 /// Null for null, else equal to 1e-9 relative.
-fn close(
-    name: &str,
-    expected: &Value,
-    actual: &Value,
-    summary: &mut Summary,
-) -> Result<(), String> {
+fn close(name: &str, expected: &Value, actual: &Value, summary: &mut Summary) -> Result<(), String> {
     let differs = || format!("{name}: expected {expected}, actual {actual}");
     let (want, have) = match (expected, actual) {
         (Value::Null, Value::Null) => return Ok(()),
-        _ => (
-            expected.as_f64().ok_or_else(differs)?,
-            actual.as_f64().ok_or_else(differs)?,
-        ),
+        _ => (expected.as_f64().ok_or_else(differs)?, actual.as_f64().ok_or_else(differs)?),
     };
     // A return is p/p' - 1: near zero the 1 that cancels leaves an error of its own size's last digit (2e-16), whatever the result.
     // The volatility of nearly equal log returns likewise. 1e-12 is far below anything that either could mean.
-    let floor = if matches!(name, "return_10s" | "realized_vol_60s") {
-        1e-12
-    } else {
-        0.0
-    };
+    let floor = if matches!(name, "return_10s" | "realized_vol_60s") { 1e-12 } else { 0.0 };
     let error = (want - have).abs();
     if error > (1e-9 * want.abs()).max(floor) {
-        return Err(format!(
-            "{} (relative error {:e})",
-            differs(),
-            error / want.abs()
-        ));
+        return Err(format!("{} (relative error {:e})", differs(), error / want.abs()));
     }
     if error > floor {
         summary.worst_error = summary.worst_error.max(error / want.abs());
@@ -174,15 +126,9 @@ fn same_keys(want: &Map<String, Value>, have: &Map<String, Value>) -> Result<(),
 }
 
 fn object(value: &Value) -> Result<&Map<String, Value>, String> {
-    value
-        .as_object()
-        .ok_or_else(|| format!("no object: {value}"))
+    value.as_object().ok_or_else(|| format!("no object: {value}"))
 }
 
 fn text(payload: &Value, key: &str) -> String {
-    payload
-        .get(key)
-        .and_then(Value::as_str)
-        .unwrap_or("?")
-        .to_owned()
+    payload.get(key).and_then(Value::as_str).unwrap_or("?").to_owned()
 }

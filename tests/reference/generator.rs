@@ -111,10 +111,7 @@ impl Profile {
 
     /// The same without receipt times.
     pub fn replay() -> Self {
-        Profile {
-            receipts: false,
-            ..Profile::live()
-        }
+        Profile { receipts: false, ..Profile::live() }
     }
 
     /// Most of it wrong: few events, long pauses, edges everywhere.
@@ -147,13 +144,7 @@ impl Profile {
 
     /// Thousands of trades in a window, as in a sweep through the book.
     pub fn storm() -> Self {
-        Profile {
-            symbols: 2,
-            mean_gap_ns: 3_000_000,
-            tie: 500,
-            pause: 0,
-            ..Profile::live()
-        }
+        Profile { symbols: 2, mean_gap_ns: 3_000_000, tie: 500, pause: 0, ..Profile::live() }
     }
 
     pub fn all() -> Vec<(&'static str, Profile)> {
@@ -162,13 +153,7 @@ impl Profile {
             ("live", Profile::live()),
             ("replay", Profile::replay()),
             ("hostile", Profile::hostile()),
-            (
-                "hostile replay",
-                Profile {
-                    receipts: false,
-                    ..Profile::hostile()
-                },
-            ),
+            ("hostile replay", Profile { receipts: false, ..Profile::hostile() }),
             ("storm", Profile::storm()),
         ]
     }
@@ -210,22 +195,10 @@ impl Random {
     }
 }
 
-const SYMBOLS: [&str; 8] = [
-    "BTCUSDT",
-    "BTC-USD",
-    "BRK.B",
-    "ETH/USD",
-    "1000SHIBUSDT",
-    "SOL_USDC",
-    "ÅL.OL",
-    "md.events.trade.X",
-];
+const SYMBOLS: [&str; 8] =
+    ["BTCUSDT", "BTC-USD", "BRK.B", "ETH/USD", "1000SHIBUSDT", "SOL_USDC", "ÅL.OL", "md.events.trade.X"];
 /// (name, least and greatest latency in ms).
-const PROVIDERS: [(&str, i64, i64); 3] = [
-    ("binance", 1, 40),
-    ("coinbase", 60, 300),
-    ("alpaca", 200, 2500),
-];
+const PROVIDERS: [(&str, i64, i64); 3] = [("binance", 1, 40), ("coinbase", 60, 300), ("alpaca", 200, 2500)];
 
 struct Market {
     random: Random,
@@ -244,18 +217,8 @@ impl Market {
     fn new(seed: u64, profile: Profile) -> Self {
         assert!((1..=SYMBOLS.len()).contains(&profile.symbols));
         let mut random = Random::new(seed);
-        let prices = (0..profile.symbols)
-            .map(|_| random.between(2_000, 7_000_000))
-            .collect();
-        Market {
-            random,
-            clock: profile.start_ns,
-            profile,
-            prices,
-            fields: Vec::new(),
-            trade_id: 0,
-            backlog: (0, 0),
-        }
+        let prices = (0..profile.symbols).map(|_| random.between(2_000, 7_000_000)).collect();
+        Market { random, clock: profile.start_ns, profile, prices, fields: Vec::new(), trade_id: 0, backlog: (0, 0) }
     }
 
     fn message(&mut self) -> Message {
@@ -273,10 +236,7 @@ impl Market {
         }
         self.times(provider);
         if self.random.chance(self.profile.heartbeat) {
-            let subject = format!(
-                "md.events.heartbeat.{}",
-                self.random.pick(&["__system__", "binance", "alpaca.iex"])
-            );
+            let subject = format!("md.events.heartbeat.{}", self.random.pick(&["__system__", "binance", "alpaca.iex"]));
             let payload = self.payload();
             return (receipt, subject, payload);
         }
@@ -313,9 +273,7 @@ impl Market {
 
     fn times(&mut self, (_, latency_min, latency_max): (&str, i64, i64)) {
         let mut recv = self.clock - self.random.between(0, 3_000_000);
-        let mut latency = self
-            .random
-            .between(latency_min * 1_000_000, latency_max * 1_000_000);
+        let mut latency = self.random.between(latency_min * 1_000_000, latency_max * 1_000_000);
         if self.random.chance(20) {
             latency *= 10;
         }
@@ -323,10 +281,7 @@ impl Market {
             latency = -latency;
         }
         if self.random.chance(self.profile.backlog) {
-            self.backlog = (
-                self.random.between(4 * SECOND, 20 * SECOND),
-                self.random.between(20, 200),
-            );
+            self.backlog = (self.random.between(4 * SECOND, 20 * SECOND), self.random.between(20, 200));
         }
         if self.backlog.1 > 0 {
             self.backlog.1 -= 1;
@@ -356,10 +311,7 @@ impl Market {
         }
         if !self.random.chance(self.profile.without_ts_exchange) {
             let text = self.timestamp(exchange);
-            self.field(
-                &["ts_exchange", "exchange_ts", "ts_event", "timestamp", "ts"],
-                text,
-            );
+            self.field(&["ts_exchange", "exchange_ts", "ts_event", "timestamp", "ts"], text);
         }
     }
 
@@ -384,11 +336,7 @@ impl Market {
             _ => self.plain("side", "\"b\""),
         }
         self.trade_id += 1;
-        let id = if self.random.chance(500) {
-            format!("\"{}\"", self.trade_id)
-        } else {
-            self.trade_id.to_string()
-        };
+        let id = if self.random.chance(500) { format!("\"{}\"", self.trade_id) } else { self.trade_id.to_string() };
         self.field(&["trade_id", "id", "tid"], id);
     }
 
@@ -404,40 +352,25 @@ impl Market {
         }
         if self.random.chance(800) {
             let size = self.size();
-            let text = if self.random.chance(self.profile.odd_json) {
-                "\"?\"".to_owned()
-            } else {
-                self.number(size, 5)
-            };
+            let text =
+                if self.random.chance(self.profile.odd_json) { "\"?\"".to_owned() } else { self.number(size, 5) };
             self.field(&["ask_size", "ask_qty", "as"], text);
         }
     }
 
     fn book(&mut self, index: usize) {
         let (bid, ask) = self.bid_ask(index);
-        let empty = self
-            .random
-            .chance(self.profile.one_sided)
-            .then(|| self.random.next() % 3);
+        let empty = self.random.chance(self.profile.one_sided).then(|| self.random.next() % 3);
         for (side, best, step, emptied) in [("bids", bid, -1, [0, 2]), ("asks", ask, 1, [1, 2])] {
-            let depth = if empty.is_some_and(|which| emptied.contains(&which)) {
-                0
-            } else {
-                self.random.between(1, 10)
-            };
-            let levels: Vec<String> = (0..depth)
-                .map(|level| self.level((best + step * level).max(1)))
-                .collect();
+            let depth =
+                if empty.is_some_and(|which| emptied.contains(&which)) { 0 } else { self.random.between(1, 10) };
+            let levels: Vec<String> = (0..depth).map(|level| self.level((best + step * level).max(1))).collect();
             self.plain(side, &format!("[{}]", levels.join(",")));
         }
     }
 
     fn level(&mut self, price: i64) -> String {
-        let size = if self.random.chance(20) {
-            0
-        } else {
-            self.size()
-        };
+        let size = if self.random.chance(20) { 0 } else { self.size() };
         let (price, size) = (self.number(price, 2), self.number(size, 5));
         if self.random.chance(self.profile.alias) {
             return match self.random.next() % 2 {
@@ -453,11 +386,8 @@ impl Market {
 
     fn bid_ask(&mut self, index: usize) -> (i64, i64) {
         let mid = self.prices[index];
-        let bps = if self.random.chance(self.profile.wide) {
-            self.random.between(10, 40)
-        } else {
-            self.random.between(0, 8)
-        };
+        let bps =
+            if self.random.chance(self.profile.wide) { self.random.between(10, 40) } else { self.random.between(0, 8) };
         let half = mid * bps / 20_000;
         if self.random.chance(self.profile.crossed) {
             (mid + half + 1, mid - half)
@@ -497,10 +427,7 @@ impl Market {
                 _ => {}
             }
         }
-        let alias = self
-            .random
-            .chance(self.profile.alias)
-            .then(|| self.random.pick(names));
+        let alias = self.random.chance(self.profile.alias).then(|| self.random.pick(names));
         self.plain(alias.unwrap_or(names[0]), &value);
     }
 
@@ -513,10 +440,7 @@ impl Market {
         if odd {
             self.plain("event_type", "\"nonsense\"");
             self.plain("symbol", "\"OTHER\\/SYMBOL \\u00e9 \\\"price\\\":1 \\\\\"");
-            self.plain(
-                "raw",
-                "{\"price\":-1,\"ts_recv\":[[[{\"a\":[]}]]],\"size\":{\"q\":\"}\"},\"e\":-1.5E-7}",
-            );
+            self.plain("raw", "{\"price\":-1,\"ts_recv\":[[[{\"a\":[]}]]],\"size\":{\"q\":\"}\"},\"e\":-1.5E-7}");
             self.plain("", "true");
         }
         // Any order, but of two values for one name the last stays the last.
@@ -525,21 +449,13 @@ impl Market {
             fields.swap(i, (self.random.next() % (i as u64 + 1)) as usize);
         }
         fields.sort_by_key(|(_, value)| value != "[{\"no\":1},null]");
-        let (open, colon, comma, close) = if odd {
-            ("\n { ", " :\t", "\r\n, ", " } \n")
-        } else {
-            ("{", ":", ",", "}")
-        };
+        let (open, colon, comma, close) = if odd { ("\n { ", " :\t", "\r\n, ", " } \n") } else { ("{", ":", ",", "}") };
         let fields: Vec<String> = fields
             .iter()
             .map(|(name, value)| {
                 // A key may be written with escapes.
                 let escaped = odd && name.starts_with('p') && self.random.chance(200);
-                let name = if escaped {
-                    format!("\\u0070{}", &name[1..])
-                } else {
-                    name.clone()
-                };
+                let name = if escaped { format!("\\u0070{}", &name[1..]) } else { name.clone() };
                 format!("\"{name}\"{colon}{value}")
             })
             .collect();
@@ -550,32 +466,20 @@ impl Market {
     fn spoil(&mut self, kind: &str, payload: Vec<u8>) -> Vec<u8> {
         match self.random.next() % 6 {
             0 => {
-                return payload[..self.random.between(0, payload.len() as i64 / 2) as usize]
-                    .to_vec();
+                return payload[..self.random.between(0, payload.len() as i64 / 2) as usize].to_vec();
             }
             1 => return [payload.as_slice(), b" x"].concat(),
             2 => {
                 return self
                     .random
-                    .pick(&[
-                        "",
-                        "null",
-                        "[]",
-                        "42",
-                        "\"{}\"",
-                        "{}",
-                        "{\"price\":1,}",
-                        "nope",
-                    ])
+                    .pick(&["", "null", "[]", "42", "\"{}\"", "{}", "{\"price\":1,}", "nope"])
                     .as_bytes()
                     .to_vec();
             }
             3 => return [b"[".as_slice(), &payload, b"]"].concat(),
             _ => {}
         }
-        let bad = self.random.pick(&[
-            "null", "0", "-1", "\"abc\"", "\"\"", "\"NaN\"", "\"inf\"", "[1]", "{}", "true",
-        ]);
+        let bad = self.random.pick(&["null", "0", "-1", "\"abc\"", "\"\"", "\"NaN\"", "\"inf\"", "[1]", "{}", "true"]);
         let text = match kind {
             "trade" => match self.random.next() % 3 {
                 0 => format!("{{\"price\":{bad},\"size\":1}}"),
@@ -601,23 +505,14 @@ impl Market {
     /// A decimal with its point so many digits from the right, as a number or a numeric string.
     fn number(&mut self, value: i64, decimals: u32) -> String {
         let unit = 10_i64.pow(decimals);
-        let mut text = format!(
-            "{}.{:0width$}",
-            value / unit,
-            value % unit,
-            width = decimals as usize
-        );
+        let mut text = format!("{}.{:0width$}", value / unit, value % unit, width = decimals as usize);
         if self.random.chance(self.profile.odd_json) {
             text = match self.random.next() % 2 {
                 0 => format!("{text}000"),
                 _ => format!("{value}e-{decimals}"),
             };
         }
-        if self.random.chance(self.profile.string_number) {
-            quoted(&text)
-        } else {
-            text
-        }
+        if self.random.chance(self.profile.string_number) { quoted(&text) } else { text }
     }
 
     /// One of the forms in which producers write a time. Those with coarse units cut it.
@@ -627,20 +522,11 @@ impl Market {
         }
         let offset_text = |minutes: i64, sign: &str| {
             let local = time::format(ns + minutes * 60 * SECOND);
-            format!(
-                "{}{sign}{:02}:{:02}",
-                local.trim_end_matches('Z'),
-                minutes.abs() / 60,
-                minutes.abs() % 60
-            )
+            format!("{}{sign}{:02}:{:02}", local.trim_end_matches('Z'), minutes.abs() / 60, minutes.abs() % 60)
         };
         let text = match self.random.next() % 12 {
             0 => {
-                return quoted(&format!(
-                    "{}{:03}Z",
-                    time::format(ns).trim_end_matches('Z'),
-                    ns.rem_euclid(1000)
-                ));
+                return quoted(&format!("{}{:03}Z", time::format(ns).trim_end_matches('Z'), ns.rem_euclid(1000)));
             }
             1 => return quoted(&time::format(ns).replace('T', " ")),
             2 => return quoted(time::format(ns).trim_end_matches('Z')),
@@ -655,11 +541,7 @@ impl Market {
             10 => format!("{}.{:06}", ns / SECOND, ns % SECOND / 1_000),
             _ => ns.to_string(),
         };
-        if self.random.chance(self.profile.string_number) {
-            quoted(&text)
-        } else {
-            text
-        }
+        if self.random.chance(self.profile.string_number) { quoted(&text) } else { text }
     }
 }
 

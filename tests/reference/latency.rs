@@ -43,12 +43,7 @@ impl LatencyWindow {
     const EARLY_NS: i64 = 5 * super::SECOND;
 
     pub fn new(samples: &Samples, now: i64, length: i64) -> Self {
-        LatencyWindow {
-            samples: samples.clone(),
-            arrived: samples.borrow().len(),
-            now,
-            length,
-        }
+        LatencyWindow { samples: samples.clone(), arrived: samples.borrow().len(), now, length }
     }
 
     /// The percentiles of the full window.
@@ -78,9 +73,7 @@ impl LatencyWindow {
         };
         // One fitting cut is enough, in whatever order they are tried: a coarse pass finds most of them quickly.
         let cuts = self.cuts();
-        fits(cuts[0])
-            || cuts.iter().step_by(50).any(|cut| fits(*cut))
-            || cuts.iter().any(|cut| fits(*cut))
+        fits(cuts[0]) || cuts.iter().step_by(50).any(|cut| fits(*cut)) || cuts.iter().any(|cut| fits(*cut))
     }
 
     /// The window's start can lie anywhere in the 5 s, but its content changes only at the samples.
@@ -88,51 +81,28 @@ impl LatencyWindow {
         let start = self.now - self.length;
         let latest_cut = start + Self::EARLY_NS.min(self.length);
         let mut cuts = vec![start];
-        cuts.extend(
-            self.samples_after(start)
-                .iter()
-                .map(|sample| sample.t)
-                .filter(|t| *t <= latest_cut),
-        );
+        cuts.extend(self.samples_after(start).iter().map(|sample| sample.t).filter(|t| *t <= latest_cut));
         cuts.dedup();
         cuts
     }
 
     fn percentiles_after(&self, cut: i64) -> Option<Percentiles> {
-        let mut latencies: Vec<i64> = self
-            .samples_after(cut)
-            .iter()
-            .map(|sample| sample.latency_ns)
-            .collect();
-        Some(Percentiles {
-            p50_ms: nearest_rank(&mut latencies, 50)?,
-            p95_ms: nearest_rank(&mut latencies, 95)?,
-        })
+        let mut latencies: Vec<i64> = self.samples_after(cut).iter().map(|sample| sample.latency_ns).collect();
+        Some(Percentiles { p50_ms: nearest_rank(&mut latencies, 50)?, p95_ms: nearest_rank(&mut latencies, 95)? })
     }
 
     /// The samples with cut < t <= now that had arrived by then.
     fn samples_after(&self, cut: i64) -> Vec<LatencySample> {
         let samples = self.samples.borrow();
         let from = samples.partition_point(|sample| sample.t <= cut);
-        let to = samples
-            .partition_point(|sample| sample.t <= self.now)
-            .max(from);
-        samples[from..to]
-            .iter()
-            .copied()
-            .filter(|sample| sample.arrival < self.arrived)
-            .collect()
+        let to = samples.partition_point(|sample| sample.t <= self.now).max(from);
+        samples[from..to].iter().copied().filter(|sample| sample.arrival < self.arrived).collect()
     }
 }
 
 impl fmt::Debug for LatencyWindow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "LatencyWindow {{ now: {}, exact: {:?} }}",
-            self.now,
-            self.percentiles()
-        )
+        write!(f, "LatencyWindow {{ now: {}, exact: {:?} }}", self.now, self.percentiles())
     }
 }
 

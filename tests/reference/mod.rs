@@ -74,11 +74,7 @@ impl Default for Settings {
 impl Settings {
     /// `FEATURES_PUB_RATE_HZ` as an interval, rounded up so that the rate is never exceeded.
     pub fn interval_ns(rate_hz: f64) -> i64 {
-        if rate_hz == 0.0 {
-            0
-        } else {
-            (1e9 / rate_hz).ceil() as i64
-        }
+        if rate_hz == 0.0 { 0 } else { (1e9 / rate_hz).ceil() as i64 }
     }
 }
 
@@ -97,12 +93,7 @@ impl Published {
     /// A message of the engine under test; `ts_ns` is read back from the payload, to the microsecond.
     pub fn new(subject: &str, payload: Value) -> Self {
         let ts_ns = payload.get("ts").and_then(parse::timestamp).unwrap_or(0);
-        Published {
-            subject: subject.to_owned(),
-            payload,
-            ts_ns,
-            latency: None,
-        }
+        Published { subject: subject.to_owned(), payload, ts_ns, latency: None }
     }
 }
 
@@ -168,22 +159,11 @@ pub struct Reference {
 
 impl Reference {
     pub fn new(settings: Settings) -> Self {
-        Reference {
-            settings,
-            local: None,
-            symbols: BTreeMap::new(),
-            snapshots: 0,
-            counts: Counts::default(),
-        }
+        Reference { settings, local: None, symbols: BTreeMap::new(), snapshots: 0, counts: Counts::default() }
     }
 
     /// One message as it arrived. `receipt_ns` is the local time of its arrival, `None` in a recording without receipt times.
-    pub fn event(
-        &mut self,
-        receipt_ns: Option<i64>,
-        subject: &str,
-        payload: &[u8],
-    ) -> Vec<Published> {
+    pub fn event(&mut self, receipt_ns: Option<i64>, subject: &str, payload: &[u8]) -> Vec<Published> {
         if let Some(receipt) = receipt_ns {
             self.move_local(receipt);
         }
@@ -205,28 +185,20 @@ impl Reference {
         let local = self.local_or_epoch();
         self.move_local(local);
         let mut t = claimed.unwrap_or(local);
-        let rejected =
-            receipt_ns.is_some() && t > local.saturating_add(self.settings.max_clock_skew_ns);
+        let rejected = receipt_ns.is_some() && t > local.saturating_add(self.settings.max_clock_skew_ns);
         if rejected {
             t = local;
             count(&mut self.counts.timestamps_rejected, &event.provider);
         }
         // A ts_recv that is not believed as t is not believed as receipt either.
-        let received = if rejected {
-            local
-        } else {
-            event.ts_recv.unwrap_or(local)
-        };
+        let received = if rejected { local } else { event.ts_recv.unwrap_or(local) };
         let latency_ns = event.ts_exchange.map(|sent| received - sent);
 
         let mut published = self.fire_due_before_local();
         if kind == Kind::Heartbeat {
             return published;
         }
-        let symbol = self
-            .symbols
-            .entry(name.to_owned())
-            .or_insert_with(|| Symbol::new(t, local));
+        let symbol = self.symbols.entry(name.to_owned()).or_insert_with(|| Symbol::new(t, local));
         let late = t < symbol.watermark - self.settings.rolling_window_ns;
         if late {
             count(&mut self.counts.late, kind.name());
@@ -238,16 +210,8 @@ impl Reference {
         published.extend(symbol.signal(name, now, stale, &self.settings, &mut self.counts));
         if self.settings.publish_interval_ns > 0 {
             match symbol.last_snapshot {
-                Some((last, _)) if local - last < self.settings.publish_interval_ns => {
-                    symbol.pending = true
-                }
-                _ => published.push(symbol.snapshot(
-                    name,
-                    local,
-                    now,
-                    &mut self.snapshots,
-                    &self.settings,
-                )),
+                Some((last, _)) if local - last < self.settings.publish_interval_ns => symbol.pending = true,
+                _ => published.push(symbol.snapshot(name, local, now, &mut self.snapshots, &self.settings)),
             }
         }
         published
@@ -270,11 +234,7 @@ impl Reference {
 
     pub fn state(&self, symbol: &str) -> Option<State> {
         let s = self.symbols.get(symbol)?;
-        Some(State {
-            trade: s.trade.clone(),
-            quote: s.quote.clone(),
-            book: s.book.clone(),
-        })
+        Some(State { trade: s.trade.clone(), quote: s.quote.clone(), book: s.book.clone() })
     }
 
     /// The features document of a symbol, computed for the present local time, as `/features/latest` shows it.
@@ -369,15 +329,7 @@ impl Symbol {
         self.watermark + (local - self.watermark_moved_at)
     }
 
-    fn apply(
-        &mut self,
-        t: i64,
-        late: bool,
-        latency_ns: Option<i64>,
-        provider: String,
-        body: Body,
-        local: i64,
-    ) {
+    fn apply(&mut self, t: i64, late: bool, latency_ns: Option<i64>, provider: String, body: Body, local: i64) {
         if t > self.watermark {
             self.watermark = t;
             self.watermark_moved_at = local;
@@ -385,30 +337,11 @@ impl Symbol {
         if let (false, Some(latency_ns)) = (late, latency_ns) {
             let mut samples = self.latencies.borrow_mut();
             let (at, arrival) = (samples.partition_point(|s| s.t <= t), samples.len());
-            samples.insert(
-                at,
-                LatencySample {
-                    t,
-                    arrival,
-                    latency_ns,
-                },
-            );
+            samples.insert(at, LatencySample { t, arrival, latency_ns });
         }
         match body {
-            Body::Trade {
-                price,
-                size,
-                side,
-                trade_id,
-            } => {
-                let trade = Trade {
-                    t,
-                    price,
-                    size,
-                    side,
-                    trade_id,
-                    provider,
-                };
+            Body::Trade { price, size, side, trade_id } => {
+                let trade = Trade { t, price, size, side, trade_id, provider };
                 if !late {
                     let at = self.trades.partition_point(|other| other.t <= t);
                     self.trades.insert(at, trade.clone());
@@ -417,37 +350,15 @@ impl Symbol {
                     self.trade = Some(trade);
                 }
             }
-            Body::Quote {
-                bid,
-                ask,
-                bid_size,
-                ask_size,
-            } => {
+            Body::Quote { bid, ask, bid_size, ask_size } => {
                 if self.quote.as_ref().is_none_or(|latest| t >= latest.t) {
-                    self.quote = Some(Quote {
-                        t,
-                        bid,
-                        ask,
-                        bid_size,
-                        ask_size,
-                        provider,
-                    });
+                    self.quote = Some(Quote { t, bid, ask, bid_size, ask_size, provider });
                 }
             }
             Body::Book { bids, asks } => {
-                let book = Book {
-                    t,
-                    bids,
-                    asks,
-                    provider,
-                };
+                let book = Book { t, bids, asks, provider };
                 let two_sided = !book.bids.is_empty() && !book.asks.is_empty();
-                if two_sided
-                    && self
-                        .two_sided_book
-                        .as_ref()
-                        .is_none_or(|latest| t >= latest.t)
-                {
+                if two_sided && self.two_sided_book.as_ref().is_none_or(|latest| t >= latest.t) {
                     self.two_sided_book = Some(book.clone());
                 }
                 if self.book.as_ref().is_none_or(|latest| t >= latest.t) {
@@ -476,10 +387,7 @@ impl Symbol {
     /// Bid and ask from the newer of the last quote and the last two-sided book; the quote wins a tie.
     fn market(&self) -> Option<(f64, f64)> {
         let quote = self.quote.as_ref().map(|q| (q.t, q.bid, q.ask));
-        let book = self
-            .two_sided_book
-            .as_ref()
-            .map(|b| (b.t, b.bids[0].0, b.asks[0].0));
+        let book = self.two_sided_book.as_ref().map(|b| (b.t, b.bids[0].0, b.asks[0].0));
         let (_, bid, ask) = match (quote, book) {
             (Some(quote), Some(book)) => {
                 if book.0 > quote.0 {
@@ -514,10 +422,7 @@ impl Symbol {
         if trades.is_empty() {
             return None;
         }
-        Some(
-            sum(trades.iter().map(|trade| trade.price * trade.size))
-                / sum(trades.iter().map(|trade| trade.size)),
-        )
+        Some(sum(trades.iter().map(|trade| trade.price * trade.size)) / sum(trades.iter().map(|trade| trade.size)))
     }
 
     fn return_over(&self, now: i64, window: i64) -> Option<f64> {
@@ -526,10 +431,7 @@ impl Symbol {
 
     fn realized_vol(&self, now: i64, window: i64) -> Option<f64> {
         let trades = self.trades_in(now, window);
-        let returns: Vec<f64> = trades
-            .windows(2)
-            .map(|pair| (pair[1].price / pair[0].price).ln())
-            .collect();
+        let returns: Vec<f64> = trades.windows(2).map(|pair| (pair[1].price / pair[0].price).ln()).collect();
         if returns.len() < 2 {
             return None;
         }
@@ -560,9 +462,7 @@ impl Symbol {
             "latency_ms_p50": percentiles.map(|p| p.p50_ms),
             "latency_ms_p95": percentiles.map(|p| p.p95_ms),
         });
-        let Value::Object(features) = features else {
-            unreachable!()
-        };
+        let Value::Object(features) = features else { unreachable!() };
         (features, latency)
     }
 
@@ -578,14 +478,7 @@ impl Symbol {
         }
     }
 
-    fn snapshot(
-        &mut self,
-        name: &str,
-        at: i64,
-        now: i64,
-        number: &mut u64,
-        settings: &Settings,
-    ) -> Published {
+    fn snapshot(&mut self, name: &str, at: i64, now: i64, number: &mut u64, settings: &Settings) -> Published {
         *number += 1;
         self.last_snapshot = Some((at, *number));
         self.pending = false;
@@ -615,11 +508,7 @@ impl Symbol {
         if crossed || !tight || self.volume(now, w10) <= settings.volume_threshold {
             return None;
         }
-        if self
-            .last_signal
-            .get(direction)
-            .is_some_and(|last| now - last < settings.cooldown_ns)
-        {
+        if self.last_signal.get(direction).is_some_and(|last| now - last < settings.cooldown_ns) {
             return None;
         }
         if stale {
@@ -642,10 +531,7 @@ impl Symbol {
 
 /// The lengths of the 10 s and 60 s windows, capped by the rolling window.
 fn windows(settings: &Settings) -> (i64, i64) {
-    (
-        settings.rolling_window_ns.min(10 * SECOND),
-        settings.rolling_window_ns.min(60 * SECOND),
-    )
+    (settings.rolling_window_ns.min(10 * SECOND), settings.rolling_window_ns.min(60 * SECOND))
 }
 
 /// Neumaier's sum: what plain addition loses is carried along, so that ten times 0.1 is 1 and not a hair below the threshold.
@@ -653,11 +539,7 @@ fn sum(values: impl Iterator<Item = f64>) -> f64 {
     let (mut total, mut lost) = (0.0_f64, 0.0_f64);
     for value in values {
         let next = total + value;
-        lost += if total.abs() >= value.abs() {
-            (total - next) + value
-        } else {
-            (value - next) + total
-        };
+        lost += if total.abs() >= value.abs() { (total - next) + value } else { (value - next) + total };
         total = next;
     }
     total + lost

@@ -32,22 +32,9 @@ pub struct Event {
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Body {
-    Trade {
-        price: f64,
-        size: f64,
-        side: &'static str,
-        trade_id: Option<String>,
-    },
-    Quote {
-        bid: f64,
-        ask: f64,
-        bid_size: Option<f64>,
-        ask_size: Option<f64>,
-    },
-    Book {
-        bids: Vec<(f64, f64)>,
-        asks: Vec<(f64, f64)>,
-    },
+    Trade { price: f64, size: f64, side: &'static str, trade_id: Option<String> },
+    Quote { bid: f64, ask: f64, bid_size: Option<f64>, ask_size: Option<f64> },
+    Book { bids: Vec<(f64, f64)>, asks: Vec<(f64, f64)> },
     Heartbeat,
 }
 
@@ -87,10 +74,7 @@ pub fn event(kind: Kind, payload: &[u8]) -> Option<Event> {
             bid_size: field(&["bid_size", "bid_qty", "bs"]).and_then(size),
             ask_size: field(&["ask_size", "ask_qty", "as"]).and_then(size),
         },
-        Kind::Book => Body::Book {
-            bids: field(&["bids"]).and_then(levels)?,
-            asks: field(&["asks"]).and_then(levels)?,
-        },
+        Kind::Book => Body::Book { bids: field(&["bids"]).and_then(levels)?, asks: field(&["asks"]).and_then(levels)? },
         Kind::Heartbeat => Body::Heartbeat,
     };
     Some(Event {
@@ -98,8 +82,7 @@ pub fn event(kind: Kind, payload: &[u8]) -> Option<Event> {
             .and_then(Value::as_str)
             .unwrap_or("unknown")
             .to_owned(),
-        ts_exchange: field(&["ts_exchange", "exchange_ts", "ts_event", "timestamp", "ts"])
-            .and_then(timestamp),
+        ts_exchange: field(&["ts_exchange", "exchange_ts", "ts_event", "timestamp", "ts"]).and_then(timestamp),
         ts_recv: field(&["ts_recv", "recv_ts", "ts_receive", "received_at"]).and_then(timestamp),
         body,
     })

@@ -46,9 +46,7 @@ pub fn parse_rfc3339(text: &str) -> Option<i64> {
     };
 
     let minutes = (days_before(year, month, day) * 24 + hour) * 60 + minute - offset_minutes;
-    (minutes * 60 + second)
-        .checked_mul(SECOND)?
-        .checked_add(fraction_ns)
+    (minutes * 60 + second).checked_mul(SECOND)?.checked_add(fraction_ns)
 }
 
 /// Epoch seconds, milliseconds, microseconds or nanoseconds, told apart by size. Exact in decimals, cut to the nanosecond.
@@ -79,11 +77,7 @@ fn decimal_billionths(text: &str) -> Option<i128> {
         None => (text, 0),
     };
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, "0"));
-    if whole.is_empty()
-        || fraction.is_empty()
-        || whole.len() + fraction.len() > 30
-        || exponent.abs() > 30
-    {
+    if whole.is_empty() || fraction.is_empty() || whole.len() + fraction.len() > 30 || exponent.abs() > 30 {
         return None;
     }
     let mut value: i128 = 0;
@@ -96,11 +90,7 @@ fn decimal_billionths(text: &str) -> Option<i128> {
     let shift = 9 + exponent - fraction.len() as i32;
     match shift {
         0.. => value.checked_mul(10_i128.checked_pow(shift as u32)?),
-        _ => Some(
-            10_i128
-                .checked_pow(shift.unsigned_abs())
-                .map_or(0, |power| value.div_euclid(power)),
-        ),
+        _ => Some(10_i128.checked_pow(shift.unsigned_abs()).map_or(0, |power| value.div_euclid(power))),
     }
 }
 
@@ -123,20 +113,13 @@ pub fn format(ns: i64) -> String {
         days -= days_in_month(year, month);
         month += 1;
     }
-    let (hour, minute, second) = (
-        second_of_day / 3_600,
-        second_of_day / 60 % 60,
-        second_of_day % 60,
-    );
+    let (hour, minute, second) = (second_of_day / 3_600, second_of_day / 60 % 60, second_of_day % 60);
     let day = days + 1;
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micros:06}Z")
 }
 
 fn digits(bytes: &[u8]) -> Option<i64> {
-    bytes.iter().try_fold(0, |value, byte| {
-        byte.is_ascii_digit()
-            .then(|| value * 10 + i64::from(byte - b'0'))
-    })
+    bytes.iter().try_fold(0, |value, byte| byte.is_ascii_digit().then(|| value * 10 + i64::from(byte - b'0')))
 }
 
 fn is_leap(year: i64) -> bool {
@@ -158,11 +141,8 @@ fn days_in_month(year: i64, month: i64) -> i64 {
 
 /// Days from 1970-01-01 to the date, counted one year and one month at a time.
 fn days_before(year: i64, month: i64, day: i64) -> i64 {
-    let years: i64 = if year >= 1970 {
-        (1970..year).map(days_in_year).sum()
-    } else {
-        -(year..1970).map(days_in_year).sum::<i64>()
-    };
+    let years: i64 =
+        if year >= 1970 { (1970..year).map(days_in_year).sum() } else { -(year..1970).map(days_in_year).sum::<i64>() };
     let months: i64 = (1..month).map(|month| days_in_month(year, month)).sum();
     years + months + day - 1
 }
