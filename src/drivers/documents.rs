@@ -7,6 +7,7 @@ use prometheus::process_collector::ProcessCollector;
 use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
 use prometheus::{Encoder, TextEncoder};
 use serde_json::{Map, Value, json};
+use smallvec::{SmallVec, smallvec};
 
 use super::query::ShardReport;
 use crate::engine::counters::{DropReason, LATENCY_BOUNDS_NS, OutputKind};
@@ -129,7 +130,7 @@ pub fn stats(reports: &[ShardReport], uptime_seconds: f64) -> Value {
 pub const METRICS_TYPE: &str = prometheus::TEXT_FORMAT;
 
 /// Label values by name; counts of the same labels over all cores are one sample.
-type Samples = BTreeMap<Vec<String>, u64>;
+type Samples = BTreeMap<SmallVec<[String; 2]>, u64>;
 
 pub fn metrics(reports: &[ShardReport]) -> Vec<u8> {
     let mut families = ProcessCollector::for_self().collect();
@@ -144,35 +145,36 @@ pub fn metrics(reports: &[ShardReport]) -> Vec<u8> {
         for kind in EventKind::ALL {
             for (provider, count) in report.providers.iter().zip(counters.events_in[kind as usize]) {
                 if count > 0 {
-                    *events_in.entry(vec![kind.name().into(), provider.clone()]).or_default() += count;
+                    *events_in.entry(smallvec![kind.name().into(), provider.clone()]).or_default() += count;
                 }
             }
             for reason in DropReason::ALL {
                 let count = counters.dropped(reason, kind);
-                *events_dropped.entry(vec![reason.name().into(), kind.name().into()]).or_default() += count;
+                *events_dropped.entry(smallvec![reason.name().into(), kind.name().into()]).or_default() += count;
             }
         }
         for (provider, count) in report.providers.iter().zip(counters.timestamps_rejected) {
             if count > 0 {
-                *rejected.entry(vec![provider.clone()]).or_default() += count;
+                *rejected.entry(smallvec![provider.clone()]).or_default() += count;
             }
         }
         for symbol in &report.symbols {
-            *published.entry(vec![symbol.name.clone()]).or_default() += symbol.features_published;
+            *published.entry(smallvec![symbol.name.clone()]).or_default() += symbol.features_published;
             for direction in Direction::ALL {
                 let count = symbol.signals_emitted[direction as usize];
                 if count > 0 {
-                    *signals.entry(vec![symbol.name.clone(), direction.name().into()]).or_default() += count;
+                    *signals.entry(smallvec![symbol.name.clone(), direction.name().into()]).or_default() += count;
                 }
             }
         }
         for kind in OutputKind::ALL {
-            *publish_dropped.entry(vec![kind.name().into()]).or_default() += counters.publish_dropped[kind as usize];
+            *publish_dropped.entry(smallvec![kind.name().into()]).or_default() +=
+                counters.publish_dropped[kind as usize];
         }
     }
     let sum = |figure: &dyn Fn(&ShardReport) -> u64| reports.iter().map(figure).sum::<u64>();
-    let one = |count: u64| Samples::from([(Vec::new(), count)]);
-    let stale = Samples::from([(vec!["stale".into()], sum(&|r| r.counters.signals_suppressed_stale))]);
+    let one = |count: u64| Samples::from([(SmallVec::new(), count)]);
+    let stale = Samples::from([(smallvec!["stale".into()], sum(&|r| r.counters.signals_suppressed_stale))]);
     families.extend([
         counter("senpai_events_in_total", "Events received.", &["type", "provider"], events_in),
         counter("senpai_events_dropped_total", "Events not used, or not wholly.", &["reason", "type"], events_dropped),
