@@ -124,7 +124,10 @@ impl TimeDecoder {
             _ => return decode_time_in_quotes(text),
         };
         if *minute != self.minute {
-            self.minute_seconds = decode_minute(minute).filter(|seconds| *seconds < READABLE_END / NANOS_PER_SECOND)?;
+            // Far ones are not remembered: neither they nor their moments fit into nanoseconds. A minute of the day before
+            // the epoch may be readable by its offset.
+            let readable = -SECONDS_PER_DAY..READABLE_END / NANOS_PER_SECOND;
+            self.minute_seconds = decode_minute(minute).filter(|seconds| readable.contains(seconds))?;
             self.minute = *minute;
         }
         let &[b':', tens, ones, ref rest @ ..] = rest else { return None };
@@ -317,6 +320,18 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_far_minute_is_not_remembered() {
+        for text in
+            [b"0001-01-01T00:00:00.000000Z\"", b"1500-07-18T23:57:02.605624Z\"", b"2999-07-18T23:57:02.605624Z\""]
+        {
+            let mut decoder = TimeDecoder::default();
+            assert_eq!(decoder.decode_text(&text[..27]), None);
+            assert_eq!(decoder.decode_same_minute(text), None);
+        }
+        check("1969-12-31T23:30:00-01:00", 1_800_000_000_000);
     }
 
     #[test]
