@@ -79,7 +79,7 @@ impl ExpectedKey {
     }
 
     /// Whether `bytes` start with it. An empty expectation matches nothing.
-    #[inline]
+    #[inline(always)]
     fn matches(&self, bytes: &[u8]) -> bool {
         match bytes.first_chunk::<{ Self::BYTES_MAX }>() {
             Some(chunk) => (u128::from_le_bytes(*chunk) ^ self.text) & self.mask == 0 && self.len > 0,
@@ -112,7 +112,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// The next byte that is not white space; 0 at the end, which no grammar rule accepts.
-    #[inline]
+    #[inline(always)]
     pub fn peek(&mut self) -> u8 {
         match self.bytes.get(self.at) {
             Some(&byte) if byte > b' ' => byte,
@@ -132,7 +132,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Takes `expected`, past white space; says whether it was there.
-    #[inline]
+    #[inline(always)]
     pub fn take(&mut self, expected: u8) -> bool {
         let found = self.peek() == expected;
         self.at += found as usize;
@@ -158,7 +158,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// A string's inside, escapes not resolved but checked.
-    #[inline]
+    #[inline(always)]
     pub fn string(&mut self) -> Result<&'a [u8], Malformed> {
         self.expect(b'"')?;
         let start = self.at;
@@ -181,7 +181,7 @@ impl<'a> Scanner<'a> {
 
     /// Moves on to the next quote or backslash, or to less than eight bytes before the end: eight bytes at a time, by
     /// the zero-byte test of Mycroft (`x - 0x01..01 & !x & 0x80..80`, whose lowest bit set is exact).
-    #[inline]
+    #[inline(always)]
     fn skip_plain(&mut self) {
         while let Some(chunk) = self.bytes[self.at..].first_chunk::<8>() {
             let word = u64::from_le_bytes(*chunk);
@@ -200,7 +200,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Takes the bytes that `expected` names, if they are next, past white space.
-    #[inline]
+    #[inline(always)]
     pub fn take_key(&mut self, expected: &ExpectedKey) -> bool {
         self.peek();
         let is_next = expected.matches(&self.bytes[self.at..]);
@@ -225,7 +225,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// A string's inside; `None` for any other value.
-    #[inline]
+    #[inline(always)]
     pub fn text(&mut self) -> Result<Option<&'a [u8]>, Malformed> {
         if self.peek() == b'"' {
             return self.string().map(Some);
@@ -234,7 +234,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// A number, or a string that is one; `None` for any other value.
-    #[inline]
+    #[inline(always)]
     pub fn decimal(&mut self) -> Result<Option<f64>, Malformed> {
         if self.peek() != b'"'
             && let Some((value, len)) = decode_short_decimal(&self.bytes[self.at..])
@@ -250,7 +250,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// A moment in any of its forms; `None` for any other value.
-    #[inline]
+    #[inline(always)]
     pub fn time(&mut self, decoder: &mut TimeDecoder) -> Result<Option<UnixNanos>, Malformed> {
         if self.peek() == b'"'
             && let Some(chunk) = self.bytes[self.at + 1..].first_chunk()
@@ -267,7 +267,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// The next value, nested ones skipped.
-    #[inline]
+    #[inline(never)]
     pub fn value(&mut self) -> Result<Value<'a>, Malformed> {
         match self.peek() {
             b'"' => Ok(Value::Text(self.string()?)),

@@ -112,7 +112,7 @@ pub fn decode_number(input: &[u8]) -> Option<(Number<'_>, usize)> {
 ///   6 3 9 4 3 . 9 ,      bytes; the point is at 5
 ///   6 3 9 4 3 9 , …      without the point: 6 digits, one of them a fraction
 /// ```
-#[inline]
+#[inline(always)]
 pub fn decode_short_decimal(input: &[u8]) -> Option<(f64, usize)> {
     let window: &[u8; 9] = input.first_chunk()?;
     let word = u64::from_le_bytes(*window.first_chunk()?);

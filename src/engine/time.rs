@@ -82,7 +82,7 @@ impl TimeDecoder {
     /// ```text
     ///   :02.6056 24Z"       the second half, as two words that overlap:   : S S . f f f f | f f f f f f Z "
     /// ```
-    #[inline]
+    #[inline(always)]
     pub fn decode_same_minute(&self, text: &[u8; 28]) -> Option<UnixNanos> {
         let (minute, rest) = text.split_first_chunk::<16>()?;
         let head = u64::from_le_bytes(*rest.first_chunk()?);
