@@ -266,10 +266,10 @@ impl TradeWindow {
             if let Some(id) = pool.take_chunk() {
                 return self.link_after(pool, self.tail, id);
             }
-            self.give_up_oldest(pool);
-            if self.head == self.tail {
+            if self.head == self.tail && pool.chunk(self.head).start > 0 {
                 return self.compact_head(pool);
             }
+            self.give_up_oldest(pool);
         }
     }
 
