@@ -78,11 +78,45 @@ pub const EXTREME_RETURN: ReturnQuanta = i64::MIN;
 const RETURN_QUANTUM_LOG2: i32 = -60;
 const RETURN_LIMIT: f64 = 1.0 / 16.0;
 
-/// ln(price / previous), as ln(1 + (price - previous) / previous): the difference of two close f64 is exact, their
-/// quotient is not.
+/// ln(price / previous). Of close prices as ln(1 + (price - previous) / previous): their difference is exact, their
+/// quotient is not. Of distant ones as a difference of logarithms, which neither overflows nor cancels.
 #[inline]
 pub fn log_return(previous: f64, price: f64) -> f64 {
-    if price == previous { 0.0 } else { ((price - previous) / previous).ln_1p() }
+    if price == previous {
+        return 0.0;
+    }
+    let change = (price - previous) / previous;
+    if change.abs() < 0.5 { change.ln_1p() } else { price.ln() - previous.ln() }
+}
+
+/// sum(value x weight) / sum(weight) of finite positive terms, of which neither the products nor the sums need fit
+/// into an f64: exponents are kept apart, and the largest becomes the scale.
+pub fn weighted_mean(terms: impl Iterator<Item = (f64, f64)> + Clone) -> f64 {
+    let products = terms.clone().map(|(value, weight)| {
+        let ((value, value_log2), (weight, weight_log2)) = (split_exponent(value), split_exponent(weight));
+        (value * weight, value_log2 + weight_log2)
+    });
+    let (product, product_log2) = sum_scaled(products);
+    let (weight, weight_log2) = sum_scaled(terms.map(|(_, weight)| split_exponent(weight)));
+    // In two steps, as the power alone may not fit where the mean does.
+    let log2 = product_log2 - weight_log2;
+    product / weight * 2f64.powi(log2 / 2) * 2f64.powi(log2 - log2 / 2)
+}
+
+/// The sum of `mantissa * 2^exponent`, in the same form.
+fn sum_scaled(terms: impl Iterator<Item = (f64, i32)> + Clone) -> (f64, i32) {
+    let largest = terms.clone().map(|(_, log2)| log2).max().unwrap_or(0);
+    (terms.map(|(mantissa, log2)| mantissa * 2f64.powi(log2 - largest)).sum(), largest)
+}
+
+/// A finite positive number as a mantissa in 1..2 and an exponent of two.
+fn split_exponent(value: f64) -> (f64, i32) {
+    // A subnormal number is made a normal one first.
+    let (value, shift) = if value < f64::MIN_POSITIVE { (value * power_of_two(64), 64) } else { (value, 0) };
+    let exponent = (value.to_bits() >> MANTISSA_BITS) as i32 - EXPONENT_BIAS;
+    let mantissa =
+        f64::from_bits(value.to_bits() & ((1 << MANTISSA_BITS) - 1) | (EXPONENT_BIAS as u64) << MANTISSA_BITS);
+    (mantissa, exponent - shift)
 }
 
 #[inline]
@@ -186,6 +220,34 @@ mod tests {
             assert_eq!(sum.value(), None, "{extreme}");
             sum.subtract(extreme);
             assert_eq!(sum.value(), Some(1.0), "{extreme}");
+        }
+    }
+
+    #[test]
+    fn means_of_terms_that_do_not_fit() {
+        let check = |terms: &[(f64, f64)], expected: f64| {
+            let actual = weighted_mean(terms.iter().copied());
+            assert!((actual - expected).abs() <= 1e-14 * expected, "{terms:?}: {actual} {expected}");
+        };
+        check(&[(3.0, 1.0), (5.0, 3.0)], 4.5);
+        check(&[(1e300, 1e300), (3e300, 1e300)], 2e300);
+        check(&[(1e-300, 1e-300), (3e-300, 1e-300)], 2e-300);
+        check(&[(1e300, 1e-300), (1e-300, 1e300)], 2e-300);
+        check(&[(f64::MAX, f64::MAX), (f64::MAX, f64::MAX)], f64::MAX);
+        check(&[(5e-324, 5e-324), (5e-324, 1e300)], 5e-324);
+    }
+
+    #[test]
+    fn returns_between_distant_prices() {
+        for (previous, price, expected) in [
+            (1.0, 2.0, 2f64.ln()),
+            (1e-300, 1e300, 600.0 * 10f64.ln()),
+            (1e300, 1e-300, -600.0 * 10f64.ln()),
+            (1e10, 1.0, -10.0 * 10f64.ln()),
+            (3.0, 2.0, (2.0f64 / 3.0).ln()),
+        ] {
+            let actual = log_return(previous, price);
+            assert!((actual - expected).abs() <= 1e-13 * expected.abs(), "{previous} {price}: {actual} {expected}");
         }
     }
 

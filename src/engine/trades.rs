@@ -15,7 +15,7 @@
 //! free the symbol gives up its own oldest trades, and remembers up to when its windows lack them.
 
 use super::bounds::CHUNK_TRADES;
-use super::sums::{NotionalSum, ReturnQuanta, ReturnSums, SizeSum, log_return, return_quanta};
+use super::sums::{NotionalSum, ReturnQuanta, ReturnSums, SizeSum, log_return, return_quanta, weighted_mean};
 use super::time::UnixNanos;
 
 #[derive(Clone, Copy, Default)]
@@ -566,7 +566,9 @@ impl TradeWindow {
     #[inline]
     pub fn return_short(&self, pool: &TradePool) -> Option<f64> {
         let before = pool.before(self.short_first)?;
-        Some(self.newest_price / pool.record(before).price - 1.0)
+        let value = self.newest_price / pool.record(before).price - 1.0;
+        // Between extreme prices it may be more than an f64 holds, which is nothing to act upon.
+        value.is_finite().then_some(value)
     }
 
     /// Size traded in the short window at the `now` of the last `advance`.
@@ -591,19 +593,10 @@ impl TradeWindow {
         if sums.count == 0 {
             return None;
         }
-        let vwap = match (sums.notional.value(), sums.size.value()) {
+        Some(match (sums.notional.value(), sums.size.value()) {
             (Some(notional), Some(size)) => notional / size,
-            // Scaled by the newest price and the largest size, so that no product overflows that the result does not.
-            _ => {
-                let largest = self.walk(pool, first).map(|trade| trade.size).fold(0.0, f64::max);
-                let (notional, size) = self.walk(pool, first).fold((0.0, 0.0), |(notional, size), trade| {
-                    let weight = trade.size / largest;
-                    (notional + trade.price / self.newest_price * weight, size + weight)
-                });
-                notional / size * self.newest_price
-            }
-        };
-        vwap.is_finite().then_some(vwap)
+            _ => weighted_mean(self.walk(pool, first).map(|trade| (trade.price, trade.size))),
+        })
     }
 
     fn realized_vol(&self, pool: &TradePool) -> Option<f64> {
