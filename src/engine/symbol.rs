@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use serde_json::value::RawValue;
+
 use super::bounds::TRADE_ID_BYTES_MAX;
 use super::event::{Book, Quote, Side, Trade};
 use super::features::{BestPrices, Features, Snapshot};
@@ -41,12 +43,11 @@ impl LatestTrade {
         LatestTrade { price: trade.price, size: trade.size, side: trade.side, trade_id, trade_id_len: kept.len() as u8 }
     }
 
-    /// The id's JSON token; `null` when there was none, or one too long to keep.
+    /// The id's JSON token; `null` when there was none, one too long to keep, or one that the decoder let pass though
+    /// JSON has no such token (a padded number, a raw control character).
     pub fn trade_id(&self) -> &[u8] {
-        match self.trade_id_len {
-            0 => b"null",
-            len => &self.trade_id[..len as usize],
-        }
+        let token = &self.trade_id[..self.trade_id_len as usize];
+        if serde_json::from_slice::<&RawValue>(token).is_ok() { token } else { b"null" }
     }
 }
 
@@ -259,5 +260,26 @@ impl SymbolTable {
 
     pub fn is_empty(&self) -> bool {
         self.states.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trade_id_is_a_json_token() {
+        let check = |trade_id: &str, expected: &str| {
+            let trade = Trade { price: 1.0, size: 1.0, side: Side::Buy, trade_id: trade_id.as_bytes() };
+            assert_eq!(LatestTrade::new(&trade).trade_id(), expected.as_bytes(), "{trade_id}");
+        };
+        check("", "null");
+        check("7", "7");
+        check("123456789012345678901234567890", "123456789012345678901234567890");
+        check(r#""a\"\u0041""#, r#""a\"\u0041""#);
+        check(&format!("\"{}\"", "x".repeat(46)), &format!("\"{}\"", "x".repeat(46)));
+        check(&format!("\"{}\"", "x".repeat(47)), "null");
+        check("007", "null");
+        check("\"a\nb\"", "null");
     }
 }
