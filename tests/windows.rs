@@ -291,7 +291,10 @@ fn run(scenario: Scenario) -> u64 {
         let given_up = before + 1 - pool.trade_count();
         if given_up > 0 {
             // Only a pool whose chunks are all taken loses trades; a chunk but a symbol's first and last is half full.
-            assert!(before as usize >= chunks.saturating_sub(2 * symbols) * (CHUNK_TRADES / 2), "seed {seed}: {before} held");
+            assert!(
+                before as usize >= chunks.saturating_sub(2 * symbols) * (CHUNK_TRADES / 2),
+                "seed {seed}: {before} held"
+            );
             twin.give_up(given_up as usize);
             lost += given_up;
         }
