@@ -52,6 +52,10 @@ const LOST_TURN_IDLE_NS: u64 = 250_000_000;
 /// A connection that has been silent for this long waits in the reactor.
 const IDLE_AFTER_NS: u64 = 20_000_000;
 const CONNECT_LIMIT: Duration = Duration::from_secs(2);
+/// Reads after the end of a connection: what a socket can hold by then is far less.
+const LAST_READS_MAX: usize = 256;
+/// At a stop, for the last outputs.
+const FLUSH_LIMIT_NS: u64 = 1_000_000_000;
 /// Of the 5 s that a stop may take, the server gets this long to answer the drain.
 const DRAIN_LIMIT_NS: u64 = 2_000_000_000;
 const LOG_INTERVAL_NS: u64 = 1_000_000_000;
@@ -95,6 +99,8 @@ pub struct Shard {
     /// When the queue was last drained.
     drained_ns: u64,
     control: Vec<u8>,
+    /// Publications that the last connection did not take whole; they go first on the next one that is ready.
+    resend: Vec<u8>,
     last_malformed_log_ns: Option<u64>,
 }
 
@@ -117,6 +123,7 @@ impl Shard {
             bytes_read: 0,
             drained_ns: clock.elapsed_ns(),
             control: Vec::with_capacity(4096),
+            resend: Vec::new(),
             last_malformed_log_ns: None,
         }
     }
@@ -182,6 +189,8 @@ impl Shard {
         self.wire.frames().append(&mut self.control);
         if round.is_drained {
             self.drained_ns = now_ns;
+            // The start of a frame may be left: it counts as read when its end is.
+            self.reads.clear();
         }
         if round.messages > 0 {
             self.encode_outputs(connection);
@@ -193,12 +202,47 @@ impl Shard {
         Ok(round.is_drained)
     }
 
+    /// The connection is over: what had arrived by then is still worth having, trades above all.
+    fn finish_input(&mut self, socket: &Socket, connection: &mut Connection) {
+        for _ in 0..LAST_READS_MAX {
+            let outcome = self.read(socket);
+            while let Ok(false) = self.take_slice(connection) {}
+            if !matches!(outcome, ReadOutcome::Some | ReadOutcome::QueueFull) {
+                return;
+            }
+        }
+    }
+
+    /// The drain is over and the connection about to be closed: everything there is to publish is sent, for as long as
+    /// the server takes it, up to a limit; the rest is counted.
+    fn finish_output(&mut self, socket: &Socket, max_payload: u64) {
+        let start_ns = self.clock.elapsed_ns();
+        while self.clock.elapsed_ns() - start_ns < FLUSH_LIMIT_NS {
+            self.encode_while_room(max_payload);
+            if !self.wire.flush(socket) {
+                break;
+            }
+            if self.wire.pending_bytes() == 0 && !self.engine.has_output() {
+                return;
+            }
+            socket.wait_briefly(true, Duration::from_nanos(TURN_NS - 1));
+        }
+        while let Some(message) = self.engine.poll_output() {
+            let kind = message.kind;
+            self.engine.count_unpublished(kind);
+        }
+    }
+
     /// Moves messages onto the wire while there is a ready connection and room.
     fn encode_outputs(&mut self, connection: &Connection) {
         if !matches!(connection.state(), proto_nats::State::Ready | proto_nats::State::Draining) {
             return self.engine.stall_output();
         }
-        let max_payload = connection.max_payload();
+        self.wire.frames().append(&mut self.resend);
+        self.encode_while_room(connection.max_payload());
+    }
+
+    fn encode_while_room(&mut self, max_payload: u64) {
         while self.engine.has_output() {
             if !self.wire.has_room() {
                 return self.engine.stall_output();
@@ -346,7 +390,7 @@ async fn serve(
     was_ready: &mut bool,
     stop: &Stop,
 ) -> Ended {
-    let (mut connection, clock, busy_poll, resend) = {
+    let (mut connection, clock, busy_poll) = {
         let mut shard = shard.borrow_mut();
         let settings = proto_nats::Settings {
             connect: ConnectOptions { name: shard.settings.client_name.clone(), ..ConnectOptions::default() },
@@ -356,14 +400,14 @@ async fn serve(
         let numbered = shard.settings.subjects.iter().zip(1..);
         let subscriptions = numbered.map(|(subject, sid)| Subscription::new(sid, subject, None)).collect();
         let connection = Connection::new(settings, subscriptions, shard.clock.elapsed_ns());
-        let resend = shard.wire.take_unsent_publications();
+        let unsent = shard.wire.take_unsent_publications();
+        shard.resend.extend_from_slice(&unsent);
         shard.queue.clear();
         shard.reads.clear();
         shard.bytes_read = 0;
         shard.drained_ns = shard.clock.elapsed_ns();
-        (connection, shard.clock, shard.settings.busy_poll, resend)
+        (connection, shard.clock, shard.settings.busy_poll)
     };
-    let mut resend = Some(resend);
     let mut last_turn_ns = clock.elapsed_ns();
     let mut last_input_ns = last_turn_ns;
     let mut is_paused = false;
@@ -372,22 +416,26 @@ async fn serve(
         let drained = {
             let mut shard = shard.borrow_mut();
             match shard.read(socket) {
-                ReadOutcome::Some => {
-                    last_input_ns = clock.elapsed_ns();
-                    connection.note_received(last_input_ns);
+                // The queue has room again: that ends a pause, whether or not anything has come since. A peer that
+                // vanished meanwhile is found by its silence from here on.
+                outcome @ (ReadOutcome::Some | ReadOutcome::Nothing) => {
+                    let now_ns = clock.elapsed_ns();
+                    if outcome == ReadOutcome::Some {
+                        last_input_ns = now_ns;
+                        connection.note_received(now_ns);
+                    }
                     if is_paused {
                         is_paused = false;
-                        connection.handle_reading_resumed(last_input_ns);
+                        connection.handle_reading_resumed(now_ns);
                     }
                 }
                 ReadOutcome::QueueFull if !is_paused => {
                     is_paused = true;
                     connection.handle_reading_paused(clock.elapsed_ns());
                 }
-                ReadOutcome::QueueFull | ReadOutcome::Nothing => {}
+                ReadOutcome::QueueFull => {}
                 ReadOutcome::Ended => {
-                    // What had arrived before the end is still worth having.
-                    while let Ok(false) = shard.take_slice(&mut connection) {}
+                    shard.finish_input(socket, &mut connection);
                     connection.handle_end_of_stream(clock.elapsed_ns());
                 }
             }
@@ -397,6 +445,7 @@ async fn serve(
                         shard.handle_time(&mut connection);
                     }
                     if !shard.wire.flush(socket) {
+                        shard.finish_input(socket, &mut connection);
                         connection.handle_end_of_stream(clock.elapsed_ns());
                     }
                     drained
@@ -407,9 +456,9 @@ async fn serve(
                 }
             }
         };
-        if let Some(ended) = handle_actions(shard, &mut connection, pool, was_ready, &mut resend) {
+        if let Some(ended) = handle_actions(shard, &mut connection, pool, was_ready) {
             if is_draining {
-                shard.borrow_mut().wire.flush(socket);
+                shard.borrow_mut().finish_output(socket, connection.max_payload());
             }
             socket.close();
             return ended;
@@ -444,6 +493,8 @@ async fn serve(
             socket.wait_readable().or(timer).or(stop.wait()).await;
             last_turn_ns = clock.elapsed_ns();
         }
+        // Time asleep is not time behind.
+        shard.borrow_mut().drained_ns = clock.elapsed_ns();
     }
 }
 
@@ -461,7 +512,6 @@ fn handle_actions(
     connection: &mut Connection,
     pool: &mut ServerPool,
     was_ready: &mut bool,
-    resend: &mut Option<Vec<u8>>,
 ) -> Option<Ended> {
     for _ in 0..=NOTICES_MAX {
         let Some(action) = connection.poll_action() else { break };
@@ -474,18 +524,15 @@ fn handle_actions(
             }
             Action::InfoReceived { secured } => {
                 pool.merge_discovered(&connection.info().connect_urls, secured);
-                shard.connection.is_connected = true;
             }
             Action::Ready { refused } => {
                 pool.handle_ready(now_ns);
+                shard.connection.is_connected = true;
                 shard.connection.reconnects += u64::from(*was_ready);
                 *was_ready = true;
                 shard.connection.is_ready = refused == 0;
                 if refused == 0 {
                     shard.connection.trouble = None;
-                }
-                if let Some(unsent) = resend.take() {
-                    shard.wire.frames().extend_from_slice(&unsent);
                 }
                 shard.encode_outputs(connection);
                 let info = connection.info();

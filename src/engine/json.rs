@@ -67,7 +67,8 @@ impl ExpectedKey {
     /// `None` for a key that is too long to be expected.
     pub fn new(key: &[u8]) -> Option<Self> {
         let len = key.len() + 3;
-        if len > Self::BYTES_MAX {
+        // A key that is not ASCII must be seen by the check of UTF-8 each time.
+        if len > Self::BYTES_MAX || !key.is_ascii() {
             return None;
         }
         let mut text = [0; Self::BYTES_MAX];

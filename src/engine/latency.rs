@@ -99,13 +99,13 @@ impl LatencyWindow {
     /// Counts an event's latency at the event's `t`; `slot_ns` is the window's length over the number of slots.
     #[inline]
     pub fn push(&mut self, pool: &mut StripPool, t: UnixNanos, latency_ns: i64, slot_ns: i64) {
-        let slot = t.0 / slot_ns;
+        let slot = t.0.div_euclid(slot_ns);
         if slot > self.newest_slot {
             self.advance_to(pool, slot);
         } else if slot <= self.newest_slot - LATENCY_SLOTS as i64 {
             return;
         }
-        let slot_index = slot as usize % LATENCY_SLOTS;
+        let slot_index = slot.rem_euclid(LATENCY_SLOTS as i64) as usize;
         let bucket = bucket_of(latency_ns);
         let (row, column) = (bucket / ROW_BUCKETS, bucket % ROW_BUCKETS);
         if self.rows_in_use[row / 64] >> (row % 64) & 1 == 0 && !self.open_row(pool, row) {
@@ -155,7 +155,7 @@ impl LatencyWindow {
 
     /// Nearest-rank percentiles over the slots that lie wholly in the window ending at `now`, and the newest.
     pub fn percentiles(&self, pool: &StripPool, now: UnixNanos, slot_ns: i64) -> LatencyPercentiles {
-        let oldest_slot = now.0 / slot_ns - (LATENCY_SLOTS as i64 - 1);
+        let oldest_slot = now.0.div_euclid(slot_ns) - (LATENCY_SLOTS as i64 - 1);
         let first_kept = self.newest_slot - (LATENCY_SLOTS as i64 - 1);
         if oldest_slot <= first_kept {
             let samples: u64 = self.slot_counts.iter().map(|count| *count as u64).sum();
@@ -163,7 +163,7 @@ impl LatencyWindow {
             return self.ranked(samples, |row| strip(row).total, |row, column| strip(row).totals[column] as u64);
         }
         // `now` is ahead of the newest sample: what it has outrun is left out.
-        let inside = (oldest_slot..=self.newest_slot).map(|slot| slot as usize % LATENCY_SLOTS);
+        let inside = (oldest_slot..=self.newest_slot).map(|slot| slot.rem_euclid(LATENCY_SLOTS as i64) as usize);
         let samples = inside.clone().map(|index| self.slot_counts[index] as u64).sum();
         let count_at = |row: usize, column: usize| {
             let strip = &pool.strips[self.strip_of_row[row] as usize];
