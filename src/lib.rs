@@ -21,7 +21,8 @@
 //! 2. Only files under `drivers` name glommio.
 //! 3. Only `drivers/clock.rs` reads a clock.
 //! 4. The receive buffer is the queue: nothing else holds unread events, and its fill is `senpai_queue_fill_ratio`.
-//! 5. Everything is bounded, and every bound is in `engine::bounds`; what happens when it is full is counted.
+//! 5. Everything is bounded: the engine's bounds are in `engine::bounds`, those of sockets and HTTP at the head of their
+//!    driver's file; what happens when one is reached is counted.
 //! 6. After start nothing on the path of an event allocates, locks, formats a log line or reads a clock.
 //!
 //! ## Design, and what was turned down
@@ -37,8 +38,8 @@
 //! * **Trades live in chunks from one pool**, so quiet symbols cost one chunk and a busy one takes what is free; turned
 //!   down: a ring per symbol (gigabytes for 10,000 symbols).
 //! * **Latency percentiles** are log-linear counts (1 % wide) in twelve slots of 5 s; a quantile reads the totals.
-//! * **Snapshots wait as values, not bytes**: the newest snapshot of a symbol overwrites its unsent one, and becomes
-//!   bytes only when the socket takes more. Deadlines need no heap: the interval is one constant, so a FIFO is sorted.
+//! * **Snapshots wait as values, not bytes**: while the socket takes no more, the newest snapshot of a symbol overwrites
+//!   its unsent one, and becomes bytes only when it does. Deadlines need no heap: the interval is one constant, so a FIFO is sorted.
 
 pub mod config;
 pub mod drivers;

@@ -56,7 +56,7 @@ pub fn engine_settings(subjects: &SubjectArgs, engine: &EngineArgs) -> EngineSet
     }
 }
 
-/// The settings of each core's shard. Capacities are shared out, so that memory does not grow with the cores.
+/// The settings of each core's shard. The window trades are shared out; symbols and queue are each core's own.
 pub fn shard_settings(
     servers: Vec<proto_nats::ServerAddress>,
     client_name: &str,
@@ -168,7 +168,7 @@ fn signal_stream() -> Result<UnixStream, String> {
     Ok(receiver)
 }
 
-/// Waits on a thread of the blocking pool: signals are rare, and a thread that sleeps costs nothing.
+/// Waits on a thread of its own: signals are rare, and a thread that sleeps costs nothing.
 async fn wait_for_signal(mut signals: UnixStream, stopped: Option<Receiver<()>>) {
     use futures_lite::FutureExt;
     let (signalled, signal) = bounded::<()>(1);
