@@ -36,7 +36,7 @@ fn run(settings: Settings) -> Result<(), String> {
     start_log(&settings.log);
     let Settings { nats, subjects, cores, engine, http, .. } = settings;
     let shards = shard_settings(nats.nats_url.0, &nats.nats_name, &subjects, &cores, &engine);
-    service::run(shards, &http, None)
+    service::run(shards, &http)
 }
 
 fn demo(args: DemoArgs) -> Result<(), String> {

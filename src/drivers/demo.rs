@@ -69,7 +69,7 @@ pub fn run(args: DemoArgs) -> Result<(), String> {
     let feeding =
         file.map(|file| Feeding::start(FeedArgs { file, speed: Speed::Times(1.0), rebase: true, loops: 0, nats, log }));
     // `service` hears the signals; everything else ends after it.
-    let done = service::run_bound(shards, http_server, None);
+    let done = service::run_bound(shards, http_server);
     drop(feeding);
     drop(broker);
     done

@@ -98,14 +98,13 @@ fn subscriptions(subjects: &SubjectArgs, ownership: Ownership) -> Vec<String> {
     list
 }
 
-/// Runs until SIGTERM or SIGINT, or until `stopped` says so; then drains and returns.
-pub fn run(shards: Vec<ShardSettings>, http: &HttpArgs, stopped: Option<Receiver<()>>) -> Result<(), String> {
-    let server = HttpServer::bind(&http.http_host, http.http_port)?;
-    run_bound(shards, server, stopped)
+/// Runs until SIGTERM or SIGINT; then drains and returns.
+pub fn run(shards: Vec<ShardSettings>, http: &HttpArgs) -> Result<(), String> {
+    run_bound(shards, HttpServer::bind(&http.http_host, http.http_port)?)
 }
 
 /// As [`run`], with the HTTP port already bound.
-pub fn run_bound(shards: Vec<ShardSettings>, server: HttpServer, stopped: Option<Receiver<()>>) -> Result<(), String> {
+pub fn run_bound(shards: Vec<ShardSettings>, server: HttpServer) -> Result<(), String> {
     log::info!("HTTP on http://{}", server.local_addr());
     let clock = Clock::start();
     let signals = signal_stream()?;
@@ -130,7 +129,7 @@ pub fn run_bound(shards: Vec<ShardSettings>, server: HttpServer, stopped: Option
             async move { server.serve(api, stop).await }
         });
         let shard = glommio::spawn_local(run_shard(first_settings, first_queries, clock));
-        wait_for_signal(signals, stopped).await;
+        wait_for_signal(signals).await;
         log::info!("stopping: draining the NATS connection");
         for sender in &senders {
             let _ = sender.send(Query::Stop).await;
@@ -169,24 +168,11 @@ fn signal_stream() -> Result<UnixStream, String> {
 }
 
 /// Waits on a thread of its own: signals are rare, and a thread that sleeps costs nothing.
-async fn wait_for_signal(mut signals: UnixStream, stopped: Option<Receiver<()>>) {
-    use futures_lite::FutureExt;
+async fn wait_for_signal(mut signals: UnixStream) {
     let (signalled, signal) = bounded::<()>(1);
     std::thread::spawn(move || {
         let _ = signals.read(&mut [0]);
         let _ = signalled.try_send(());
     });
-    let stopped = async {
-        match stopped {
-            Some(stopped) => {
-                let _ = stopped.recv().await;
-            }
-            None => std::future::pending().await,
-        }
-    };
-    async {
-        let _ = signal.recv().await;
-    }
-    .or(stopped)
-    .await;
+    let _ = signal.recv().await;
 }
