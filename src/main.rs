@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use senpai_md_consumer::config::{self, BenchArgs, Command, DemoArgs, FeedArgs, LogArgs, ReplayArgs, Settings};
+use senpai_md_consumer::drivers::access::Access;
 use senpai_md_consumer::drivers::service::{engine_settings, shard_settings};
 use senpai_md_consumer::drivers::{bench, demo, feed, replay, service};
 
@@ -11,7 +12,7 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(exit) => return exit.report(),
     };
-    let done: Result<(), String> = match cli.command {
+    let done = match cli.command {
         Command::Run(settings) => run(*settings),
         Command::Demo(args) => demo(*args),
         Command::Feed(args) => feed(args),
@@ -20,31 +21,54 @@ fn main() -> ExitCode {
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(line) => {
+        Err(end) => {
+            let (line, code) = match end {
+                End::Failed(line) => (line, 1),
+                End::Refused(line) => (line, 2),
+            };
             eprintln!("error: {line}");
-            ExitCode::FAILURE
+            ExitCode::from(code)
         }
     }
 }
 
+/// Why a command has not done what it should; each is one line.
+enum End {
+    Failed(String),
+    /// A setting names a file that is of no use.
+    Refused(String),
+}
+
+impl From<String> for End {
+    fn from(line: String) -> End {
+        End::Failed(line)
+    }
+}
+
 fn start_log(log: &LogArgs) {
+    // A bug of ours is said as what it is; what it ends is up to where it happens.
+    std::panic::set_hook(Box::new(|bug| {
+        let place = bug.location().map_or_else(String::new, |place| format!(" ({}:{})", place.file(), place.line()));
+        log::error!("internal error{place}: {}", bug.payload_as_str().unwrap_or("no text"));
+    }));
     // It fails only when a logger is set already, and this is the first.
     let _ = simple_logger::SimpleLogger::new().with_level(log.log_level).with_utc_timestamps().init();
 }
 
-fn run(settings: Settings) -> Result<(), String> {
+fn run(settings: Settings) -> Result<(), End> {
     start_log(&settings.log);
     let Settings { nats, subjects, cores, engine, http, .. } = settings;
-    let shards = shard_settings(nats.nats_url.0, &nats.nats_name, &subjects, &cores, &engine);
-    service::run(shards, &http)
+    let access = Access::new(nats).map_err(End::Refused)?;
+    let shards = shard_settings(access, &subjects, &cores, &engine);
+    Ok(service::run(shards, &http)?)
 }
 
-fn demo(args: DemoArgs) -> Result<(), String> {
+fn demo(args: DemoArgs) -> Result<(), End> {
     start_log(&args.log);
-    demo::run(args)
+    Ok(demo::run(args)?)
 }
 
-fn replay(args: ReplayArgs) -> Result<(), String> {
+fn replay(args: ReplayArgs) -> Result<(), End> {
     start_log(&args.log);
     let settings = engine_settings(&args.subjects, &args.engine);
     replay::replay(
@@ -54,16 +78,17 @@ fn replay(args: ReplayArgs) -> Result<(), String> {
         settings,
         std::io::stdout().lock(),
         std::io::stderr(),
-    )
-    .map(drop)
+    )?;
+    Ok(())
 }
 
-fn feed(args: FeedArgs) -> Result<(), String> {
+fn feed(args: FeedArgs) -> Result<(), End> {
     start_log(&args.log);
-    feed::run(&args)
+    let access = Access::new(args.nats.clone()).map_err(End::Refused)?;
+    Ok(feed::run(&args, &access)?)
 }
 
-fn bench(args: BenchArgs) -> Result<(), String> {
+fn bench(args: BenchArgs) -> Result<(), End> {
     start_log(&args.log);
     let settings = engine_settings(&args.subjects, &args.engine);
     let report = bench::bench(

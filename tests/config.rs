@@ -159,10 +159,12 @@ fn invalid_values() {
             assert_eq!(line, format!("error: {name} is {value:?} (from the environment), accepted is {accepted}"));
         }
     }
-    let url = "a comma list of nats://[user:password@]host[:port]; ";
-    check("NATS_URL", &["tls://a", "nats://a,tls://b"], &format!("{url}this version connects without TLS"));
+    let url = "a comma list of nats://[user:password@]host[:port] or tls://...; ";
     check("NATS_URL", &["nats://a:0"], &format!("{url}address 1: the port \"0\" is not a number from 1 to 65535"));
     check("NATS_NAME", &["  ", "a\tb"], "a text of 1 to 256 bytes without control characters");
+    check("NATS_TLS_FIRST", &["2", "first"], "true or false");
+    check("NATS_TLS_SERVER_NAME", &["a b", "a:1"], "an IP address or a host name, without a port");
+    check("NATS_PING_INTERVAL_SECONDS", &["0", "3601", "NaN"], "a number of seconds from 1 to 3600 (fractions too)");
     check("USE_JETSTREAM", &["true", "1"], "false: this version reads core NATS only");
     check("USE_JETSTREAM", &["maybe"], "true or false");
     check("BUSY_POLL", &["2", "yess"], "true or false");
@@ -193,6 +195,57 @@ fn invalid_values() {
     check("HTTP_HOST", &["a b", "127.0.0.1:80", "http://a", "[::"], "an IP address or a host name, without a port");
     check("HTTP_PORT", &["65536", "-1", "http"], "a port from 0 to 65535");
     check("LOG_LEVEL", &["loud", "6"], "off, error, warn, info, debug or trace");
+}
+
+#[test]
+fn logins_and_certificates() {
+    let directory = TempDir::new().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    #[track_caller]
+    fn check(settings: &[(&str, &str)], expected: &str) {
+        for command in [&["run"][..], &["feed", "missing.jsonl"]] {
+            let start = settings.iter().fold(Start::with(command), |start, (name, value)| start.env(name, value));
+            assert_eq!(start.refusal(), format!("error: {expected}"));
+        }
+    }
+    check(&[("NATS_USER", "bob")], "NATS_USER is set, accepted is NATS_USER together with NATS_PASSWORD");
+    check(&[("NATS_PASSWORD", "x")], "NATS_PASSWORD is set, accepted is NATS_PASSWORD together with NATS_USER");
+    check(&[("NATS_KEY", "x")], "NATS_KEY is set, accepted is NATS_KEY together with NATS_CERT");
+    check(
+        &[("NATS_USER", "bob"), ("NATS_PASSWORD", "x"), ("NATS_TOKEN", "y"), ("NATS_CREDS", "z")],
+        "NATS_USER and NATS_TOKEN and NATS_CREDS are set, accepted is one way to log in",
+    );
+    let missing = |name: &str, accepted: &str| {
+        let expected =
+            format!("{name} is \"/none\": it cannot be read (No such file or directory); accepted is {accepted}");
+        check(&[(name, "/none")], &expected);
+    };
+    let (seed, creds) = ("a file with a user's nkey seed, SU...", "a .creds file, as nsc writes it");
+    missing("NATS_NKEY", seed);
+    missing("NATS_CREDS", creds);
+    missing("NATS_CA", "a PEM file with certificates");
+    let damaged = |name: &str, text: &str, problem: &str, accepted: &str| {
+        let path = file("it", text);
+        check(&[(name, &path)], &format!("{name} is {path:?}: {problem}; accepted is {accepted}"));
+    };
+    damaged("NATS_NKEY", "hello", "there is no nkey seed (a line that starts with SU)", seed);
+    damaged("NATS_CREDS", "hello", "there is no \"BEGIN NATS USER JWT\" block, as a .creds file has it", creds);
+    damaged("NATS_CA", "hello", "there is none in it", "a PEM file with certificates");
+    damaged(
+        "NATS_CA",
+        "-----BEGIN CERTIFICATE-----\nAAAA\n",
+        "a BEGIN line has no END line",
+        "a PEM file with certificates",
+    );
+    let garbage = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    damaged("NATS_CA", garbage, "a certificate in it cannot be read", "a PEM file with certificates");
+    // A seed in the place of its file's name is not repeated.
+    let seed = "SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY";
+    check(&[("NATS_NKEY", seed)], "NATS_NKEY is a seed itself; accepted is a file with a user's nkey seed, SU...");
 }
 
 #[test]
@@ -262,6 +315,8 @@ fn what_is_secret_stays_so() {
     }
     let help = Start::with(&["run", "--help"])
         .env("NATS_URL", "nats://trader:hunter2@a")
+        .env("NATS_PASSWORD", "hunter2")
+        .env("NATS_TOKEN", "hunter2")
         .dot_env("NATS_NAME=hunter2\nHTTP_HOST=hunter2\n")
         .run();
     let help = String::from_utf8(help.stdout).unwrap();

@@ -253,7 +253,7 @@ fn what_fails_is_one_clear_line() {
     std::fs::write(&file, timed(&[0])).unwrap();
     let url = format!("nats://bob:hunter2@{closed}");
     let output = command(&file, &url, &[]).output().unwrap();
-    check_failure(&output, &format!("nats://{closed}: Connection refused"));
+    check_failure(&output, &format!("nats://{closed}: connection refused"));
     assert!(!String::from_utf8_lossy(&output.stderr).contains("hunter2"));
 
     let http = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -8,6 +8,8 @@
 //!   AwaitInfo ───┬──► AwaitTls ──────────┬──► AwaitPong ────► AwaitConfirmation ────► Ready ────► Draining ────► Closed
 //!                └──────── no TLS ───────┘        │                   │                        │
 //!                            sends: CONNECT, PING ┘   SUB..., PING ───┘         UNSUB..., PING ┘      (any) ──► Closed
+//!
+//!   TLS first: AwaitTls ── handle_tls_started ──► AwaitInfo ── INFO ──► AwaitPong, and on as above
 //! ```
 //!
 //! Invariants:
@@ -44,7 +46,7 @@ pub const SLOW_CONSUMER_NS: u64 = 10 * SECOND_NS;
 pub const ERROR_EXPLAINS_END_NS: u64 = 5 * SECOND_NS;
 
 /// Notices that the driver has not fetched yet; more of them are dropped. What changes the state is never dropped.
-pub const NOTICES_MAX: usize = 64;
+pub const NOTICES_MAX: usize = 512;
 
 /// What stays the same from one connection to the next.
 #[derive(Debug, Clone)]
@@ -86,7 +88,7 @@ pub enum Tls {
     WhenAsked,
     /// Always, starting right after INFO (`tls://`, or a CA in the settings).
     Required,
-    /// Always, and before INFO: the server has `handshake_first`. The driver starts TLS by itself.
+    /// Always, and before INFO: the server has `handshake_first`.
     First,
 }
 
@@ -117,7 +119,7 @@ impl Subscription {
 /// Where a connection is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// The server speaks first.
+    /// The server speaks first, but for TLS.
     AwaitInfo,
     /// The driver is asked to start TLS.
     AwaitTls,
@@ -136,7 +138,8 @@ pub enum State {
 /// What the driver is asked to do, or should know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// Start TLS on this socket, then call [`Connection::handle_tls_started`]. Bytes behind the INFO belong to TLS.
+    /// Start TLS on this socket, then call [`Connection::handle_tls_started`]. A TLS server is silent until the client
+    /// speaks, so bytes that have arrived behind the INFO are not its: [`Reason::DataBeforeTls`].
     StartTls,
     /// INFO came, see [`Connection::info`]; the pool wants its `connect_urls`.
     InfoReceived {
@@ -223,6 +226,10 @@ pub enum Reason {
     },
     /// Bytes that are not the NATS protocol.
     Malformed(ProtocolError),
+    /// The driver's queue is full, and no frame in it is whole.
+    QueueTooSmall,
+    /// The driver's answers to PING pile up, as the server does not read them.
+    AnswersUnread,
 }
 
 impl Reason {
@@ -289,6 +296,10 @@ impl fmt::Display for Reason {
                 paused_ns / 1_000_000
             ),
             Reason::Malformed(error) => error.fmt(f),
+            Reason::QueueTooSmall => {
+                f.write_str("the server sent a control line larger than the queue: raise QUEUE_BYTES")
+            }
+            Reason::AnswersUnread => f.write_str("the server sends PING after PING and does not read the answers"),
         }
     }
 }
@@ -343,19 +354,20 @@ struct Pause {
 }
 
 impl Connection {
-    /// A connection whose socket has just been opened (with [`Tls::First`]: whose TLS handshake has just ended).
+    /// A connection whose socket has just been opened. With [`Tls::First`] its first action is to start TLS.
     pub fn new(settings: Settings, subscriptions: Vec<Subscription>, now_ns: u64) -> Self {
+        let is_tls_first = settings.tls == Tls::First;
         Connection {
-            secured: settings.tls == Tls::First,
+            secured: false,
+            state: if is_tls_first { State::AwaitTls } else { State::AwaitInfo },
+            actions: is_tls_first.then_some(Action::StartTls).into_iter().collect(),
             limit_ns: now_ns.saturating_add(settings.handshake_limit_ns),
             settings,
             subscriptions: subscriptions.into_iter().map(Tracked::new).collect(),
-            state: State::AwaitInfo,
             info: ServerInfo::default(),
             refused_unnamed: 0,
             lame_duck: false,
             last_complaint: None,
-            actions: VecDeque::new(),
             pings_sent: 0,
             pongs_received: 0,
             confirming_ping: 0,
@@ -402,7 +414,10 @@ impl Connection {
         if self.state == State::AwaitTls {
             self.note_received(now_ns);
             self.secured = true;
-            self.send_connect(out);
+            match self.settings.tls {
+                Tls::First => self.state = State::AwaitInfo,
+                Tls::WhenAsked | Tls::Required => self.send_connect(out),
+            }
         }
     }
 
@@ -488,9 +503,9 @@ impl Connection {
         self.disconnect(reason);
     }
 
-    /// A decoder has given up on what arrived.
-    pub fn handle_malformed(&mut self, error: ProtocolError) {
-        self.disconnect(Reason::Malformed(error));
+    /// The driver can do nothing with what arrives.
+    pub fn handle_unusable(&mut self, reason: Reason) {
+        self.disconnect(reason);
     }
 
     /// Subscribes to one more subject, now or as soon as the handshake is through.

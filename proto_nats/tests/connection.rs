@@ -176,6 +176,9 @@ fn tls_is_not_started_where_nobody_asks_for_it() {
 #[test]
 fn tls_before_info() {
     let mut client = client_with(tls(Tls::First), &[]);
+    client.sent("").actions(&[Action::StartTls]);
+    client.connection.handle_tls_started(client.now_ns, &mut client.out);
+    client.sent("").actions(&[]);
     client.receive("INFO {\"tls_required\":true}\r\n").sent_connect();
     client.actions(&[Action::InfoReceived { secured: true }]);
     assert!(client.connection.is_secured());
@@ -193,7 +196,14 @@ fn nothing_can_be_slipped_in_before_tls() {
     for injected in ["INFO {}\r\n", "PONG\r\n", "PING\r\n", "-ERR 'x'\r\n", "MSG a 1 1\r\nx\r\n"] {
         let mut client = client_with(tls(Tls::Required), &[]);
         client.receive("INFO {\"tls_required\":true}\r\n").receive(injected).sent("").ends(Reason::DataBeforeTls);
+        let mut first = client_with(tls(Tls::First), &[]);
+        first.receive(injected).sent("").ends(Reason::DataBeforeTls);
     }
+    // What the driver finds behind the INFO and cannot even decode.
+    let mut client = client_with(tls(Tls::Required), &[]);
+    client.receive("INFO {\"tls_required\":true}\r\n");
+    client.connection.handle_unusable(Reason::DataBeforeTls);
+    client.ends(Reason::DataBeforeTls);
 }
 
 #[test]
@@ -228,8 +238,8 @@ fn the_end_of_the_stream_during_the_handshake() {
     check(
         tls(Tls::First),
         "",
-        Reason::ClosedBeforeInfo { secured: true },
-        "the server closed the connection without INFO: it may not have handshake_first",
+        Reason::ClosedInHandshake { state: State::AwaitTls },
+        "the server closed the connection before the end of the TLS handshake",
     );
     check(
         Settings::default(),
@@ -243,6 +253,12 @@ fn the_end_of_the_stream_during_the_handshake() {
         Reason::ClosedInHandshake { state: State::AwaitConfirmation },
         "the server closed the connection before the confirmation of the subscriptions",
     );
+    let mut client = client_with(tls(Tls::First), &["a"]);
+    client.connection.handle_tls_started(client.now_ns, &mut client.out);
+    client.connection.handle_end_of_stream(client.now_ns);
+    let reason = Reason::ClosedBeforeInfo { secured: true };
+    assert_eq!(reason.to_string(), "the server closed the connection without INFO: it may not have handshake_first");
+    client.ends(reason);
 }
 
 #[test]
@@ -284,7 +300,7 @@ fn no_nats_server() {
     client(&[]).receive("INFO nonsense\r\n").ends(Reason::UnreadableInfo);
     let error = decode_server_op(b"HTTP/1.1 400 Bad Request\r\n", &Limits::default()).unwrap_err();
     let mut client = client(&[]);
-    client.connection.handle_malformed(error);
+    client.connection.handle_unusable(Reason::Malformed(error));
     client.ends(Reason::Malformed(error));
 }
 

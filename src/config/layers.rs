@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use clap::error::{ContextKind, ContextValue, ErrorKind as Clap};
 use clap::{Arg, Command as Grammar, CommandFactory, FromArgMatches};
 
-use super::{Cli, Command, servers};
+use super::{Cli, Command, NatsArgs, servers};
 
 /// Longest value an error repeats, in characters.
 const SHOWN_CHARS_MAX: usize = 120;
@@ -152,6 +152,11 @@ fn check_utf8(declared: &Grammar) -> Result<(), Exit> {
 }
 
 fn check_together(cli: &Cli) -> Result<(), Exit> {
+    match &cli.command {
+        Command::Run(args) => check_login(&args.nats)?,
+        Command::Feed(args) => check_login(&args.nats)?,
+        _ => {}
+    }
     let (subjects, engine) = match &cli.command {
         Command::Run(args) => (&args.subjects, &args.engine),
         Command::Demo(args) => (&args.subjects, &args.engine),
@@ -165,6 +170,32 @@ fn check_together(cli: &Cli) -> Result<(), Exit> {
         false => Err(Exit::Refused(format!(
             "SYMBOLS names {count} symbols, accepted are as many as MAX_SYMBOLS allows, which is {max}"
         ))),
+    }
+}
+
+/// One way to log in, and no half of one.
+fn check_login(nats: &NatsArgs) -> Result<(), Exit> {
+    let is_set = [
+        ("NATS_USER", nats.nats_user.is_some()),
+        ("NATS_PASSWORD", nats.nats_password.is_some()),
+        ("NATS_TOKEN", nats.nats_token.is_some()),
+        ("NATS_NKEY", nats.nats_nkey.is_some()),
+        ("NATS_CREDS", nats.nats_creds.is_some()),
+        ("NATS_CERT", nats.nats_cert.is_some()),
+        ("NATS_KEY", nats.nats_key.is_some()),
+    ];
+    let [user, password, .., cert, key] = is_set;
+    for (one, other) in [(user, password), (password, user), (cert, key), (key, cert)] {
+        if one.1 && !other.1 {
+            let (one, other) = (one.0, other.0);
+            return Err(Exit::Refused(format!("{one} is set, accepted is {one} together with {other}")));
+        }
+    }
+    let ways: Vec<&str> =
+        is_set[..5].iter().filter(|(name, set)| *set && *name != "NATS_PASSWORD").map(|way| way.0).collect();
+    match ways.len() {
+        0 | 1 => Ok(()),
+        _ => Err(Exit::Refused(format!("{} are set, accepted is one way to log in", ways.join(" and ")))),
     }
 }
 
@@ -212,6 +243,7 @@ fn invalid_value(error: &clap::Error, declared: &Grammar, args: &[OsString], dot
     };
     let value = match name {
         "NATS_URL" => shown(&servers::redact(value)),
+        "NATS_PASSWORD" | "NATS_TOKEN" => "***".to_owned(),
         _ => shown(value),
     };
     Some(format!("{name} is {value} (from {from}), accepted is {accepted}"))

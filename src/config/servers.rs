@@ -8,12 +8,9 @@ pub struct ServerList(pub Vec<ServerAddress>);
 
 impl ServerList {
     pub(super) fn parse(text: &str) -> Result<ServerList, String> {
-        let accepted = |why: &str| format!("a comma list of nats://[user:password@]host[:port]; {why}");
-        let servers = proto_nats::parse_servers(text).map_err(|error| accepted(&error.to_string()))?;
-        match servers.iter().any(|server| server.tls) {
-            true => Err(accepted("this version connects without TLS")),
-            false => Ok(ServerList(servers)),
-        }
+        proto_nats::parse_servers(text)
+            .map(ServerList)
+            .map_err(|error| format!("a comma list of nats://[user:password@]host[:port] or tls://...; {error}"))
     }
 }
 

@@ -4,6 +4,8 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
+use proto_nats::Secret;
+
 use crate::engine::bounds::{SYMBOL_BYTES_MAX, SYMBOLS_MAX, WINDOW_TRADES_MAX};
 use crate::engine::subject::is_valid_symbol;
 
@@ -60,6 +62,18 @@ pub fn rate(text: &str) -> Result<f64, String> {
 
 pub fn threshold(text: &str) -> Result<f64, String> {
     decimal(text, 0.0..=f64::MAX).ok_or_else(|| "a number that is not negative".to_owned())
+}
+
+pub fn ping_interval(text: &str) -> Result<i64, String> {
+    seconds_within(text, 1.0..=3600.0)
+}
+
+/// Any text; it must be there, and its errors say nothing of it.
+pub fn secret(text: &str) -> Result<Secret, String> {
+    match text.is_empty() {
+        true => Err("a text that is not empty".to_owned()),
+        false => Ok(Secret::new(text)),
+    }
 }
 
 pub fn max_symbols(text: &str) -> Result<usize, String> {

@@ -6,7 +6,7 @@ use super::clock::Clock;
 use super::documents;
 use super::http_message::{Request, Response};
 use super::http_server::Responder;
-use super::query::{Query, ShardReport};
+use super::query::{Detail, Query, ShardReport};
 use crate::engine::intake::Ownership;
 
 pub struct Api {
@@ -19,14 +19,17 @@ pub struct Api {
 impl Responder for Api {
     async fn respond(&self, request: Request) -> Response {
         match request.path.as_str() {
-            "/health" => self.document(&documents::health(&self.reports().await, self.uptime_seconds())),
+            "/health" => self.document(&documents::health(&self.reports(Detail::Symbols).await, self.uptime_seconds())),
             "/ready" => {
-                let reports = self.reports().await;
+                let reports = self.reports(Detail::Totals).await;
                 let status = if documents::is_ready(&reports) { 200 } else { 503 };
                 Response::json(status, documents::ready(&reports).to_string())
             }
-            "/stats" => self.document(&documents::stats(&self.reports().await, self.uptime_seconds())),
-            "/metrics" => Response::text(200, documents::METRICS_TYPE, documents::metrics(&self.reports().await)),
+            "/stats" => self.document(&documents::stats(&self.reports(Detail::Totals).await, self.uptime_seconds())),
+            "/metrics" => {
+                let text = documents::metrics(&self.reports(Detail::Symbols).await);
+                Response::text(200, documents::METRICS_TYPE, text)
+            }
             "/state/latest" => self.symbol_document(&request, Query::State).await,
             "/features/latest" => self.symbol_document(&request, Query::Features).await,
             _ => Response::error(
@@ -47,20 +50,18 @@ impl Api {
         self.clock.elapsed_ns() as f64 / 1e9
     }
 
-    /// All shards are asked at once; one that has ended is missing.
-    async fn reports(&self) -> Vec<ShardReport> {
+    /// All shards are asked at once; each has its place, also one that has ended.
+    async fn reports(&self, detail: Detail) -> Vec<ShardReport> {
         let mut answers = Vec::with_capacity(self.shards.len());
         for shard in &self.shards {
             let (reply, answer) = bounded(1);
-            if shard.send(Query::Report(reply)).await.is_ok() {
-                answers.push(answer);
-            }
+            // Where nobody takes the question the answer's channel closes.
+            let _ = shard.send(Query::Report(detail, reply)).await;
+            answers.push(answer);
         }
         let mut reports = Vec::with_capacity(answers.len());
-        for answer in answers {
-            if let Ok(report) = answer.recv().await {
-                reports.push(report);
-            }
+        for (core, answer) in (0..).zip(answers) {
+            reports.push(answer.recv().await.unwrap_or_else(|_| ShardReport::missing(core)));
         }
         reports
     }

@@ -18,6 +18,7 @@ use futures_lite::future;
 use glommio::timer::Timer;
 use proto_nats::ServerAddress;
 
+use super::access::Access;
 use super::broker_server::{BrokerServer, BrokerThread, Hub};
 use super::clock::Clock;
 use super::feed::feed;
@@ -26,7 +27,7 @@ use super::market::Market;
 use super::recording::RecordReader;
 use super::service::{self, shard_settings};
 use super::stop::Stop;
-use crate::config::{DemoArgs, FeedArgs, NatsArgs, ServerList, Speed};
+use crate::config::{DemoArgs, FeedArgs, NatsArgs, Speed};
 use crate::engine::subject::{EventKind, split_subject};
 
 const BROKER_HOST: &str = "127.0.0.1";
@@ -50,7 +51,8 @@ pub fn run(args: DemoArgs) -> Result<(), String> {
         Some(_) => broker_server.spawn(seed, |_, _| async {})?,
     };
     let server = ServerAddress::parse(&broker.url()).map_err(|error| error.to_string())?;
-    let shards = shard_settings(vec![server.clone()], "senpai-demo", &subjects, &cores, &engine);
+    let access = Access::new(NatsArgs::open(server.clone(), "senpai-demo"))?;
+    let shards = shard_settings(access, &subjects, &cores, &engine);
     // One that the service follows, where there is one.
     let is_followed = |symbol: &&String| {
         let is_asked_for = subjects.symbols.is_all() || subjects.symbols.0.contains(symbol);
@@ -65,7 +67,7 @@ pub fn run(args: DemoArgs) -> Result<(), String> {
     // Nobody may be reading it.
     let _ = io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush());
 
-    let nats = NatsArgs { nats_url: ServerList(vec![server]), nats_name: "senpai-demo-feed".to_owned() };
+    let nats = NatsArgs::open(server, "senpai-demo-feed");
     let feeding =
         file.map(|file| Feeding::start(FeedArgs { file, speed: Speed::Times(1.0), rebase: true, loops: 0, nats, log }));
     // `service` hears the signals; everything else ends after it.
@@ -109,9 +111,11 @@ impl Feeding {
         let stopped = Arc::new(AtomicBool::new(false));
         let watched = stopped.clone();
         // Its progress is not interesting here.
-        let play = move || match feed(&args, &watched, io::sink()) {
-            Ok(_) => {}
-            Err(error) => log::error!("no more events come: {error}"),
+        let play = move || {
+            let fed = Access::new(args.nats.clone()).and_then(|access| feed(&args, &access, &watched, io::sink()));
+            if let Err(error) = fed {
+                log::error!("no more events come: {error}");
+            }
         };
         Feeding { stopped, thread: Some(std::thread::spawn(play)) }
     }

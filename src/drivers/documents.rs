@@ -22,7 +22,7 @@ fn is_connected(reports: &[ShardReport]) -> bool {
 
 /// Connected and subscribed, on every core.
 pub fn is_ready(reports: &[ShardReport]) -> bool {
-    !reports.is_empty() && reports.iter().all(|report| report.connection.is_ready)
+    reports.iter().all(|report| report.connection.is_ready)
 }
 
 fn troubles(reports: &[ShardReport]) -> Vec<&str> {
@@ -36,7 +36,7 @@ pub fn health(reports: &[ShardReport], uptime_seconds: f64) -> Value {
         reports.iter().flat_map(|report| &report.symbols).map(|symbol| symbol.name.as_str()).collect();
     symbols.sort_unstable();
     json!({
-        "status": if is_ready(reports) { "ok" } else { "degraded" },
+        "status": if is_ready(reports) && troubles(reports).is_empty() { "ok" } else { "degraded" },
         "nats_connected": is_connected(reports),
         "symbol_count": symbols.len(),
         "symbols": symbols,
@@ -69,10 +69,6 @@ fn figures(reports: &[ShardReport]) -> Map<String, Value> {
         .iter()
         .map(|kind| (kind.name().to_owned(), sum(&|r| r.counters.events_in[*kind as usize].iter().sum()).into()))
         .collect();
-    let published = |kind: OutputKind| match kind {
-        OutputKind::Features => sum(&|r| r.symbols.iter().map(|symbol| symbol.features_published).sum()),
-        OutputKind::Signal => sum(&|r| r.symbols.iter().map(|symbol| symbol.signals_emitted.iter().sum::<u64>()).sum()),
-    };
     let publish_dropped: Map<String, Value> = OutputKind::ALL
         .iter()
         .map(|kind| (kind.name().to_owned(), sum(&|r| r.counters.publish_dropped[*kind as usize]).into()))
@@ -90,11 +86,11 @@ fn figures(reports: &[ShardReport]) -> Map<String, Value> {
         "events_in_by_type": by_kind,
         "events_foreign": sum(&|r| r.counters.events_foreign),
         "timestamps_rejected": sum(&|r| r.counters.timestamps_rejected.iter().sum()),
-        "features_published": published(OutputKind::Features),
-        "signals_emitted": published(OutputKind::Signal),
+        "features_published": sum(&|r| r.features_published),
+        "signals_emitted": sum(&|r| r.signals_emitted),
         "signals_suppressed": { "stale": sum(&|r| r.counters.signals_suppressed_stale) },
         "publish_dropped": publish_dropped,
-        "symbols": sum(&|r| r.symbols.len() as u64),
+        "symbols": sum(&|r| r.symbol_count as u64),
         "window_trades": sum(&|r| r.window_trade_count),
         "reconnects": sum(&|r| r.connection.reconnects),
         "slow_consumer_cuts": sum(&|r| r.connection.slow_consumer_cuts),
@@ -107,7 +103,8 @@ fn figures(reports: &[ShardReport]) -> Map<String, Value> {
 
 /// The fullest queue of all cores: the one that decides whether anything is shed.
 fn fill_ratio(reports: &[ShardReport]) -> f64 {
-    let ratios = reports.iter().map(|r| r.queue_len_bytes as f64 / r.queue_capacity_bytes as f64);
+    let running = reports.iter().filter(|r| r.queue_capacity_bytes > 0);
+    let ratios = running.map(|r| r.queue_len_bytes as f64 / r.queue_capacity_bytes as f64);
     ratios.fold(0.0, f64::max)
 }
 
@@ -194,6 +191,12 @@ pub fn metrics(reports: &[ShardReport]) -> Vec<u8> {
             &[],
             one(sum(&|r| r.connection.reconnects)),
         ),
+        counter(
+            "senpai_nats_slow_consumer_cuts_total",
+            "Ends of the connection that look like the server gave up on a slow consumer.",
+            &[],
+            one(sum(&|r| r.connection.slow_consumer_cuts)),
+        ),
         gauge(
             "senpai_queue_fill_ratio",
             "Fill of the queue between socket and engine, 0..1.",
@@ -206,7 +209,7 @@ pub fn metrics(reports: &[ShardReport]) -> Vec<u8> {
             &[],
             is_connected(reports) as u8 as f64,
         ),
-        gauge("senpai_symbols", "Symbols tracked.", &[], sum(&|r| r.symbols.len() as u64) as f64),
+        gauge("senpai_symbols", "Symbols tracked.", &[], sum(&|r| r.symbol_count as u64) as f64),
         gauge("senpai_window_trades", "Trades held in the windows.", &[], sum(&|r| r.window_trade_count) as f64),
         gauge("senpai_build_info", "Always 1; the label tells the version.", &[("version", VERSION)], 1.0),
         processing_latency(reports),

@@ -20,6 +20,7 @@ use proto_nats::{encode, subject::is_valid_subject};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
+use super::access::Access;
 use super::clock::Clock;
 use super::publisher::Publisher;
 use super::rebase::{event_time, rebase};
@@ -51,22 +52,22 @@ pub struct Summary {
 }
 
 /// As [`feed`], until SIGINT or SIGTERM at the latest; a second one ends it at once.
-pub fn run(args: &FeedArgs) -> Result<(), String> {
+pub fn run(args: &FeedArgs, access: &Access) -> Result<(), String> {
     let stopped = Arc::new(AtomicBool::new(false));
     for signal in [SIGTERM, SIGINT] {
         flag::register_conditional_shutdown(signal, 1, stopped.clone())
             .and_then(|_| flag::register(signal, stopped.clone()))
             .map_err(|error| format!("cannot listen for signals: {error}"))?;
     }
-    feed(args, &stopped, io::stderr()).map(drop)
+    feed(args, access, &stopped, io::stderr()).map(drop)
 }
 
 /// Plays until the end, or until `stopped` is set, which is a good end, too. With `Ok` the server has taken everything.
-pub fn feed(args: &FeedArgs, stopped: &AtomicBool, log: impl Write) -> Result<Summary, String> {
-    let FeedArgs { file, speed, rebase, loops, nats, .. } = args;
+pub fn feed(args: &FeedArgs, access: &Access, stopped: &AtomicBool, log: impl Write) -> Result<Summary, String> {
+    let FeedArgs { file, speed, rebase, loops, .. } = args;
     // First the file: nothing is to be connected for a recording that is not there.
     let mut reader = RecordReader::open(file).map_err(|error| format!("cannot read {}: {error}", file.display()))?;
-    let publisher = Publisher::connect(&nats.nats_url.0, &nats.nats_name)?;
+    let publisher = Publisher::connect(access)?;
     let clock = Clock::start();
     let mut player = Player {
         publisher: &publisher,
@@ -86,7 +87,7 @@ pub fn feed(args: &FeedArgs, stopped: &AtomicBool, log: impl Write) -> Result<Su
     if *rebase && !matches!(speed, Speed::Times(speed) if *speed <= 1.0) {
         let _ = writeln!(player.log, "note: faster than recorded, the moved timestamps run ahead of the clock");
     }
-    let fed = player.play_all(&mut reader, file, *loops).and_then(|()| player.send()).and_then(|()| publisher.flush());
+    let fed = player.play_all(&mut reader, file, *loops).and_then(|()| player.send()).and_then(|()| publisher.finish());
     fed.map_err(|error| format!("{error}, after {} events", player.summary.events))?;
 
     let Summary { events, passes, lines_skipped } = player.summary;

@@ -1,5 +1,6 @@
 //! What touches the world: glommio, files, the clock.
 
+pub mod access;
 pub mod api;
 pub mod bench;
 pub mod broker;
@@ -10,6 +11,7 @@ pub mod documents;
 pub mod feed;
 pub mod http_message;
 pub mod http_server;
+pub mod link;
 pub mod market;
 pub mod publisher;
 pub mod query;
@@ -18,8 +20,10 @@ pub mod rate;
 pub mod rebase;
 pub mod recording;
 pub mod replay;
+pub mod serve;
 pub mod service;
 pub mod shard;
 pub mod socket;
 pub mod stop;
+pub mod tls;
 pub mod wire;

@@ -1,37 +1,33 @@
-//! A NATS connection that only publishes, on blocking sockets: for `feed`, which has nothing else to do.
+//! A NATS connection that only publishes, on a blocking thread: for `feed`, which has nothing else to do.
 //!
-//! The caller writes; a thread reads and answers PINGs, so that the server keeps the connection however long the caller
-//! takes between two batches. Both write whole frames under one lock.
+//! The caller writes; a thread answers PINGs, so that the server keeps the connection however long the caller takes
+//! between two batches. Whoever holds the lock drives the connection, so both see whole frames.
 
-use std::io::{self, Read, Write};
-use std::net::{Shutdown, TcpStream, ToSocketAddrs};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::Shutdown;
+use std::os::fd::AsFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use proto_nats::{
-    ConnectOptions, Decoded, Limits, ServerAddress, ServerError, ServerInfo, ServerOp, decode_server_op, encode,
+    Action, Connection, Decoded, Limits, Malformed, ProtocolError, Reason, ServerAddress, ServerError, decode_server_op,
 };
 
-/// Until a socket is connected; a server on another continent needs a tenth of it.
-const CONNECT_MAX: Duration = Duration::from_secs(3);
-/// For INFO and, after CONNECT, for the first PONG.
-const HANDSHAKE_MAX: Duration = Duration::from_secs(5);
+use super::access::Access;
+use super::clock::Clock;
+use super::link::{Attempt, Link, plain, wait};
+
 /// For the server to take some bytes, and for the last PONG: more than a busy server takes for what sockets hold.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// What the reading thread has heard.
-enum Heard {
-    Pong,
-    Error(ServerError),
-    Closed,
-}
+/// Between two looks at the clock, where nothing arrives.
+const NAP: Duration = Duration::from_millis(50);
+const READ_BYTES: usize = 16 << 10;
 
 pub struct Publisher {
-    stream: Arc<Mutex<TcpStream>>,
-    heard: Receiver<Heard>,
-    reading: Option<JoinHandle<()>>,
+    line: Arc<Mutex<Line>>,
+    /// The socket again, to wait for it without the lock.
+    socket: std::net::TcpStream,
+    listening: Option<JoinHandle<()>>,
     /// Where it is connected to, without credentials.
     pub server: String,
     /// Header and payload of a message, as the server says.
@@ -40,10 +36,10 @@ pub struct Publisher {
 
 impl Publisher {
     /// Connects to the first server that can be reached. The error is one line with what each of them said.
-    pub fn connect(servers: &[ServerAddress], client_name: &str) -> Result<Publisher, String> {
+    pub fn connect(access: &Access) -> Result<Publisher, String> {
         let mut causes = Vec::new();
-        for server in servers {
-            match Publisher::connect_to(server, client_name) {
+        for server in access.servers() {
+            match Publisher::connect_to(server, access) {
                 Ok(publisher) => return Ok(publisher),
                 Err(cause) => causes.push(format!("{server}: {cause}")),
             }
@@ -51,198 +47,237 @@ impl Publisher {
         Err(format!("no NATS server can be used ({}); start one, or set NATS_URL", causes.join("; ")))
     }
 
-    fn connect_to(server: &ServerAddress, client_name: &str) -> Result<Publisher, String> {
-        let mut stream = open(server)?;
-        let mut input = Input::default();
-        let info = loop {
-            match input.next(&mut stream)? {
-                Answer::Info(info) => break info,
-                Answer::Error(error) => return Err(error.to_string()),
-                Answer::Ping | Answer::Pong | Answer::Other => {}
-            }
+    fn connect_to(server: &ServerAddress, access: &Access) -> Result<Publisher, String> {
+        let settings = access.connection_settings(server, access.client_name().to_owned())?;
+        let clock = Clock::start();
+        let mut line = Line {
+            connection: Connection::new(settings, Vec::new(), clock.elapsed_ns()),
+            link: Link::connect(server)?,
+            clock,
+            input: Vec::new(),
+            output: Vec::new(),
+            progress: Progress::Connecting,
         };
-        if info.tls_required {
-            return Err("it wants TLS, which this version does not speak".to_owned());
-        }
-        let mut options = ConnectOptions { name: client_name.to_owned(), ..ConnectOptions::default() };
-        if let Some(credentials) = &server.credentials {
-            credentials.apply(&info, &mut options);
-        }
-        let mut hello = Vec::new();
-        encode::connect(&mut hello, &options);
-        encode::ping(&mut hello);
-        stream.write_all(&hello).map_err(|error| error.to_string())?;
-        loop {
-            match input.next(&mut stream)? {
-                Answer::Pong => break,
-                Answer::Error(error) => return Err(error.to_string()),
-                Answer::Ping => stream.write_all(b"PONG\r\n").map_err(|error| error.to_string())?,
-                Answer::Info(_) | Answer::Other => {}
+        while line.progress == Progress::Connecting {
+            line.drive();
+            if line.progress == Progress::WantsTls {
+                line.link.start_tls(access.tls_session(server)?);
+                line.progress = Progress::Connecting;
+                continue;
+            }
+            if line.progress == Progress::Connecting {
+                line.link.wait(line.has_unsent(), NAP);
             }
         }
-        let limits = stream.set_read_timeout(None).and_then(|()| stream.set_write_timeout(Some(PATIENCE)));
-        let reader = limits.and_then(|()| stream.try_clone()).map_err(|error| error.to_string())?;
-        let stream = Arc::new(Mutex::new(stream));
-        let (sender, heard) = channel();
-        let reading = std::thread::spawn({
-            let stream = stream.clone();
-            move || listen(reader, input, &stream, &sender)
+        line.check()?;
+        let socket = line.link.duplicate().map_err(|error| plain(&error))?;
+        let payload_bytes_max = usize::try_from(line.connection.max_payload()).unwrap_or(usize::MAX);
+        let line = Arc::new(Mutex::new(line));
+        let listening = std::thread::spawn({
+            let (line, socket) = (line.clone(), socket.try_clone().map_err(|error| plain(&error))?);
+            move || {
+                while lock(&line).drive() {
+                    wait(socket.as_fd(), false, NAP);
+                }
+            }
         });
-        let payload_bytes_max = usize::try_from(info.max_payload).unwrap_or(usize::MAX);
-        Ok(Publisher { stream, heard, reading: Some(reading), server: server.to_string(), payload_bytes_max })
+        Ok(Publisher { line, socket, listening: Some(listening), server: server.to_string(), payload_bytes_max })
     }
 
     /// Writes whole PUB frames. The error is what ended the connection.
     pub fn publish(&self, frames: &[u8]) -> Result<(), String> {
-        self.check()?;
-        self.write(frames)
+        let mut line = lock(&self.line);
+        line.output.extend_from_slice(frames);
+        let mut waiting_since_ns = line.clock.elapsed_ns();
+        loop {
+            let before = line.output.len();
+            line.drive();
+            self.judge(&line)?;
+            if !line.has_unsent() {
+                return Ok(());
+            }
+            let now_ns = line.clock.elapsed_ns();
+            if line.output.len() < before {
+                waiting_since_ns = now_ns;
+            } else if now_ns - waiting_since_ns > PATIENCE.as_nanos() as u64 {
+                return Err(format!("{} has taken nothing for {} s", self.server, PATIENCE.as_secs()));
+            }
+            line.link.wait(true, NAP);
+        }
     }
 
     /// Whether the connection lives. The error is what ended it.
     pub fn check(&self) -> Result<(), String> {
-        while let Ok(heard) = self.heard.try_recv() {
-            self.judge(&heard)?;
-        }
-        Ok(())
+        self.judge(&lock(&self.line))
     }
 
-    /// Waits until the server has taken everything.
-    pub fn flush(&self) -> Result<(), String> {
-        self.write(b"PING\r\n")?;
-        loop {
-            match self.heard.recv_timeout(PATIENCE) {
-                Ok(Heard::Pong) => return Ok(()),
-                Ok(heard) => self.judge(&heard)?,
-                Err(RecvTimeoutError::Timeout) => {
-                    return Err(format!("{} has not confirmed within {} s", self.server, PATIENCE.as_secs()));
-                }
-                Err(RecvTimeoutError::Disconnected) => self.judge(&Heard::Closed)?,
+    /// Waits until the server has taken everything; nothing can be published after it.
+    pub fn finish(&self) -> Result<(), String> {
+        let mut line = lock(&self.line);
+        let now_ns = line.clock.elapsed_ns();
+        let Line { connection, output, .. } = &mut *line;
+        connection.begin_drain(now_ns, PATIENCE.as_nanos() as u64, output);
+        while line.progress == Progress::Ready {
+            line.drive();
+            let for_writing = line.has_unsent();
+            drop(line);
+            wait(self.socket.as_fd(), for_writing, NAP);
+            line = lock(&self.line);
+        }
+        match line.progress {
+            Progress::Drained { confirmed: false } => {
+                Err(format!("{} has not confirmed within {} s", self.server, PATIENCE.as_secs()))
             }
+            _ => self.judge(&line),
         }
     }
 
-    fn write(&self, frames: &[u8]) -> Result<(), String> {
-        let written = self.stream.lock().unwrap_or_else(PoisonError::into_inner).write_all(frames);
-        written.map_err(|error| {
-            // The server may have said why before it closed.
-            let said = self.heard.try_iter().find_map(|heard| match heard {
-                Heard::Error(error) => Some(error.to_string()),
-                Heard::Pong | Heard::Closed => None,
-            });
-            format!("the connection to {} is lost: {}", self.server, said.unwrap_or_else(|| error.to_string()))
-        })
-    }
-
-    fn judge(&self, heard: &Heard) -> Result<(), String> {
-        match heard {
-            Heard::Pong => Ok(()),
-            Heard::Closed => Err(format!("{} has closed the connection", self.server)),
-            Heard::Error(error @ ServerError::Other(_)) => {
-                log::warn!("{}: {error}", self.server);
-                Ok(())
-            }
-            Heard::Error(error) => Err(format!("{}: {error}", self.server)),
-        }
+    fn judge(&self, line: &Line) -> Result<(), String> {
+        line.check().map_err(|cause| format!("the connection to {} is lost: {cause}", self.server))
     }
 }
 
 impl Drop for Publisher {
     fn drop(&mut self) {
-        let _ = self.stream.lock().unwrap_or_else(PoisonError::into_inner).shutdown(Shutdown::Both);
-        if let Some(reading) = self.reading.take() {
-            let _ = reading.join();
+        lock(&self.line).link.close();
+        // Whatever the other thread waits for, it is over.
+        let _ = self.socket.shutdown(Shutdown::Both);
+        if let Some(listening) = self.listening.take() {
+            let _ = listening.join();
         }
     }
 }
 
-fn open(server: &ServerAddress) -> Result<TcpStream, String> {
-    let addresses = (server.host.as_str(), server.port).to_socket_addrs().map_err(|error| error.to_string())?;
-    let mut cause = "the name has no address".to_owned();
-    for address in addresses {
-        match TcpStream::connect_timeout(&address, CONNECT_MAX) {
-            Ok(stream) => {
-                let ready = stream
-                    .set_nodelay(true)
-                    .and_then(|()| stream.set_read_timeout(Some(HANDSHAKE_MAX)))
-                    .and_then(|()| stream.set_write_timeout(Some(HANDSHAKE_MAX)));
-                return ready.map(|()| stream).map_err(|error| error.to_string());
-            }
-            Err(error) => cause = error.to_string(),
+fn lock(line: &Mutex<Line>) -> MutexGuard<'_, Line> {
+    line.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[derive(Debug, PartialEq)]
+enum Progress {
+    Connecting,
+    WantsTls,
+    Ready,
+    Drained {
+        confirmed: bool,
+    },
+    /// For the user.
+    Over(String),
+}
+
+/// The connection and its socket.
+struct Line {
+    link: Link,
+    connection: Connection,
+    clock: Clock,
+    /// Bytes from the server that are no whole frame yet.
+    input: Vec<u8>,
+    /// Whole frames that are not sent yet; the first may be sent in part.
+    output: Vec<u8>,
+    progress: Progress,
+}
+
+impl Line {
+    fn check(&self) -> Result<(), String> {
+        match &self.progress {
+            Progress::Over(cause) => Err(cause.clone()),
+            _ => Ok(()),
         }
     }
-    Err(cause)
-}
 
-/// An operation of the server, as far as it matters here.
-enum Answer {
-    Info(Box<ServerInfo>),
-    Error(ServerError),
-    Ping,
-    Pong,
-    Other,
-}
+    fn has_unsent(&self) -> bool {
+        !self.output.is_empty() || self.link.wants_write()
+    }
 
-/// Bytes from the server that are not used yet.
-#[derive(Default)]
-struct Input(Vec<u8>);
-
-impl Input {
-    /// The next operation. The error is one for the user.
-    fn next(&mut self, stream: &mut TcpStream) -> Result<Answer, String> {
-        loop {
-            let (answer, len) = match decode_server_op(&self.0, &Limits::default()) {
-                Err(error) => return Err(error.to_string()),
-                Ok(Decoded::NeedMore { .. }) => {
-                    let mut bytes = [0; 4096];
-                    match stream.read(&mut bytes) {
-                        Ok(0) => return Err("it closed the connection".to_owned()),
-                        Ok(len) => self.0.extend_from_slice(&bytes[..len]),
-                        Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                        Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
-                            return Err(format!("no NATS answer within {} s", HANDSHAKE_MAX.as_secs()));
-                        }
-                        Err(error) => return Err(error.to_string()),
-                    }
+    /// Reads, answers and sends what can be at this moment; false when the connection is over.
+    fn drive(&mut self) -> bool {
+        if matches!(self.progress, Progress::Over(_) | Progress::Drained { .. }) {
+            return false;
+        }
+        self.read();
+        self.connection.handle_time(self.clock.elapsed_ns(), &mut self.output);
+        self.write();
+        while let Some(action) = self.connection.poll_action() {
+            self.progress = match action {
+                Action::StartTls if self.input.is_empty() => Progress::WantsTls,
+                Action::StartTls => {
+                    self.connection.handle_unusable(Reason::DataBeforeTls);
                     continue;
                 }
-                Ok(Decoded::Oversized { .. }) => return Err("it sent a message nobody subscribed to".to_owned()),
-                Ok(Decoded::Op { op, len }) => {
-                    let answer = match op {
-                        ServerOp::Info(json) => match ServerInfo::from_json(json) {
-                            Ok(info) => Answer::Info(Box::new(info)),
-                            Err(error) => return Err(format!("INFO: {error}")),
-                        },
-                        ServerOp::Err(text) => Answer::Error(ServerError::parse(text)),
-                        ServerOp::Ping => Answer::Ping,
-                        ServerOp::Pong => Answer::Pong,
-                        ServerOp::Msg(_) | ServerOp::Ok => Answer::Other,
-                    };
-                    (answer, len)
+                Action::Ready { .. } => Progress::Ready,
+                Action::DrainComplete { confirmed } => Progress::Drained { confirmed },
+                Action::Disconnect(reason) => {
+                    Progress::Over(self.link.trouble().map_or_else(|| reason.to_string(), str::to_owned))
                 }
+                // Nothing of what comes after it would arrive.
+                Action::Complaint(error @ ServerError::PermissionsViolation { .. }) => {
+                    Progress::Over(error.to_string())
+                }
+                Action::Complaint(error) => {
+                    log::warn!("NATS: {error}");
+                    continue;
+                }
+                _ => continue,
             };
-            self.0.drain(..len);
-            return Ok(answer);
+        }
+        !matches!(self.progress, Progress::Over(_) | Progress::Drained { .. })
+    }
+
+    fn read(&mut self) {
+        let mut bytes = [0; READ_BYTES];
+        loop {
+            match self.link.try_read(&mut bytes) {
+                Attempt::Bytes(len) => self.input.extend_from_slice(&bytes[..len]),
+                Attempt::WouldBlock => break,
+                Attempt::Ended => {
+                    self.handle_input();
+                    return self.connection.handle_end_of_stream(self.clock.elapsed_ns());
+                }
+            }
+            self.handle_input();
+        }
+        if self.connection.state() == proto_nats::State::AwaitTls && self.link.is_secured() {
+            self.connection.handle_tls_started(self.clock.elapsed_ns(), &mut self.output);
         }
     }
-}
 
-/// Reads until the end of the stream.
-fn listen(mut reader: TcpStream, mut input: Input, stream: &Mutex<TcpStream>, sender: &Sender<Heard>) {
-    loop {
-        let heard = match input.next(&mut reader) {
-            Ok(Answer::Ping) => {
-                // A failure shows in the next read, too.
-                let _ = stream.lock().unwrap_or_else(PoisonError::into_inner).write_all(b"PONG\r\n");
-                continue;
+    fn handle_input(&mut self) {
+        let mut taken = 0;
+        loop {
+            match decode_server_op(&self.input[taken..], &Limits::default()) {
+                Ok(Decoded::Op { op, len }) => {
+                    self.connection.handle_op(&op, self.clock.elapsed_ns(), &mut self.output);
+                    taken += len;
+                }
+                Ok(Decoded::NeedMore { .. }) => break,
+                // Nothing is subscribed to: a message, and a huge one, is no operation to send here.
+                Ok(Decoded::Oversized { .. }) => {
+                    let error = ProtocolError::Server(Malformed::UnknownOperation);
+                    return self.connection.handle_unusable(Reason::Malformed(error));
+                }
+                Err(error) => return self.connection.handle_unusable(Reason::Malformed(error)),
             }
-            Ok(Answer::Pong) => Heard::Pong,
-            Ok(Answer::Error(error)) => Heard::Error(error),
-            Ok(Answer::Info(_) | Answer::Other) => continue,
-            Err(_) => Heard::Closed,
-        };
-        let is_over = matches!(heard, Heard::Closed);
-        if sender.send(heard).is_err() || is_over {
-            return;
         }
+        self.input.drain(..taken);
+    }
+
+    fn write(&mut self) {
+        let mut sent = 0;
+        while sent < self.output.len() {
+            match self.link.try_write(&self.output[sent..]) {
+                Attempt::Bytes(len) => sent += len,
+                Attempt::WouldBlock => break,
+                Attempt::Ended => return self.handle_broken(),
+            }
+        }
+        self.output.drain(..sent);
+        if !self.link.flush() {
+            self.handle_broken();
+        }
+    }
+
+    /// A write has failed: what the server said before it closed is still to be read.
+    fn handle_broken(&mut self) {
+        self.read();
+        self.connection.handle_end_of_stream(self.clock.elapsed_ns());
     }
 }

@@ -15,17 +15,29 @@ pub enum Query {
     State(String, Sender<Option<Vec<u8>>>),
     /// The features of a symbol computed for now, as a JSON document.
     Features(String, Sender<Option<Vec<u8>>>),
-    Report(Sender<ShardReport>),
+    Report(Detail, Sender<ShardReport>),
     /// Drain and end.
     Stop,
 }
 
+/// How much a report has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Detail {
+    Totals,
+    /// And every symbol's figures: thousands of names.
+    Symbols,
+}
+
 /// What a shard counts and how it is.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct ShardReport {
     pub core: u32,
     pub counters: Counters,
     pub providers: Vec<String>,
+    pub symbol_count: usize,
+    pub features_published: u64,
+    pub signals_emitted: u64,
+    /// With [`Detail::Symbols`].
     pub symbols: Vec<SymbolReport>,
     pub connection: ConnectionReport,
     pub queue_len_bytes: usize,
@@ -52,19 +64,29 @@ pub async fn answer(shard: Rc<RefCell<Shard>>, queries: Receiver<Query>, stop: S
             }
             Query::Features(symbol, reply) => {
                 let mut shard = shard.borrow_mut();
+                shard.follow_clock();
                 let now = shard.clock.now();
                 let _ = reply.try_send(shard.engine.features_document(&symbol, now));
             }
-            Query::Report(reply) => {
-                let _ = reply.try_send(report(&mut shard.borrow_mut()));
+            Query::Report(detail, reply) => {
+                let _ = reply.try_send(report(&mut shard.borrow_mut(), detail));
             }
             Query::Stop => break,
         }
+        glommio::yield_if_needed().await;
     }
     stop.set();
 }
 
-fn report(shard: &mut Shard) -> ShardReport {
+impl ShardReport {
+    /// In the place of a shard that does not answer any more.
+    pub fn missing(core: u32) -> ShardReport {
+        let connection = ConnectionReport { trouble: Some(format!("core {core} has ended")), ..Default::default() };
+        ShardReport { core, connection, ..Default::default() }
+    }
+}
+
+fn report(shard: &mut Shard, detail: Detail) -> ShardReport {
     let elapsed_ns = shard.clock.elapsed_ns();
     let engine = &shard.engine;
     let symbols = engine.symbols().iter().map(|(names, state)| SymbolReport {
@@ -72,11 +94,15 @@ fn report(shard: &mut Shard) -> ShardReport {
         features_published: state.features_published,
         signals_emitted: state.signals_emitted,
     });
+    let states = || engine.symbols().iter().map(|(_, state)| state);
     ShardReport {
         core: shard.ownership().core,
         counters: engine.counters.clone(),
         providers: engine.providers().iter().map(|(_, name)| name.to_owned()).collect(),
-        symbols: symbols.collect(),
+        symbol_count: engine.symbols().len(),
+        features_published: states().map(|state| state.features_published).sum(),
+        signals_emitted: states().map(|state| state.signals_emitted.iter().sum::<u64>()).sum(),
+        symbols: if detail == Detail::Symbols { symbols.collect() } else { Vec::new() },
         connection: shard.connection.clone(),
         queue_len_bytes: shard.queue.len_bytes(),
         queue_capacity_bytes: shard.queue.capacity(),

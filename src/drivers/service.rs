@@ -4,16 +4,19 @@ use std::cell::RefCell;
 use std::io::Read;
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_channel::{Receiver, Sender, bounded};
 use glommio::{LocalExecutorBuilder, Placement};
 
+use super::access::Access;
 use super::api::Api;
 use super::clock::Clock;
 use super::http_server::HttpServer;
 use super::query::{Query, answer};
-use super::shard::{self, Shard, ShardSettings};
+use super::serve;
+use super::shard::{Shard, ShardSettings};
 use super::stop::Stop;
 use crate::config::{CoreArgs, EngineArgs, HttpArgs, SubjectArgs};
 use crate::engine::engine::EngineSettings;
@@ -58,14 +61,15 @@ pub fn engine_settings(subjects: &SubjectArgs, engine: &EngineArgs) -> EngineSet
 
 /// The settings of each core's shard. The window trades are shared out; symbols and queue are each core's own.
 pub fn shard_settings(
-    servers: Vec<proto_nats::ServerAddress>,
-    client_name: &str,
+    access: Access,
     subjects: &SubjectArgs,
     cores: &CoreArgs,
     engine: &EngineArgs,
 ) -> Vec<ShardSettings> {
     let (shard, shard_count) = cores.shard.map_or((0, 1), |shard| (shard.index, shard.count));
     let core_count = cores.cores as u32;
+    let access = Arc::new(access);
+    let client_name = access.client_name();
     let per_core = (0..core_count).map(|core| {
         let ownership = Ownership { shard, shard_count, core, core_count };
         ShardSettings {
@@ -76,7 +80,7 @@ pub fn shard_settings(
             ownership,
             queue_bytes: engine.queue_bytes,
             busy_poll: cores.busy_poll,
-            servers: servers.clone(),
+            access: access.clone(),
             client_name: if core_count == 1 { client_name.to_owned() } else { format!("{client_name}-{core}") },
             subjects: subscriptions(subjects, ownership),
         }
@@ -145,11 +149,30 @@ pub fn run_bound(shards: Vec<ShardSettings>, server: HttpServer) -> Result<(), S
 }
 
 async fn run_shard(settings: ShardSettings, queries: Receiver<Query>, clock: Clock) {
+    let _end = EndOnPanic;
     let shard = Rc::new(RefCell::new(Shard::new(settings, clock)));
     let stop = Stop::new();
-    let answering = glommio::spawn_local(answer(shard.clone(), queries, stop.clone()));
-    shard::run(shard, stop).await;
+    let answering = glommio::spawn_local({
+        let (shard, stop) = (shard.clone(), stop.clone());
+        async move {
+            let _end = EndOnPanic;
+            answer(shard, queries, stop).await;
+        }
+    });
+    serve::run(shard, stop).await;
     answering.await;
+}
+
+/// A core that has met a bug of ours ends the process: the other cores would go on as if nothing were missing.
+struct EndOnPanic;
+
+impl Drop for EndOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            log::error!("a core has ended in error, so the service ends; please report the lines above as a bug");
+            std::process::exit(1);
+        }
+    }
 }
 
 fn cannot_start(error: &str) -> String {

@@ -3,9 +3,9 @@
 //! The buffer is emptied only when all of it is sent, so it always starts with a frame; after a broken connection the
 //! publications that were not sent whole can be taken out of it and sent again.
 
-use proto_nats::{ClientOp, Decoded, Limits, decode_client_op};
+use proto_nats::{ClientOp, Decoded, Limits, decode_client_op, encode};
 
-use super::socket::{Attempt, Socket};
+use super::link::{Attempt, Link};
 
 /// Unsent bytes from which no more messages are encoded: they wait as values instead, where newer ones replace older.
 const PENDING_BYTES_MAX: usize = 512 << 10;
@@ -36,9 +36,9 @@ impl Wire {
     }
 
     /// Sends what the socket takes; false when the connection is gone.
-    pub fn flush(&mut self, socket: &Socket) -> bool {
+    pub fn flush(&mut self, link: &mut Link) -> bool {
         while self.pending_bytes() > 0 {
-            match socket.try_write(&self.bytes[self.sent..]) {
+            match link.try_write(&self.bytes[self.sent..]) {
                 Attempt::Bytes(len) => self.sent += len,
                 Attempt::WouldBlock => return true,
                 Attempt::Ended => return false,
@@ -46,18 +46,14 @@ impl Wire {
         }
         self.bytes.clear();
         self.sent = 0;
-        true
+        link.flush()
     }
 
     /// Takes out the publications that were not sent whole, as frames; nothing is left.
     pub fn take_unsent_publications(&mut self) -> Vec<u8> {
         let mut unsent = Vec::new();
-        let mut at = 0;
-        while let Ok(Decoded::Op { op, len }) = decode_client_op(&self.bytes[at..], &Limits::default()) {
-            if at + len > self.sent && matches!(op, ClientOp::Pub { .. }) {
-                unsent.extend_from_slice(&self.bytes[at..at + len]);
-            }
-            at += len;
+        for publication in publications(&self.bytes).filter(|publication| publication.end > self.sent) {
+            encode::publish(&mut unsent, publication.subject, None, publication.payload);
         }
         self.bytes.clear();
         self.sent = 0;
@@ -65,10 +61,31 @@ impl Wire {
     }
 }
 
+/// One PUB among frames.
+pub struct Publication<'a> {
+    pub subject: &'a [u8],
+    pub payload: &'a [u8],
+    /// Where its frame ends.
+    end: usize,
+}
+
+/// The publications among `frames`, of which the last may be cut off.
+pub fn publications(frames: &[u8]) -> impl Iterator<Item = Publication<'_>> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        loop {
+            let Ok(Decoded::Op { op, len }) = decode_client_op(&frames[at..], &Limits::default()) else { return None };
+            at += len;
+            if let ClientOp::Pub { subject, payload, .. } = op {
+                return Some(Publication { subject, payload, end: at });
+            }
+        }
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proto_nats::encode;
 
     #[test]
     fn publications_cut_by_the_end_are_whole_again() {

@@ -91,6 +91,7 @@ pub struct Engine {
 /// A message to publish, lent until the next is asked for.
 pub struct Message<'a> {
     pub kind: OutputKind,
+    pub symbol: SymbolId,
     pub subject: &'a [u8],
     pub payload: &'a [u8],
 }
@@ -342,6 +343,14 @@ impl Engine {
         self.local = self.local.max(moment);
     }
 
+    /// Local time was wrong by `step_ns` until now, and is right from now on. Lengths of time stay what they were: what
+    /// has been waited for and what is yet to be waited for. Event times are the producer's and stay, too.
+    pub fn handle_clock_step(&mut self, step_ns: i64) {
+        self.local = self.local.plus(step_ns);
+        self.symbols.states_mut().for_each(|state| state.handle_clock_step(step_ns));
+        self.deadlines.iter_mut().for_each(|(deadline, _)| *deadline = deadline.plus(step_ns));
+    }
+
     /// The soonest moment at which a snapshot may be due.
     #[inline]
     pub fn next_deadline(&self) -> Option<UnixNanos> {
@@ -368,15 +377,30 @@ impl Engine {
             Outgoing::Signal(id, signal) => {
                 let names = self.symbols.names(id);
                 encode_signal(&mut self.payload, names, &signal);
-                Message { kind: OutputKind::Signal, subject: &names.signals_subject, payload: &self.payload }
+                Message {
+                    kind: OutputKind::Signal,
+                    symbol: id,
+                    subject: &names.signals_subject,
+                    payload: &self.payload,
+                }
             }
             Outgoing::Features(id, snapshot) => {
                 self.symbols.state_mut(id).features_published += 1;
                 let names = self.symbols.names(id);
                 encode_snapshot(&mut self.payload, names, &snapshot);
-                Message { kind: OutputKind::Features, subject: &names.features_subject, payload: &self.payload }
+                Message {
+                    kind: OutputKind::Features,
+                    symbol: id,
+                    subject: &names.features_subject,
+                    payload: &self.payload,
+                }
             }
         })
+    }
+
+    /// A snapshot of the symbol waits to be published.
+    pub fn has_snapshot_waiting(&self, symbol: SymbolId) -> bool {
+        self.outbox.has_snapshot(symbol)
     }
 
     /// Nobody takes messages for now: newer snapshots may overwrite unsent ones.
@@ -384,9 +408,19 @@ impl Engine {
         self.outbox.stall();
     }
 
-    /// Counts a message that the connection could not take.
-    pub fn count_unpublished(&mut self, kind: OutputKind) {
+    /// Counts a message that was taken from [`poll_output`](Self::poll_output) and that the connection could not take.
+    pub fn count_unpublished(&mut self, kind: OutputKind, symbol: SymbolId) {
         self.counters.publish_dropped[kind as usize] += 1;
+        if kind == OutputKind::Features {
+            self.count_overtaken(symbol);
+        }
+    }
+
+    /// Takes back the count of a snapshot that was taken but not sent, as a newer one goes in its place.
+    pub fn count_overtaken(&mut self, symbol: SymbolId) {
+        let state = self.symbols.state_mut(symbol);
+        // A server may refuse more than it was sent.
+        state.features_published = state.features_published.saturating_sub(1);
     }
 
     pub fn symbols(&self) -> &SymbolTable {

@@ -55,18 +55,18 @@ pub trait Witness {
     fn malformed(&mut self, subject: &[u8], malformed: Malformed);
 }
 
-/// Takes up to `messages_max` messages off the queue, all with the same receipt.
+/// Takes up to `frames_max` frames off the queue, all messages with the same receipt.
 pub fn take_messages(
     engine: &mut Engine,
     queue: &mut Queue,
     ownership: Ownership,
     receipt: Receipt,
-    messages_max: u64,
+    frames_max: u64,
     witness: &mut impl Witness,
 ) -> Result<Round, ProtocolError> {
     let limits = Limits { payload: queue.capacity() / 2, ..Limits::default() };
     let mut round = Round::default();
-    while round.messages < messages_max {
+    for _ in 0..frames_max {
         let is_nearly_full = queue.is_nearly_full();
         match decode_server_op(queue.unread(), &limits)? {
             Decoded::Op { op: ServerOp::Msg(message), len } => {

@@ -66,6 +66,11 @@ impl Outbox {
         self.snapshots.push_back((symbol, snapshot));
     }
 
+    /// A snapshot of the symbol is among those that wait.
+    pub fn has_snapshot(&self, symbol: SymbolId) -> bool {
+        self.newest[symbol.0 as usize] >= self.first
+    }
+
     /// Nobody takes the messages for now; until the next is taken, newer snapshots overwrite unsent ones.
     pub fn stall(&mut self) {
         self.is_stalled = true;

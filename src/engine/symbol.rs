@@ -104,6 +104,12 @@ impl SymbolState {
         self.watermark
     }
 
+    /// Local time is called differently from now on: what is kept in it moves along.
+    pub fn handle_clock_step(&mut self, step_ns: i64) {
+        self.watermark_local = self.watermark_local.plus(step_ns);
+        self.last_publication = self.last_publication.map(|moment| moment.plus(step_ns));
+    }
+
     /// Moves the watermark to `t` if that is later; says whether `t` is more than `window` behind it.
     #[inline]
     pub fn observe(&mut self, t: UnixNanos, local: UnixNanos, window: i64) -> bool {
@@ -180,6 +186,11 @@ impl SymbolState {
     }
 }
 
+/// What stands before the symbol in the subject of its snapshots,
+pub const FEATURES_PREFIX: &str = "senpai.features.";
+/// and of its signals.
+pub const SIGNALS_PREFIX: &str = "senpai.signals.";
+
 /// How a symbol is written: resolved once, when it is first seen.
 pub struct SymbolNames {
     pub name: Box<str>,
@@ -194,8 +205,8 @@ impl SymbolNames {
         SymbolNames {
             name: name.into(),
             json: serde_json::to_vec(name).expect("text is always representable").into(),
-            features_subject: format!("senpai.features.{name}").into_bytes().into(),
-            signals_subject: format!("senpai.signals.{name}").into_bytes().into(),
+            features_subject: format!("{FEATURES_PREFIX}{name}").into_bytes().into(),
+            signals_subject: format!("{SIGNALS_PREFIX}{name}").into_bytes().into(),
         }
     }
 }
@@ -244,6 +255,10 @@ impl SymbolTable {
     #[inline]
     pub fn state_mut(&mut self, id: SymbolId) -> &mut SymbolState {
         &mut self.states[id.0 as usize]
+    }
+
+    pub fn states_mut(&mut self) -> impl Iterator<Item = &mut SymbolState> {
+        self.states.iter_mut()
     }
 
     pub fn names(&self, id: SymbolId) -> &SymbolNames {

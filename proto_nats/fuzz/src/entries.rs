@@ -166,7 +166,7 @@ pub fn connection_ops(data: &[u8]) {
 
     while let Some(byte) = next() {
         let mut timed = false;
-        match byte % 18 {
+        match byte % 19 {
             0 => {
                 let step = u64::from(next().unwrap_or(0));
                 now_ns += step * step * 1_000_000;
@@ -230,10 +230,11 @@ pub fn connection_ops(data: &[u8]) {
             13 => connection.unsubscribe(u64::from(next().unwrap_or(0)), &mut out),
             14 => connection.begin_drain(now_ns, u64::from(next().unwrap_or(0)) * 100_000_000, &mut out),
             15 => connection.note_received(now_ns),
+            17 => connection.handle_unusable(Reason::DataBeforeTls),
             16 => connection.handle_op(&ServerOp::Info(&[next().unwrap_or(0)]), now_ns, &mut out),
             _ => {
                 if let Err(error) = decode_server_op(b"nonsense", &LIMITS) {
-                    connection.handle_malformed(error);
+                    connection.handle_unusable(Reason::Malformed(error));
                 }
             }
         }
@@ -266,8 +267,7 @@ impl Watch {
             };
             if let ClientOp::Connect(_) = op {
                 self.connects += 1;
-                let in_clear = self.tls == Tls::WhenAsked || self.tls == Tls::First || self.tls_started;
-                assert!(in_clear, "credentials in clear text");
+                assert!(self.tls == Tls::WhenAsked || self.tls_started, "credentials in clear text");
             }
             assert!(self.connects == 1, "CONNECT comes first, and once");
             rest = &rest[len..];

@@ -1,0 +1,397 @@
+//! A shard's life: connects, serves the connection until its end, connects again.
+//!
+//! ```text
+//!   read what is there ──► take a slice of messages ──► encode and send what they gave ──► drained? wait : again
+//! ```
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_lite::FutureExt;
+use glommio::timer::Timer;
+use proto_nats::connection::NOTICES_MAX;
+use proto_nats::{Action, Cause, Connection, Next, Reason, ServerAddress, ServerPool, State, Subscription};
+
+use super::access::Access;
+use super::link::{Link, plain};
+use super::shard::{ReadOutcome, Shard, TakeError};
+use super::socket::Socket;
+use super::stop::Stop;
+
+/// The reactor (HTTP, the other tasks) gets its turn this often, however busy the socket is.
+const TURN_NS: u64 = 1_000_000;
+/// glommio 0.9 goes to sleep with runnable tasks when its preemption timer has run out before it looks at them (the
+/// thread was not scheduled in between): `run_task_queues` then says that nothing ran, which is taken for "nothing to
+/// run". So a turn is never given away without a timer that ends such a sleep: this soon while there is work,
+const LOST_TURN: Duration = Duration::from_millis(1);
+/// and this soon when there is none, for the sake of the other tasks.
+const LOST_TURN_IDLE_NS: u64 = 250_000_000;
+/// A connection that has been silent for this long waits in the reactor.
+const IDLE_AFTER_NS: u64 = 20_000_000;
+/// Longer between two passes than any wait here: the process itself was stopped, or the machine.
+const STALL_NS: u64 = 1_000_000_000;
+/// Of the 5 s that a stop may take, the server gets this long to answer the drain.
+const DRAIN_LIMIT_NS: u64 = 2_000_000_000;
+/// The same trouble with the same server is worth a warning this often.
+const REMINDER_NS: u64 = 60_000_000_000;
+
+/// Runs a shard until `stop` is set.
+pub async fn run(shard: Rc<RefCell<Shard>>, stop: Stop) {
+    let (mut pool, clock, access) = {
+        let shard = shard.borrow();
+        // Cores and instances should not all try the same server first.
+        let seed = shard.clock.now().0 as u64 ^ (shard.settings.ownership.core as u64) << 48;
+        let access = shard.settings.access.clone();
+        (ServerPool::new(access.servers().to_vec(), seed), shard.clock, access)
+    };
+    let mut was_ready = false;
+    let mut troubles = Troubles::default();
+    while !stop.is_set() {
+        shard.borrow_mut().follow_clock();
+        let server = match pool.next(clock.elapsed_ns()) {
+            Next::Attempt(server) => server,
+            Next::Wait { until_ns } => {
+                let pause = Duration::from_nanos(until_ns.saturating_sub(clock.elapsed_ns()));
+                async {
+                    Timer::new(pause).await;
+                }
+                .or(stop.wait())
+                .await;
+                continue;
+            }
+        };
+        let client_name = shard.borrow().settings.client_name.clone();
+        let connected = async { Some(connect(access.clone(), server.clone(), client_name).await) }.or(async {
+            stop.wait().await;
+            None
+        });
+        let ended = match connected.await {
+            None => break,
+            Some(Ok((socket, settings))) => {
+                let connection = begin(&shard, settings);
+                let mut service = Service {
+                    shard: &shard,
+                    socket,
+                    connection,
+                    server: &server,
+                    access: &access,
+                    pool: &mut pool,
+                    troubles: &mut troubles,
+                    was_ready: &mut was_ready,
+                    stop: &stop,
+                };
+                service.serve().await
+            }
+            Some(Err(text)) => Ended { cause: Cause::Trouble, text: Some(text) },
+        };
+        pool.handle_closed(ended.cause, clock.elapsed_ns());
+        let mut shard = shard.borrow_mut();
+        shard.connection.is_connected = false;
+        shard.connection.is_ready = false;
+        shard.engine.stall_output();
+        if let Some(text) = ended.text {
+            shard.connection.trouble = Some(troubles.tell(&server, &text, clock.elapsed_ns()));
+        }
+    }
+}
+
+/// Why a connection is over.
+struct Ended {
+    cause: Cause,
+    /// What to tell; nothing at an orderly stop.
+    text: Option<String>,
+}
+
+/// What has been said of each server since the last good connection: the same again is for the debug log.
+#[derive(Default)]
+struct Troubles(HashMap<String, (String, u64)>);
+
+impl Troubles {
+    fn tell(&mut self, server: &ServerAddress, text: &str, now_ns: u64) -> String {
+        let trouble = format!("NATS {}:{}: {text}", server.host, server.port);
+        let is_known = self
+            .0
+            .get(&server.to_string())
+            .is_some_and(|(known, told_ns)| *known == trouble && now_ns - told_ns < REMINDER_NS);
+        if is_known {
+            log::debug!("{trouble}; trying again");
+        } else {
+            log::warn!("{trouble}; trying again");
+            self.0.insert(server.to_string(), (trouble.clone(), now_ns));
+        }
+        trouble
+    }
+}
+
+/// Resolves and connects, and reads the files that a connection needs, off the reactor.
+async fn connect(
+    access: Arc<Access>,
+    server: ServerAddress,
+    client_name: String,
+) -> Result<(Socket, proto_nats::Settings), String> {
+    let attempt = move || {
+        let settings = access.connection_settings(&server, client_name)?;
+        Ok::<_, String>((Link::connect(&server)?, settings))
+    };
+    let (link, settings) = glommio::executor().spawn_blocking(attempt).await?;
+    let socket = Socket::new(link).map_err(|error| format!("cannot use the socket: {}", plain(&error)))?;
+    Ok((socket, settings))
+}
+
+fn begin(shard: &Rc<RefCell<Shard>>, settings: proto_nats::Settings) -> Connection {
+    let mut shard = shard.borrow_mut();
+    shard.begin_connection();
+    let numbered = shard.settings.subjects.iter().zip(1..);
+    let subscriptions = numbered.map(|(subject, sid)| Subscription::new(sid, subject, None)).collect();
+    Connection::new(settings, subscriptions, shard.clock.elapsed_ns())
+}
+
+/// One connection at work.
+struct Service<'a> {
+    shard: &'a Rc<RefCell<Shard>>,
+    socket: Socket,
+    connection: Connection,
+    server: &'a ServerAddress,
+    access: &'a Arc<Access>,
+    pool: &'a mut ServerPool,
+    troubles: &'a mut Troubles,
+    was_ready: &'a mut bool,
+    stop: &'a Stop,
+}
+
+/// What the connection asks for.
+enum Request {
+    StartTls,
+    End(Ended),
+}
+
+impl Service<'_> {
+    /// Until the connection's end.
+    async fn serve(&mut self) -> Ended {
+        let (clock, busy_poll) = {
+            let shard = self.shard.borrow();
+            (shard.clock, shard.settings.busy_poll)
+        };
+        let mut last_turn_ns = clock.elapsed_ns();
+        let mut last_input_ns = last_turn_ns;
+        let mut last_pass_ns = last_turn_ns;
+        let mut is_paused = false;
+        loop {
+            let pass_ns = clock.elapsed_ns();
+            if pass_ns - last_pass_ns > STALL_NS {
+                self.connection.handle_reading_paused(last_pass_ns);
+                is_paused = true;
+            }
+            last_pass_ns = pass_ns;
+            if self.read(&mut is_paused) {
+                last_input_ns = clock.elapsed_ns();
+            }
+            let is_drained = self.take_and_send();
+            let requests = self.handle_actions();
+            let asked_for_tls = matches!(requests, Some(Request::StartTls));
+            match requests {
+                None => {}
+                Some(Request::StartTls) => {
+                    if let Err(text) = self.start_tls().await {
+                        self.socket.link.close();
+                        return Ended { cause: Cause::Refused, text: Some(text) };
+                    }
+                }
+                Some(Request::End(ended)) => {
+                    if self.stop.is_set() && ended.cause == Cause::Left {
+                        let max_payload = self.connection.max_payload();
+                        self.shard.borrow_mut().finish_output(&mut self.socket.link, max_payload);
+                    }
+                    self.socket.link.close();
+                    return ended;
+                }
+            }
+            let now_ns = clock.elapsed_ns();
+            if self.stop.is_set() && !matches!(self.connection.state(), State::Draining | State::Closed) {
+                self.begin_drain(now_ns);
+                continue;
+            }
+            if now_ns - last_turn_ns >= TURN_NS {
+                {
+                    let mut shard = self.shard.borrow_mut();
+                    shard.follow_clock();
+                    // Under a flood the queue may never be drained, and PINGs are due all the same.
+                    self.connection.handle_time(now_ns, shard.wire.frames());
+                }
+                give_turn().await;
+                last_turn_ns = clock.elapsed_ns();
+                continue;
+            }
+            if !is_drained || busy_poll || asked_for_tls {
+                continue;
+            }
+            let (deadline_ns, for_writing) = {
+                let shard = self.shard.borrow();
+                let is_unsent = shard.wire.pending_bytes() > 0 || self.socket.link.wants_write();
+                (shard.next_deadline_ns(&self.connection), is_unsent)
+            };
+            let until_deadline_ns = deadline_ns.saturating_sub(now_ns);
+            let is_busy = now_ns - last_input_ns < IDLE_AFTER_NS || self.connection.state() == State::Draining;
+            if is_busy || for_writing || until_deadline_ns < TURN_NS {
+                let limit_ns = until_deadline_ns.min(TURN_NS - (now_ns - last_turn_ns));
+                self.socket.link.wait(for_writing, Duration::from_nanos(limit_ns));
+            } else {
+                let timer = async {
+                    Timer::new(Duration::from_nanos(until_deadline_ns.min(LOST_TURN_IDLE_NS))).await;
+                };
+                self.socket.wait_readable().or(timer).or(self.stop.wait()).await;
+                last_turn_ns = clock.elapsed_ns();
+            }
+            self.shard.borrow_mut().note_rest();
+        }
+    }
+
+    /// Reads what there is; says whether there was anything.
+    fn read(&mut self, is_paused: &mut bool) -> bool {
+        let mut shard = self.shard.borrow_mut();
+        let outcome = shard.read(&mut self.socket.link);
+        let now_ns = shard.clock.elapsed_ns();
+        match outcome {
+            // The queue has room again: that ends a pause, whether or not anything has come since. A peer that
+            // vanished meanwhile is found by its silence from here on.
+            ReadOutcome::Some | ReadOutcome::Nothing => {
+                if outcome == ReadOutcome::Some {
+                    self.connection.note_received(now_ns);
+                }
+                if *is_paused {
+                    *is_paused = false;
+                    self.connection.handle_reading_resumed(now_ns);
+                }
+                if self.connection.state() == State::AwaitTls && self.socket.link.is_secured() {
+                    self.connection.handle_tls_started(now_ns, shard.wire.frames());
+                }
+            }
+            ReadOutcome::QueueFull if !*is_paused => {
+                *is_paused = true;
+                self.connection.handle_reading_paused(now_ns);
+            }
+            ReadOutcome::QueueFull => {}
+            ReadOutcome::Ended => {
+                shard.finish_input(&mut self.socket.link, &mut self.connection);
+                self.connection.handle_end_of_stream(now_ns);
+            }
+        }
+        outcome == ReadOutcome::Some
+    }
+
+    /// Takes a slice of messages and sends what it gave; says whether the queue is drained.
+    fn take_and_send(&mut self) -> bool {
+        let mut shard = self.shard.borrow_mut();
+        let is_drained = match shard.take_slice(&mut self.connection) {
+            Ok(is_drained) => is_drained,
+            Err(error) => {
+                self.connection.handle_unusable(match error {
+                    TakeError::Protocol(error) => Reason::Malformed(error),
+                    TakeError::QueueTooSmall => Reason::QueueTooSmall,
+                    TakeError::AnswersUnread => Reason::AnswersUnread,
+                });
+                return true;
+            }
+        };
+        if is_drained {
+            shard.handle_time(&mut self.connection);
+        }
+        if !shard.wire.flush(&mut self.socket.link) {
+            shard.finish_input(&mut self.socket.link, &mut self.connection);
+            self.connection.handle_end_of_stream(shard.clock.elapsed_ns());
+        }
+        is_drained
+    }
+
+    fn begin_drain(&mut self, now_ns: u64) {
+        let mut shard = self.shard.borrow_mut();
+        self.connection.begin_drain(now_ns, DRAIN_LIMIT_NS, shard.wire.frames());
+    }
+
+    async fn start_tls(&mut self) -> Result<(), String> {
+        if self.shard.borrow().queue.len_bytes() > 0 {
+            self.connection.handle_unusable(Reason::DataBeforeTls);
+            return Ok(());
+        }
+        let (access, server) = (self.access.clone(), self.server.clone());
+        let session = glommio::executor().spawn_blocking(move || access.tls_session(&server)).await?;
+        self.socket.link.start_tls(session);
+        Ok(())
+    }
+
+    /// Does what the connection asks for, as far as that can be done at once.
+    fn handle_actions(&mut self) -> Option<Request> {
+        for _ in 0..=NOTICES_MAX {
+            let action = self.connection.poll_action()?;
+            let mut shard = self.shard.borrow_mut();
+            let now_ns = shard.clock.elapsed_ns();
+            match action {
+                Action::StartTls => return Some(Request::StartTls),
+                Action::InfoReceived { secured } => {
+                    self.pool.merge_discovered(&self.connection.info().connect_urls, secured);
+                }
+                Action::Ready { refused } => {
+                    self.pool.handle_ready(now_ns);
+                    shard.connection.is_connected = true;
+                    shard.connection.reconnects += u64::from(*self.was_ready);
+                    *self.was_ready = true;
+                    shard.connection.is_ready = refused == 0;
+                    if refused == 0 {
+                        shard.connection.trouble = None;
+                        *self.troubles = Troubles::default();
+                    }
+                    shard.encode_outputs(&self.connection);
+                    let info = self.connection.info();
+                    let how = if self.connection.is_secured() { " through TLS" } else { "" };
+                    log::info!("connected to NATS server {} {}{how}, subscribed", info.server_name, info.version);
+                }
+                Action::Confirmed => shard.connection.is_ready = self.connection.is_ready(),
+                Action::LameDuck => {
+                    log::warn!("the NATS server is about to shut down (lame duck)");
+                    if self.pool.handle_lame_duck(now_ns) {
+                        shard.connection.is_ready = false;
+                        self.connection.begin_drain(now_ns, DRAIN_LIMIT_NS, shard.wire.frames());
+                    }
+                }
+                Action::SubscriptionRefused { subject } => {
+                    let trouble =
+                        format!("NATS refuses the subscription to {subject}: grant this user that permission");
+                    log::error!("{trouble}");
+                    shard.connection.is_ready = false;
+                    shard.connection.trouble = Some(trouble);
+                }
+                Action::Complaint(error) => shard.note_complaint(&error),
+                Action::UnreadableInfo => log::warn!("NATS sent an INFO that is not a JSON object"),
+                Action::DrainComplete { confirmed } => {
+                    if !confirmed {
+                        log::warn!("NATS did not confirm the drain in time");
+                    }
+                    let text = (!self.stop.is_set()).then(|| "left, as it is about to shut down".to_owned());
+                    return Some(Request::End(Ended { cause: Cause::Left, text }));
+                }
+                Action::Disconnect(reason) => {
+                    if matches!(reason, Reason::ClosedAsSlowConsumer { .. }) {
+                        shard.connection.slow_consumer_cuts += 1;
+                    }
+                    let ended = match self.socket.link.trouble() {
+                        Some(trouble) => Ended { cause: Cause::Refused, text: Some(trouble.to_owned()) },
+                        None => Ended { cause: reason.cause(), text: Some(reason.to_string()) },
+                    };
+                    return Some(Request::End(ended));
+                }
+            }
+        }
+        None
+    }
+}
+
+/// Lets the reactor and the other tasks run.
+async fn give_turn() {
+    let lost = async {
+        Timer::new(LOST_TURN).await;
+    };
+    glommio::executor().yield_task_queue_now().or(lost).await;
+}

@@ -1,0 +1,64 @@
+//! The system's clock was wrong and is set right while events flow: the engine's lengths of time stay what they are,
+//! so every output is the same as with a clock that was right all along.
+
+#[allow(dead_code)]
+#[path = "support/events.rs"]
+mod events;
+mod reference;
+
+use events::{quote, trade};
+use senpai_md_consumer::engine::engine::{Engine, EngineSettings, Receipt};
+use senpai_md_consumer::engine::time::UnixNanos;
+
+const MILLISECOND: i64 = 1_000_000;
+const HOUR: i64 = 3_600_000 * MILLISECOND;
+const START: i64 = 1_700_000_000_000 * MILLISECOND;
+
+type Output = (Vec<u8>, Vec<u8>);
+
+fn take_outputs(engine: &mut Engine, into: &mut Vec<Output>) {
+    while let Some(message) = engine.poll_output() {
+        into.push((message.subject.to_vec(), message.payload.to_vec()));
+    }
+}
+
+/// Events 30 ms apart for `A` and `B`; the clock is wrong by `error_ns` until event 300, which lies within an interval
+/// of snapshots that wait for its end.
+fn outputs(error_ns: i64) -> Vec<Output> {
+    let mut settings = EngineSettings::default();
+    settings.signal.return_threshold = 0.0;
+    settings.signal.age_max = 10 * HOUR;
+    let mut engine = Engine::new(settings);
+    let mut outputs = Vec::new();
+    let mut error_ns = error_ns;
+    for index in 0..600 {
+        let true_ns = START + index * 30 * MILLISECOND;
+        if index == 300 {
+            engine.handle_clock_step(-error_ns);
+            error_ns = 0;
+        }
+        let symbol = if index % 3 == 0 { "A" } else { "B" };
+        let (subject, payload) = match index % 2 {
+            0 => trade(symbol, true_ns - MILLISECOND, 100.0 + index as f64 * 0.01),
+            _ => quote(symbol, true_ns - MILLISECOND, 99.0, 99.1),
+        };
+        let receipt = Receipt::At(UnixNanos(true_ns + error_ns));
+        engine.handle_event(subject.as_bytes(), &payload, receipt).expect("it is well-formed");
+        take_outputs(&mut engine, &mut outputs);
+        // Half-way to the next event time passes without one.
+        engine.handle_time(UnixNanos(true_ns + error_ns + 15 * MILLISECOND));
+        take_outputs(&mut engine, &mut outputs);
+    }
+    outputs
+}
+
+#[test]
+fn outputs_do_not_depend_on_when_the_clock_was_set() {
+    let right = outputs(0);
+    assert!(right.len() > 250, "{} outputs", right.len());
+    assert!(right.iter().any(|(subject, _)| subject.starts_with(b"senpai.signals.")));
+    // A clock that is behind by more than the skew that is believed would reject the events' times.
+    for error_ns in [HOUR, 5_000 * MILLISECOND, -5_000 * MILLISECOND] {
+        assert!(outputs(error_ns) == right, "wrong by {error_ns} ns at first");
+    }
+}
