@@ -127,7 +127,8 @@ fn describe(error: &Error) -> String {
             CertificateError::NotValidForNameContext { expected, presented } => certificate(&format!(
                 "is not for {} but for {}: connect by that name, or set NATS_TLS_SERVER_NAME",
                 expected.to_str(),
-                presented.join(", ")
+                // rustls lists them as `DnsName("nats.example")`.
+                presented.iter().map(|name| name.split('"').nth(1).unwrap_or(name)).collect::<Vec<_>>().join(", ")
             )),
             CertificateError::Revoked => certificate("has been revoked"),
             other => certificate(&format!("cannot be trusted: {other}")),
