@@ -66,7 +66,7 @@ Examples:
   senpai-md-consumer feed recording.jsonl.gz
   senpai-md-consumer feed recording.jsonl.gz --speed 10 --rebase --loop 0
   zcat recording.jsonl.gz | senpai-md-consumer feed - --speed max")]
-    Feed(FeedArgs),
+    Feed(Box<FeedArgs>),
 
     /// Plays a recording through the engine and writes what would have been published to standard output
     #[command(after_help = "\

@@ -15,7 +15,7 @@ fn main() -> ExitCode {
     let done = match cli.command {
         Command::Run(settings) => run(*settings),
         Command::Demo(args) => demo(*args),
-        Command::Feed(args) => feed(args),
+        Command::Feed(args) => feed(*args),
         Command::Replay(args) => replay(*args),
         Command::Bench(args) => bench(*args),
     };
