@@ -389,3 +389,99 @@ impl Witness for Listener<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::NatsArgs;
+    use proto_nats::ServerAddress;
+
+    fn shard() -> Shard {
+        let server = ServerAddress::parse("a").expect("it is an address");
+        let access = Access::new(NatsArgs::open(server, "test")).expect("nothing is to be read");
+        let engine = EngineSettings { publish_interval: Some(1_000), ..EngineSettings::default() };
+        let settings = ShardSettings {
+            engine,
+            ownership: Ownership::ALL,
+            queue_bytes: 64 << 10,
+            busy_poll: false,
+            access: Arc::new(access),
+            client_name: "test".into(),
+            subjects: Vec::new(),
+        };
+        Shard::new(settings, Clock::start())
+    }
+
+    fn ready(max_payload: u64) -> Connection {
+        let mut connection = Connection::new(proto_nats::Settings::default(), Vec::new(), 0);
+        let info = format!("{{\"max_payload\":{max_payload}}}");
+        for op in [ServerOp::Info(info.as_bytes()), ServerOp::Pong, ServerOp::Pong] {
+            connection.handle_op(&op, 0, &mut Vec::new());
+        }
+        assert!(connection.is_ready());
+        connection
+    }
+
+    fn quote(shard: &mut Shard, symbol: &str, bid: f64, moment: i64) {
+        let subject = format!("md.events.quote.{symbol}");
+        let payload = format!("{{\"bid\":{bid},\"ask\":100}}");
+        let receipt = Receipt::At(UnixNanos(moment));
+        shard.engine.handle_event(subject.as_bytes(), payload.as_bytes(), receipt).expect("it is well-formed");
+    }
+
+    /// Symbol and mid of each publication on the wire.
+    fn on_the_wire(shard: &mut Shard) -> Vec<(String, f64)> {
+        let shown = publications(shard.wire.frames()).map(|publication| {
+            let document: serde_json::Value = serde_json::from_slice(publication.payload).expect("it is JSON");
+            let symbol = document["symbol"].as_str().expect("a symbol").to_owned();
+            (symbol, document["features"]["mid"].as_f64().expect("a mid"))
+        });
+        shown.collect()
+    }
+
+    fn published(shard: &Shard) -> u64 {
+        shard.engine.symbols().iter().map(|(_, state)| state.features_published).sum()
+    }
+
+    #[test]
+    fn what_a_connection_did_not_take_goes_on_the_next_one_unless_something_newer_does() {
+        let mut shard = shard();
+        quote(&mut shard, "A", 90.0, 1_000_000);
+        quote(&mut shard, "B", 92.0, 1_000_000);
+        shard.encode_outputs(&ready(1 << 20));
+        quote(&mut shard, "A", 94.0, 2_000_000);
+        shard.encode_outputs(&ready(1 << 20));
+        let sent = [("A".into(), 95.0), ("B".into(), 96.0), ("A".into(), 97.0)];
+        assert_eq!(on_the_wire(&mut shard), sent);
+        assert_eq!(published(&shard), 3);
+
+        // Nothing of it was sent; B moves on while there is no connection.
+        shard.begin_connection();
+        assert!(on_the_wire(&mut shard).is_empty());
+        quote(&mut shard, "B", 98.0, 3_000_000);
+        shard.encode_outputs(&ready(1 << 20));
+        assert_eq!(on_the_wire(&mut shard), [("A".into(), 97.0), ("B".into(), 99.0)]);
+        assert_eq!(published(&shard), 2, "what was overtaken was not published");
+
+        // The next server takes less: counted, not sent.
+        shard.begin_connection();
+        shard.encode_outputs(&ready(10));
+        assert!(on_the_wire(&mut shard).is_empty());
+        assert_eq!(published(&shard), 0);
+        assert_eq!(shard.engine.counters.publish_dropped[OutputKind::Features as usize], 2);
+    }
+
+    #[test]
+    fn refused_publications_are_counted_and_said() {
+        let mut shard = shard();
+        quote(&mut shard, "A", 90.0, 1_000_000);
+        shard.encode_outputs(&ready(1 << 20));
+        for subject in ["senpai.features.A", "senpai.features.NONE", "senpai.signals.A", "else", ""] {
+            let subject = subject.to_owned();
+            shard.note_complaint(&ServerError::PermissionsViolation { operation: Operation::Publish, subject });
+        }
+        assert_eq!(published(&shard), 0);
+        assert_eq!(shard.engine.counters.publish_dropped, [1, 1]);
+        assert!(shard.connection.trouble.as_deref().is_some_and(|trouble| trouble.contains("may not publish")));
+    }
+}
