@@ -1,5 +1,8 @@
 //! The HTTP endpoints (SPEC section 5): asks the shards, shows their answers.
 
+use std::cell::Cell;
+use std::rc::Rc;
+
 use async_channel::{Sender, bounded};
 
 use super::clock::Clock;
@@ -14,10 +17,29 @@ pub struct Api {
     /// Of any shard: all of them share instance and number of cores.
     pub ownership: Ownership,
     pub clock: Clock,
+    /// Requests being answered, for the shard that shares the executor.
+    pub requests: Rc<Cell<usize>>,
+}
+
+/// Counts a request for as long as it is being answered, however that ends.
+struct Counted<'a>(&'a Cell<usize>);
+
+impl<'a> Counted<'a> {
+    fn new(requests: &'a Cell<usize>) -> Self {
+        requests.set(requests.get() + 1);
+        Counted(requests)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
 }
 
 impl Responder for Api {
     async fn respond(&self, request: Request) -> Response {
+        let _counted = Counted::new(&self.requests);
         match request.path.as_str() {
             "/health" => self.document(&documents::health(&self.reports(Detail::Symbols).await, self.uptime_seconds())),
             "/ready" => {

@@ -1,6 +1,6 @@
 //! The service: one executor a core, each with a shard; the first one answers HTTP and hears the signals.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io::Read;
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
@@ -121,18 +121,20 @@ pub fn run_bound(shards: Vec<ShardSettings>, server: HttpServer) -> Result<(), S
     let mut others = Vec::new();
     for (settings, queries) in settings {
         let name = format!("shard-{}", settings.ownership.core);
-        let handle = executor(&name).spawn(move || async move { run_shard(settings, queries, clock).await });
+        let handle =
+            executor(&name).spawn(move || async move { run_shard(settings, queries, Rc::default(), clock).await });
         others.push(handle.map_err(|error| cannot_start(&error.to_string()))?);
     }
     let first = executor("shard-0").make().map_err(|error| cannot_start(&error.to_string()))?;
     first.run(async move {
         let http_stop = Stop::new();
-        let api = Rc::new(Api { shards: senders.clone(), ownership, clock });
+        let requests = Rc::new(Cell::new(0));
+        let api = Rc::new(Api { shards: senders.clone(), ownership, clock, requests: requests.clone() });
         let http = glommio::spawn_local({
             let stop = http_stop.clone();
             async move { server.serve(api, stop).await }
         });
-        let shard = glommio::spawn_local(run_shard(first_settings, first_queries, clock));
+        let shard = glommio::spawn_local(run_shard(first_settings, first_queries, requests, clock));
         wait_for_signal(signals).await;
         log::info!("stopping: draining the NATS connection");
         for sender in &senders {
@@ -148,7 +150,7 @@ pub fn run_bound(shards: Vec<ShardSettings>, server: HttpServer) -> Result<(), S
     Ok(())
 }
 
-async fn run_shard(settings: ShardSettings, queries: Receiver<Query>, clock: Clock) {
+async fn run_shard(settings: ShardSettings, queries: Receiver<Query>, requests: Rc<Cell<usize>>, clock: Clock) {
     let _end = EndOnPanic;
     let shard = Rc::new(RefCell::new(Shard::new(settings, clock)));
     let stop = Stop::new();
@@ -159,7 +161,7 @@ async fn run_shard(settings: ShardSettings, queries: Receiver<Query>, clock: Clo
             answer(shard, queries, stop).await;
         }
     });
-    serve::run(shard, stop).await;
+    serve::run(shard, requests, stop).await;
     answering.await;
 }
 
