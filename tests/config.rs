@@ -243,9 +243,17 @@ fn logins_and_certificates() {
     );
     let garbage = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
     damaged("NATS_CA", garbage, "a certificate in it cannot be read", "a PEM file with certificates");
-    // A seed in the place of its file's name is not repeated.
-    let seed = "SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY";
-    check(&[("NATS_NKEY", seed)], "NATS_NKEY is a seed itself; accepted is a file with a user's nkey seed, SU...");
+    // What belongs into the file is not repeated, whole or damaged.
+    for content in [
+        "SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY",
+        "SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3V",
+        "-----BEGIN NATS USER JWT-----\neyJ0.eyJq.c2ln\n------END NATS USER JWT------\n",
+    ] {
+        for (name, accepted) in [("NATS_NKEY", "a file with a user's nkey seed, SU..."), ("NATS_CREDS", creds)] {
+            let expected = format!("{name} is not a file's name but what belongs into one; accepted is {accepted}");
+            check(&[(name, content)], &expected);
+        }
+    }
 }
 
 #[test]

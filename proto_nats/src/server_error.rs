@@ -141,7 +141,7 @@ impl fmt::Display for ServerError {
                     Operation::Publish => "publish to",
                     Operation::Subscribe => "subscribe to",
                 };
-                return write!(f, "this user may not {verb} {subject}");
+                return write!(f, "this user may not {verb} {}", subject.escape_debug());
             }
             ServerError::MaxSubscriptions => "the server allows no more subscriptions",
             ServerError::SlowConsumer => "the server gave up on this client as a slow consumer",

@@ -13,7 +13,7 @@ use rustls::pki_types::pem::{Error as PemError, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 
-use super::link::plain;
+use super::text::plain;
 use super::tls::{TlsSession, server_name};
 use crate::config::NatsArgs;
 
@@ -87,10 +87,6 @@ impl Access {
         }
         if let Some(path) = nats_nkey {
             let accepted = "a file with a user's nkey seed, SU...";
-            // A seed in the place of its file's name is a secret on its way into a log.
-            if path.to_str().is_some_and(|text| Credentials::from_seed_text(text).is_ok()) {
-                return Err(format!("NATS_NKEY is a seed itself; accepted is {accepted}"));
-            }
             let text = read("NATS_NKEY", path, accepted)?;
             return Credentials::from_seed_text(text.expose())
                 .map_err(|error| refused("NATS_NKEY", path, &error.to_string(), accepted));
@@ -150,7 +146,17 @@ const CERTIFICATES: &str = "a PEM file with certificates";
 const PRIVATE_KEY: &str = "a PEM file with the private key of NATS_CERT, unencrypted";
 
 fn refused(setting: &str, path: &Path, problem: &str, accepted: &str) -> String {
-    format!("{setting} is {:?}: {problem}; accepted is {accepted}", path.display().to_string())
+    let path = path.display().to_string();
+    match is_content(&path) {
+        true => format!("{setting} is not a file's name but what belongs into one; accepted is {accepted}"),
+        false => format!("{setting} is {path:?}: {problem}; accepted is {accepted}"),
+    }
+}
+
+/// A key, a seed or a JWT in the place of its file's name is a secret on its way into a log.
+fn is_content(path: &str) -> bool {
+    let is_one_word = path.len() >= 40 && !path.contains('/') && path.bytes().all(|byte| byte.is_ascii_graphic());
+    path.contains(['\n', '\r']) || path.contains("-----") || is_one_word
 }
 
 fn read(setting: &str, path: &Path, accepted: &str) -> Result<Secret, String> {

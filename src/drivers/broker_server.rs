@@ -21,6 +21,7 @@ use glommio::timer::Timer;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::broker::{Broker, BrokerCounters, BrokerLimits, ConnectionId, Output, REFUSAL, Standing};
+use super::serve::kept_awake;
 use super::service::executor;
 use super::stop::Stop;
 
@@ -100,7 +101,7 @@ impl BrokerServer {
     ) -> Result<BrokerThread, String> {
         let address = self.address;
         let (life, ended) = async_channel::bounded::<()>(1);
-        let thread = executor("broker").spawn(move || async move {
+        let work = move || async move {
             let (hub, stop) = (self.hub(seed), Stop::new());
             let serving = glommio::spawn_local(self.serve(hub.clone(), stop.clone()));
             let beside = glommio::spawn_local(beside(hub, stop.clone()));
@@ -109,7 +110,8 @@ impl BrokerServer {
             stop.set();
             beside.await;
             serving.await;
-        });
+        };
+        let thread = executor("broker").spawn(move || kept_awake(work()));
         let thread = thread.map_err(|error| format!("cannot start the broker's executor: {error}"))?;
         Ok(BrokerThread { address, life: Some(life), thread: Some(thread) })
     }

@@ -16,6 +16,7 @@ use proto_nats::ServerAddress;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
+use super::text::plain;
 use super::tls::TlsSession;
 
 /// For each address of a name; a server on another continent needs a tenth of it.
@@ -176,25 +177,5 @@ impl Write for Ready<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-/// The system's text without its number.
-pub fn plain(error: &io::Error) -> String {
-    let text = error.to_string();
-    match text.find(" (os error ") {
-        Some(at) => text[..at].to_owned(),
-        None => text,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn errors_without_numbers() {
-        assert_eq!(plain(&io::Error::from_raw_os_error(2)), "No such file or directory");
-        assert_eq!(plain(&io::Error::other("as it is")), "as it is");
     }
 }

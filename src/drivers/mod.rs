@@ -25,5 +25,6 @@ pub mod service;
 pub mod shard;
 pub mod socket;
 pub mod stop;
+pub mod text;
 pub mod tls;
 pub mod wire;

@@ -15,7 +15,8 @@ use proto_nats::{
 
 use super::access::Access;
 use super::clock::Clock;
-use super::link::{Attempt, Link, plain, wait};
+use super::link::{Attempt, Link, wait};
+use super::text::plain;
 
 /// For the server to take some bytes, and for the last PONG: more than a busy server takes for what sockets hold.
 const PATIENCE: Duration = Duration::from_secs(30);

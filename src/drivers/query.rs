@@ -54,7 +54,7 @@ pub struct SymbolReport {
     pub signals_emitted: [u64; 2],
 }
 
-/// Answers until the asking side is gone or says stop.
+/// Answers until there are no more questions, also while the shard drains.
 pub async fn answer(shard: Rc<RefCell<Shard>>, queries: Receiver<Query>, stop: Stop) {
     while let Ok(query) = queries.recv().await {
         // An asker that is gone does not want the answer any more.
@@ -71,11 +71,10 @@ pub async fn answer(shard: Rc<RefCell<Shard>>, queries: Receiver<Query>, stop: S
             Query::Report(detail, reply) => {
                 let _ = reply.try_send(report(&mut shard.borrow_mut(), detail));
             }
-            Query::Stop => break,
+            Query::Stop => stop.set(),
         }
         glommio::yield_if_needed().await;
     }
-    stop.set();
 }
 
 impl ShardReport {

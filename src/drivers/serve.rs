@@ -16,10 +16,11 @@ use proto_nats::connection::NOTICES_MAX;
 use proto_nats::{Action, Cause, Connection, Next, Reason, ServerAddress, ServerPool, State, Subscription};
 
 use super::access::Access;
-use super::link::{Link, plain};
+use super::link::Link;
 use super::shard::{ReadOutcome, Shard, TakeError};
 use super::socket::Socket;
 use super::stop::Stop;
+use super::text::{plain, printable};
 
 /// The reactor (HTTP, the other tasks) gets its turn this often, however busy the socket is;
 const TURN_NS: u64 = 1_000_000;
@@ -29,14 +30,18 @@ const REQUEST_TURN_NS: u64 = 100_000;
 /// thread was not scheduled in between): `run_task_queues` then says that nothing ran, which is taken for "nothing to
 /// run". So a turn is never given away without a timer that ends such a sleep: this soon while there is work,
 const LOST_TURN: Duration = Duration::from_millis(1);
-/// and this soon when there is none, for the sake of the other tasks.
-const LOST_TURN_IDLE_NS: u64 = 250_000_000;
+/// and by [`kept_awake`] when there is none.
+const LOST_TURN_IDLE: Duration = Duration::from_millis(250);
+/// A deadline beyond this is none.
+const FAR: Duration = Duration::from_secs(3600);
 /// A connection that has been silent for this long waits in the reactor.
 const IDLE_AFTER_NS: u64 = 20_000_000;
 /// Longer between two passes than any wait here: the process itself was stopped, or the machine.
 const STALL_NS: u64 = 1_000_000_000;
 /// Of the 5 s that a stop may take, the server gets this long to answer the drain.
 const DRAIN_LIMIT_NS: u64 = 2_000_000_000;
+/// A hung mount is no reason to wait.
+const FILES_LIMIT: Duration = Duration::from_secs(5);
 /// The same trouble with the same server is worth a warning this often.
 const REMINDER_NS: u64 = 60_000_000_000;
 
@@ -99,6 +104,7 @@ pub async fn run(shard: Rc<RefCell<Shard>>, requests: Rc<Cell<usize>>, stop: Sto
             shard.connection.trouble = Some(troubles.tell(&server, &text, clock.elapsed_ns()));
         }
     }
+    shard.borrow_mut().give_up_outputs();
 }
 
 /// Why a connection is over.
@@ -205,10 +211,12 @@ impl Service<'_> {
                     }
                 }
                 Some(Request::End(ended)) => {
-                    if self.stop.is_set() && ended.cause == Cause::Left {
-                        let max_payload = self.connection.max_payload();
-                        self.shard.borrow_mut().finish_output(&mut self.socket.link, max_payload);
+                    let mut shard = self.shard.borrow_mut();
+                    // Before the connection is ready nothing is to be said on it: not logged in, perhaps in clear text.
+                    if self.stop.is_set() && ended.cause == Cause::Left && shard.connection.is_connected {
+                        shard.finish_output(&mut self.socket.link, self.connection.max_payload());
                     }
+                    drop(shard);
                     self.socket.link.close();
                     return ended;
                 }
@@ -245,7 +253,7 @@ impl Service<'_> {
                 self.socket.link.wait(for_writing, Duration::from_nanos(limit_ns));
             } else {
                 let timer = async {
-                    Timer::new(Duration::from_nanos(until_deadline_ns.min(LOST_TURN_IDLE_NS))).await;
+                    Timer::new(Duration::from_nanos(until_deadline_ns).min(FAR)).await;
                 };
                 self.socket.wait_readable().or(timer).or(self.stop.wait()).await;
                 last_turn_ns = clock.elapsed_ns();
@@ -322,8 +330,19 @@ impl Service<'_> {
             return Ok(());
         }
         let (access, server) = (self.access.clone(), self.server.clone());
-        let session = glommio::executor().spawn_blocking(move || access.tls_session(&server)).await?;
-        self.socket.link.start_tls(session);
+        let session = async { Some(glommio::executor().spawn_blocking(move || access.tls_session(&server)).await) };
+        let stopped = async {
+            self.stop.wait().await;
+            None
+        };
+        let late = async {
+            Timer::new(FILES_LIMIT).await;
+            Some(Err("the files that TLS needs could not be read in time".to_owned()))
+        };
+        // At a stop the connection is left as it is.
+        if let Some(session) = session.or(stopped).or(late).await {
+            self.socket.link.start_tls(session?);
+        }
         Ok(())
     }
 
@@ -344,14 +363,24 @@ impl Service<'_> {
                     shard.connection.reconnects += u64::from(*self.was_ready);
                     *self.was_ready = true;
                     shard.connection.is_ready = refused == 0;
-                    if refused == 0 {
-                        shard.connection.trouble = None;
-                        *self.troubles = Troubles::default();
-                    }
+                    *self.troubles = Troubles::default();
+                    let subjects: Vec<&str> =
+                        self.connection.refused_subscriptions().map(|refused| refused.subject.as_str()).collect();
+                    shard.connection.trouble = match (refused, subjects.first()) {
+                        (0, _) => None,
+                        (_, Some(first)) => Some(refusal(first)),
+                        (_, None) => {
+                            Some(format!("NATS has refused {refused} subscriptions: it allows no more of them"))
+                        }
+                    };
                     shard.encode_outputs(&self.connection);
                     let info = self.connection.info();
                     let how = if self.connection.is_secured() { " through TLS" } else { "" };
-                    log::info!("connected to NATS server {} {}{how}, subscribed", info.server_name, info.version);
+                    log::info!(
+                        "connected to NATS server {} {}{how}",
+                        printable(&info.server_name),
+                        printable(&info.version)
+                    );
                 }
                 Action::Confirmed => shard.connection.is_ready = self.connection.is_ready(),
                 Action::LameDuck => {
@@ -391,6 +420,21 @@ impl Service<'_> {
         }
         None
     }
+}
+
+fn refusal(subject: &str) -> String {
+    format!("NATS refuses the subscription to {}: grant this user that permission", printable(subject))
+}
+
+/// Runs an executor's work. Whatever it waits for, no sleep of the executor lasts longer than [`LOST_TURN_IDLE`], so that
+/// a lost turn is made good.
+pub async fn kept_awake<T>(work: impl Future<Output = T>) -> T {
+    let ticking = async {
+        loop {
+            Timer::new(LOST_TURN_IDLE).await;
+        }
+    };
+    work.or(ticking).await
 }
 
 /// Lets the reactor and the other tasks run.

@@ -15,7 +15,7 @@ use super::api::Api;
 use super::clock::Clock;
 use super::http_server::HttpServer;
 use super::query::{Query, answer};
-use super::serve;
+use super::serve::{self, kept_awake};
 use super::shard::{Shard, ShardSettings};
 use super::stop::Stop;
 use crate::config::{CoreArgs, EngineArgs, HttpArgs, SubjectArgs};
@@ -121,12 +121,11 @@ pub fn run_bound(shards: Vec<ShardSettings>, server: HttpServer) -> Result<(), S
     let mut others = Vec::new();
     for (settings, queries) in settings {
         let name = format!("shard-{}", settings.ownership.core);
-        let handle =
-            executor(&name).spawn(move || async move { run_shard(settings, queries, Rc::default(), clock).await });
+        let handle = executor(&name).spawn(move || kept_awake(run_shard(settings, queries, Rc::default(), clock)));
         others.push(handle.map_err(|error| cannot_start(&error.to_string()))?);
     }
     let first = executor("shard-0").make().map_err(|error| cannot_start(&error.to_string()))?;
-    first.run(async move {
+    first.run(kept_awake(async move {
         let http_stop = Stop::new();
         let requests = Rc::new(Cell::new(0));
         let api = Rc::new(Api { shards: senders.clone(), ownership, clock, requests: requests.clone() });
@@ -143,7 +142,7 @@ pub fn run_bound(shards: Vec<ShardSettings>, server: HttpServer) -> Result<(), S
         shard.await;
         http_stop.set();
         http.await;
-    });
+    }));
     for other in others {
         other.join().map_err(|error| format!("a core has ended in error: {error}"))?;
     }
@@ -155,13 +154,14 @@ async fn run_shard(settings: ShardSettings, queries: Receiver<Query>, requests: 
     let shard = Rc::new(RefCell::new(Shard::new(settings, clock)));
     let stop = Stop::new();
     let answering = glommio::spawn_local({
-        let (shard, stop) = (shard.clone(), stop.clone());
+        let (shard, questions, stop) = (shard.clone(), queries.clone(), stop.clone());
         async move {
             let _end = EndOnPanic;
-            answer(shard, queries, stop).await;
+            answer(shard, questions, stop).await;
         }
     });
     serve::run(shard, requests, stop).await;
+    queries.close();
     answering.await;
 }
 

@@ -21,6 +21,7 @@ use super::access::Access;
 use super::clock::Clock;
 use super::link::{Attempt, Link};
 use super::rate::Rate;
+use super::text::printable;
 use super::wire::{Wire, publications};
 use crate::engine::counters::OutputKind;
 use crate::engine::engine::{Engine, EngineSettings, Receipt};
@@ -89,6 +90,8 @@ pub struct Shard {
     bytes_read: u64,
     /// When the queue was last drained.
     drained_ns: u64,
+    /// The bytes that were left then, of a frame that is not whole yet: they hold up nothing and are not behind.
+    begun_bytes: usize,
     control: Vec<u8>,
     /// Publications that the last connection did not take whole; they go first on the next one that is ready.
     resend: Vec<u8>,
@@ -115,6 +118,7 @@ impl Shard {
             reads: VecDeque::with_capacity(READS_MAX),
             bytes_read: 0,
             drained_ns: clock.elapsed_ns(),
+            begun_bytes: 0,
             control: Vec::with_capacity(4096),
             resend: Vec::new(),
             last_malformed_log_ns: None,
@@ -134,6 +138,7 @@ impl Shard {
         self.queue.clear();
         self.reads.clear();
         self.bytes_read = 0;
+        self.begun_bytes = 0;
         self.note_rest();
     }
 
@@ -165,7 +170,7 @@ impl Shard {
             if self.queue.len_bytes() == self.queue.capacity() {
                 return ReadOutcome::QueueFull;
             }
-            let open = (READ_BYTES + opened).saturating_sub(self.queue.len_bytes());
+            let open = (READ_BYTES + opened + self.begun_bytes).saturating_sub(self.queue.len_bytes());
             let place = self.queue.room(READ_BYTES.min(open));
             let asked = place.len();
             if asked == 0 {
@@ -212,8 +217,10 @@ impl Shard {
         )
         .map_err(TakeError::Protocol)?;
         self.wire.frames().append(&mut self.control);
+        self.begun_bytes = 0;
         if round.is_drained {
             self.drained_ns = now_ns;
+            self.begun_bytes = self.queue.len_bytes();
             // The start of a frame may be left: it counts as read when its end is.
             self.reads.clear();
         }
@@ -245,7 +252,7 @@ impl Shard {
     }
 
     /// The drain is over and the connection about to be closed: everything there is to publish is sent, for as long as
-    /// the server takes it, up to a limit; the rest is counted.
+    /// the server takes it, up to a limit.
     pub fn finish_output(&mut self, link: &mut Link, max_payload: u64) {
         let start_ns = self.clock.elapsed_ns();
         while self.clock.elapsed_ns() - start_ns < FLUSH_LIMIT_NS {
@@ -258,9 +265,24 @@ impl Shard {
             }
             link.wait(true, FLUSH_WAIT);
         }
+    }
+
+    /// There will be no further connection: what is still unsent is counted, and said.
+    pub fn give_up_outputs(&mut self) {
+        self.resend.extend_from_slice(&self.wire.take_unsent_publications());
+        let mut given_up = [0u64; OutputKind::ALL.len()];
+        for publication in publications(&self.resend) {
+            given_up[output_of(publication.subject).0 as usize] += 1;
+        }
         while let Some(message) = self.engine.poll_output() {
-            let (kind, symbol) = (message.kind, message.symbol);
-            self.engine.count_unpublished(kind, symbol);
+            given_up[message.kind as usize] += 1;
+        }
+        for kind in OutputKind::ALL {
+            self.engine.count_unpublished(kind, given_up[kind as usize]);
+        }
+        let [snapshots, signals] = [OutputKind::Features, OutputKind::Signal].map(|kind| given_up[kind as usize]);
+        if snapshots + signals > 0 {
+            log::warn!("{snapshots} snapshots and {signals} signals could not be published any more");
         }
     }
 
@@ -282,14 +304,11 @@ impl Shard {
             publications(&unsent).enumerate().map(|(index, publication)| (publication.subject, index)).collect();
         for (index, publication) in publications(&unsent).enumerate() {
             let (kind, name) = output_of(publication.subject);
-            let symbol = self.engine.symbols().find(name).expect("publications are of symbols");
-            let is_overtaken = newest[publication.subject] > index || self.engine.has_snapshot_waiting(symbol);
-            if kind == OutputKind::Features && is_overtaken {
-                self.engine.count_overtaken(symbol);
-                continue;
-            }
-            if publication.payload.len() as u64 > max_payload {
-                self.engine.count_unpublished(kind, symbol);
+            let has_newer = |id| self.engine.has_snapshot_waiting(id);
+            let is_overtaken =
+                newest[publication.subject] > index || self.engine.symbols().find(name).is_some_and(has_newer);
+            if kind == OutputKind::Features && is_overtaken || publication.payload.len() as u64 > max_payload {
+                self.engine.count_unpublished(kind, 1);
                 continue;
             }
             encode::publish(self.wire.frames(), publication.subject, None, publication.payload);
@@ -302,12 +321,13 @@ impl Shard {
                 return self.engine.stall_output();
             }
             let Some(message) = self.engine.poll_output() else { return };
+            let (kind, symbol) = (message.kind, message.symbol);
             if message.payload.len() as u64 > max_payload {
-                let (kind, symbol) = (message.kind, message.symbol);
-                self.engine.count_unpublished(kind, symbol);
+                self.engine.count_unpublished(kind, 1);
                 continue;
             }
             encode::publish(self.wire.frames(), message.subject, None, message.payload);
+            self.engine.count_published(kind, symbol);
         }
     }
 
@@ -316,8 +336,9 @@ impl Shard {
         let mut text = format!("NATS: {error}");
         if let ServerError::PermissionsViolation { operation: Operation::Publish, subject } = error {
             let (kind, name) = output_of(subject.as_bytes());
-            if let Some(symbol) = self.engine.symbols().find(name) {
-                self.engine.count_unpublished(kind, symbol);
+            // A server may name what it was never sent.
+            if self.engine.symbols().find(name).is_some() {
+                self.engine.count_unpublished(kind, 1);
             }
             text.push_str(": grant it that permission");
             self.connection.trouble = Some(text.clone());
@@ -385,7 +406,7 @@ impl Witness for Listener<'_> {
     fn malformed(&mut self, subject: &[u8], malformed: Malformed) {
         if self.last_log_ns.is_none_or(|last| self.now_ns - last >= LOG_INTERVAL_NS) {
             *self.last_log_ns = Some(self.now_ns);
-            log::warn!("malformed event on {}: {malformed}", String::from_utf8_lossy(subject));
+            log::warn!("malformed event on {}: {malformed}", printable(&String::from_utf8_lossy(subject)));
         }
     }
 }
@@ -443,6 +464,10 @@ mod tests {
         shard.engine.symbols().iter().map(|(_, state)| state.features_published).sum()
     }
 
+    fn dropped(shard: &Shard) -> [u64; 2] {
+        [OutputKind::Features, OutputKind::Signal].map(|kind| shard.engine.counters.publish_dropped[kind as usize])
+    }
+
     #[test]
     fn what_a_connection_did_not_take_goes_on_the_next_one_unless_something_newer_does() {
         let mut shard = shard();
@@ -461,14 +486,20 @@ mod tests {
         quote(&mut shard, "B", 98.0, 3_000_000);
         shard.encode_outputs(&ready(1 << 20));
         assert_eq!(on_the_wire(&mut shard), [("A".into(), 97.0), ("B".into(), 99.0)]);
-        assert_eq!(published(&shard), 2, "what was overtaken was not published");
+        assert_eq!(published(&shard), 4);
+        assert_eq!(dropped(&shard), [2, 0], "what was overtaken was given up");
 
         // The next server takes less: counted, not sent.
         shard.begin_connection();
         shard.encode_outputs(&ready(10));
         assert!(on_the_wire(&mut shard).is_empty());
-        assert_eq!(published(&shard), 0);
-        assert_eq!(shard.engine.counters.publish_dropped[OutputKind::Features as usize], 2);
+        assert_eq!(dropped(&shard), [4, 0]);
+
+        // There is no next server.
+        quote(&mut shard, "A", 96.0, 4_000_000);
+        quote(&mut shard, "B", 96.0, 4_000_000);
+        shard.give_up_outputs();
+        assert_eq!((published(&shard), dropped(&shard)), (4, [6, 0]));
     }
 
     #[test]
@@ -480,8 +511,7 @@ mod tests {
             let subject = subject.to_owned();
             shard.note_complaint(&ServerError::PermissionsViolation { operation: Operation::Publish, subject });
         }
-        assert_eq!(published(&shard), 0);
-        assert_eq!(shard.engine.counters.publish_dropped, [1, 1]);
+        assert_eq!(dropped(&shard), [1, 1]);
         assert!(shard.connection.trouble.as_deref().is_some_and(|trouble| trouble.contains("may not publish")));
     }
 }

@@ -385,7 +385,6 @@ impl Engine {
                 }
             }
             Outgoing::Features(id, snapshot) => {
-                self.symbols.state_mut(id).features_published += 1;
                 let names = self.symbols.names(id);
                 encode_snapshot(&mut self.payload, names, &snapshot);
                 Message {
@@ -408,19 +407,17 @@ impl Engine {
         self.outbox.stall();
     }
 
-    /// Counts a message that was taken from [`poll_output`](Self::poll_output) and that the connection could not take.
-    pub fn count_unpublished(&mut self, kind: OutputKind, symbol: SymbolId) {
-        self.counters.publish_dropped[kind as usize] += 1;
+    /// Counts a message that the connection has taken.
+    #[inline]
+    pub fn count_published(&mut self, kind: OutputKind, symbol: SymbolId) {
         if kind == OutputKind::Features {
-            self.count_overtaken(symbol);
+            self.symbols.state_mut(symbol).features_published += 1;
         }
     }
 
-    /// Takes back the count of a snapshot that was taken but not sent, as a newer one goes in its place.
-    pub fn count_overtaken(&mut self, symbol: SymbolId) {
-        let state = self.symbols.state_mut(symbol);
-        // A server may refuse more than it was sent.
-        state.features_published = state.features_published.saturating_sub(1);
+    /// Counts messages that are given up: the connection cannot take them, or has not sent them.
+    pub fn count_unpublished(&mut self, kind: OutputKind, count: u64) {
+        self.counters.publish_dropped[kind as usize] += count;
     }
 
     pub fn symbols(&self) -> &SymbolTable {
