@@ -1,8 +1,7 @@
 //! `bench`: what this machine takes. The recording as the bytes that nats-server would send goes through queue,
 //! protocol, decoding, engine and outputs, over and over; nothing but the socket is missing.
 //!
-//! Each pass moves the recording's timestamps on, as if it went on for ever: the payloads' `ts_exchange` and `ts_recv`
-//! are rewritten in the bytes between passes, outside the measurement. The cost of an event is the time of a pass over
+//! Each pass moves the recording's timestamps on, as if it went on for ever, outside the measurement. The cost of an event is the time of a pass over
 //! its events. Single events are timed in passes of their own, every other one, as reading the clock twice costs about
 //! as much as a tenth of an event; that cost is measured and taken off.
 
@@ -12,15 +11,13 @@ use proto_nats::{ServerOp, encode};
 use serde_json::json;
 
 use super::clock::Clock;
-use super::recording::RecordReader;
-use super::replay::is_wanted;
+use super::stream::Stream;
 use crate::config::Symbols;
 use crate::engine::counters::OutputKind;
 use crate::engine::engine::{Engine, EngineSettings, Receipt};
 use crate::engine::intake::{Ownership, Witness, take_messages};
 use crate::engine::json::Malformed;
 use crate::engine::queue::Queue;
-use crate::engine::time::{TIME_TEXT_BYTES, UnixNanos, decode_time_text, encode_time};
 
 /// Bytes given to the queue at once, as one read of a busy socket gives.
 const READ_BYTES: usize = 64 << 10;
@@ -35,13 +32,13 @@ pub fn bench(
     queue_bytes: usize,
     settings: EngineSettings,
 ) -> Result<String, String> {
-    let recorded = Recorded::load(file, symbols, &settings)?;
-    if recorded.events == 0 {
+    let stream = Stream::load(file, symbols, &settings.subject_prefix, u64::MAX)?;
+    if stream.event_count == 0 {
         return Err(format!("{} holds no events to run", file.display()));
     }
     let results: Vec<Measured> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..cores)
-            .map(|_| scope.spawn(|| measure(recorded.clone(), duration_ns as u64, queue_bytes, settings.clone())))
+            .map(|_| scope.spawn(|| measure(stream.clone(), duration_ns as u64, queue_bytes, settings.clone())))
             .collect();
         threads
             .into_iter()
@@ -64,60 +61,9 @@ pub fn bench(
         "events_per_second": events as f64 * cores as f64 / busy_ns as f64 * 1e9,
         "malformed": sum(|r| r.malformed),
         "cores": cores,
-        "bytes_per_event": recorded.bytes.len() as f64 / recorded.events as f64,
+        "bytes_per_event": stream.bytes.len() as f64 / stream.event_count as f64,
     });
     Ok(report.to_string())
-}
-
-/// A recording as MSG frames.
-#[derive(Clone)]
-struct Recorded {
-    bytes: Vec<u8>,
-    events: u64,
-    /// Places of timestamps in `bytes`, and the moments they stand for.
-    times: Vec<(usize, UnixNanos)>,
-    /// From the first moment to just after the last.
-    length_ns: i64,
-}
-
-impl Recorded {
-    fn load(file: &Path, symbols: &Symbols, settings: &EngineSettings) -> Result<Self, String> {
-        let reading = |error: std::io::Error| format!("cannot read {}: {error}", file.display());
-        let mut reader = RecordReader::open(file).map_err(reading)?;
-        let mut recorded = Recorded { bytes: Vec::new(), events: 0, times: Vec::new(), length_ns: 0 };
-        while let Some(record) = reader.next_record().map_err(reading)? {
-            let record = record.map_err(|no_record| format!("{}: {no_record}", file.display()))?;
-            if !is_wanted(symbols, record.subject, settings.subject_prefix.as_bytes()) {
-                continue;
-            }
-            encode::msg(&mut recorded.bytes, record.subject.as_bytes(), b"1", None, None, record.payload);
-            recorded.events += 1;
-        }
-        for key in ["\"ts_exchange\":\"", "\"ts_recv\":\""] {
-            for at in memchr::memmem::find_iter(&recorded.bytes, key) {
-                let start = at + key.len();
-                let text = recorded.bytes.get(start..start + TIME_TEXT_BYTES).unwrap_or_default();
-                if let Some(moment) = decode_time_text(text)
-                    && encode_time(moment) == text
-                {
-                    recorded.times.push((start, moment));
-                }
-            }
-        }
-        let moments = || recorded.times.iter().map(|(_, moment)| *moment);
-        if let (Some(first), Some(last)) = (moments().min(), moments().max()) {
-            recorded.length_ns = last.since(first) + 1_000_000;
-        }
-        Ok(recorded)
-    }
-
-    /// Writes the timestamps of pass number `pass`.
-    fn rebase(&mut self, pass: i64) {
-        for (start, moment) in &self.times {
-            let text = encode_time(moment.plus(pass * self.length_ns));
-            self.bytes[*start..*start + TIME_TEXT_BYTES].copy_from_slice(&text);
-        }
-    }
 }
 
 #[derive(Default)]
@@ -140,7 +86,7 @@ impl Witness for Nobody {
     }
 }
 
-fn measure(mut recorded: Recorded, duration_ns: u64, queue_bytes: usize, settings: EngineSettings) -> Measured {
+fn measure(mut stream: Stream, duration_ns: u64, queue_bytes: usize, settings: EngineSettings) -> Measured {
     let clock = Clock::start();
     let mut engine = Engine::new(settings);
     let mut queue = Queue::new(queue_bytes.max(4 * READ_BYTES));
@@ -152,11 +98,11 @@ fn measure(mut recorded: Recorded, duration_ns: u64, queue_bytes: usize, setting
     let mut spent_ns = 0;
     // The first pass warms up: symbols, windows and pages come to be.
     while pass < 3 || spent_ns < duration_ns {
-        recorded.rebase(pass);
+        stream.rebase(pass);
         let start_ns = clock.elapsed_ns();
         let is_timed_singly = pass % 2 == 0;
         let mut outputs = (0, 0);
-        for part in recorded.bytes.chunks(READ_BYTES) {
+        for part in stream.bytes.chunks(READ_BYTES) {
             let taken = queue.push(part);
             assert_eq!(taken, part.len(), "the queue has room for a read");
             loop {
@@ -178,7 +124,7 @@ fn measure(mut recorded: Recorded, duration_ns: u64, queue_bytes: usize, setting
         let pass_ns = clock.elapsed_ns() - start_ns;
         spent_ns += pass_ns;
         if !is_timed_singly {
-            measured.events += recorded.events;
+            measured.events += stream.event_count;
             measured.busy_ns += pass_ns;
             measured.published += outputs.0;
             measured.signals += outputs.1;

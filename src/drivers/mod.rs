@@ -25,6 +25,7 @@ pub mod service;
 pub mod shard;
 pub mod socket;
 pub mod stop;
+pub mod stream;
 pub mod text;
 pub mod tls;
 pub mod wire;

@@ -1,0 +1,127 @@
+//! From a trade's publication to its symbol's snapshot, over a real server, at rates that load nobody.
+//!
+//! ```text
+//!   probe ──► nats-server ──► echo, service or peer ──► nats-server ──► probe
+//! ```
+//!
+//! The echo is a blocking socket that answers at once with as many bytes as a snapshot has: what the two ways through
+//! the server cost by themselves. Trades for all of them take turns, so that whatever else the machine does falls on all
+//! alike. A symbol's turn comes seldom enough for each trade to give a snapshot at once.
+
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use senpai_md_consumer::engine::time::{UnixNanos, encode_time};
+
+use super::client::Client;
+use super::processes::{NatsServer, Peer, Service};
+
+const ROUNDS: usize = 3;
+/// At 10 Hz a symbol may come back after 100 ms.
+const SYMBOLS: usize = 100;
+const SNAPSHOT_BYTES: usize = 420;
+
+/// Where trades go and snapshots come from.
+#[derive(Clone, Copy)]
+struct Route {
+    name: &'static str,
+    prefix: &'static str,
+    answers: &'static str,
+    symbol: &'static str,
+}
+
+const ECHO: Route = Route { name: "bare server hops", prefix: "echo", answers: "echo.answer", symbol: "E" };
+const SERVICE: Route = Route { name: "service", prefix: "service", answers: "senpai.features", symbol: "S" };
+const BUSY: Route = Route { name: "service --busy-poll", prefix: "busy", answers: "senpai.features", symbol: "B" };
+const PEER: Route = Route { name: "peer", prefix: "peer", answers: "senpai.features", symbol: "P" };
+
+pub fn latency(server: &NatsServer, peer: Option<&Path>) {
+    for (pause, trades) in [(Duration::from_millis(5), 1_500), (Duration::from_millis(50), 150)] {
+        println!("\nLatency, us from trade to snapshot, one trade {} ms after the last answer", pause.as_millis());
+        println!("{:<24}{:>8}{:>10}{:>10}{:>10}", "", "trades", "p50", "p90", "p99");
+        let mut probe = Probe::start(server);
+        let mut measured: Vec<(Route, Vec<u64>)> = Vec::new();
+        for _ in 0..ROUNDS {
+            let service = Service::start(server, &["--subject-prefix", SERVICE.prefix]);
+            let peer = peer.map(|peer| Peer::start(peer, server, PEER.prefix));
+            let routes: Vec<Route> = [ECHO, SERVICE].into_iter().chain(peer.as_ref().map(|_| PEER)).collect();
+            probe.measure(&routes, trades, pause, &mut measured);
+            drop((service, peer));
+            // It takes a core for itself, so the others are not to run beside it.
+            let _busy = Service::start(server, &["--subject-prefix", BUSY.prefix, "--busy-poll"]);
+            probe.measure(&[BUSY], trades, pause, &mut measured);
+        }
+        for (route, mut times) in measured {
+            times.sort_unstable();
+            let us = |q: f64| times[((times.len() as f64 * q).ceil() as usize).saturating_sub(1)] as f64 / 1e3;
+            println!("{:<24}{:>8}{:>10.1}{:>10.1}{:>10.1}", route.name, times.len(), us(0.5), us(0.9), us(0.99));
+        }
+    }
+}
+
+struct Probe {
+    client: Client,
+    trades: usize,
+}
+
+impl Probe {
+    /// And the echo, which ends when the server does.
+    fn start(server: &NatsServer) -> Probe {
+        let mut echo = Client::connect(server.port).expect("the server takes clients");
+        echo.subscribe(&format!("{}.>", ECHO.prefix)).expect("the server takes subscriptions");
+        std::thread::spawn(move || {
+            let answer = [b'x'; SNAPSHOT_BYTES];
+            let to_answer = format!("{}.trade.", ECHO.prefix);
+            while let Ok(message) = echo.next_message() {
+                let Some(symbol) = message.subject.strip_prefix(to_answer.as_bytes()) else { continue };
+                let subject = format!("{}.{}", ECHO.answers, String::from_utf8_lossy(symbol));
+                if echo.publish(&subject, &answer).is_err() {
+                    break;
+                }
+            }
+        });
+        let mut client = Client::connect(server.port).expect("the server takes clients");
+        client.subscribe("senpai.features.>").expect("the server takes subscriptions");
+        client.subscribe(&format!("{}.>", ECHO.answers)).expect("the server takes subscriptions");
+        Probe { client, trades: 0 }
+    }
+
+    fn measure(&mut self, routes: &[Route], trades: usize, pause: Duration, measured: &mut Vec<(Route, Vec<u64>)>) {
+        for index in 0..trades {
+            self.trades += 1;
+            for route in routes {
+                std::thread::sleep(pause);
+                let symbol = format!("{}{}", route.symbol, self.trades % SYMBOLS);
+                let ns = self.time_trade(route, &symbol);
+                // The first trades of a process find cold caches and windows that do not exist yet.
+                if index >= trades / 10 {
+                    match measured.iter_mut().find(|(other, _)| other.name == route.name) {
+                        Some((_, times)) => times.push(ns),
+                        None => measured.push((*route, vec![ns])),
+                    }
+                }
+            }
+        }
+    }
+
+    fn time_trade(&mut self, route: &Route, symbol: &str) -> u64 {
+        let now = UnixNanos(SystemTime::now().duration_since(UNIX_EPOCH).expect("it is after 1970").as_nanos() as i64);
+        let [ts_exchange, ts_recv] = [now.minus(3_000_000), now].map(encode_time);
+        let payload = format!(
+            r#"{{"event_type":"trade","provider":"binance","symbol":"{symbol}","ts_exchange":"{}","ts_recv":"{}","price":64000.{},"size":0.25,"side":"buy","trade_id":"4217896584"}}"#,
+            String::from_utf8_lossy(&ts_exchange),
+            String::from_utf8_lossy(&ts_recv),
+            self.trades % 10,
+        );
+        let subject = format!("{}.trade.{symbol}", route.prefix);
+        let expected = format!("{}.{symbol}", route.answers);
+        let start = Instant::now();
+        self.client.publish(&subject, payload.as_bytes()).expect("the server takes it");
+        loop {
+            let message = self.client.next_message().unwrap_or_else(|error| panic!("no {expected}: {error}"));
+            if message.subject == expected.as_bytes() {
+                return start.elapsed().as_nanos() as u64;
+            }
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! The service behind a real nats-server, side by side with the peer of `benches/peer`: cost of an event in memory and
+//! flooded, latency, HTTP under flood, memory, rest. `benches/compare.sh` builds what this needs and runs it:
+//!
+//! ```text
+//!   cargo bench --bench live -- [--peer BINARY] [RECORDING]      the nats-server is $NATS_SERVER
+//! ```
+//!
+//! Everything that is compared runs in turns, so that whatever else the machine does falls on all alike.
+
+mod client;
+mod flood;
+mod latency;
+mod processes;
+mod resources;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use senpai_md_consumer::config::Symbols;
+use senpai_md_consumer::drivers::market::Market;
+use senpai_md_consumer::drivers::stream::Stream;
+use senpai_md_consumer::engine::time::{NANOS_PER_SECOND, UnixNanos};
+
+use processes::{NatsServer, report};
+
+const PREFIX: &str = "md.events";
+const GENERATED_EVENTS: usize = 50_000;
+
+fn main() {
+    let mut args = std::env::args().skip(1).filter(|arg| arg != "--bench");
+    let (mut peer, mut recording) = (None, None);
+    while let Some(arg) = args.next() {
+        match arg.as_str() {
+            "--peer" => peer = args.next().map(PathBuf::from),
+            _ => recording = Some(PathBuf::from(arg)),
+        }
+    }
+    let binary = std::env::var_os("NATS_SERVER").map(PathBuf::from);
+    let binary = binary.expect("NATS_SERVER says where the nats-server is, as benches/compare.sh has it");
+    let directory = tempfile::tempdir().expect("a directory for temporary files");
+    let recording = recording.unwrap_or_else(|| generate(directory.path()));
+    let mut stream = Stream::load(&recording, &Symbols::default(), PREFIX, u64::MAX).expect("a recording");
+    println!("{}: {} events", recording.display(), stream.event_count);
+
+    memory(&recording, peer.as_deref());
+    let server = NatsServer::start(&binary);
+    latency::latency(&server, peer.as_deref());
+    flood::flood(&server, peer.as_deref(), &mut stream);
+    resources::resources(&server);
+}
+
+/// The demo's market as a recording.
+fn generate(directory: &Path) -> PathBuf {
+    let path = directory.join("generated.jsonl");
+    let mut file = std::io::BufWriter::new(std::fs::File::create(&path).expect("room for a recording"));
+    let (mut market, mut payload) = (Market::new(1, PREFIX), Vec::new());
+    for _ in 0..GENERATED_EVENTS {
+        let event = market.next_event(UnixNanos(1_721_347_022 * NANOS_PER_SECOND), &mut payload);
+        let payload = String::from_utf8_lossy(&payload);
+        writeln!(file, "{{\"subject\":\"{}\",\"payload\":{payload}}}", event.subject).expect("room for a recording");
+    }
+    path
+}
+
+/// `bench` and what the peer has for it.
+fn memory(recording: &Path, peer: Option<&Path>) {
+    let recording = recording.to_str().expect("a path that is text");
+    println!("\nIn memory, ns an event");
+    for _ in 0..3 {
+        let service = Path::new(env!("CARGO_BIN_EXE_senpai-md-consumer"));
+        let ours = report(service, &["bench", recording, "--seconds", "3"]);
+        print!("service {:.0}", ours["ns_per_event"].as_f64().expect("a number"));
+        if let Some(peer) = peer {
+            let theirs = report(peer, &["memory", recording, "3"]);
+            print!("   peer {:.0}", theirs["ns_per_event"].as_f64().expect("a number"));
+        }
+        println!();
+    }
+}

@@ -1,0 +1,97 @@
+//! Events as the bytes that nats-server would send, to be gone through over and over: for `bench` and the benchmarks.
+//!
+//! Each pass moves the timestamps on by the length of the whole, as if it went on for ever: the payloads' `ts_exchange`
+//! and `ts_recv` are rewritten in the bytes between passes.
+
+use std::path::Path;
+
+use proto_nats::encode;
+
+use super::market::Market;
+use super::recording::RecordReader;
+use super::replay::is_wanted;
+use crate::config::Symbols;
+use crate::engine::time::{NANOS_PER_SECOND, TIME_TEXT_BYTES, UnixNanos, decode_time_text, encode_time};
+
+/// When a generated market begins: any moment will do, as long as it is always the same.
+const GENERATED_START: UnixNanos = UnixNanos(1_721_347_022 * NANOS_PER_SECOND);
+
+#[derive(Clone, Default)]
+pub struct Stream {
+    /// MSG frames.
+    pub bytes: Vec<u8>,
+    pub event_count: u64,
+    /// Places of timestamps in `bytes`, and the moments they stand for.
+    times: Vec<(usize, UnixNanos)>,
+    /// From the first moment to just after the last.
+    length_ns: i64,
+}
+
+impl Stream {
+    /// The recording's events of `symbols`, `events_max` of them at most.
+    pub fn load(file: &Path, symbols: &Symbols, subject_prefix: &str, events_max: u64) -> Result<Self, String> {
+        let reading = |error: std::io::Error| format!("cannot read {}: {error}", file.display());
+        let mut reader = RecordReader::open(file).map_err(reading)?;
+        let mut stream = Stream::default();
+        while stream.event_count < events_max
+            && let Some(record) = reader.next_record().map_err(reading)?
+        {
+            let record = record.map_err(|no_record| format!("{}: {no_record}", file.display()))?;
+            if is_wanted(symbols, record.subject, subject_prefix.as_bytes()) {
+                stream.push(record.subject, record.payload);
+            }
+        }
+        Ok(stream.with_times())
+    }
+
+    /// The demo's market.
+    pub fn generated(seed: u64, event_count: usize, subject_prefix: &str) -> Self {
+        let (mut market, mut payload) = (Market::new(seed, subject_prefix), Vec::new());
+        let mut stream = Stream::default();
+        for _ in 0..event_count {
+            let event = market.next_event(GENERATED_START, &mut payload);
+            stream.push(event.subject, &payload);
+        }
+        stream.with_times()
+    }
+
+    /// Subjects and payloads.
+    pub fn of(events: impl IntoIterator<Item = (String, String)>) -> Self {
+        let mut stream = Stream::default();
+        events.into_iter().for_each(|(subject, payload)| stream.push(&subject, payload.as_bytes()));
+        stream.with_times()
+    }
+
+    fn push(&mut self, subject: &str, payload: &[u8]) {
+        encode::msg(&mut self.bytes, subject.as_bytes(), b"1", None, None, payload);
+        self.event_count += 1;
+    }
+
+    /// Finds the timestamps that `rebase` writes.
+    fn with_times(mut self) -> Self {
+        for key in ["\"ts_exchange\":\"", "\"ts_recv\":\""] {
+            for at in memchr::memmem::find_iter(&self.bytes, key) {
+                let start = at + key.len();
+                let text = self.bytes.get(start..start + TIME_TEXT_BYTES).unwrap_or_default();
+                if let Some(moment) = decode_time_text(text)
+                    && encode_time(moment) == text
+                {
+                    self.times.push((start, moment));
+                }
+            }
+        }
+        let moments = || self.times.iter().map(|(_, moment)| *moment);
+        if let (Some(first), Some(last)) = (moments().min(), moments().max()) {
+            self.length_ns = last.since(first) + 1_000_000;
+        }
+        self
+    }
+
+    /// Writes the timestamps of pass number `pass`.
+    pub fn rebase(&mut self, pass: i64) {
+        for (start, moment) in &self.times {
+            let text = encode_time(moment.plus(pass * self.length_ns));
+            self.bytes[*start..*start + TIME_TEXT_BYTES].copy_from_slice(&text);
+        }
+    }
+}
