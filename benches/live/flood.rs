@@ -42,6 +42,10 @@ pub fn flood(server: &NatsServer, peer: Option<&Path>, stream: &mut Stream) {
             flood.print("peer", passes * stream.event_count, "-", "-", "-");
         }
     }
+}
+
+pub fn http(server: &NatsServer, stream: &mut Stream) {
+    let passes = (EVENTS / stream.event_count).max(1);
     println!("\nHTTP while flooded: /metrics and /features/latest in turn, a request every 20 ms, a connection each");
     println!("{:<24}{:>10}{:>10}{:>10}{:>10}", "", "requests", "p50 ms", "p99 ms", "max ms");
     for _ in 0..ROUNDS {

@@ -2,10 +2,10 @@
 //! flooded, latency, HTTP under flood, memory, rest. `benches/compare.sh` builds what this needs and runs it:
 //!
 //! ```text
-//!   cargo bench --bench live -- [--peer BINARY] [RECORDING]      the nats-server is $NATS_SERVER
+//!   cargo bench --bench live -- [--peer BINARY] [--only SECTION] [RECORDING]      the nats-server is $NATS_SERVER
 //! ```
 //!
-//! Everything that is compared runs in turns, so that whatever else the machine does falls on all alike.
+//! Sections: memory, latency, flood, http, resources. Everything that is compared runs in turns, so that whatever else the machine does falls on all alike.
 
 mod client;
 mod flood;
@@ -28,10 +28,11 @@ const GENERATED_EVENTS: usize = 50_000;
 
 fn main() {
     let mut args = std::env::args().skip(1).filter(|arg| arg != "--bench");
-    let (mut peer, mut recording) = (None, None);
+    let (mut peer, mut only, mut recording) = (None, None, None);
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--peer" => peer = args.next().map(PathBuf::from),
+            "--only" => only = args.next(),
             _ => recording = Some(PathBuf::from(arg)),
         }
     }
@@ -42,11 +43,24 @@ fn main() {
     let mut stream = Stream::load(&recording, &Symbols::default(), PREFIX, u64::MAX).expect("a recording");
     println!("{}: {} events", recording.display(), stream.event_count);
 
-    memory(&recording, peer.as_deref());
+    let is_wanted = |section: &str| only.as_deref().is_none_or(|only| only == section);
+    let peer = peer.as_deref();
+    if is_wanted("memory") {
+        memory(&recording, peer);
+    }
     let server = NatsServer::start(&binary);
-    latency::latency(&server, peer.as_deref());
-    flood::flood(&server, peer.as_deref(), &mut stream);
-    resources::resources(&server);
+    if is_wanted("latency") {
+        latency::latency(&server, peer);
+    }
+    if is_wanted("flood") {
+        flood::flood(&server, peer, &mut stream);
+    }
+    if is_wanted("http") {
+        flood::http(&server, &mut stream);
+    }
+    if is_wanted("resources") {
+        resources::resources(&server);
+    }
 }
 
 /// The demo's market as a recording.

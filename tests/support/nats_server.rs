@@ -14,15 +14,22 @@ pub struct NatsServer {
     process: Option<Child>,
     port: u16,
     monitoring: String,
+    arguments: Vec<String>,
     /// Its log and its port files.
     directory: TempDir,
 }
 
 impl NatsServer {
     pub fn start() -> NatsServer {
+        NatsServer::start_with(&[])
+    }
+
+    /// With more arguments than those that say where it listens, which have the last word.
+    pub fn start_with(arguments: &[&str]) -> NatsServer {
         // A port can be taken between being chosen and being used; then the server ends and the next one is tried.
         for _ in 0..20 {
             let mut server = NatsServer::stopped();
+            server.arguments = arguments.iter().map(|argument| argument.to_string()).collect();
             if server.try_start().is_ok() {
                 return server;
             }
@@ -33,7 +40,7 @@ impl NatsServer {
     /// One that has a port and does not run yet.
     pub fn stopped() -> NatsServer {
         let directory = tempfile::tempdir().expect("a directory for temporary files");
-        NatsServer { process: None, port: unused_port(), monitoring: String::new(), directory }
+        NatsServer { process: None, port: unused_port(), monitoring: String::new(), arguments: Vec::new(), directory }
     }
 
     pub fn url(&self) -> String {
@@ -74,6 +81,7 @@ impl NatsServer {
         let directory = self.directory.path();
         let log = directory.join("log");
         let mut process = Command::new(binary())
+            .args(&self.arguments)
             .args(["-a", "127.0.0.1", "-p", &self.port.to_string(), "-m", "-1"])
             .arg("--ports_file_dir")
             .arg(directory)
