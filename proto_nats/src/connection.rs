@@ -230,6 +230,11 @@ pub enum Reason {
     QueueTooSmall,
     /// The driver's answers to PING pile up, as the server does not read them.
     AnswersUnread,
+    /// The server takes nothing of what there is to send.
+    TakesNothing {
+        /// Since it last did.
+        for_ns: u64,
+    },
 }
 
 impl Reason {
@@ -301,6 +306,9 @@ impl fmt::Display for Reason {
             Reason::Malformed(error) => error.fmt(f),
             Reason::QueueTooSmall => {
                 f.write_str("the server sent a control line larger than the queue: raise QUEUE_BYTES")
+            }
+            Reason::TakesNothing { for_ns } => {
+                write!(f, "the server has taken nothing of what was to be sent for {} s", for_ns / SECOND_NS)
             }
             Reason::AnswersUnread => f.write_str("the server sends PING after PING and does not read the answers"),
         }

@@ -116,12 +116,12 @@ impl ServerPool {
     /// The server to connect to, or when to ask again. Each attempt that it returns must be answered by
     /// [`handle_closed`](Self::handle_closed) before the next call.
     pub fn next(&mut self, now_ns: u64) -> Next {
-        // Lame ducks last, unless there is nothing else.
-        let healthy = self.servers.iter().any(|server| server.lame_until_ns <= now_ns);
+        // Of those that may be tried, lame ducks last; one may be back while all others still fail.
         let candidates = self.servers.iter_mut().enumerate();
         let (index, server) = candidates
-            .filter(|(_, server)| !healthy || server.lame_until_ns <= now_ns)
-            .min_by_key(|(_, server)| (server.not_before_ns.max(now_ns), server.last_attempt))
+            .min_by_key(|(_, server)| {
+                (server.not_before_ns.max(now_ns), server.lame_until_ns > now_ns, server.last_attempt)
+            })
             .expect("a pool has a server");
         if server.not_before_ns > now_ns {
             return Next::Wait { until_ns: server.not_before_ns };
@@ -149,15 +149,14 @@ impl ServerPool {
         };
         let ready_since_ns = server.ready_since_ns.take();
         let wait_ns = match cause {
-            Cause::Left => {
+            // Also a server that is left as soon as it is ready must not be hammered.
+            Cause::Trouble | Cause::Left
+                if ready_since_ns.is_some_and(|since_ns| now_ns.saturating_sub(since_ns) >= STABLE_NS) =>
+            {
                 server.failures = 0;
                 0
             }
-            Cause::Trouble if ready_since_ns.is_some_and(|since_ns| now_ns.saturating_sub(since_ns) >= STABLE_NS) => {
-                server.failures = 0;
-                0
-            }
-            Cause::Trouble => {
+            Cause::Trouble | Cause::Left => {
                 server.failures = server.failures.saturating_add(1);
                 backoff_ns(server.failures, BACKOFF_FIRST_NS, BACKOFF_LAST_NS, random)
             }
@@ -175,7 +174,9 @@ impl ServerPool {
         if let Some(server) = self.current_mut() {
             server.lame_until_ns = now_ns.saturating_add(LAME_DUCK_NS);
         }
-        self.servers.iter().any(|server| server.lame_until_ns <= now_ns)
+        // A connection that works is not given up for a server that has failed last time.
+        let mut others = self.servers.iter().filter(|server| server.lame_until_ns <= now_ns);
+        others.any(|server| server.failures == 0 && server.refusals == 0)
     }
 
     /// Takes over `connect_urls`: adds what is new, forgets what was discovered earlier and is listed no more.
@@ -472,13 +473,18 @@ mod tests {
         two.handle_ready(0);
         assert!(two.handle_lame_duck(5 * SECOND_NS));
         two.handle_closed(Cause::Left, 5 * SECOND_NS);
-        for _ in 0..3 {
-            assert_ne!(attempt(&mut two, 6 * SECOND_NS), first);
-        }
+        let second = attempt(&mut two, 6 * SECOND_NS);
+        assert_ne!(second, first);
+        // It is down: the lame one, which may be back, is tried while that backs off.
+        two.handle_closed(Cause::Trouble, 6 * SECOND_NS);
+        assert_eq!(attempt(&mut two, 6 * SECOND_NS), first);
+        two.handle_ready(6 * SECOND_NS);
+        // And not left again for the one that has failed.
+        assert!(!two.handle_lame_duck(9 * SECOND_NS));
         let mut one = pool("a", 2);
         attempt(&mut one, 0);
         assert!(!one.handle_lame_duck(0));
         one.handle_closed(Cause::Left, 0);
-        attempt(&mut one, 0);
+        assert!(wait_ns(&mut one, 0) <= BACKOFF_FIRST_NS);
     }
 }

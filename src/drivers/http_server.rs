@@ -111,6 +111,11 @@ impl HttpServer {
         self.address
     }
 
+    /// The port again, to see whether somebody knocks.
+    pub fn listener(&self) -> io::Result<StdListener> {
+        self.listener.try_clone()
+    }
+
     /// Answers until `stop` is set, in the task queue that this runs in. Then the port is free at once, requests being
     /// answered have `Limits::drain` to finish, and when it returns every connection is closed.
     pub async fn serve<R: Responder + 'static>(self, responder: Rc<R>, stop: Stop) {

@@ -8,8 +8,7 @@
 //! The protocol above it and the waiting below it are the same for both.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::net::{TcpListener, TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
 use proto_nats::ServerAddress;
@@ -112,7 +111,19 @@ impl Link {
 
     /// Blocks the thread until the socket is ready or `limit` has passed.
     pub fn wait(&self, for_writing: bool, limit: Duration) {
-        wait(self.stream.as_fd(), for_writing, limit);
+        wait(&mut [self.awaited(for_writing)], limit);
+    }
+
+    /// As [`wait`](Self::wait), or until somebody knocks at `listener`; says whether somebody does.
+    pub fn wait_or_knock(&self, for_writing: bool, listener: &TcpListener, limit: Duration) -> bool {
+        let mut both = [self.awaited(for_writing), PollFd::new(listener, PollFlags::IN)];
+        wait(&mut both, limit);
+        !both[1].revents().is_empty()
+    }
+
+    fn awaited(&self, for_writing: bool) -> PollFd<'_> {
+        let interest = if for_writing { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
+        PollFd::new(&self.stream, interest)
     }
 
     /// The same socket again, for waiting elsewhere.
@@ -129,12 +140,16 @@ impl Link {
     }
 }
 
-/// As [`Link::wait`], for whoever holds a duplicate.
-pub fn wait(socket: BorrowedFd<'_>, for_writing: bool, limit: Duration) {
-    let interest = if for_writing { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
+/// Until one of them is ready.
+fn wait(awaited: &mut [PollFd<'_>], limit: Duration) {
     let limit = Timespec { tv_sec: limit.as_secs() as i64, tv_nsec: limit.subsec_nanos().into() };
     // An error or a signal is a wake-up like any other: the next attempt to read tells.
-    let _ = poll(&mut [PollFd::from_borrowed_fd(socket, interest)], Some(&limit));
+    let _ = poll(awaited, Some(&limit));
+}
+
+/// As [`Link::wait`], for whoever holds a duplicate.
+pub fn wait_readable(socket: &TcpStream, limit: Duration) {
+    wait(&mut [PollFd::new(socket, PollFlags::IN)], limit);
 }
 
 /// The end of the stream is `Ok(0)` here, and none is asked for zero bytes.

@@ -23,7 +23,6 @@ pub mod replay;
 pub mod serve;
 pub mod service;
 pub mod shard;
-pub mod socket;
 pub mod stop;
 pub mod stream;
 pub mod text;

@@ -4,18 +4,18 @@
 //! between two batches. Whoever holds the lock drives the connection, so both see whole frames.
 
 use std::net::Shutdown;
-use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use proto_nats::{
-    Action, Connection, Decoded, Limits, Malformed, ProtocolError, Reason, ServerAddress, ServerError, decode_server_op,
+    Action, Connection, Decoded, Limits, Malformed, ProtocolError, Reason, ServerAddress, ServerError, State,
+    decode_server_op,
 };
 
 use super::access::Access;
 use super::clock::Clock;
-use super::link::{Attempt, Link, wait};
+use super::link::{Attempt, Link, wait_readable};
 use super::text::plain;
 
 /// For the server to take some bytes, and for the last PONG: more than a busy server takes for what sockets hold.
@@ -49,7 +49,9 @@ impl Publisher {
     }
 
     fn connect_to(server: &ServerAddress, access: &Access) -> Result<Publisher, String> {
-        let settings = access.connection_settings(server, access.client_name().to_owned())?;
+        let mut settings = access.connection_settings(server, access.client_name().to_owned())?;
+        // A PING waits behind what is unsent, so a server that takes its time is silent for as long.
+        settings.silence_ns = PATIENCE.as_nanos() as u64 / 2;
         let clock = Clock::start();
         let mut line = Line {
             connection: Connection::new(settings, Vec::new(), clock.elapsed_ns()),
@@ -78,7 +80,7 @@ impl Publisher {
             let (line, socket) = (line.clone(), socket.try_clone().map_err(|error| plain(&error))?);
             move || {
                 while lock(&line).drive() {
-                    wait(socket.as_fd(), false, NAP);
+                    wait_readable(&socket, NAP);
                 }
             }
         });
@@ -120,9 +122,12 @@ impl Publisher {
         connection.begin_drain(now_ns, PATIENCE.as_nanos() as u64, output);
         while line.progress == Progress::Ready {
             line.drive();
-            let for_writing = line.has_unsent();
+            if line.has_unsent() {
+                line.link.wait(true, NAP);
+                continue;
+            }
             drop(line);
-            wait(self.socket.as_fd(), for_writing, NAP);
+            wait_readable(&self.socket, NAP);
             line = lock(&self.line);
         }
         match line.progress {
@@ -235,8 +240,11 @@ impl Line {
                 }
             }
             self.handle_input();
+            if self.connection.state() == State::Closed {
+                return;
+            }
         }
-        if self.connection.state() == proto_nats::State::AwaitTls && self.link.is_secured() {
+        if self.connection.state() == State::AwaitTls && self.link.is_secured() {
             self.connection.handle_tls_started(self.clock.elapsed_ns(), &mut self.output);
         }
     }

@@ -64,7 +64,7 @@ pub async fn answer(shard: Rc<RefCell<Shard>>, queries: Receiver<Query>, stop: S
             }
             Query::Features(symbol, reply) => {
                 let mut shard = shard.borrow_mut();
-                shard.follow_clock();
+                shard.look_around();
                 let now = shard.clock.now();
                 let _ = reply.try_send(shard.engine.features_document(&symbol, now));
             }

@@ -3,9 +3,14 @@
 //! ```text
 //!   read what is there ──► take a slice of messages ──► encode and send what they gave ──► drained? wait : again
 //! ```
+//!
+//! Reads and writes are attempted at once, and waiting is done in `poll(2)`, on the NATS socket and on the port of HTTP.
+//! To park in glommio would cost some 60 us more for each event that comes after a pause; so the reactor gets its turn by
+//! the clock, and at once when somebody knocks.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::net::TcpListener;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,29 +18,33 @@ use std::time::Duration;
 use futures_lite::FutureExt;
 use glommio::timer::Timer;
 use proto_nats::connection::NOTICES_MAX;
+use proto_nats::pool::SERVERS_MAX;
 use proto_nats::{Action, Cause, Connection, Next, Reason, ServerAddress, ServerPool, State, Subscription};
 
 use super::access::Access;
 use super::link::Link;
 use super::shard::{ReadOutcome, Shard, TakeError};
-use super::socket::Socket;
 use super::stop::Stop;
-use super::text::{plain, printable};
+use super::text::printable;
 
-/// The reactor (HTTP, the other tasks) gets its turn this often, however busy the socket is;
+/// The reactor (HTTP, the other tasks) gets its turn this often, however busy the socket is,
 const TURN_NS: u64 = 1_000_000;
-/// and this often while a request is being answered, which takes several turns.
+/// this often while a request is being answered, which takes several turns,
 const REQUEST_TURN_NS: u64 = 100_000;
+/// and this often while there is nothing to do: a tick that costs a few thousandths of a core.
+const IDLE_TURN_NS: u64 = 10_000_000;
+/// Somebody who knocks at the HTTP port has a request.
+const ATTENTION_NS: u64 = 2_000_000;
 /// glommio 0.9 goes to sleep with runnable tasks when its preemption timer has run out before it looks at them (the
 /// thread was not scheduled in between): `run_task_queues` then says that nothing ran, which is taken for "nothing to
-/// run". So a turn is never given away without a timer that ends such a sleep: this soon while there is work,
+/// run". So a turn is never given away without a timer that ends such a sleep, this soon,
 const LOST_TURN: Duration = Duration::from_millis(1);
-/// and by [`kept_awake`] when there is none.
+/// and nothing else is waited for without [`kept_awake`].
 const LOST_TURN_IDLE: Duration = Duration::from_millis(250);
-/// A deadline beyond this is none.
-const FAR: Duration = Duration::from_secs(3600);
-/// A connection that has been silent for this long waits in the reactor.
-const IDLE_AFTER_NS: u64 = 20_000_000;
+/// For a name to be resolved, a server to answer and files to be read.
+const CONNECT_LIMIT: Duration = Duration::from_secs(15);
+/// nats-server's own `write_deadline`: a peer that takes nothing for so long takes nothing any more.
+const WRITE_LIMIT_NS: u64 = 10_000_000_000;
 /// Longer between two passes than any wait here: the process itself was stopped, or the machine.
 const STALL_NS: u64 = 1_000_000_000;
 /// Of the 5 s that a stop may take, the server gets this long to answer the drain.
@@ -45,8 +54,16 @@ const FILES_LIMIT: Duration = Duration::from_secs(5);
 /// The same trouble with the same server is worth a warning this often.
 const REMINDER_NS: u64 = 60_000_000_000;
 
-/// Runs a shard until `stop` is set. `requests` says how many HTTP requests are being answered on this executor.
-pub async fn run(shard: Rc<RefCell<Shard>>, requests: Rc<Cell<usize>>, stop: Stop) {
+/// What a shard should know of the HTTP on its executor; the default is that there is none.
+#[derive(Default)]
+pub struct HttpBeside {
+    /// Those being answered.
+    pub requests: Rc<Cell<usize>>,
+    pub listener: Option<TcpListener>,
+}
+
+/// Runs a shard until `stop` is set.
+pub async fn run(shard: Rc<RefCell<Shard>>, http: HttpBeside, stop: Stop) {
     let (mut pool, clock, access) = {
         let shard = shard.borrow();
         // Cores and instances should not all try the same server first.
@@ -57,7 +74,7 @@ pub async fn run(shard: Rc<RefCell<Shard>>, requests: Rc<Cell<usize>>, stop: Sto
     let mut was_ready = false;
     let mut troubles = Troubles::default();
     while !stop.is_set() {
-        shard.borrow_mut().follow_clock();
+        shard.borrow_mut().look_around();
         let server = match pool.next(clock.elapsed_ns()) {
             Next::Attempt(server) => server,
             Next::Wait { until_ns } => {
@@ -71,24 +88,33 @@ pub async fn run(shard: Rc<RefCell<Shard>>, requests: Rc<Cell<usize>>, stop: Sto
             }
         };
         let client_name = shard.borrow().settings.client_name.clone();
-        let connected = async { Some(connect(access.clone(), server.clone(), client_name).await) }.or(async {
+        let connected = async { Some(connect(access.clone(), server.clone(), client_name).await) };
+        let stopped = async {
             stop.wait().await;
             None
-        });
+        };
+        let late = async {
+            Timer::new(CONNECT_LIMIT).await;
+            Some(Err(format!(
+                "no connection within {} s: is the name's resolver slow, or a disk?",
+                CONNECT_LIMIT.as_secs()
+            )))
+        };
+        let connected = connected.or(stopped).or(late);
         let ended = match connected.await {
             None => break,
-            Some(Ok((socket, settings))) => {
+            Some(Ok((link, settings))) => {
                 let connection = begin(&shard, settings);
                 let mut service = Service {
                     shard: &shard,
-                    socket,
+                    link,
                     connection,
                     server: &server,
                     access: &access,
                     pool: &mut pool,
                     troubles: &mut troubles,
                     was_ready: &mut was_ready,
-                    requests: &requests,
+                    http: &http,
                     stop: &stop,
                 };
                 service.serve().await
@@ -129,6 +155,9 @@ impl Troubles {
             log::debug!("{trouble}; trying again");
         } else {
             log::warn!("{trouble}; trying again");
+            if self.0.len() >= SERVERS_MAX {
+                self.0.clear();
+            }
             self.0.insert(server.to_string(), (trouble.clone(), now_ns));
         }
         trouble
@@ -140,14 +169,12 @@ async fn connect(
     access: Arc<Access>,
     server: ServerAddress,
     client_name: String,
-) -> Result<(Socket, proto_nats::Settings), String> {
+) -> Result<(Link, proto_nats::Settings), String> {
     let attempt = move || {
         let settings = access.connection_settings(&server, client_name)?;
         Ok::<_, String>((Link::connect(&server)?, settings))
     };
-    let (link, settings) = glommio::executor().spawn_blocking(attempt).await?;
-    let socket = Socket::new(link).map_err(|error| format!("cannot use the socket: {}", plain(&error)))?;
-    Ok((socket, settings))
+    glommio::executor().spawn_blocking(attempt).await
 }
 
 fn begin(shard: &Rc<RefCell<Shard>>, settings: proto_nats::Settings) -> Connection {
@@ -161,14 +188,14 @@ fn begin(shard: &Rc<RefCell<Shard>>, settings: proto_nats::Settings) -> Connecti
 /// One connection at work.
 struct Service<'a> {
     shard: &'a Rc<RefCell<Shard>>,
-    socket: Socket,
+    link: Link,
     connection: Connection,
     server: &'a ServerAddress,
     access: &'a Arc<Access>,
     pool: &'a mut ServerPool,
     troubles: &'a mut Troubles,
     was_ready: &'a mut bool,
-    requests: &'a Cell<usize>,
+    http: &'a HttpBeside,
     stop: &'a Stop,
 }
 
@@ -186,7 +213,7 @@ impl Service<'_> {
             (shard.clock, shard.settings.busy_poll)
         };
         let mut last_turn_ns = clock.elapsed_ns();
-        let mut last_input_ns = last_turn_ns;
+        let mut attentive_until_ns = 0;
         let mut last_pass_ns = last_turn_ns;
         let mut is_paused = false;
         loop {
@@ -196,9 +223,7 @@ impl Service<'_> {
                 is_paused = true;
             }
             last_pass_ns = pass_ns;
-            if self.read(&mut is_paused) {
-                last_input_ns = clock.elapsed_ns();
-            }
+            self.read(&mut is_paused);
             let is_drained = self.take_and_send();
             let requests = self.handle_actions();
             let asked_for_tls = matches!(requests, Some(Request::StartTls));
@@ -206,7 +231,7 @@ impl Service<'_> {
                 None => {}
                 Some(Request::StartTls) => {
                     if let Err(text) = self.start_tls().await {
-                        self.socket.link.close();
+                        self.link.close();
                         return Ended { cause: Cause::Refused, text: Some(text) };
                     }
                 }
@@ -214,10 +239,10 @@ impl Service<'_> {
                     let mut shard = self.shard.borrow_mut();
                     // Before the connection is ready nothing is to be said on it: not logged in, perhaps in clear text.
                     if self.stop.is_set() && ended.cause == Cause::Left && shard.connection.is_connected {
-                        shard.finish_output(&mut self.socket.link, self.connection.max_payload());
+                        shard.finish_output(&mut self.link, self.connection.max_payload());
                     }
                     drop(shard);
-                    self.socket.link.close();
+                    self.link.close();
                     return ended;
                 }
             }
@@ -226,11 +251,15 @@ impl Service<'_> {
                 self.begin_drain(now_ns);
                 continue;
             }
-            let turn_ns = if self.requests.get() > 0 { REQUEST_TURN_NS } else { TURN_NS };
+            let turn_ns = match is_drained {
+                _ if self.http.requests.get() > 0 || now_ns < attentive_until_ns => REQUEST_TURN_NS,
+                true if !busy_poll => IDLE_TURN_NS,
+                _ => TURN_NS,
+            };
             if now_ns - last_turn_ns >= turn_ns {
                 {
                     let mut shard = self.shard.borrow_mut();
-                    shard.follow_clock();
+                    shard.look_around();
                     // Under a flood the queue may never be drained, and PINGs are due all the same.
                     self.connection.handle_time(now_ns, shard.wire.frames());
                 }
@@ -243,29 +272,28 @@ impl Service<'_> {
             }
             let (deadline_ns, for_writing) = {
                 let shard = self.shard.borrow();
-                let is_unsent = shard.wire.pending_bytes() > 0 || self.socket.link.wants_write();
+                let is_unsent = shard.wire.pending_bytes() > 0 || self.link.wants_write();
                 (shard.next_deadline_ns(&self.connection), is_unsent)
             };
-            let until_deadline_ns = deadline_ns.saturating_sub(now_ns);
-            let is_busy = now_ns - last_input_ns < IDLE_AFTER_NS || self.connection.state() == State::Draining;
-            if is_busy || for_writing || until_deadline_ns < turn_ns {
-                let limit_ns = until_deadline_ns.min(turn_ns - (now_ns - last_turn_ns));
-                self.socket.link.wait(for_writing, Duration::from_nanos(limit_ns));
-            } else {
-                let timer = async {
-                    Timer::new(Duration::from_nanos(until_deadline_ns).min(FAR)).await;
-                };
-                self.socket.wait_readable().or(timer).or(self.stop.wait()).await;
-                last_turn_ns = clock.elapsed_ns();
+            let limit_ns = deadline_ns.saturating_sub(now_ns).min(turn_ns - (now_ns - last_turn_ns));
+            let limit = Duration::from_nanos(limit_ns);
+            match &self.http.listener {
+                // Who has knocked already is let in by the coming turns.
+                Some(listener) if now_ns >= attentive_until_ns => {
+                    if self.link.wait_or_knock(for_writing, listener, limit) {
+                        attentive_until_ns = clock.elapsed_ns() + ATTENTION_NS;
+                    }
+                }
+                _ => self.link.wait(for_writing, limit),
             }
             self.shard.borrow_mut().note_rest();
         }
     }
 
-    /// Reads what there is; says whether there was anything.
-    fn read(&mut self, is_paused: &mut bool) -> bool {
+    /// Reads what there is.
+    fn read(&mut self, is_paused: &mut bool) {
         let mut shard = self.shard.borrow_mut();
-        let outcome = shard.read(&mut self.socket.link);
+        let outcome = shard.read(&mut self.link);
         let now_ns = shard.clock.elapsed_ns();
         match outcome {
             // The queue has room again: that ends a pause, whether or not anything has come since. A peer that
@@ -278,7 +306,7 @@ impl Service<'_> {
                     *is_paused = false;
                     self.connection.handle_reading_resumed(now_ns);
                 }
-                if self.connection.state() == State::AwaitTls && self.socket.link.is_secured() {
+                if self.connection.state() == State::AwaitTls && self.link.is_secured() {
                     self.connection.handle_tls_started(now_ns, shard.wire.frames());
                 }
             }
@@ -288,11 +316,10 @@ impl Service<'_> {
             }
             ReadOutcome::QueueFull => {}
             ReadOutcome::Ended => {
-                shard.finish_input(&mut self.socket.link, &mut self.connection);
+                shard.finish_input(&mut self.link, &mut self.connection);
                 self.connection.handle_end_of_stream(now_ns);
             }
         }
-        outcome == ReadOutcome::Some
     }
 
     /// Takes a slice of messages and sends what it gave; says whether the queue is drained.
@@ -312,9 +339,15 @@ impl Service<'_> {
         if is_drained {
             shard.handle_time(&mut self.connection);
         }
-        if !shard.wire.flush(&mut self.socket.link) {
-            shard.finish_input(&mut self.socket.link, &mut self.connection);
-            self.connection.handle_end_of_stream(shard.clock.elapsed_ns());
+        let now_ns = shard.clock.elapsed_ns();
+        if !shard.wire.flush(&mut self.link, now_ns) {
+            shard.finish_input(&mut self.link, &mut self.connection);
+            self.connection.handle_end_of_stream(now_ns);
+        }
+        if let Some(since_ns) = shard.wire.stuck_since_ns()
+            && now_ns - since_ns > WRITE_LIMIT_NS
+        {
+            self.connection.handle_unusable(Reason::TakesNothing { for_ns: now_ns - since_ns });
         }
         is_drained
     }
@@ -341,7 +374,7 @@ impl Service<'_> {
         };
         // At a stop the connection is left as it is.
         if let Some(session) = session.or(stopped).or(late).await {
-            self.socket.link.start_tls(session?);
+            self.link.start_tls(session?);
         }
         Ok(())
     }
@@ -410,7 +443,7 @@ impl Service<'_> {
                     if matches!(reason, Reason::ClosedAsSlowConsumer { .. }) {
                         shard.connection.slow_consumer_cuts += 1;
                     }
-                    let ended = match self.socket.link.trouble() {
+                    let ended = match self.link.trouble() {
                         Some(trouble) => Ended { cause: Cause::Refused, text: Some(trouble.to_owned()) },
                         None => Ended { cause: reason.cause(), text: Some(reason.to_string()) },
                     };

@@ -15,7 +15,7 @@ use super::api::Api;
 use super::clock::Clock;
 use super::http_server::HttpServer;
 use super::query::{Query, answer};
-use super::serve::{self, kept_awake};
+use super::serve::{self, HttpBeside, kept_awake};
 use super::shard::{Shard, ShardSettings};
 use super::stop::Stop;
 use crate::config::{CoreArgs, EngineArgs, HttpArgs, SubjectArgs};
@@ -112,6 +112,7 @@ pub fn run_bound(shards: Vec<ShardSettings>, server: HttpServer) -> Result<(), S
     log::info!("HTTP on http://{}", server.local_addr());
     let clock = Clock::start();
     let signals = signal_stream()?;
+    let listener = server.listener().map_err(|error| cannot_start(&error.to_string()))?;
     let ownership = shards[0].ownership;
     let channels: Vec<(Sender<Query>, Receiver<Query>)> = shards.iter().map(|_| bounded(QUERIES_WAITING)).collect();
     let senders: Vec<Sender<Query>> = channels.iter().map(|(sender, _)| sender.clone()).collect();
@@ -121,7 +122,8 @@ pub fn run_bound(shards: Vec<ShardSettings>, server: HttpServer) -> Result<(), S
     let mut others = Vec::new();
     for (settings, queries) in settings {
         let name = format!("shard-{}", settings.ownership.core);
-        let handle = executor(&name).spawn(move || kept_awake(run_shard(settings, queries, Rc::default(), clock)));
+        let handle =
+            executor(&name).spawn(move || kept_awake(run_shard(settings, queries, HttpBeside::default(), clock)));
         others.push(handle.map_err(|error| cannot_start(&error.to_string()))?);
     }
     let first = executor("shard-0").make().map_err(|error| cannot_start(&error.to_string()))?;
@@ -129,11 +131,12 @@ pub fn run_bound(shards: Vec<ShardSettings>, server: HttpServer) -> Result<(), S
         let http_stop = Stop::new();
         let requests = Rc::new(Cell::new(0));
         let api = Rc::new(Api { shards: senders.clone(), ownership, clock, requests: requests.clone() });
+        let beside = HttpBeside { requests, listener: Some(listener) };
         let http = glommio::spawn_local({
             let stop = http_stop.clone();
             async move { server.serve(api, stop).await }
         });
-        let shard = glommio::spawn_local(run_shard(first_settings, first_queries, requests, clock));
+        let shard = glommio::spawn_local(run_shard(first_settings, first_queries, beside, clock));
         wait_for_signal(signals).await;
         log::info!("stopping: draining the NATS connection");
         for sender in &senders {
@@ -149,7 +152,7 @@ pub fn run_bound(shards: Vec<ShardSettings>, server: HttpServer) -> Result<(), S
     Ok(())
 }
 
-async fn run_shard(settings: ShardSettings, queries: Receiver<Query>, requests: Rc<Cell<usize>>, clock: Clock) {
+async fn run_shard(settings: ShardSettings, queries: Receiver<Query>, http: HttpBeside, clock: Clock) {
     let _end = EndOnPanic;
     let shard = Rc::new(RefCell::new(Shard::new(settings, clock)));
     let stop = Stop::new();
@@ -160,7 +163,7 @@ async fn run_shard(settings: ShardSettings, queries: Receiver<Query>, requests: 
             answer(shard, questions, stop).await;
         }
     });
-    serve::run(shard, requests, stop).await;
+    serve::run(shard, http, stop).await;
     queries.close();
     answering.await;
 }

@@ -45,10 +45,12 @@ const FLUSH_LIMIT_NS: u64 = 1_000_000_000;
 /// Between two waits for the socket to take more of them.
 const FLUSH_WAIT: Duration = Duration::from_millis(1);
 const LOG_INTERVAL_NS: u64 = 1_000_000_000;
+/// So long after the last refused publication all is well again: the server says nothing when it grants a permission.
+const REFUSAL_LASTS_NS: u64 = 60_000_000_000;
 /// Between two looks at the system's clock.
 const CLOCK_INTERVAL_NS: u64 = 1_000_000_000;
-/// Unsent bytes from which the peer is hostile: outputs wait as values long before, so these are answers to its PINGs,
-/// which it does not read.
+/// Bytes in the outgoing buffer from which the peer is hostile: outputs wait as values long before, so these are answers
+/// to its PINGs, which it does not read as fast as it asks.
 const UNREAD_ANSWERS_MAX: usize = 4 << 20;
 
 #[derive(Clone)]
@@ -97,6 +99,8 @@ pub struct Shard {
     resend: Vec<u8>,
     last_malformed_log_ns: Option<u64>,
     last_complaint_log_ns: Option<u64>,
+    /// When the server last refused a publication, on this connection.
+    publish_refused_ns: Option<u64>,
     clock_checked_ns: u64,
 }
 
@@ -123,6 +127,7 @@ impl Shard {
             resend: Vec::new(),
             last_malformed_log_ns: None,
             last_complaint_log_ns: None,
+            publish_refused_ns: None,
             clock_checked_ns: clock.elapsed_ns(),
         }
     }
@@ -139,6 +144,7 @@ impl Shard {
         self.reads.clear();
         self.bytes_read = 0;
         self.begun_bytes = 0;
+        self.publish_refused_ns = None;
         self.note_rest();
     }
 
@@ -147,13 +153,17 @@ impl Shard {
         self.drained_ns = self.clock.elapsed_ns();
     }
 
-    /// Follows the system's clock where that has stepped; looks once a second.
-    pub fn follow_clock(&mut self) {
+    /// Once a second: follows the system's clock where that has stepped, and forgets a trouble that is over.
+    pub fn look_around(&mut self) {
         let elapsed_ns = self.clock.elapsed_ns();
         if elapsed_ns - self.clock_checked_ns < CLOCK_INTERVAL_NS {
             return;
         }
         self.clock_checked_ns = elapsed_ns;
+        if self.publish_refused_ns.is_some_and(|refused_ns| elapsed_ns - refused_ns > REFUSAL_LASTS_NS) {
+            self.publish_refused_ns = None;
+            self.connection.trouble = None;
+        }
         if let Some(step_ns) = self.clock.correct() {
             log::warn!("the system's clock has stepped by {:.3} s: followed", step_ns as f64 / 1e9);
             self.engine.handle_clock_step(step_ns);
@@ -234,7 +244,7 @@ impl Shard {
         if round.is_drained && self.queue.len_bytes() == self.queue.capacity() {
             return Err(TakeError::QueueTooSmall);
         }
-        if self.wire.pending_bytes() > UNREAD_ANSWERS_MAX {
+        if self.wire.len_bytes() > UNREAD_ANSWERS_MAX {
             return Err(TakeError::AnswersUnread);
         }
         Ok(round.is_drained)
@@ -257,7 +267,7 @@ impl Shard {
         let start_ns = self.clock.elapsed_ns();
         while self.clock.elapsed_ns() - start_ns < FLUSH_LIMIT_NS {
             self.encode_while_room(max_payload);
-            if !self.wire.flush(link) {
+            if !self.wire.flush(link, self.clock.elapsed_ns()) {
                 break;
             }
             if self.wire.pending_bytes() == 0 && !link.wants_write() && !self.engine.has_output() {
@@ -342,6 +352,7 @@ impl Shard {
             }
             text.push_str(": grant it that permission");
             self.connection.trouble = Some(text.clone());
+            self.publish_refused_ns = Some(self.clock.elapsed_ns());
         }
         let now_ns = self.clock.elapsed_ns();
         if self.last_complaint_log_ns.is_none_or(|last| now_ns - last >= LOG_INTERVAL_NS) {

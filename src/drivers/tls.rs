@@ -8,6 +8,9 @@ use std::sync::Arc;
 use rustls::pki_types::{InvalidDnsNameError, ServerName};
 use rustls::{AlertDescription, CertificateError, ClientConfig, ClientConnection, Error};
 
+/// Reads of the socket in one attempt, some 4 KiB each.
+const ROUNDS_MAX: usize = 256;
+
 pub struct TlsSession {
     session: Box<ClientConnection>,
     /// What ended it, for the user.
@@ -36,6 +39,7 @@ impl TlsSession {
     /// Reads as much as there is and fits; `Ok(0)` is the end of the stream.
     pub fn read(&mut self, place: &mut [u8], socket: &mut (impl Read + Write)) -> io::Result<usize> {
         let mut len = 0;
+        let mut rounds = 0;
         let outcome = loop {
             match self.session.reader().read(&mut place[len..]) {
                 Ok(0) => break Ok(()),
@@ -48,6 +52,11 @@ impl TlsSession {
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 Err(error) => break Err(error),
+            }
+            // Records need not hold anything, and a peer may have no end of such.
+            rounds += 1;
+            if rounds > ROUNDS_MAX {
+                break Err(ErrorKind::WouldBlock.into());
             }
             match self.session.read_tls(socket) {
                 // An end without close_notify: the protocol above knows what was to come.

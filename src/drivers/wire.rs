@@ -13,17 +13,29 @@ const PENDING_BYTES_MAX: usize = 512 << 10;
 pub struct Wire {
     bytes: Vec<u8>,
     sent: usize,
+    /// When the server last took anything, or there was nothing to take.
+    moved_ns: u64,
 }
 
 impl Default for Wire {
     fn default() -> Self {
-        Wire { bytes: Vec::with_capacity(2 * PENDING_BYTES_MAX), sent: 0 }
+        Wire { bytes: Vec::with_capacity(2 * PENDING_BYTES_MAX), sent: 0, moved_ns: 0 }
     }
 }
 
 impl Wire {
     pub fn pending_bytes(&self) -> usize {
         self.bytes.len() - self.sent
+    }
+
+    /// Sent and unsent bytes: the buffer is emptied only when all is sent.
+    pub fn len_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Since when the server has taken nothing of what there is to send.
+    pub fn stuck_since_ns(&self) -> Option<u64> {
+        (self.pending_bytes() > 0).then_some(self.moved_ns)
     }
 
     pub fn has_room(&self) -> bool {
@@ -36,16 +48,20 @@ impl Wire {
     }
 
     /// Sends what the socket takes; false when the connection is gone.
-    pub fn flush(&mut self, link: &mut Link) -> bool {
+    pub fn flush(&mut self, link: &mut Link, now_ns: u64) -> bool {
         while self.pending_bytes() > 0 {
             match link.try_write(&self.bytes[self.sent..]) {
-                Attempt::Bytes(len) => self.sent += len,
+                Attempt::Bytes(len) => {
+                    self.sent += len;
+                    self.moved_ns = now_ns;
+                }
                 Attempt::WouldBlock => return true,
                 Attempt::Ended => return false,
             }
         }
         self.bytes.clear();
         self.sent = 0;
+        self.moved_ns = now_ns;
         link.flush()
     }
 
