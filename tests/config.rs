@@ -321,6 +321,14 @@ fn what_is_secret_stays_so() {
         refused(Start::with(&[]).env("NATS_URL", url));
         refused(Start::with(&[]).dot_env(format!("NATS_URL='{url}'\n")));
     }
+    for args in [
+        &["--nats-token", "--hunter2"][..],
+        &["--nats-password", "trader", "hunter2"],
+        &["--nats-token", "hunter2", "x"],
+    ] {
+        let line = Start::with(args).refusal();
+        assert!(!line.contains("hunter2") && !line.contains("trader"), "{line}");
+    }
     let help = Start::with(&["run", "--help"])
         .env("NATS_URL", "nats://trader:hunter2@a")
         .env("NATS_PASSWORD", "hunter2")

@@ -18,6 +18,8 @@ use super::{Cli, Command, NatsArgs, servers};
 /// Longest value an error repeats, in characters.
 const SHOWN_CHARS_MAX: usize = 120;
 
+const SECRET_FLAGS: [&str; 2] = ["--nats-password", "--nats-token"];
+
 /// Why there is no [`Cli`].
 #[derive(Debug)]
 pub enum Exit {
@@ -271,5 +273,11 @@ fn flat(error: &clap::Error, args: &[OsString]) -> String {
     let known = |name: &&str| Cli::command().find_subcommand(name).is_some();
     let command = args.get(1).and_then(|arg| arg.to_str()).filter(known);
     let command = command.map_or(String::new(), |command| format!("{command} "));
-    format!("{}; see senpai-md-consumer {command}--help", said.join(" ").replace(" tip: ", "; "))
+    let mut said = said.join(" ").replace(" tip: ", "; ");
+    // What follows a secret's flag may be a part of the secret: one that starts with a dash, or has a blank.
+    let secrets = args.iter().skip_while(|arg| !SECRET_FLAGS.contains(&&*arg.to_string_lossy())).skip(1);
+    for part in secrets.map(|part| part.to_string_lossy()).filter(|part| !part.is_empty()) {
+        said = said.replace(&format!("'{part}'"), "***");
+    }
+    format!("{said}; see senpai-md-consumer {command}--help")
 }

@@ -10,9 +10,12 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::net::TcpListener;
+use std::pin::pin;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Waker;
 use std::time::Duration;
 
 use futures_lite::FutureExt;
@@ -460,14 +463,32 @@ fn refusal(subject: &str) -> String {
 }
 
 /// Runs an executor's work. Whatever it waits for, no sleep of the executor lasts longer than [`LOST_TURN_IDLE`], so that
-/// a lost turn is made good.
+/// a lost turn is made good. A timer of its own could be lost in the same turn; a wake from another thread is not, as it
+/// comes again and again.
 pub async fn kept_awake<T>(work: impl Future<Output = T>) -> T {
-    let ticking = async {
-        loop {
-            Timer::new(LOST_TURN_IDLE).await;
+    let waker: Arc<Mutex<Option<Waker>>> = Arc::default();
+    std::thread::spawn({
+        let waker = waker.clone();
+        move || {
+            // Until the work is done and its half dropped.
+            while Arc::strong_count(&waker) > 1 {
+                std::thread::sleep(LOST_TURN_IDLE);
+                if let Some(waker) = &*waker.lock().unwrap_or_else(PoisonError::into_inner) {
+                    waker.wake_by_ref();
+                }
+            }
         }
-    };
-    work.or(ticking).await
+    });
+    let mut work = pin!(work);
+    poll_fn(|cx| {
+        let mut known = waker.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.as_ref().is_none_or(|known| !known.will_wake(cx.waker())) {
+            *known = Some(cx.waker().clone());
+        }
+        drop(known);
+        work.as_mut().poll(cx)
+    })
+    .await
 }
 
 /// Lets the reactor and the other tasks run.
