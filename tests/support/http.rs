@@ -63,8 +63,16 @@ impl Connection {
         }
         let mut reply = Reply { status, headers, body: String::new() };
         let length = reply.header("content-length").and_then(|length| length.parse::<usize>().ok());
-        let mut body = vec![0; length.ok_or_else(|| wrong("no Content-Length"))?];
-        self.0.read_exact(&mut body)?;
+        let mut body = Vec::new();
+        match length {
+            Some(length) => {
+                body.resize(length, 0);
+                self.0.read_exact(&mut body)?;
+            }
+            // The end of the stream is the end of the body.
+            None if line.starts_with("HTTP/1.0 ") => _ = self.0.read_to_end(&mut body)?,
+            None => return Err(wrong("no Content-Length")),
+        }
         reply.body = String::from_utf8(body).map_err(|_| wrong("the body is no text"))?;
         Ok(reply)
     }

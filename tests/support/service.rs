@@ -124,6 +124,10 @@ impl Service {
         (status, start.elapsed())
     }
 
+    pub fn signal(&self, name: &str) {
+        send_signal(&self.process, name);
+    }
+
     pub fn log(&self) -> String {
         self.log.lock().unwrap().join("\n")
     }

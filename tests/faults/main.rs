@@ -1,0 +1,64 @@
+//! Faults, one scenario each, between the service's binary and real nats-servers of two releases.
+//!
+//! ```text
+//!   publisher ──► nats-server ──► (proxy) ──► senpai-md-consumer ──► HTTP ──► the scenario
+//!      └─────── each event's fate ────────────────┴─── what has arrived ──────────┘
+//! ```
+//!
+//! Each scenario starts its own servers on free ports, breaks something, and waits until the service says that it is
+//! whole again and events flow. At its end every event is accounted for, see `stage`. The table at the end has what was
+//! measured; `cargo test --test faults -- WORD` runs the scenarios with WORD in their name, and
+//! `RESTARTS=200 cargo test --test faults -- restarts` restarts the server that many times.
+
+#[path = "../reference/mod.rs"]
+#[allow(dead_code)]
+mod reference;
+#[path = "../support/mod.rs"]
+mod support;
+
+mod publisher;
+mod restarts;
+mod silence;
+mod stage;
+mod table;
+
+use libtest_mimic::{Arguments, Trial};
+
+use stage::Report;
+use support::nats_server::Release;
+use table::Table;
+
+/// Most of a scenario is waiting, so more of them than cores run side by side.
+const SIDE_BY_SIDE: usize = 8;
+
+/// A scenario gives what it has measured, or why it does not apply to that release.
+type Scenario = fn(Release) -> Result<Report, &'static str>;
+
+/// Those that wait longest go first.
+const SCENARIOS: &[(&str, Scenario)] = &[
+    ("silence_for_15_s", silence::a_server_that_stands_still),
+    ("restarts_at_random", restarts::many_at_random),
+    ("restart", restarts::stopped_and_started),
+    ("kill", restarts::killed),
+    ("another_server_on_the_port", restarts::replaced_by_another),
+];
+
+fn main() {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(SIDE_BY_SIDE);
+    let table = Table::default();
+    let mut trials = Vec::new();
+    for (name, scenario) in SCENARIOS {
+        for (release, which) in [(Release::Current, "current"), (Release::Old, "old")] {
+            let table = table.clone();
+            trials.push(Trial::test(format!("{name}::{which}"), move || {
+                table.begin(name, release);
+                table.end(name, release, scenario(release));
+                Ok(())
+            }));
+        }
+    }
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    table.print();
+    conclusion.exit();
+}
