@@ -16,11 +16,15 @@ mod reference;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod cluster;
+mod limits;
+mod proxy;
 mod publisher;
 mod restarts;
 mod silence;
 mod stage;
 mod table;
+mod wire;
 
 use libtest_mimic::{Arguments, Trial};
 
@@ -37,10 +41,19 @@ type Scenario = fn(Release) -> Result<Report, &'static str>;
 /// Those that wait longest go first.
 const SCENARIOS: &[(&str, Scenario)] = &[
     ("silence_for_15_s", silence::a_server_that_stands_still),
+    ("close_at_each_byte_received", wire::closed_at_every_byte_from_the_server),
+    ("close_at_each_byte_sent", wire::closed_at_every_byte_to_the_server),
+    ("cut_short", wire::cut_short),
     ("restarts_at_random", restarts::many_at_random),
     ("restart", restarts::stopped_and_started),
     ("kill", restarts::killed),
     ("another_server_on_the_port", restarts::replaced_by_another),
+    ("a_node_dies", cluster::a_node_dies),
+    ("lame_duck", cluster::a_node_in_lame_duck_mode),
+    ("byte_by_byte", wire::byte_by_byte),
+    ("late", wire::late),
+    ("max_payload", limits::a_small_max_payload),
+    ("slow_consumer", limits::cut_as_slow_consumer),
 ];
 
 fn main() {

@@ -13,7 +13,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
-use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -65,7 +65,7 @@ pub struct Published {
 struct Shared {
     /// By event number.
     events: Mutex<Vec<Published>>,
-    port: AtomicU16,
+    port: u16,
     is_over: AtomicBool,
 }
 
@@ -82,7 +82,6 @@ pub fn symbol(number: usize) -> String {
 
 impl Publisher {
     pub fn start(port: u16, login: Login) -> Publisher {
-        let port = AtomicU16::new(port);
         let shared = Arc::new(Shared { events: Mutex::default(), port, is_over: AtomicBool::new(false) });
         let thread = std::thread::spawn({
             let shared = shared.clone();
@@ -95,16 +94,6 @@ impl Publisher {
             }
         });
         Publisher { shared, thread: Some(thread) }
-    }
-
-    /// From its next connection on.
-    pub fn move_to(&self, port: u16) {
-        self.shared.port.store(port, Ordering::Relaxed);
-    }
-
-    /// Events whose fate is known.
-    pub fn known_count(&self) -> usize {
-        self.shared.events.lock().unwrap().iter().filter(|event| event.fate != Fate::Unknown).count()
     }
 
     /// Ends the publishing, after a whole batch if there is a connection.
@@ -195,7 +184,7 @@ struct Connection<'a> {
 
 impl<'a> Connection<'a> {
     fn open(shared: &'a Shared, login: &Login) -> std::io::Result<Connection<'a>> {
-        let socket = TcpStream::connect(("127.0.0.1", shared.port.load(Ordering::Relaxed)))?;
+        let socket = TcpStream::connect(("127.0.0.1", shared.port))?;
         socket.set_nodelay(true)?;
         socket.set_read_timeout(Some(LOOK))?;
         socket.set_write_timeout(Some(LOOK * 100))?;

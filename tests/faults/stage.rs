@@ -21,6 +21,8 @@ const TOLD_LIMIT: Duration = Duration::from_secs(2);
 pub const RECOVERY_LIMIT: Duration = Duration::from_secs(2);
 /// What the server had in its hands when it broke was accepted so shortly before.
 const IN_HAND: Duration = Duration::from_secs(1);
+/// Events of an untroubled connection, so that there is something to lose and to duplicate.
+const BEFORE_AND_AFTER: u64 = 100;
 
 pub struct Stage {
     pub service: Service,
@@ -59,7 +61,7 @@ impl Stage {
     pub fn start(nats_url: &str, publish_to: u16, login: Login, flags: &[&str]) -> Stage {
         let stage = Stage::begin(nats_url, publish_to, login, flags);
         stage.service.wait_ready();
-        stage.wait_flow(0);
+        stage.wait_flow(BEFORE_AND_AFTER);
         stage
     }
 
@@ -154,6 +156,7 @@ impl Stage {
     /// its own counters must agree.
     #[track_caller]
     pub fn settle(self, recoveries: Vec<Duration>, loss: Loss, server: Option<&NatsServer>) -> Report {
+        self.wait_flow(self.received_count() + BEFORE_AND_AFTER);
         let Stage { service, publisher, breaks } = self;
         let events = publisher.finish();
         let last = events.iter().rposition(|event| event.fate != Fate::Unknown).expect("events were published");
@@ -166,10 +169,9 @@ impl Stage {
 
         let health = service.document("/health");
         let symbols = health["symbols"].as_array().expect("a list").iter();
-        let received: BTreeSet<usize> = symbols.map(|name| number(name.as_str().expect("a name"))).collect();
+        let received: BTreeSet<usize> = symbols.filter_map(|name| number(name.as_str().expect("a name"))).collect();
         let stats = service.stats();
         let arrivals = stats["events_in_by_type"]["trade"].as_u64().expect("a count") as usize;
-        assert_eq!(stats["events_in"], arrivals, "nothing but the publisher's events arrives: {stats}");
         assert_eq!(stats["dropped"]["malformed"], serde_json::json!({}), "{stats}");
 
         let mut report = Report { recoveries, received: received.len(), ..Report::default() };
@@ -214,9 +216,9 @@ impl Stage {
     }
 }
 
-fn number(name: &str) -> usize {
-    let number = name.strip_prefix('E').and_then(|number| number.parse().ok());
-    number.unwrap_or_else(|| panic!("{name} is none of the publisher's symbols"))
+/// Of the publisher's own symbols.
+fn number(name: &str) -> Option<usize> {
+    name.strip_prefix('E').and_then(|number| number.parse().ok())
 }
 
 /// Around one of the breaks, and with nothing received between itself and the end of the broken connection.

@@ -1,0 +1,80 @@
+//! Two nodes; the service is told of one and learns of the other.
+
+use std::time::{Duration, Instant};
+
+use crate::publisher::Login;
+use crate::stage::{Loss, NAME, RECOVERY_LIMIT, Report, Stage};
+use crate::support::nats_server::{NatsServer, Release, unused_port};
+use crate::support::{eventually, holds, within};
+
+/// The service on the first node, the publisher on the second.
+struct Cluster {
+    first: NatsServer,
+    second: NatsServer,
+}
+
+impl Cluster {
+    fn start(release: Release) -> Cluster {
+        let ports = [unused_port(), unused_port()];
+        let configuration = |index: usize| {
+            format!(
+                "server_name: node{index}\nlame_duck_duration: 30s\nlame_duck_grace_period: 10s\n\
+                 cluster {{ name: two, listen: \"127.0.0.1:{}\", routes: [\"nats://127.0.0.1:{}\"] }}\n",
+                ports[index],
+                ports[1 - index],
+            )
+        };
+        let cluster = Cluster {
+            first: NatsServer::start_with(release, &configuration(0)),
+            second: NatsServer::start_with(release, &configuration(1)),
+        };
+        for (node, other) in [(&cluster.first, &cluster.second), (&cluster.second, &cluster.first)] {
+            eventually("the nodes know each other", || {
+                let report = node.report("/varz");
+                let urls = report["connect_urls"].to_string();
+                holds(urls.contains(&other.port().to_string()), urls)
+            });
+        }
+        cluster
+    }
+
+    fn stage(&self) -> Stage {
+        Stage::start(&self.first.url(), self.second.port(), Login::default(), &[])
+    }
+}
+
+pub fn a_node_dies(release: Release) -> Result<Report, &'static str> {
+    let mut cluster = Cluster::start(release);
+    let mut stage = cluster.stage();
+    stage.note_break();
+    let since = Instant::now();
+    cluster.first.kill();
+    let recovery = stage.wait_recovered(since, 1, RECOVERY_LIMIT);
+    assert_eq!(cluster.second.connections_of(NAME, false).len(), 1);
+    Ok(stage.settle(vec![recovery], Loss::InHand, None))
+}
+
+/// The grace period is 10 s: whoever has not moved by then is cut off.
+pub fn a_node_in_lame_duck_mode(release: Release) -> Result<Report, &'static str> {
+    let cluster = Cluster::start(release);
+    let mut stage = cluster.stage();
+    stage.note_break();
+    let since = Instant::now();
+    cluster.first.signal("USR2");
+    within(Duration::from_secs(5), "the service moves", || {
+        let there = cluster.second.connections_of(NAME, false).len();
+        holds(there == 1, format!("{there} connections on the second node; log:\n{}", stage.service.log()))
+    });
+    eventually("nothing is left on the first node", || {
+        let here = cluster.first.connections_of(NAME, false);
+        holds(here.is_empty(), format!("{here:?}"))
+    });
+    stage.service.wait_ready();
+    stage.wait_flow(stage.received_count());
+    let recovery = stage.end_break(since, RECOVERY_LIMIT);
+    let log = stage.service.log();
+    assert!(log.contains("lame duck"), "it says why it moves:\n{log}");
+    let report = stage.settle(vec![recovery], Loss::Nothing, None);
+    assert_eq!(report.unheard, 0, "between two subscriptions there is no moment without one: {report:?}");
+    Ok(report)
+}
