@@ -1,6 +1,6 @@
 //! What the server's own limits do to the service.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::stage::{Loss, NAME, RECOVERY_LIMIT, Report, Stage};
 use crate::support::bus::Bus;

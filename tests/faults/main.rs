@@ -16,14 +16,19 @@ mod reference;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod authentication;
+mod certificates;
 mod cluster;
+mod jwt;
 mod limits;
+mod permissions;
 mod proxy;
 mod publisher;
 mod restarts;
 mod silence;
 mod stage;
 mod table;
+mod tls;
 mod wire;
 
 use libtest_mimic::{Arguments, Trial};
@@ -44,6 +49,12 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("close_at_each_byte_received", wire::closed_at_every_byte_from_the_server),
     ("close_at_each_byte_sent", wire::closed_at_every_byte_to_the_server),
     ("cut_short", wire::cut_short),
+    ("wrong_password", authentication::a_wrong_password),
+    ("wrong_password_in_url", authentication::a_wrong_password_in_the_url),
+    ("tls_wrong_name", tls::a_wrong_name),
+    ("tls_expired", tls::an_expired_certificate),
+    ("tls_not_offered", tls::not_offered),
+    ("tls_first", tls::first),
     ("restarts_at_random", restarts::many_at_random),
     ("restart", restarts::stopped_and_started),
     ("kill", restarts::killed),
@@ -52,6 +63,14 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("lame_duck", cluster::a_node_in_lame_duck_mode),
     ("byte_by_byte", wire::byte_by_byte),
     ("late", wire::late),
+    ("token", authentication::token),
+    ("nkey", authentication::nkey),
+    ("creds", authentication::creds),
+    ("tls_own_authority", tls::own_authority),
+    ("tls_mutual", tls::mutual),
+    ("tls_server_name", tls::a_name_of_its_own),
+    ("permission_to_publish", permissions::on_publish),
+    ("permission_to_subscribe", permissions::on_subscribe),
     ("max_payload", limits::a_small_max_payload),
     ("slow_consumer", limits::cut_as_slow_consumer),
 ];

@@ -42,8 +42,8 @@ struct Shared {
     /// Plans that have come to their point.
     tripped: AtomicUsize,
     open: Mutex<Vec<TcpStream>>,
-    /// Of the newest connection, by direction.
-    passed: Mutex<[Vec<u8>; 2]>,
+    /// Of each connection, by direction.
+    passed: Mutex<Vec<[Vec<u8>; 2]>>,
     is_over: AtomicBool,
 }
 
@@ -97,7 +97,13 @@ impl Proxy {
 
     /// What the newest connection has let through.
     pub fn passed(&self, direction: Direction) -> Vec<u8> {
-        self.shared.passed.lock().unwrap()[direction as usize].clone()
+        let passed = self.shared.passed.lock().unwrap();
+        passed.last().map(|ways| ways[direction as usize].clone()).unwrap_or_default()
+    }
+
+    /// What all connections have let through.
+    pub fn ever_passed(&self, direction: Direction) -> Vec<u8> {
+        self.shared.passed.lock().unwrap().iter().flat_map(|ways| &ways[direction as usize]).copied().collect()
     }
 }
 
@@ -123,8 +129,12 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
         }
         let Ok(server) = TcpStream::connect(("127.0.0.1", shared.server)) else { continue };
         let plan = std::mem::take(&mut *shared.plan.lock().unwrap());
-        *shared.passed.lock().unwrap() = Default::default();
-        let connection = shared.accepted.fetch_add(1, Ordering::SeqCst) + 1;
+        let connection = {
+            let mut passed = shared.passed.lock().unwrap();
+            passed.push(Default::default());
+            passed.len() - 1
+        };
+        shared.accepted.fetch_add(1, Ordering::SeqCst);
         {
             let mut open = shared.open.lock().unwrap();
             for stream in [&client, &server] {
@@ -169,9 +179,7 @@ fn pump(
             std::thread::sleep(pause);
         }
         let passing = &bytes[..allowed];
-        if connection == shared.accepted.load(Ordering::SeqCst) {
-            shared.passed.lock().unwrap()[direction as usize].extend_from_slice(passing);
-        }
+        shared.passed.lock().unwrap()[connection][direction as usize].extend_from_slice(passing);
         let piece_len = if let Plan::Bytewise = plan { 1 } else { passing.len().max(1) };
         if passing.chunks(piece_len).any(|piece| to.write_all(piece).is_err()) {
             break;

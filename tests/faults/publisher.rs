@@ -38,9 +38,12 @@ const LOOK: Duration = Duration::from_millis(200);
 #[derive(Clone, Default)]
 pub struct Login {
     pub user: Option<(&'static str, &'static str)>,
+    pub token: Option<&'static str>,
     /// The user's JWT and key.
     pub jwt: Option<(String, Arc<KeyPair>)>,
     pub tls: Option<Arc<ClientConfig>>,
+    /// What the server's certificate is for, where that is not 127.0.0.1.
+    pub certificate_name: Option<&'static str>,
     /// TLS before INFO.
     pub tls_first: bool,
 }
@@ -205,6 +208,9 @@ impl<'a> Connection<'a> {
             connect["user"] = user.into();
             connect["pass"] = password.into();
         }
+        if let Some(token) = login.token {
+            connect["auth_token"] = token.into();
+        }
         if let Some((jwt, key)) = &login.jwt {
             let nonce = info["nonce"].as_str().unwrap_or_default();
             let signature = key.sign(nonce.as_bytes()).expect("it has its private half");
@@ -222,7 +228,7 @@ impl<'a> Connection<'a> {
     fn start_tls(&mut self, login: &Login) -> std::io::Result<()> {
         let Stream::Plain(socket) = &self.stream else { panic!("TLS starts once") };
         let config = login.tls.clone().expect("TLS has a configuration");
-        let name = ServerName::try_from("127.0.0.1").expect("a name");
+        let name = ServerName::try_from(login.certificate_name.unwrap_or("127.0.0.1")).expect("a name");
         let client = ClientConnection::new(config, name).map_err(std::io::Error::other)?;
         self.stream = Stream::Tls(Box::new(StreamOwned::new(client, socket.try_clone()?)));
         Ok(())

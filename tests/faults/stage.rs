@@ -8,6 +8,8 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 use crate::publisher::{Fate, Login, Published, Publisher, symbol};
 use crate::support::nats_server::NatsServer;
 use crate::support::service::Service;
@@ -26,7 +28,7 @@ const BEFORE_AND_AFTER: u64 = 100;
 
 pub struct Stage {
     pub service: Service,
-    pub publisher: Publisher,
+    publisher: Option<Publisher>,
     breaks: Vec<Break>,
 }
 
@@ -59,17 +61,23 @@ pub struct Report {
 impl Stage {
     /// A service that is ready, and events that flow. Settings that matter to the scenario are in `flags`.
     pub fn start(nats_url: &str, publish_to: u16, login: Login, flags: &[&str]) -> Stage {
-        let stage = Stage::begin(nats_url, publish_to, login, flags);
+        let mut stage = Stage::begin(nats_url, flags);
         stage.service.wait_ready();
+        stage.publish(publish_to, login);
         stage.wait_flow(BEFORE_AND_AFTER);
         stage
     }
 
-    /// A service that may not be ready for a while.
-    pub fn begin(nats_url: &str, publish_to: u16, login: Login, flags: &[&str]) -> Stage {
+    /// A service that may not be ready for a while, and no events yet.
+    pub fn begin(nats_url: &str, flags: &[&str]) -> Stage {
         let flags = [&["--nats-name", NAME, "--max-symbols", "100000"], flags].concat();
         let service = Service::start(nats_url, &flags);
-        Stage { service, publisher: Publisher::start(publish_to, login), breaks: Vec::new() }
+        Stage { service, publisher: None, breaks: Vec::new() }
+    }
+
+    /// From now on events are published on that port.
+    pub fn publish(&mut self, port: u16, login: Login) {
+        self.publisher = Some(Publisher::start(port, login));
     }
 
     pub fn on(server: &NatsServer, flags: &[&str]) -> Stage {
@@ -85,6 +93,13 @@ impl Stage {
         self.service.stats()["reconnects"].as_u64().expect("a count")
     }
 
+    /// /health without its thousands of symbols.
+    pub fn health(&self) -> Value {
+        let mut health = self.service.document("/health");
+        health["symbols"].take();
+        health
+    }
+
     /// The scenario is about to break something.
     pub fn note_break(&mut self) {
         self.breaks.push(Break { from: Instant::now(), until: None });
@@ -94,7 +109,7 @@ impl Stage {
     #[track_caller]
     pub fn wait_told(&self, limit: Duration) {
         within(limit, "/health tells of the loss", || {
-            let health = self.service.document("/health");
+            let health = self.health();
             holds(health["status"] == "degraded" && health["nats_connected"] == false, health)
         });
         let (status, body) = self.service.get("/ready");
@@ -158,7 +173,7 @@ impl Stage {
     pub fn settle(self, recoveries: Vec<Duration>, loss: Loss, server: Option<&NatsServer>) -> Report {
         self.wait_flow(self.received_count() + BEFORE_AND_AFTER);
         let Stage { service, publisher, breaks } = self;
-        let events = publisher.finish();
+        let events = publisher.expect("there is a publisher").finish();
         let last = events.iter().rposition(|event| event.fate != Fate::Unknown).expect("events were published");
         assert_eq!(events[last].fate, Fate::Accepted, "the last event, {last}, finds the service subscribed");
         // One connection each: what comes before it has arrived by then.

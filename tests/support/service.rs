@@ -41,6 +41,9 @@ impl Service {
         std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| written.lock().unwrap().push(line)));
         let mut service = Service { process, address: String::new(), log, _directory: directory };
         service.address = eventually("the service's HTTP address", || {
+            if let Ok(Some(status)) = service.process.try_wait() {
+                panic!("the service has ended at once, {status}:\n{}", service.log());
+            }
             let log = service.log.lock().unwrap();
             let address = log.iter().find_map(|line| line.split_once("HTTP on http://").map(|(_, after)| after.trim()));
             address.map(str::to_owned).ok_or_else(|| "no such line in the log".to_owned())
@@ -138,7 +141,9 @@ impl Drop for Service {
         let _ = self.process.kill();
         let _ = self.process.wait();
         if std::thread::panicking() {
-            eprintln!("the service's log:\n{}", self.log());
+            let log = self.log.lock().unwrap();
+            let (earlier, last) = log.split_at(log.len().saturating_sub(100));
+            eprintln!("the service's log, {} earlier lines left out:\n{}", earlier.len(), last.join("\n"));
         }
     }
 }

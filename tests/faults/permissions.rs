@@ -1,0 +1,61 @@
+//! A user that may not do all that the service wants to do.
+
+use crate::publisher::Login;
+use crate::stage::{Loss, NAME, RECOVERY_LIMIT, Report, Stage};
+use crate::support::nats_server::{NatsServer, Release};
+use crate::support::{eventually, holds};
+
+fn publisher() -> Login {
+    Login { user: Some(("publisher", "other")), ..Login::default() }
+}
+
+fn url(server: &NatsServer) -> String {
+    format!("nats://service:secret@127.0.0.1:{}", server.port())
+}
+
+fn configuration(permissions: &str) -> String {
+    format!(
+        "authorization {{ users: [\n\
+         {{ user: service, password: secret, permissions: {{ {permissions} }} }}\n\
+         {{ user: publisher, password: other }}\n] }}"
+    )
+}
+
+/// Snapshots are refused: it is said by name, once and not once for each, and everything else goes on.
+pub fn on_publish(release: Release) -> Result<Report, &'static str> {
+    let server = NatsServer::start_with(release, &configuration("publish: { deny: \"senpai.features.>\" }"));
+    let stage = Stage::start(&url(&server), server.port(), publisher(), &[]);
+    eventually("the log names the subject", || {
+        let log = stage.service.log();
+        holds(log.contains("senpai.features."), log)
+    });
+    stage.wait_flow(stage.received_count() + 200);
+    assert_eq!(stage.reconnect_count(), 0, "the connection lives");
+    stage.service.wait_ready();
+    let health = stage.health();
+    assert!(health.to_string().contains("senpai.features."), "/health names the subject: {health}");
+    let log = stage.service.log();
+    let lines = log.matches("senpai.features.").count();
+    assert!(lines < 20, "{lines} lines for {} refusals:\n{log}", stage.received_count());
+    Ok(stage.settle(Vec::new(), Loss::Nothing, Some(&server)))
+}
+
+/// Events are refused: the service says so and is not ready. With the permission it is, on its next connection.
+pub fn on_subscribe(release: Release) -> Result<Report, &'static str> {
+    let mut server = NatsServer::start_with(release, &configuration("subscribe: { allow: \"other.>\" }"));
+    let mut stage = Stage::begin(&url(&server), &[]);
+    stage.publish(server.port(), publisher());
+    stage.wait_trouble(&["md.events.", "permission"]);
+    let health = stage.health();
+    assert_eq!((&health["status"], &health["nats_connected"]), (&"degraded".into(), &true.into()), "{health}");
+    assert_eq!(server.connections_of(NAME, false).len(), 1, "the connection lives");
+    assert_eq!(stage.received_count(), 0);
+    assert!(stage.service.log().contains("md.events."), "the log names the subject:\n{}", stage.service.log());
+
+    stage.note_break();
+    server.terminate();
+    server.configure(&configuration(""));
+    let back = server.start_again();
+    let recovery = stage.wait_recovered(back, 1, RECOVERY_LIMIT);
+    Ok(stage.settle(vec![recovery], Loss::InHand, None))
+}
