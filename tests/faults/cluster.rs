@@ -1,9 +1,11 @@
 //! Two nodes; the service is told of one and learns of the other.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use crate::publisher::Login;
+use crate::publisher::{Login, symbol};
 use crate::stage::{Loss, NAME, RECOVERY_LIMIT, Report, Stage};
+use crate::support::bus::{Bus, Inbox};
 use crate::support::nats_server::{NatsServer, Release, unused_port};
 use crate::support::{eventually, holds, within};
 
@@ -38,26 +40,46 @@ impl Cluster {
         cluster
     }
 
-    fn stage(&self) -> Stage {
-        Stage::start(&self.first.url(), self.second.port(), Login::default(), &[])
+    /// And who hears the service's snapshots on the second node.
+    fn stage(&self) -> (Stage, Inbox, Bus) {
+        let bus = Bus::connect(&self.second.url());
+        let inbox = bus.subscribe("senpai.features.>");
+        bus.round_trip();
+        (Stage::start(&self.first.url(), self.second.port(), Login::default(), &[]), inbox, bus)
     }
+}
+
+/// Each symbol has one event, so one snapshot. How many are missing; none comes twice.
+#[track_caller]
+fn missing_snapshots(stage: &Stage, mut inbox: Inbox) -> usize {
+    let subject = |number: &usize| format!("senpai.features.{}", symbol(*number));
+    let last = subject(stage.received.last().expect("events"));
+    let messages = inbox.wait_until("the last snapshot", |messages| messages.iter().any(|m| m.subject == last));
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for message in messages {
+        *counts.entry(&message.subject).or_default() += 1;
+    }
+    assert!(counts.values().all(|count| *count == 1), "some snapshot came twice: {counts:?}");
+    stage.received.iter().filter(|number| !counts.contains_key(subject(number).as_str())).count()
 }
 
 pub fn a_node_dies(release: Release) -> Result<Report, &'static str> {
     let mut cluster = Cluster::start(release);
-    let mut stage = cluster.stage();
+    let (mut stage, inbox, _bus) = cluster.stage();
     stage.note_break();
     let since = Instant::now();
     cluster.first.kill();
     let recovery = stage.wait_recovered(since, 1, RECOVERY_LIMIT);
     assert_eq!(cluster.second.connections_of(NAME, false).len(), 1);
-    Ok(stage.settle(vec![recovery], Loss::InHand, None))
+    let mut report = stage.settle(vec![recovery], Loss::InHand, None);
+    report.note = format!("{} snapshots died with the node", missing_snapshots(&stage, inbox));
+    Ok(report)
 }
 
 /// The grace period is 10 s: whoever has not moved by then is cut off.
 pub fn a_node_in_lame_duck_mode(release: Release) -> Result<Report, &'static str> {
     let cluster = Cluster::start(release);
-    let mut stage = cluster.stage();
+    let (mut stage, inbox, _bus) = cluster.stage();
     stage.note_break();
     let since = Instant::now();
     cluster.first.signal("USR2");
@@ -75,6 +97,7 @@ pub fn a_node_in_lame_duck_mode(release: Release) -> Result<Report, &'static str
     let log = stage.service.log();
     assert!(log.contains("lame duck"), "it says why it moves:\n{log}");
     let report = stage.settle(vec![recovery], Loss::Nothing, None);
+    assert_eq!(missing_snapshots(&stage, inbox), 0, "every snapshot arrives");
     assert_eq!(report.unheard, 0, "between two subscriptions there is no moment without one: {report:?}");
     Ok(report)
 }

@@ -11,7 +11,7 @@ use crate::support::{PATIENCE, eventually, holds};
 /// Snapshots are larger than the server allows: they are counted, nothing else happens.
 pub fn a_small_max_payload(release: Release) -> Result<Report, &'static str> {
     let server = NatsServer::start_with(release, "max_payload: 200");
-    let stage = Stage::on(&server, &[]);
+    let mut stage = Stage::on(&server, &[]);
     let withheld = |stage: &Stage| stage.service.metric("senpai_publish_dropped_total", &[("kind", "features")]);
     let before = withheld(&stage);
     assert!(before > 0.0, "the snapshots are too large");

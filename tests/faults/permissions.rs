@@ -24,7 +24,7 @@ fn configuration(permissions: &str) -> String {
 /// Snapshots are refused: it is said by name, once and not once for each, and everything else goes on.
 pub fn on_publish(release: Release) -> Result<Report, &'static str> {
     let server = NatsServer::start_with(release, &configuration("publish: { deny: \"senpai.features.>\" }"));
-    let stage = Stage::start(&url(&server), server.port(), publisher(), &[]);
+    let mut stage = Stage::start(&url(&server), server.port(), publisher(), &[]);
     eventually("the log names the subject", || {
         let log = stage.service.log();
         holds(log.contains("senpai.features."), log)

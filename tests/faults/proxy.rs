@@ -151,14 +151,7 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
     }
 }
 
-fn pump(
-    shared: &Shared,
-    connection: usize,
-    plan: Plan,
-    direction: Direction,
-    mut from: TcpStream,
-    mut to: TcpStream,
-) {
+fn pump(shared: &Shared, connection: usize, plan: Plan, direction: Direction, mut from: TcpStream, mut to: TcpStream) {
     let mut bytes = vec![0; 64 << 10];
     let mut total = 0;
     let mut is_swallowing = false;

@@ -196,7 +196,8 @@ impl<'a> Connection<'a> {
             connection.start_tls(login)?;
         }
         let info = connection.read_line()?;
-        let info: Value = info.strip_prefix("INFO ").and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
+        let info: Value =
+            info.strip_prefix("INFO ").and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
         if login.tls.is_some() && !login.tls_first {
             connection.start_tls(login)?;
         }

@@ -66,7 +66,11 @@ pub fn many_at_random(release: Release) -> Result<Report, &'static str> {
     let mut recoveries = Vec::new();
     for restart in 1..=count {
         stage.note_break();
-        if random.below(2) == 0 { server.kill() } else { server.terminate() }
+        if random.below(2) == 0 {
+            server.kill()
+        } else {
+            server.terminate()
+        }
         let away = Duration::from_millis(random.below(1500));
         std::thread::sleep(away);
         let back = server.start_again();

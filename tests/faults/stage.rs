@@ -18,7 +18,7 @@ use crate::support::{PATIENCE, eventually, holds, within};
 /// How the service calls itself, so that the server's monitoring can be asked about it.
 pub const NAME: &str = "under-test";
 /// From a broken connection to /health telling of it; it is asked again and again.
-const TOLD_LIMIT: Duration = Duration::from_secs(2);
+const TOLD_LIMIT: Duration = Duration::from_secs(1);
 /// A server that is back must be in use again by then.
 pub const RECOVERY_LIMIT: Duration = Duration::from_secs(2);
 /// What the server had in its hands when it broke was accepted so shortly before.
@@ -30,6 +30,8 @@ pub struct Stage {
     pub service: Service,
     publisher: Option<Publisher>,
     breaks: Vec<Break>,
+    /// The numbers of the events that have arrived, once the accounts are settled.
+    pub received: BTreeSet<usize>,
 }
 
 /// From the fault to the recovery.
@@ -72,7 +74,7 @@ impl Stage {
     pub fn begin(nats_url: &str, flags: &[&str]) -> Stage {
         let flags = [&["--nats-name", NAME, "--max-symbols", "100000"], flags].concat();
         let service = Service::start(nats_url, &flags);
-        Stage { service, publisher: None, breaks: Vec::new() }
+        Stage { service, publisher: None, breaks: Vec::new(), received: BTreeSet::new() }
     }
 
     /// From now on events are published on that port.
@@ -170,10 +172,10 @@ impl Stage {
     /// Ends the publishing and settles the accounts. `server`: the one that has lived through it all, if one has; then
     /// its own counters must agree.
     #[track_caller]
-    pub fn settle(self, recoveries: Vec<Duration>, loss: Loss, server: Option<&NatsServer>) -> Report {
+    pub fn settle(&mut self, recoveries: Vec<Duration>, loss: Loss, server: Option<&NatsServer>) -> Report {
         self.wait_flow(self.received_count() + BEFORE_AND_AFTER);
-        let Stage { service, publisher, breaks } = self;
-        let events = publisher.expect("there is a publisher").finish();
+        let events = self.publisher.take().expect("there is a publisher").finish();
+        let (service, breaks) = (&self.service, &self.breaks);
         let last = events.iter().rposition(|event| event.fate != Fate::Unknown).expect("events were published");
         assert_eq!(events[last].fate, Fate::Accepted, "the last event, {last}, finds the service subscribed");
         // One connection each: what comes before it has arrived by then.
@@ -209,7 +211,7 @@ impl Stage {
         assert_eq!(report.published, report.received + report.unheard + report.lost, "every event is accounted for");
         assert_eq!(report.duplicated, 0, "{arrivals} arrivals of {} events", received.len());
         let unexplained: Vec<usize> =
-            lost.iter().copied().filter(|index| !is_in_hand(*index, &events, &received, &breaks)).collect();
+            lost.iter().copied().filter(|index| !is_in_hand(*index, &events, &received, breaks)).collect();
         assert!(
             unexplained.is_empty(),
             "lost without an explanation: {}\n{}",
@@ -227,6 +229,7 @@ impl Stage {
                 "the server says that it sent {sent} messages to the service; it should be {range:?}: {report:?}"
             );
         }
+        self.received = received;
         report
     }
 }
@@ -254,7 +257,8 @@ fn runs(numbers: &[usize]) -> String {
     while let Some(first) = rest.first() {
         let len = rest.iter().zip(*first..).take_while(|(number, expected)| **number == *expected).count();
         let comma = if text.is_empty() { "" } else { ", " };
-        let _ = if len == 1 { write!(text, "{comma}{first}") } else { write!(text, "{comma}{first}-{}", first + len - 1) };
+        let _ =
+            if len == 1 { write!(text, "{comma}{first}") } else { write!(text, "{comma}{first}-{}", first + len - 1) };
         rest = &rest[len..];
     }
     text
@@ -262,5 +266,7 @@ fn runs(numbers: &[usize]) -> String {
 
 fn surroundings(index: usize, events: &[Published], received: &BTreeSet<usize>) -> String {
     let range = index.saturating_sub(8)..(index + 8).min(events.len());
-    range.map(|number| format!("{number}: {:?}, received: {}\n", events[number].fate, received.contains(&number))).collect()
+    range
+        .map(|number| format!("{number}: {:?}, received: {}\n", events[number].fate, received.contains(&number)))
+        .collect()
 }

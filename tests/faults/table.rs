@@ -6,6 +6,9 @@ use std::time::Duration;
 use crate::stage::Report;
 use crate::support::nats_server::Release;
 
+/// So many recoveries get a line of their own.
+const DISTRIBUTION_FROM: usize = 20;
+
 #[derive(Clone, Default)]
 pub struct Table(Arc<Mutex<Vec<Row>>>);
 
@@ -55,6 +58,13 @@ impl Table {
                 ),
             }
         }
+        for Row { scenario, release, outcome } in rows.iter() {
+            if let Some(Ok(report)) = outcome
+                && report.recoveries.len() >= DISTRIBUTION_FROM
+            {
+                println!("{scenario:<28} {:<8} {}", release.to_string(), distribution(&report.recoveries));
+            }
+        }
         println!(
             "recovery: from the server being back to /ready 200 and an event received; several: median (p95, max).\n\
              published = received + unheard (the server said that nobody was subscribed) + lost (with the server)."
@@ -63,12 +73,27 @@ impl Table {
 }
 
 fn spread(recoveries: &[Duration]) -> String {
+    match recoveries.len() {
+        0 => "-".to_owned(),
+        1 => recoveries[0].as_millis().to_string(),
+        _ => {
+            let ms = quantiles(recoveries, &[0.5, 0.95, 1.0]);
+            format!("{} ({}, {})", ms[0], ms[1], ms[2])
+        }
+    }
+}
+
+fn distribution(recoveries: &[Duration]) -> String {
+    let parts = [0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0];
+    let quantiles = parts.iter().zip(quantiles(recoveries, &parts));
+    let texts: Vec<String> = quantiles.map(|(part, ms)| format!("{:.0} %: {ms}", part * 100.0)).collect();
+    format!("{} recoveries, ms: {}", recoveries.len(), texts.join(", "))
+}
+
+/// By nearest rank, in ms.
+fn quantiles(recoveries: &[Duration], parts: &[f64]) -> Vec<u128> {
     let mut sorted: Vec<u128> = recoveries.iter().map(Duration::as_millis).collect();
     sorted.sort_unstable();
-    let rank = |part: f64| sorted[((part * sorted.len() as f64).ceil() as usize).clamp(1, sorted.len()) - 1];
-    match sorted.len() {
-        0 => "-".to_owned(),
-        1 => sorted[0].to_string(),
-        _ => format!("{} ({}, {})", rank(0.5), rank(0.95), rank(1.0)),
-    }
+    let rank = |part: &f64| ((part * sorted.len() as f64).ceil() as usize).clamp(1, sorted.len());
+    parts.iter().map(|part| sorted[rank(part) - 1]).collect()
 }

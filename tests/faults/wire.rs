@@ -50,7 +50,7 @@ impl Line {
     }
 
     #[track_caller]
-    fn settle(self, note: String) -> Report {
+    fn settle(mut self, note: String) -> Report {
         let mut report = self.stage.settle(self.recoveries, Loss::InHand, Some(&self.server));
         report.note = note;
         report

@@ -1,4 +1,5 @@
 //! The NATS server goes and comes back, or comes late. The process stays, says how it is, and goes on.
+//! What is lost by it is counted in `tests/faults`.
 
 use std::time::{Duration, Instant};
 
@@ -41,32 +42,11 @@ fn check_flow(server: &NatsServer, symbol: &str) {
 }
 
 #[test]
-fn a_killed_server_is_survived() {
-    let mut server = NatsServer::start();
-    let mut service = Service::start_ready(&server.url(), &[]);
-    check_flow(&server, "BEFORE");
-
-    server.kill();
-    wait_degraded(&service);
-    assert!(service.is_running());
-    // What is known is still shown.
-    assert_eq!(service.document("/state/latest?symbol=BEFORE")["trade"]["price"], 100.0);
-
-    server.start_again();
-    let took = wait_resumed(&service);
-    println!("resumed {took:?} after the server's return");
-    check_flow(&server, "AFTER");
-    assert_eq!(service.metric("senpai_nats_reconnects_total", &[]), 1.0);
-    assert_eq!(service.stats()["reconnects"], 1);
-    assert_eq!(service.document("/health")["symbols"], serde_json::json!(["AFTER", "BEFORE"]));
-}
-
-#[test]
-fn five_restarts_in_a_row_are_survived() {
+fn restarts_are_survived_on_two_cores() {
     let mut server = NatsServer::start();
     let mut service = Service::start_ready(&server.url(), &["--cores", "2"]);
     let mut slowest = Duration::ZERO;
-    for restart in 1..=5 {
+    for restart in 1..=2 {
         server.kill();
         wait_degraded(&service);
         server.start_again();
@@ -74,10 +54,10 @@ fn five_restarts_in_a_row_are_survived() {
         check_flow(&server, &format!("S{restart}"));
     }
     assert!(service.is_running());
-    println!("five restarts; resumed {slowest:?} after the server's return at the latest");
+    println!("two restarts; resumed {slowest:?} after the server's return at the latest");
     // One connection a core.
-    assert_eq!(service.stats()["reconnects"], 10);
-    assert_eq!(service.document("/health")["symbol_count"], 5);
+    assert_eq!(service.stats()["reconnects"], 4);
+    assert_eq!(service.document("/health")["symbol_count"], 2);
 }
 
 /// Signals wait for the connection; of snapshots the newest of each symbol does.

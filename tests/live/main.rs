@@ -7,7 +7,7 @@
 //!
 //! What the engine computes is held against the naive reference in `recordings`; the other rooms are about what only a
 //! live service has: connections that break, several cores and instances, floods, signals, HTTP.
-//! The nats-server is found by `scripts/nats-server.sh`; without one the tests fail.
+//! The nats-server is found by `scripts/nats-server.sh`; without one the tests fail. Faults are in `tests/faults`.
 
 #[path = "../reference/mod.rs"]
 mod reference;
