@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use crate::publisher::{Login, symbol};
+use crate::publisher::{Login, QUICK_PACE, symbol};
 use crate::stage::{Loss, NAME, RECOVERY_LIMIT, Report, Stage};
 use crate::support::bus::{Bus, Inbox};
 use crate::support::nats_server::{NatsServer, Release, unused_port};
@@ -45,7 +45,8 @@ impl Cluster {
         let bus = Bus::connect(&self.second.url());
         let inbox = bus.subscribe("senpai.features.>");
         bus.round_trip();
-        (Stage::start(&self.first.url(), self.second.port(), Login::default(), &[]), inbox, bus)
+        let (url, publish_to) = (self.first.url(), self.second.port());
+        (Stage::start_at_pace(&url, publish_to, Login::default(), &[], QUICK_PACE), inbox, bus)
     }
 }
 

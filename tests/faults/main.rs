@@ -11,7 +11,6 @@
 //! `RESTARTS=200 cargo test --test faults -- restarts` restarts the server that many times.
 
 #[path = "../reference/mod.rs"]
-#[allow(dead_code)]
 mod reference;
 #[path = "../support/mod.rs"]
 mod support;

@@ -27,8 +27,10 @@ use serde_json::{Value, json};
 use crate::support::events::{now_ns, trade};
 
 const BATCH: usize = 4;
-/// Between two batches: the machine has other tests to run.
-const PACE: Duration = Duration::from_millis(10);
+/// Between two batches, ordinarily: the machine has other tests to run.
+pub const PACE: Duration = Duration::from_millis(10);
+/// Where a moment without a subscription must show.
+pub const QUICK_PACE: Duration = Duration::from_millis(1);
 /// Between two attempts to connect.
 const RETRY: Duration = Duration::from_millis(5);
 /// Between two looks at whether it is over.
@@ -84,14 +86,14 @@ pub fn symbol(number: usize) -> String {
 }
 
 impl Publisher {
-    pub fn start(port: u16, login: Login) -> Publisher {
+    pub fn start(port: u16, login: Login, pace: Duration) -> Publisher {
         let shared = Arc::new(Shared { events: Mutex::default(), port, is_over: AtomicBool::new(false) });
         let thread = std::thread::spawn({
             let shared = shared.clone();
             move || {
                 while !shared.is_over.load(Ordering::Relaxed) {
                     // Servers come and go; which events it costs is in their fates.
-                    let _ = publish_until_the_end(&shared, &login);
+                    let _ = publish_until_the_end(&shared, &login, pace);
                     std::thread::sleep(RETRY);
                 }
             }
@@ -120,7 +122,7 @@ impl Drop for Publisher {
     }
 }
 
-fn publish_until_the_end(shared: &Shared, login: &Login) -> std::io::Result<()> {
+fn publish_until_the_end(shared: &Shared, login: &Login, pace: Duration) -> std::io::Result<()> {
     let mut connection = Connection::open(shared, login)?;
     connection.stream.write_all(b"SUB _INBOX.fates.* 1\r\n")?;
     while !shared.is_over.load(Ordering::Relaxed) {
@@ -152,7 +154,7 @@ fn publish_until_the_end(shared: &Shared, login: &Login) -> std::io::Result<()> 
             let fate = if unheard.contains(&number) { Fate::Unheard } else { Fate::Accepted };
             *event = Published { fate, at };
         }
-        std::thread::sleep(PACE);
+        std::thread::sleep(pace);
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::publisher::{Fate, Login, Published, Publisher, symbol};
+use crate::publisher::{Fate, Login, PACE, Published, Publisher, symbol};
 use crate::support::nats_server::NatsServer;
 use crate::support::service::Service;
 use crate::support::{PATIENCE, eventually, holds, within};
@@ -63,9 +63,13 @@ pub struct Report {
 impl Stage {
     /// A service that is ready, and events that flow. Settings that matter to the scenario are in `flags`.
     pub fn start(nats_url: &str, publish_to: u16, login: Login, flags: &[&str]) -> Stage {
+        Stage::start_at_pace(nats_url, publish_to, login, flags, PACE)
+    }
+
+    pub fn start_at_pace(nats_url: &str, publish_to: u16, login: Login, flags: &[&str], pace: Duration) -> Stage {
         let mut stage = Stage::begin(nats_url, flags);
         stage.service.wait_ready();
-        stage.publish(publish_to, login);
+        stage.publisher = Some(Publisher::start(publish_to, login, pace));
         stage.wait_flow(BEFORE_AND_AFTER);
         stage
     }
@@ -79,7 +83,7 @@ impl Stage {
 
     /// From now on events are published on that port.
     pub fn publish(&mut self, port: u16, login: Login) {
-        self.publisher = Some(Publisher::start(port, login));
+        self.publisher = Some(Publisher::start(port, login, PACE));
     }
 
     pub fn on(server: &NatsServer, flags: &[&str]) -> Stage {
