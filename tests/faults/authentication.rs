@@ -80,6 +80,23 @@ pub fn a_wrong_password_in_the_url(release: Release) -> Result<Report, &'static 
     Ok(refused_then_admitted(&server, stage, &admitting))
 }
 
+/// Admitted, then sent away in mid-flight, then admitted again.
+pub fn revoked(release: Release) -> Result<Report, &'static str> {
+    let admitting = users(&format!("user: service, password: \"{PASSWORD}\""));
+    let server = NatsServer::start_with(release, &admitting);
+    let flags = ["--nats-user", "service", "--nats-password", PASSWORD];
+    let mut stage = Stage::start(&server.url(), server.port(), publisher(), &flags);
+    stage.note_break();
+    server.configure(&users("user: service, password: another"));
+    server.reload();
+    stage.wait_lost();
+    stage.wait_trouble(&["authorization violation"]);
+    server.configure(&admitting);
+    server.reload();
+    let recovery = stage.wait_recovered(Instant::now(), 1, REFUSED_RECOVERY_LIMIT);
+    Ok(stage.settle(vec![recovery], Loss::InHand, Some(&server)))
+}
+
 /// Admitted, and admitted again after a restart.
 fn admitted(mut server: NatsServer, login: Login, flags: &[&str]) -> Report {
     let mut stage = Stage::start(&server.url(), server.port(), login, flags);

@@ -42,6 +42,8 @@ struct Shared {
     /// Plans that have come to their point.
     tripped: AtomicUsize,
     open: Mutex<Vec<TcpStream>>,
+    /// By direction: of the connections before this one nothing passes any more.
+    muted_before: [AtomicUsize; 2],
     /// Of each connection, by direction.
     passed: Mutex<Vec<[Vec<u8>; 2]>>,
     is_over: AtomicBool,
@@ -56,6 +58,7 @@ impl Proxy {
             accepted: AtomicUsize::new(0),
             tripped: AtomicUsize::new(0),
             open: Mutex::default(),
+            muted_before: Default::default(),
             passed: Mutex::default(),
             is_over: AtomicBool::new(false),
         });
@@ -85,6 +88,11 @@ impl Proxy {
         for stream in self.shared.open.lock().unwrap().drain(..) {
             let _ = stream.shutdown(Shutdown::Both);
         }
+    }
+
+    /// Nothing passes any more on what is open, in that direction; nobody is told.
+    pub fn mute(&self, direction: Direction) {
+        self.shared.muted_before[direction as usize].store(self.accepted(), Ordering::SeqCst);
     }
 
     pub fn accepted(&self) -> usize {
@@ -162,6 +170,9 @@ fn pump(shared: &Shared, connection: usize, plan: Plan, direction: Direction, mu
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
             Err(_) => break,
         };
+        if connection < shared.muted_before[direction as usize].load(Ordering::SeqCst) {
+            continue;
+        }
         let (allowed, trips) = match plan {
             Plan::Close(way, limit) | Plan::Swallow(way, limit) if way == direction => {
                 (len.min(limit.saturating_sub(total)), total + len > limit)

@@ -6,6 +6,8 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -13,7 +15,7 @@ use serde_json::Value;
 use crate::publisher::{Fate, Login, PACE, Published, Publisher, symbol};
 use crate::support::nats_server::NatsServer;
 use crate::support::service::Service;
-use crate::support::{PATIENCE, eventually, holds, within};
+use crate::support::{PATIENCE, eventually, holds, http, within};
 
 /// How the service calls itself, so that the server's monitoring can be asked about it.
 pub const NAME: &str = "under-test";
@@ -21,6 +23,7 @@ pub const NAME: &str = "under-test";
 const TOLD_LIMIT: Duration = Duration::from_secs(1);
 /// A server that is back must be in use again by then.
 pub const RECOVERY_LIMIT: Duration = Duration::from_secs(2);
+const WATCH_INTERVAL: Duration = Duration::from_millis(50);
 /// What the server had in its hands when it broke was accepted so shortly before.
 const IN_HAND: Duration = Duration::from_secs(1);
 /// Events of an untroubled connection, so that there is something to lose and to duplicate.
@@ -30,6 +33,7 @@ pub struct Stage {
     pub service: Service,
     publisher: Option<Publisher>,
     breaks: Vec<Break>,
+    http: Watch,
     /// The numbers of the events that have arrived, once the accounts are settled.
     pub received: BTreeSet<usize>,
 }
@@ -57,6 +61,8 @@ pub struct Report {
     pub unheard: usize,
     pub lost: usize,
     pub duplicated: usize,
+    /// The longest that an answer to /ready has taken.
+    pub http_worst: Duration,
     pub note: String,
 }
 
@@ -78,7 +84,8 @@ impl Stage {
     pub fn begin(nats_url: &str, flags: &[&str]) -> Stage {
         let flags = [&["--nats-name", NAME, "--max-symbols", "100000"], flags].concat();
         let service = Service::start(nats_url, &flags);
-        Stage { service, publisher: None, breaks: Vec::new(), received: BTreeSet::new() }
+        let http = Watch::start(service.address());
+        Stage { service, publisher: None, breaks: Vec::new(), http, received: BTreeSet::new() }
     }
 
     /// From now on events are published on that port.
@@ -195,7 +202,8 @@ impl Stage {
         let arrivals = stats["events_in_by_type"]["trade"].as_u64().expect("a count") as usize;
         assert_eq!(stats["dropped"]["malformed"], serde_json::json!({}), "{stats}");
 
-        let mut report = Report { recoveries, received: received.len(), ..Report::default() };
+        let http_worst = self.http.worst();
+        let mut report = Report { recoveries, received: received.len(), http_worst, ..Report::default() };
         report.duplicated = arrivals - received.len();
         let mut lost = Vec::new();
         for (index, event) in events.iter().enumerate() {
@@ -235,6 +243,38 @@ impl Stage {
         }
         self.received = received;
         report
+    }
+}
+
+/// Asks /ready again and again: whatever happens on NATS, HTTP is answered.
+struct Watch {
+    worst: Arc<Mutex<Duration>>,
+    /// Its drop ends the asking.
+    _life: Sender<()>,
+}
+
+impl Watch {
+    fn start(address: &str) -> Watch {
+        let (address, worst) = (address.to_owned(), Arc::new(Mutex::new(Duration::ZERO)));
+        let (life, end) = channel();
+        std::thread::spawn({
+            let worst = worst.clone();
+            move || {
+                while end.recv_timeout(WATCH_INTERVAL) == Err(RecvTimeoutError::Timeout) {
+                    let asked = Instant::now();
+                    // An error is the service's end, which others tell of.
+                    if http::try_get(&address, "/ready").is_ok() {
+                        let mut worst = worst.lock().unwrap();
+                        *worst = worst.max(asked.elapsed());
+                    }
+                }
+            }
+        });
+        Watch { worst, _life: life }
+    }
+
+    fn worst(&self) -> Duration {
+        *self.worst.lock().unwrap()
     }
 }
 

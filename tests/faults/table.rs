@@ -38,8 +38,8 @@ impl Table {
         }
         rows.sort_by_key(|row| (row.scenario, row.release as u8));
         println!(
-            "{:<28} {:<8} {:>22} {:>9} {:>9} {:>8} {:>5} {:>5}  note",
-            "scenario", "server", "recovery ms", "published", "received", "unheard", "lost", "dupl."
+            "{:<28} {:<8} {:>22} {:>9} {:>9} {:>8} {:>5} {:>5} {:>7}  note",
+            "scenario", "server", "recovery ms", "published", "received", "unheard", "lost", "dupl.", "http ms"
         );
         for Row { scenario, release, outcome } in rows.iter() {
             print!("{scenario:<28} {:<8} ", release.to_string());
@@ -47,13 +47,14 @@ impl Table {
                 None => println!("FAILED"),
                 Some(Err(reason)) => println!("n/a: {reason}"),
                 Some(Ok(report)) => println!(
-                    "{:>22} {:>9} {:>9} {:>8} {:>5} {:>5}  {}",
+                    "{:>22} {:>9} {:>9} {:>8} {:>5} {:>5} {:>7}  {}",
                     spread(&report.recoveries),
                     report.published,
                     report.received,
                     report.unheard,
                     report.lost,
                     report.duplicated,
+                    report.http_worst.as_millis(),
                     report.note
                 ),
             }
@@ -67,7 +68,8 @@ impl Table {
         }
         println!(
             "recovery: from the server being back to /ready 200 and an event received; several: median (p95, max).\n\
-             published = received + unheard (the server said that nobody was subscribed) + lost (with the server)."
+             published = received + unheard (the server said that nobody was subscribed) + lost (with the server).\n\
+             http: the longest that /ready took to answer, asked 20 times a second all the while."
         );
     }
 }

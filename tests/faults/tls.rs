@@ -40,12 +40,13 @@ fn admitted(mut server: NatsServer, url: &str, login: Login, flags: &[&str]) -> 
     stage.settle(vec![recovery], Loss::InHand, None)
 }
 
+/// By name, which is what the certificate is for.
 pub fn own_authority(release: Release) -> Result<Report, &'static str> {
     let authority = Authority::new();
-    authority.issue("server", "127.0.0.1", false);
+    authority.issue("server", "localhost", false);
     let server = NatsServer::start_with(release, &configuration(&authority, "server", ""));
-    let login = Login { tls: Some(authority.client(None)), ..Login::default() };
-    let url = tls_url(server.port());
+    let login = Login { tls: Some(authority.client(None)), certificate_name: Some("localhost"), ..Login::default() };
+    let url = format!("tls://localhost:{}", server.port());
     Ok(admitted(server, &url, login, &["--nats-ca", &authority.path("ca.pem")]))
 }
 
