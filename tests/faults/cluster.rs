@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use crate::certificates::Authority;
 use crate::publisher::{Login, QUICK_PACE, symbol};
 use crate::stage::{Loss, NAME, RECOVERY_LIMIT, Report, Stage};
 use crate::support::bus::{Bus, Inbox};
 use crate::support::nats_server::{NatsServer, Release, unused_port};
 use crate::support::{eventually, holds, within};
+use crate::tls;
 
 /// The service on the first node, the publisher on the second.
 struct Cluster {
@@ -16,12 +18,12 @@ struct Cluster {
 }
 
 impl Cluster {
-    fn start(release: Release) -> Cluster {
+    fn start(release: Release, more: &str) -> Cluster {
         let ports = [unused_port(), unused_port()];
         let configuration = |index: usize| {
             format!(
                 "server_name: node{index}\nlame_duck_duration: 30s\nlame_duck_grace_period: 10s\n\
-                 cluster {{ name: two, listen: \"127.0.0.1:{}\", routes: [\"nats://127.0.0.1:{}\"] }}\n",
+                 cluster {{ name: two, listen: \"127.0.0.1:{}\", routes: [\"nats://127.0.0.1:{}\"] }}\n{more}",
                 ports[index],
                 ports[1 - index],
             )
@@ -65,7 +67,7 @@ fn missing_snapshots(stage: &Stage, mut inbox: Inbox) -> usize {
 }
 
 pub fn a_node_dies(release: Release) -> Result<Report, &'static str> {
-    let mut cluster = Cluster::start(release);
+    let mut cluster = Cluster::start(release, "");
     let (mut stage, inbox, _bus) = cluster.stage();
     stage.note_break();
     let since = Instant::now();
@@ -77,9 +79,26 @@ pub fn a_node_dies(release: Release) -> Result<Report, &'static str> {
     Ok(report)
 }
 
+/// The service knows the first node by name, learns the second's address from it, and asks that one for a certificate of
+/// the name that it knows.
+pub fn a_node_dies_behind_tls(release: Release) -> Result<Report, &'static str> {
+    let authority = Authority::new();
+    authority.issue("server", "localhost", false);
+    let mut cluster = Cluster::start(release, &tls::configuration(&authority, "server", ""));
+    let url = format!("tls://localhost:{}", cluster.first.port());
+    let login = Login { tls: Some(authority.client(None)), certificate_name: Some("localhost"), ..Login::default() };
+    let mut stage = Stage::start(&url, cluster.second.port(), login, &["--nats-ca", &authority.path("ca.pem")]);
+    stage.note_break();
+    let since = Instant::now();
+    cluster.first.kill();
+    let recovery = stage.wait_recovered(since, 1, RECOVERY_LIMIT);
+    assert!(cluster.second.connections_of(NAME, false)[0]["tls_version"].is_string());
+    Ok(stage.settle(vec![recovery], Loss::InHand, None))
+}
+
 /// The grace period is 10 s: whoever has not moved by then is cut off.
 pub fn a_node_in_lame_duck_mode(release: Release) -> Result<Report, &'static str> {
-    let cluster = Cluster::start(release);
+    let cluster = Cluster::start(release, "");
     let (mut stage, inbox, _bus) = cluster.stage();
     stage.note_break();
     let since = Instant::now();

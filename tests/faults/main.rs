@@ -62,6 +62,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("kill", restarts::killed),
     ("another_server_on_the_port", restarts::replaced_by_another),
     ("a_node_dies", cluster::a_node_dies),
+    ("a_node_dies_tls", cluster::a_node_dies_behind_tls),
     ("lame_duck", cluster::a_node_in_lame_duck_mode),
     ("byte_by_byte", wire::byte_by_byte),
     ("late", wire::late),

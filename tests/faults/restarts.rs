@@ -60,6 +60,7 @@ pub fn many_at_random(release: Release) -> Result<Report, &'static str> {
         Err(_) => 5,
     };
     let seed = std::time::UNIX_EPOCH.elapsed().expect("it is after 1970").as_nanos() as u64;
+    eprintln!("restarts_at_random, {release}: seed {seed}");
     let mut random = Random(seed);
     let mut server = NatsServer::start_with(release, "");
     let mut stage = Stage::on(&server, &[]);

@@ -1,8 +1,8 @@
 //! A scenario's stage: the service under test, a publisher that never rests, and the accounts at the end.
 //!
 //! Every event that a server has accepted is received by the service, or unheard (the server said that nobody was
-//! subscribed), or lost. Lost may be only what the server had in its hands when the connection to the service broke, so
-//! between what came before the break and what came after it, nothing else; anything else fails the scenario.
+//! subscribed), or lost. Lost may be only what the server had in its hands when the connection to the service broke: one
+//! run of events between what came before the break and what came after it. Anything else fails the scenario.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -222,8 +222,7 @@ impl Stage {
         report.lost = lost.len();
         assert_eq!(report.published, report.received + report.unheard + report.lost, "every event is accounted for");
         assert_eq!(report.duplicated, 0, "{arrivals} arrivals of {} events", received.len());
-        let unexplained: Vec<usize> =
-            lost.iter().copied().filter(|index| !is_in_hand(*index, &events, &received, breaks)).collect();
+        let unexplained = unexplained(&lost, &events, &received, breaks);
         assert!(
             unexplained.is_empty(),
             "lost without an explanation: {}\n{}",
@@ -283,15 +282,26 @@ fn number(name: &str) -> Option<usize> {
     name.strip_prefix('E').and_then(|number| number.parse().ok())
 }
 
-/// Around one of the breaks, and with nothing received between itself and the end of the broken connection.
-fn is_in_hand(index: usize, events: &[Published], received: &BTreeSet<usize>, breaks: &[Break]) -> bool {
-    breaks.iter().any(|a_break| {
+/// Of the lost events those that were in no server's hands: far from every break, or with something received between
+/// them and the others of their break, or before the break.
+fn unexplained(lost: &[usize], events: &[Published], received: &BTreeSet<usize>, breaks: &[Break]) -> Vec<usize> {
+    let is_of = |a_break: &Break, index: usize| {
         let until = a_break.until.unwrap_or_else(Instant::now);
         let is_near = events[index].at + IN_HAND >= a_break.from && events[index].at <= until;
         // What was received after it came over the next connection, so after the break.
         let mut later = received.range(index..);
         is_near && later.next().is_none_or(|next| events[*next].at >= a_break.from)
-    })
+    };
+    let mut rest = lost.to_vec();
+    for a_break in breaks {
+        let in_hand: Vec<usize> = rest.iter().copied().filter(|index| is_of(a_break, *index)).collect();
+        if let (Some(first), Some(last)) = (in_hand.first(), in_hand.last())
+            && received.range(first..=last).next().is_none()
+        {
+            rest.retain(|index| !in_hand.contains(index));
+        }
+    }
+    rest
 }
 
 /// `3-7, 9`

@@ -14,19 +14,21 @@ pub struct Table(Arc<Mutex<Vec<Row>>>);
 
 struct Row {
     scenario: &'static str,
-    release: Release,
+    release: u8,
+    version: String,
     /// None while it runs, so in the end for what failed.
     outcome: Option<Result<Report, &'static str>>,
 }
 
 impl Table {
     pub fn begin(&self, scenario: &'static str, release: Release) {
-        self.0.lock().unwrap().push(Row { scenario, release, outcome: None });
+        let version = release.to_string();
+        self.0.lock().unwrap().push(Row { scenario, release: release as u8, version, outcome: None });
     }
 
     pub fn end(&self, scenario: &'static str, release: Release, outcome: Result<Report, &'static str>) {
         let mut rows = self.0.lock().unwrap();
-        let row = rows.iter_mut().find(|row| row.scenario == scenario && row.release == release);
+        let row = rows.iter_mut().find(|row| row.scenario == scenario && row.release == release as u8);
         row.expect("it has begun").outcome = Some(outcome);
     }
 
@@ -36,13 +38,13 @@ impl Table {
         if rows.is_empty() {
             return;
         }
-        rows.sort_by_key(|row| (row.scenario, row.release as u8));
+        rows.sort_by_key(|row| (row.scenario, row.release));
         println!(
             "{:<28} {:<8} {:>22} {:>9} {:>9} {:>8} {:>5} {:>5} {:>7}  note",
             "scenario", "server", "recovery ms", "published", "received", "unheard", "lost", "dupl.", "http ms"
         );
-        for Row { scenario, release, outcome } in rows.iter() {
-            print!("{scenario:<28} {:<8} ", release.to_string());
+        for Row { scenario, version, outcome, .. } in rows.iter() {
+            print!("{scenario:<28} {version:<8} ");
             match outcome {
                 None => println!("FAILED"),
                 Some(Err(reason)) => println!("n/a: {reason}"),
@@ -59,11 +61,11 @@ impl Table {
                 ),
             }
         }
-        for Row { scenario, release, outcome } in rows.iter() {
+        for Row { scenario, version, outcome, .. } in rows.iter() {
             if let Some(Ok(report)) = outcome
                 && report.recoveries.len() >= DISTRIBUTION_FROM
             {
-                println!("{scenario:<28} {:<8} {}", release.to_string(), distribution(&report.recoveries));
+                println!("{scenario:<28} {version:<8} {}", distribution(&report.recoveries));
             }
         }
         println!(

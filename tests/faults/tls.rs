@@ -15,7 +15,7 @@ const REFUSED_RECOVERY_LIMIT: Duration = Duration::from_secs(12);
 const TLS_FIRST_SINCE: [u32; 3] = [2, 10, 4];
 const PASSWORD: &str = "hunter2-4711";
 
-fn configuration(authority: &Authority, certificate: &str, more: &str) -> String {
+pub fn configuration(authority: &Authority, certificate: &str, more: &str) -> String {
     format!(
         "tls {{ cert_file: \"{}\", key_file: \"{}\", timeout: 2\n{more}\n}}\n",
         authority.path(&format!("{certificate}.pem")),
@@ -138,6 +138,10 @@ pub fn not_offered(release: Release) -> Result<Report, &'static str> {
     let login = Login { tls: Some(authority.client(None)), ..Login::default() };
     let mut stage = Stage::begin(&proxy.url().replace("nats://", "tls://"), &flags);
     stage.wait_trouble(&["tls"]);
+    // An authority in the settings asks for TLS as well as the URL does.
+    let by_authority = Stage::begin(&proxy.url(), &flags);
+    by_authority.wait_trouble(&["tls"]);
+    drop(by_authority);
     eventually("some attempts", || holds(proxy.accepted() >= 3, format!("{} so far", proxy.accepted())));
     assert_eq!(proxy.ever_passed(Direction::ToServer), b"", "something was said in clear text");
     assert!(server.connections_of(NAME, true).is_empty(), "it has said its name");
