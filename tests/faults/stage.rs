@@ -161,8 +161,8 @@ impl Stage {
     #[track_caller]
     pub fn end_break(&mut self, back: Instant, limit: Duration) -> Duration {
         let now = Instant::now();
-        if let Some(last) = self.breaks.last_mut() {
-            last.until.get_or_insert(now);
+        for a_break in &mut self.breaks {
+            a_break.until.get_or_insert(now);
         }
         let took = now - back;
         assert!(took <= limit, "recovered only {took:?} after the server was back; the limit is {limit:?}");
@@ -282,26 +282,24 @@ fn number(name: &str) -> Option<usize> {
     name.strip_prefix('E').and_then(|number| number.parse().ok())
 }
 
-/// Of the lost events those that were in no server's hands: far from every break, or with something received between
-/// them and the others of their break, or before the break.
+/// Of the lost events those that were in no server's hands. Lost events with nothing received between them are one run;
+/// a break explains one run, if the run is near it and nothing came over the broken connection afterwards.
 fn unexplained(lost: &[usize], events: &[Published], received: &BTreeSet<usize>, breaks: &[Break]) -> Vec<usize> {
-    let is_of = |a_break: &Break, index: usize| {
-        let until = a_break.until.unwrap_or_else(Instant::now);
-        let is_near = events[index].at + IN_HAND >= a_break.from && events[index].at <= until;
-        // What was received after it came over the next connection, so after the break.
-        let mut later = received.range(index..);
-        is_near && later.next().is_none_or(|next| events[*next].at >= a_break.from)
-    };
-    let mut rest = lost.to_vec();
-    for a_break in breaks {
-        let in_hand: Vec<usize> = rest.iter().copied().filter(|index| is_of(a_break, *index)).collect();
-        if let (Some(first), Some(last)) = (in_hand.first(), in_hand.last())
-            && received.range(first..=last).next().is_none()
-        {
-            rest.retain(|index| !in_hand.contains(index));
+    let mut breaks: Vec<&Break> = breaks.iter().collect();
+    let mut unexplained = Vec::new();
+    for run in lost.chunk_by(|one, next| received.range(one..next).next().is_none()) {
+        let next_received = received.range(run[0]..).next();
+        let explains = |a_break: &&Break| {
+            let until = a_break.until.unwrap_or_else(Instant::now);
+            let is_near = |index: &usize| events[*index].at + IN_HAND >= a_break.from && events[*index].at <= until;
+            run.iter().all(is_near) && next_received.is_none_or(|next| events[*next].at >= a_break.from)
+        };
+        match breaks.iter().position(explains) {
+            Some(position) => _ = breaks.remove(position),
+            None => unexplained.extend_from_slice(run),
         }
     }
-    rest
+    unexplained
 }
 
 /// `3-7, 9`

@@ -31,6 +31,8 @@ impl Line {
 
     /// Ends the connection there is; the next one gets the plan.
     fn cut_and_plan(&mut self, plan: Plan) {
+        // This connection's, and the next one's.
+        self.stage.note_break();
         self.stage.note_break();
         self.proxy.plan(plan);
         self.proxy.cut();
