@@ -138,6 +138,9 @@ impl Service {
 
 impl Drop for Service {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the service's threads:\n{}", threads_of(self.process.id()));
+        }
         let _ = self.process.kill();
         let _ = self.process.wait();
         if std::thread::panicking() {
@@ -146,4 +149,18 @@ impl Drop for Service {
             eprintln!("the service's log, {} earlier lines left out:\n{}", earlier.len(), last.join("\n"));
         }
     }
+}
+
+/// Name, state and what it waits for, of each: where a process hangs that answers no more.
+fn threads_of(process: u32) -> String {
+    let tasks = std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+    let figure = |task: &std::fs::DirEntry, name: &str| {
+        std::fs::read_to_string(task.path().join(name)).unwrap_or_default().trim().to_owned()
+    };
+    let lines = tasks.map(|task| {
+        let stat = figure(&task, "stat");
+        let state = stat.rsplit(')').next().and_then(|rest| rest.split_ascii_whitespace().next()).unwrap_or("?");
+        format!("{} {state} {} {}\n", figure(&task, "comm"), figure(&task, "wchan"), figure(&task, "syscall"))
+    });
+    lines.collect()
 }
