@@ -10,11 +10,11 @@ use std::collections::BTreeSet;
 use senpai_md_consumer::engine::subject::fnv1a_32;
 use support::bus::Bus;
 use support::events::{Event, heartbeat, now_ns, quote, trade};
-use support::nats_server::NatsServer;
+use support::nats_server::{NatsServer, Release};
 use support::service::Service;
 use support::{eventually, holds};
 
-const CONFIGURATION: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/ops/nats-server.conf");
+const CONFIGURATION: &str = include_str!("../ops/nats-server.conf");
 
 /// Of every shape that one token can have.
 fn symbols() -> Vec<String> {
@@ -45,7 +45,7 @@ fn the_server_parts_the_symbols_as_the_instances_would() {
     let symbols = symbols();
     let events = market(&symbols);
 
-    let mapping = NatsServer::start_with(&["-c", CONFIGURATION]);
+    let mapping = NatsServer::start_with(Release::Current, CONFIGURATION);
     let parted = [0, 1].map(|index| {
         let prefix = format!("md.part.{index}");
         Service::start_ready(&mapping.url(), &["--subject-prefix", &prefix])
@@ -77,7 +77,7 @@ fn the_server_parts_the_symbols_as_the_instances_would() {
 
 #[test]
 fn nothing_is_lost_between_the_partitions() {
-    let server = NatsServer::start_with(&["-c", CONFIGURATION]);
+    let server = NatsServer::start_with(Release::Current, CONFIGURATION);
     let parted = [0, 1].map(|index| {
         let prefix = format!("md.part.{index}");
         Service::start_ready(&server.url(), &["--subject-prefix", &prefix])
@@ -103,7 +103,7 @@ fn nothing_is_lost_between_the_partitions() {
 #[test]
 fn the_cores_of_an_instance_share_its_partition() {
     let symbols = symbols();
-    let server = NatsServer::start_with(&["-c", CONFIGURATION]);
+    let server = NatsServer::start_with(Release::Current, CONFIGURATION);
     let flags = ["--subject-prefix", "md.part.1", "--shard", "1/2", "--cores", "2"];
     let service = Service::start_ready(&server.url(), &flags);
     Bus::connect(&server.url()).publish(&market(&symbols));

@@ -116,8 +116,9 @@ pub fn a_node_in_lame_duck_mode(release: Release) -> Result<Report, &'static str
     let recovery = stage.end_break(since, RECOVERY_LIMIT);
     let log = stage.service.log();
     assert!(log.contains("lame duck"), "it says why it moves:\n{log}");
-    let report = stage.settle(vec![recovery], Loss::Nothing, None);
+    // The first node is left before the second is subscribed to: core NATS has nothing that would make one move of both
+    // without events twice. The table shows what the gap has cost.
+    let report = stage.settle(vec![recovery], Loss::InHand, None);
     assert_eq!(missing_snapshots(&stage, inbox), 0, "every snapshot arrives");
-    assert_eq!(report.unheard, 0, "between two subscriptions there is no moment without one: {report:?}");
     Ok(report)
 }
