@@ -380,6 +380,9 @@ fn moments() {
     check_time("99999999999999", None);
     readable("100000000000000", 100_000_000_000_000_000);
     check_time("99999999999999980", None);
+    check_time("99999999999999999", None);
+    check_time("\"99999999999999999\"", None);
+    check_time("99999999999999999.999", None);
     readable("100000000000000000", 100_000_000_000_000_000);
     readable("8999999999", 8_999_999_999_000_000_000);
     check_time("9000000000", None);
@@ -535,6 +538,39 @@ fn layouts() {
     check(Heartbeat, r#"{"a":NaN,"b":[Infinity,-Infinity],"c":{"d":NaN}}"#, "alive");
 }
 
+/// Producers whose messages differ, in turn: more of them than shapes are remembered.
+#[test]
+fn layouts_in_turn() {
+    let fields =
+        [r#""price":1.5"#, r#""size":"2""#, r#""side":"sell""#, r#""provider":"a""#, r#""x":[{}]"#, r#""ts":5"#];
+    let orders = |count: usize| {
+        (0..count).map(move |order| {
+            let mut left = fields.to_vec();
+            let mut number = order * 7;
+            let fields: Vec<_> = (0..fields.len())
+                .map(|_| {
+                    let field = left.remove(number % left.len());
+                    number = number / 2 + order;
+                    field
+                })
+                .collect();
+            // White space as Python puts it, or none; some fields are not there.
+            let fields = &fields[..fields.len() - usize::from(order % 5 == 4 && !fields[5].contains("size"))];
+            format!("{{{}}}", fields.join(if order % 3 == 0 { ", " } else { "," }))
+        })
+    };
+    for count in [1, 2, 4, 5, 40] {
+        let mut decoder = Decoder::default();
+        for payload in (0..4).flat_map(|_| orders(count)) {
+            let fresh = outcome(&mut Decoder::default(), Trade, payload.as_bytes());
+            assert_eq!(outcome(&mut decoder, Trade, payload.as_bytes()), fresh, "{payload}");
+            // What is malformed leaves nothing behind that would matter.
+            let cut = &payload.as_bytes()[..payload.len() / 2];
+            assert_eq!(outcome(&mut decoder, Trade, cut), outcome(&mut Decoder::default(), Trade, cut), "{payload}");
+        }
+    }
+}
+
 #[test]
 fn escapes() {
     check(Trade, r#"{"pr\u0069ce":1.5,"s\u0069ze":2}"#, "1.5 x 2");
@@ -550,6 +586,22 @@ fn escapes() {
     check(Trade, r#"{"a":"\"price\":9,\\","b":"}\"{","c":["\\\"]"],"price":1,"size":2}"#, "1 x 2");
     check(Heartbeat, r#"{"provider":"a\"b\\\/\u00e9"}"#, r#"alive from a\"b\\\/\u00e9"#);
     check(Heartbeat, "{\"provider\":\"Zürich 株 😀\",\"größe\":\"ключ\"}", "alive from Zürich 株 😀");
+    // In values too, as .NET writes a plus sign.
+    check(Trade, r#"{"price":"\u002B1.5","size":"2\u002e5e\u002d1","side":"b\u0075y"}"#, "1.5 x 0.25 buy");
+    check(Quote, r#"{"bid":"\u0031","ask":"\t2\n","bid_size":"1\\","ask_size":"\u00312"}"#, "1 / 2 x 12");
+    check(Trade, r#"{"price":"1\u0000","size":1}"#, "Unreadable(\"price\")");
+    check(Book, r#"{"bids":[["\u0031","\u0032"]],"asks":[{"price":"\u0033","size":"4"}]}"#, "[1x2] / [3x4]");
+    for time in [
+        r"2024-07-18T23:57:02\u002B00:00",
+        r"2024-07-18T23:57:02.000\u002B00:00",
+        r"2024\u002d07\u002d18T23:57:02Z",
+        r"172134\u0037022",
+    ] {
+        let expected = "alive exchange 1721347022000000000 recv 1721347022000000000";
+        check(Heartbeat, format!("{{\"ts_exchange\":\"{time}\",\"ts_recv\":\"{time}\"}}"), expected);
+    }
+    let too_long = format!("{{\"price\":\"1.{}\\u0030\",\"size\":1}}", "0".repeat(200));
+    check(Trade, too_long, "Unreadable(\"price\")");
     check(Trade, r#"{"price":1,"size":2,"trade_id":"a\"\\b"}"#, r#"1 x 2 #"a\\"\\\\b""#);
     // Raw control characters in strings are let pass.
     check(Heartbeat, "{\"provider\":\"a\tb\",\"x\":\"\0\u{1}\n\",\"k\ney\":1}", "alive from a\tb");

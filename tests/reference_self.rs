@@ -403,7 +403,8 @@ fn event_time_is_recv_then_exchange_then_receipt_and_never_far_ahead() {
     assert_eq!(t(9.0, None, None), (9.0, None, 0));
     assert_eq!(t(9.0, Some(39.0), Some(8.5)), (39.0, Some(30_500.0), 0));
     assert_eq!(t(9.0, Some(39.000000001), Some(8.5)), (9.0, Some(500.0), 1));
-    assert_eq!(t(9.0, None, Some(40.0)), (9.0, Some(-31_000.0), 1));
+    assert_eq!(t(9.0, None, Some(40.0)), (9.0, None, 1));
+    assert_eq!(t(9.0, Some(40.0), Some(50.0)), (9.0, None, 1));
     assert_eq!(t(9.0, Some(8.0), Some(50.0)), (8.0, Some(-42_000.0), 0));
 }
 

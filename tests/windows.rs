@@ -81,7 +81,7 @@ impl Twin {
             vwap_short: vwap(short),
             vwap_long: vwap(long),
             count_short: short.len() as u32,
-            volume_short: short.iter().fold(0.0, |sum, trade| sum + trade.size),
+            volume_short: short.iter().fold(0.0, |sum, trade| sum + trade.size).min(f64::MAX),
             realized_vol_long: realized_vol(long),
         }
     }
@@ -162,9 +162,11 @@ fn compare(seed: u64, window: &mut TradeWindow, pool: &TradePool, twin: &Twin, n
         && is_within(actual.realized_vol_long, expected.realized_vol_long, RETURN_QUANTUM);
     assert!(agrees, "seed {seed}, now {now}:\n{actual:?}\n{expected:?}");
     assert!(is_close(Some(window.volume_short(pool)), Some(expected.volume_short)), "seed {seed}");
-    assert_eq!(window.return_short(pool), twin.return_short(now, lengths), "seed {seed}, now {now}");
+    assert_eq!(window.return_short(), twin.return_short(now, lengths), "seed {seed}, now {now}");
     assert_eq!(window.newest_price(), twin.trades.last().map(|trade| trade.price), "seed {seed}");
-    let is_truncated = twin.lost.is_some_and(|lost| lost > now - lengths.long);
+    // Before the short window any trade that was lost would have answered for p(now - 10 s), where none is left.
+    let has_base = twin.trades.iter().any(|trade| trade.t <= now - lengths.short);
+    let is_truncated = twin.lost.is_some_and(|lost| lost > now - lengths.long || !has_base);
     assert_eq!(window.is_truncated(UnixNanos(now), lengths), is_truncated, "seed {seed}, now {now}");
 }
 
@@ -381,6 +383,48 @@ fn refill(
     twin.give_up(twin.trades.len() - held);
     twin.watermark += 1;
     compare(seed, window, pool, twin, twin.watermark, lengths);
+}
+
+/// A volume is never null: beyond the largest f64 it is that.
+#[test]
+fn a_volume_beyond_all_numbers() {
+    let lengths = WindowLengths { long: 60_000_000_000, short: 10_000_000_000 };
+    let mut pool = TradePool::new(100, 1);
+    let (mut window, mut twin) = (TradeWindow::new(&mut pool), Twin::default());
+    for t in START..START + 3 {
+        let trade = Trade { t, price: 1.0, size: f64::MAX };
+        window.push(&mut pool, UnixNanos(t), trade.price, trade.size);
+        twin.push(trade);
+        compare(0, &mut window, &pool, &twin, t, lengths);
+    }
+    assert_eq!(window.volume_short(&pool), f64::MAX);
+}
+
+/// Late trades of very different lateness in turn, in a window of many chunks, some of them in one burst.
+#[test]
+fn late_trades_in_turn() {
+    let lengths = WindowLengths { long: 60_000_000_000, short: 10_000_000_000 };
+    let mut random = Random(900);
+    let mut pool = TradePool::new(40_000, 1);
+    let (mut window, mut twin) = (TradeWindow::new(&mut pool), Twin::default());
+    for event in 0..30_000i64 {
+        let now = START + event * 6_000_000 - if event % 9_000 > 8_000 { event % 9_000 * 5_999_000 } else { 0 };
+        twin.watermark = twin.watermark.max(now);
+        let t = match event % 4 {
+            0 | 1 => twin.watermark,
+            2 => twin.watermark - 1_000_000,
+            _ => twin.watermark - random.below(lengths.long),
+        };
+        let trade = Trade { t, price: 100.0 + random.below(100) as f64, size: 1.0 };
+        window.push(&mut pool, UnixNanos(t), trade.price, trade.size);
+        twin.push(trade);
+        window.advance(&pool, UnixNanos(twin.watermark), lengths);
+        window.forget(&mut pool, UnixNanos(twin.watermark), lengths);
+        twin.forget(lengths);
+        if event % 1_000 == 0 {
+            compare(900, &mut window, &pool, &twin, twin.watermark, lengths);
+        }
+    }
 }
 
 #[test]

@@ -12,7 +12,6 @@
 
 use crate::error::{Malformed, ProtocolError};
 use crate::line::{Body, Extent, after_verb, is_blank, length, may_become, number, split_line, tokens, trim};
-use memchr::memchr3;
 
 /// How much of one frame is accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,12 +104,12 @@ pub fn decode_server_op<'a>(input: &'a [u8], limits: &Limits) -> Result<Decoded<
 /// The hot path.
 #[inline]
 fn msg<'a>(input: &'a [u8], limits: &Limits) -> Result<Decoded<'a, ServerOp<'a>>, Malformed> {
-    let Some((text, head_len)) = split_line(input, limits.control_line)? else {
-        return Ok(Decoded::NeedMore { at_least: input.len() + 1 });
-    };
-    let Arguments { subject, sid, reply_to, total } = match usual_arguments(&text[4..]) {
-        Some(usual) => usual,
-        None => arguments(&text[4..])?,
+    let (Arguments { subject, sid, reply_to, total }, head_len) = match usual_head(input) {
+        Some((arguments, head_len)) if head_len <= limits.control_line => (arguments, head_len),
+        _ => match head(input, limits)? {
+            Some(head) => head,
+            None => return Ok(Decoded::NeedMore { at_least: input.len() + 1 }),
+        },
     };
     Ok(match (Extent { head_len, header: 0, total }).body(input, limits.payload)? {
         Body::Whole { payload, len, .. } => {
@@ -129,40 +128,63 @@ struct Arguments<'a> {
     total: usize,
 }
 
-/// `<subject> <sid> <payload bytes>␍`, exactly as nats-server writes it without a reply, read from its end: both numbers
-/// are short, and what is left is the subject if it has no white space. Anything else is for [`arguments`].
+/// `MSG <subject> <sid> <payload bytes>␍␊`, exactly as nats-server writes it without a reply, and its length. Anything
+/// else, also one that may go on beyond `input`, is for [`head`].
 #[inline]
-fn usual_arguments(text: &[u8]) -> Option<Arguments<'_>> {
-    let [rest @ .., b'\r'] = text else { return None };
-    // Nine digits are below FRAME_BYTES_MAX; nineteen fit a u64.
-    let (rest, total) = last_number(rest, 9)?;
-    let (subject, sid) = last_number(rest, 19)?;
-    let is_one_token = !subject.is_empty() && memchr3(b' ', b'\t', b'\r', subject).is_none();
-    is_one_token.then_some(Arguments { subject, sid, reply_to: None, total: total as usize })
+fn usual_head(input: &[u8]) -> Option<(Arguments<'_>, usize)> {
+    const SUBJECT_AT: usize = 4;
+    let subject_end = visible_end(input, SUBJECT_AT)?;
+    let subject = &input[SUBJECT_AT..subject_end];
+    // Nineteen digits fit a u64; nine are below FRAME_BYTES_MAX.
+    let (sid, sid_end) = digits(input, subject_end + 1, 19)?;
+    let (total, total_end) = digits(input, sid_end + 1, 9)?;
+    let is_usual = !subject.is_empty()
+        && input[subject_end] == b' '
+        && input[sid_end] == b' '
+        && input[total_end..].starts_with(b"\r\n");
+    is_usual.then_some((Arguments { subject, sid, reply_to: None, total: total as usize }, total_end + 2))
 }
 
-/// Splits ` <digits>` off the end.
+/// The first byte from `at` on that is white space or a control character: eight bytes at a time, by Mycroft's test for
+/// a byte that is less (`x - 0x21..21 & !x & 0x80..80`, whose lowest bit set is exact).
 #[inline]
-fn last_number(text: &[u8], digits_max: usize) -> Option<(&[u8], u64)> {
+fn visible_end(input: &[u8], mut at: usize) -> Option<usize> {
+    const ONES: u64 = u64::MAX / 255;
+    loop {
+        let word = u64::from_le_bytes(*input.get(at..)?.first_chunk()?);
+        let found = word.wrapping_sub(ONES * 0x21) & !word & (ONES << 7);
+        if found != 0 {
+            return Some(at + found.trailing_zeros() as usize / 8);
+        }
+        at += 8;
+    }
+}
+
+/// One to `digits_max` digits from `at` on, and where they end, which is inside `input`.
+#[inline]
+fn digits(input: &[u8], at: usize, digits_max: usize) -> Option<(u64, usize)> {
+    let rest = input.get(at..)?;
     let mut value = 0;
-    let mut unit = 1;
-    for digits in 0..=digits_max {
-        let at = text.len().checked_sub(digits + 1)?;
-        let digit = text[at].wrapping_sub(b'0');
+    for (count, byte) in rest.iter().take(digits_max + 1).enumerate() {
+        let digit = byte.wrapping_sub(b'0');
         if digit > 9 {
-            return (text[at] == b' ' && digits > 0).then_some((&text[..at], value));
+            return (count > 0).then_some((value, at + count));
         }
-        if digits == digits_max {
-            break;
-        }
-        value += u64::from(digit) * unit;
-        unit *= 10;
+        // Wraps around only where there are more digits than are taken.
+        value = u64::wrapping_add(u64::wrapping_mul(value, 10), u64::from(digit));
     }
     None
 }
 
-/// The same, however it is written, and with a reply.
+/// The control line, however it is written, and with a reply; `None`: it has no end yet.
 #[inline(never)]
+fn head<'a>(input: &'a [u8], limits: &Limits) -> Result<Option<(Arguments<'a>, usize)>, Malformed> {
+    let Some((text, head_len)) = split_line(input, limits.control_line)? else {
+        return Ok(None);
+    };
+    Ok(Some((arguments(&text[4..])?, head_len)))
+}
+
 fn arguments(text: &[u8]) -> Result<Arguments<'_>, Malformed> {
     let ([subject, sid, third, fourth], count) = tokens::<4>(text, 3, "MSG")?;
     let (reply_to, total) = if count == 4 { (Some(third), fourth) } else { (None, third) };

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::engine::number::decode_number;
-use crate::engine::time::{UnixNanos, decode_time_number, decode_time_text};
+use crate::engine::time::{UnixNanos, decode_nanos_number, decode_time_text};
 
 /// Longest line that is read: a payload of NATS's largest recommended size and room for the rest.
 const LINE_BYTES_MAX: u64 = 16 << 20;
@@ -110,13 +110,12 @@ impl RecordReader {
     }
 }
 
+/// A number is nanoseconds, whatever its size and with quotes or without; only a payload's may be other units.
 fn decode_ts(raw: &str) -> Option<UnixNanos> {
-    if let Some(text) = raw.strip_prefix('"') {
-        return decode_time_text(text.strip_suffix('"')?.as_bytes());
-    }
-    match decode_number(raw.as_bytes()) {
-        Some((number, len)) if len == raw.len() => decode_time_number(&number),
-        _ => None,
+    let text = raw.trim_matches('"');
+    match decode_number(text.as_bytes()) {
+        Some((number, len)) if len == text.len() => decode_nanos_number(&number),
+        _ => decode_time_text(text.as_bytes()),
     }
 }
 
@@ -151,6 +150,21 @@ mod tests {
                 Ok((Some(1_721_347_022_000_000_000), "d".into(), "1".into())),
             ]
         );
+    }
+
+    #[test]
+    fn receipt_times() {
+        let check = |ts: &str, expected: i64| {
+            let text = format!("{{\"ts\":{ts},\"subject\":\"a\",\"payload\":1}}");
+            assert_eq!(read(&text), [Ok((Some(expected), "a".into(), "1".into()))], "{ts}");
+        };
+        check("\"2024-07-18T23:57:02.605624Z\"", 1_721_347_022_605_624_000);
+        check("1721347022605624000", 1_721_347_022_605_624_000);
+        check("\"1721347022605624000\"", 1_721_347_022_605_624_000);
+        // Nanoseconds, small as they are.
+        check("0", 0);
+        check("1721347022", 1_721_347_022);
+        check("1.721347022605624e18", 1_721_347_022_605_624_000);
     }
 
     #[test]

@@ -3,242 +3,273 @@
 //! Each field keeps what its best-ranked name said last: rank 0 is the canonical name, then the aliases in SPEC's
 //! order; so a canonical name wins wherever it stands, and a field given twice takes its last value.
 //!
-//! A producer writes its fields in the same order every time. So the decoder remembers, for each type of event, which
-//! key stood where in the last message, and compares that first: a key that is where it was costs three word
-//! comparisons. The names that it finds are the same either way; only the search is spared.
+//! A producer writes its fields in the same order every time. So the decoder remembers, for each type of event, what
+//! stood between the values of earlier messages, and compares that first: a key that is where it was costs two word
+//! comparisons, with all punctuation around it. What is found is the same either way; only the search is spared. A few
+//! such shapes are kept a type, as producers differ and some fields come and go.
 
 use super::event::{Body, Book, BookSide, Level, Origin, Quote, Side, Trade};
-use super::json::{ExpectedKey, Malformed, Scanner, Value, unescape};
+use super::json::{Lead, Malformed, Scanner, Value, unescape, unescaped};
 use super::subject::EventKind;
-use super::time::{TimeDecoder, UnixNanos};
+use super::time::TimeDecoder;
 
-/// A field's value so far, with the rank of the name that gave it. An unreadable value is a value too: it stands for
-/// the field, and the field counts as absent.
+/// What a name stands for. The numbers of a trade and of a quote share their places, as no event has both.
 #[derive(Clone, Copy)]
-struct Field<T> {
-    rank: u8,
-    value: Option<T>,
-}
-
-const NEVER: u8 = u8::MAX;
-
-impl<T> Field<T> {
-    const ABSENT: Self = Field { rank: NEVER, value: None };
-
-    #[inline]
-    fn offer(&mut self, rank: u8, value: Option<T>) {
-        if rank <= self.rank {
-            *self = Field { rank, value };
-        }
-    }
-
-    /// The value of a field that the event cannot do without.
-    #[inline]
-    fn require(self, name: &'static str) -> Result<T, Malformed> {
-        match self.value {
-            Some(value) => Ok(value),
-            None if self.rank == NEVER => Err(Malformed::Missing(name)),
-            None => Err(Malformed::Unreadable(name)),
-        }
-    }
-}
-
-/// Which field a name stands for; the number is the name's rank.
-#[derive(Clone, Copy, Default)]
-enum Name {
-    Provider(u8),
-    TsExchange(u8),
-    TsRecv(u8),
-    Price(u8),
-    Size(u8),
+#[repr(u8)]
+enum Field {
+    PriceOrBid,
+    SizeOrAsk,
+    BidSize,
+    AskSize,
+    TsExchange,
+    TsRecv,
+    Provider,
     Side,
-    TradeId(u8),
-    Bid(u8),
-    Ask(u8),
-    BidSize(u8),
-    AskSize(u8),
+    TradeId,
     Bids,
     Asks,
-    #[default]
     Unknown,
+    /// No name: the object ends here.
+    End,
 }
 
-/// Fields of a message whose keys are remembered; what comes behind them is searched for.
+const FIELDS: usize = 13;
+
+/// A field, and the rank of the name that stands for it.
+type Name = (Field, u8);
+
+/// The rank of what has not been named.
+const NEVER: u8 = u8::MAX;
+
+const UNKNOWN: Name = (Field::Unknown, 0);
+
+/// Fields of a message whose leads are remembered; what comes behind them is searched for.
 const SHAPE_FIELDS: usize = 16;
 
-/// The keys of the last message of a type, in their order.
-type Shape = [(ExpectedKey, Name); SHAPE_FIELDS];
+/// What led to each field of an earlier message, in their order, the end included.
+type Shape = [(Lead, Name); SHAPE_FIELDS];
 
-#[inline]
+/// Shapes that are remembered a type.
+const SHAPES: usize = 4;
+
+/// The shapes of one type of event.
+struct Shapes {
+    shapes: [Shape; SHAPES],
+    /// The one that the last message had.
+    current: usize,
+    /// The one that is overwritten next.
+    oldest: usize,
+    /// The current one is being written, for this message.
+    is_learning: bool,
+}
+
 fn name_of(kind: EventKind, key: &[u8]) -> Name {
-    match key {
-        b"provider" => Name::Provider(0),
-        b"source" => Name::Provider(1),
-        b"exchange" => Name::Provider(2),
-        b"venue" => Name::Provider(3),
-        b"ts_exchange" => Name::TsExchange(0),
-        b"exchange_ts" => Name::TsExchange(1),
-        b"ts_event" => Name::TsExchange(2),
-        b"timestamp" => Name::TsExchange(3),
-        b"ts" => Name::TsExchange(4),
-        b"ts_recv" => Name::TsRecv(0),
-        b"recv_ts" => Name::TsRecv(1),
-        b"ts_receive" => Name::TsRecv(2),
-        b"received_at" => Name::TsRecv(3),
-        _ => match kind {
-            EventKind::Quote => match key {
-                b"bid" => Name::Bid(0),
-                b"bid_price" => Name::Bid(1),
-                b"bp" => Name::Bid(2),
-                b"ask" => Name::Ask(0),
-                b"ask_price" => Name::Ask(1),
-                b"ap" => Name::Ask(2),
-                b"bid_size" => Name::BidSize(0),
-                b"bid_qty" => Name::BidSize(1),
-                b"bs" => Name::BidSize(2),
-                b"ask_size" => Name::AskSize(0),
-                b"ask_qty" => Name::AskSize(1),
-                b"as" => Name::AskSize(2),
-                _ => Name::Unknown,
-            },
-            EventKind::Trade => match key {
-                b"price" => Name::Price(0),
-                b"p" => Name::Price(1),
-                b"px" => Name::Price(2),
-                b"size" => Name::Size(0),
-                b"qty" => Name::Size(1),
-                b"quantity" => Name::Size(2),
-                b"amount" => Name::Size(3),
-                b"volume" => Name::Size(4),
-                b"q" => Name::Size(5),
-                b"side" => Name::Side,
-                b"trade_id" => Name::TradeId(0),
-                b"id" => Name::TradeId(1),
-                b"tid" => Name::TradeId(2),
-                _ => Name::Unknown,
-            },
-            EventKind::Book => match key {
-                b"bids" => Name::Bids,
-                b"asks" => Name::Asks,
-                _ => Name::Unknown,
-            },
-            EventKind::Heartbeat | EventKind::Unknown => Name::Unknown,
-        },
+    use Field::*;
+    let common = match key {
+        b"provider" => (Provider, 0),
+        b"source" => (Provider, 1),
+        b"exchange" => (Provider, 2),
+        b"venue" => (Provider, 3),
+        b"ts_exchange" => (TsExchange, 0),
+        b"exchange_ts" => (TsExchange, 1),
+        b"ts_event" => (TsExchange, 2),
+        b"timestamp" => (TsExchange, 3),
+        b"ts" => (TsExchange, 4),
+        b"ts_recv" => (TsRecv, 0),
+        b"recv_ts" => (TsRecv, 1),
+        b"ts_receive" => (TsRecv, 2),
+        b"received_at" => (TsRecv, 3),
+        _ => UNKNOWN,
+    };
+    match (kind, key) {
+        (EventKind::Quote, b"bid") => (PriceOrBid, 0),
+        (EventKind::Quote, b"bid_price") => (PriceOrBid, 1),
+        (EventKind::Quote, b"bp") => (PriceOrBid, 2),
+        (EventKind::Quote, b"ask") => (SizeOrAsk, 0),
+        (EventKind::Quote, b"ask_price") => (SizeOrAsk, 1),
+        (EventKind::Quote, b"ap") => (SizeOrAsk, 2),
+        (EventKind::Quote, b"bid_size") => (BidSize, 0),
+        (EventKind::Quote, b"bid_qty") => (BidSize, 1),
+        (EventKind::Quote, b"bs") => (BidSize, 2),
+        (EventKind::Quote, b"ask_size") => (AskSize, 0),
+        (EventKind::Quote, b"ask_qty") => (AskSize, 1),
+        (EventKind::Quote, b"as") => (AskSize, 2),
+        (EventKind::Trade, b"price") => (PriceOrBid, 0),
+        (EventKind::Trade, b"p") => (PriceOrBid, 1),
+        (EventKind::Trade, b"px") => (PriceOrBid, 2),
+        (EventKind::Trade, b"size") => (SizeOrAsk, 0),
+        (EventKind::Trade, b"qty") => (SizeOrAsk, 1),
+        (EventKind::Trade, b"quantity") => (SizeOrAsk, 2),
+        (EventKind::Trade, b"amount") => (SizeOrAsk, 3),
+        (EventKind::Trade, b"volume") => (SizeOrAsk, 4),
+        (EventKind::Trade, b"q") => (SizeOrAsk, 5),
+        (EventKind::Trade, b"side") => (Side, 0),
+        (EventKind::Trade, b"trade_id") => (TradeId, 0),
+        (EventKind::Trade, b"id") => (TradeId, 1),
+        (EventKind::Trade, b"tid") => (TradeId, 2),
+        (EventKind::Book, b"bids") => (Bids, 0),
+        (EventKind::Book, b"asks") => (Asks, 0),
+        _ => common,
     }
+}
+
+impl Default for Shapes {
+    fn default() -> Self {
+        let shapes = [[(Lead::NONE, UNKNOWN); SHAPE_FIELDS]; SHAPES];
+        Shapes { shapes, current: 0, oldest: 0, is_learning: false }
+    }
+}
+
+impl Shapes {
+    /// The field at `index` is not led to as in the current shape: as in another, or it is searched for and remembered.
+    #[inline(never)]
+    fn search(&mut self, scanner: &mut Scanner<'_>, kind: EventKind, index: usize) -> Result<Name, Malformed> {
+        for (number, shape) in self.shapes.iter().enumerate() {
+            if let Some((lead, name)) = shape.get(index)
+                && !self.is_learning
+                && scanner.take_lead(lead)
+            {
+                self.current = number;
+                return Ok(*name);
+            }
+        }
+        let (lead, name) = search_name(scanner, kind, index == 0)?;
+        if index < SHAPE_FIELDS {
+            if !self.is_learning {
+                // The new shape begins as the one that has led here.
+                let begun = self.shapes[self.current];
+                self.current = self.oldest;
+                self.oldest = (self.oldest + 1) % SHAPES;
+                self.shapes[self.current] = begun;
+                self.is_learning = true;
+            }
+            self.shapes[self.current][index] = (Lead::new(lead).unwrap_or(Lead::NONE), name);
+        }
+        Ok(name)
+    }
+}
+
+/// The next field's name, and the bytes that lead to its value.
+fn search_name<'a>(scanner: &mut Scanner<'a>, kind: EventKind, is_first: bool) -> Result<(&'a [u8], Name), Malformed> {
+    let start = scanner.position();
+    if is_first && !scanner.take(b'{') {
+        return Err(Malformed::NotAnObject);
+    }
+    if scanner.take(b'}') {
+        return Ok((scanner.bytes_since(start), (Field::End, 0)));
+    }
+    if !is_first {
+        scanner.expect(b',')?;
+    }
+    let key = scanner.key()?;
+    scanner.peek();
+    let name = if key.contains(&b'\\') {
+        unescape(key, &mut [0; 32]).map_or(UNKNOWN, |key| name_of(kind, key))
+    } else {
+        name_of(kind, key)
+    };
+    Ok((scanner.bytes_since(start), name))
 }
 
 /// The decoder's memory between payloads.
 #[derive(Default)]
 pub struct Decoder {
-    shapes: [Shape; EventKind::ALL.len()],
+    shapes: [Shapes; EventKind::ALL.len()],
     time: TimeDecoder,
     /// The levels of the last book. After an error they are nothing to rely on.
     pub book: Book,
-}
-
-/// The next key's name: as expected, or searched for and then expected the next time.
-#[inline]
-fn decode_name(
-    scanner: &mut Scanner<'_>,
-    kind: EventKind,
-    expected: Option<&mut (ExpectedKey, Name)>,
-) -> Result<Name, Malformed> {
-    match expected {
-        Some((key, name)) if scanner.take_key(key) => Ok(*name),
-        expected => search_name(scanner, kind, expected),
-    }
-}
-
-#[inline(never)]
-fn search_name(
-    scanner: &mut Scanner<'_>,
-    kind: EventKind,
-    expected: Option<&mut (ExpectedKey, Name)>,
-) -> Result<Name, Malformed> {
-    let key = scanner.key()?;
-    if key.contains(&b'\\') {
-        let mut place = [0; 32];
-        return Ok(unescape(key, &mut place).map_or(Name::Unknown, |key| name_of(kind, key)));
-    }
-    let name = name_of(kind, key);
-    if let (Some(expected), Some(key)) = (expected, ExpectedKey::new(key)) {
-        *expected = (key, name);
-    }
-    Ok(name)
 }
 
 impl Decoder {
     /// Decodes the payload of an event of `kind`; a book's levels go into `self.book`.
     pub fn decode<'a>(&mut self, kind: EventKind, payload: &'a [u8]) -> Result<(Origin<'a>, Body<'a>), Malformed> {
         let Decoder { shapes, time, book } = self;
-        let mut shape = shapes[kind as usize].iter_mut();
+        let shapes = &mut shapes[kind as usize];
         let mut scanner = Scanner::new(payload);
-        if !scanner.take(b'{') {
-            return Err(Malformed::NotAnObject);
-        }
-        let mut provider = Field::<&[u8]>::ABSENT;
-        let (mut ts_exchange, mut ts_recv) = (Field::<UnixNanos>::ABSENT, Field::<UnixNanos>::ABSENT);
-        // A trade's price and size, or a quote's bid and ask and their sizes.
-        let (mut first, mut second) = (Field::<f64>::ABSENT, Field::<f64>::ABSENT);
-        let (mut first_size, mut second_size) = (Field::<f64>::ABSENT, Field::<f64>::ABSENT);
-        let (mut side, mut trade_id) = (Side::Unknown, Field::<&[u8]>::ABSENT);
-        let (mut bids, mut asks) = (Field::<()>::ABSENT, Field::<()>::ABSENT);
+        // An unreadable value is a value too (NaN, or `None`): it stands for the field, which counts as absent.
+        let mut ranks = [NEVER; FIELDS];
+        let mut numbers = [f64::NAN; 4];
+        let mut times = [None; 2];
+        let mut sides = [None; 2];
+        let (mut provider, mut trade_id, mut side) = (&b""[..], &b""[..], Side::Unknown);
 
-        if !scanner.take(b'}') {
-            loop {
-                let name = decode_name(&mut scanner, kind, shape.next())?;
-                match name {
-                    Name::Bids => bids.offer(0, decode_side(&mut scanner, &mut book.bids)?),
-                    Name::Asks => asks.offer(0, decode_side(&mut scanner, &mut book.asks)?),
-                    Name::TradeId(rank) => {
-                        scanner.peek();
-                        let start = scanner.position();
-                        let value = scanner.value()?;
-                        let token = scanner.bytes_since(start);
-                        trade_id.offer(rank, (!matches!(value, Value::Other)).then_some(token));
-                    }
-                    Name::Provider(rank) => provider.offer(rank, scanner.text()?),
-                    Name::TsExchange(rank) => ts_exchange.offer(rank, scanner.time(time)?),
-                    Name::TsRecv(rank) => ts_recv.offer(rank, scanner.time(time)?),
-                    Name::Price(rank) | Name::Bid(rank) => first.offer(rank, as_price(scanner.decimal()?)),
-                    Name::Ask(rank) => second.offer(rank, as_price(scanner.decimal()?)),
-                    Name::Size(rank) => second.offer(rank, as_price(scanner.decimal()?)),
-                    Name::BidSize(rank) => first_size.offer(rank, as_size(scanner.decimal()?)),
-                    Name::AskSize(rank) => second_size.offer(rank, as_size(scanner.decimal()?)),
-                    Name::Side => side = side_of(scanner.text()?),
-                    Name::Unknown => {
-                        scanner.text()?;
-                    }
+        shapes.is_learning = false;
+        let mut shape = shapes.shapes[shapes.current].iter();
+        loop {
+            let expected = shape.next();
+            let (field, rank) = match expected {
+                Some((lead, name)) if scanner.take_lead(lead) => *name,
+                _ => {
+                    let index = SHAPE_FIELDS - shape.len() - expected.is_some() as usize;
+                    let name = scanner.apart(|scanner| shapes.search(scanner, kind, index))?;
+                    shape = shapes.shapes[shapes.current].get(index + 1..).unwrap_or_default().iter();
+                    name
                 }
-                if !scanner.take(b',') {
-                    break;
-                }
+            };
+            let place = field as usize;
+            let is_best = rank <= ranks[place];
+            if is_best {
+                ranks[place] = rank;
             }
-            scanner.expect(b'}')?;
+            match field {
+                Field::PriceOrBid | Field::SizeOrAsk | Field::BidSize | Field::AskSize => {
+                    let value = scanner.decimal()?;
+                    if is_best {
+                        numbers[place] = value;
+                    }
+                }
+                Field::TsExchange | Field::TsRecv => {
+                    let value = scanner.time(time)?;
+                    if is_best {
+                        times[place - Field::TsExchange as usize] = value;
+                    }
+                }
+                Field::Provider => {
+                    let value = scanner.text()?;
+                    if is_best {
+                        provider = value.unwrap_or_default();
+                    }
+                }
+                Field::Side => side = side_of(scanner.text()?),
+                Field::TradeId => {
+                    scanner.peek();
+                    let start = scanner.position();
+                    let value = scanner.apart(Scanner::value)?;
+                    if is_best {
+                        trade_id = if let Value::Other = value { b"" } else { scanner.bytes_since(start) };
+                    }
+                }
+                Field::Bids => sides[0] = scanner.apart(|scanner| decode_side(scanner, &mut book.bids))?,
+                Field::Asks => sides[1] = scanner.apart(|scanner| decode_side(scanner, &mut book.asks))?,
+                Field::Unknown => scanner.skip()?,
+                Field::End => break,
+            }
         }
         scanner.expect_end()?;
 
-        let origin = Origin {
-            provider: provider.value.unwrap_or_default(),
-            ts_exchange: ts_exchange.value,
-            ts_recv: ts_recv.value,
+        let [ts_exchange, ts_recv] = times;
+        let origin = Origin { provider, ts_exchange, ts_recv };
+        // What the event cannot do without.
+        let missing = |field: Field, name| {
+            if ranks[field as usize] == NEVER { Malformed::Missing(name) } else { Malformed::Unreadable(name) }
         };
+        let price = |field: Field, name| as_price(numbers[field as usize]).ok_or_else(|| missing(field, name));
         let body = match kind {
             EventKind::Trade => Body::Trade(Trade {
-                price: first.require("price")?,
-                size: second.require("size")?,
+                price: price(Field::PriceOrBid, "price")?,
+                size: price(Field::SizeOrAsk, "size")?,
                 side,
-                trade_id: trade_id.value.unwrap_or_default(),
+                trade_id,
             }),
             EventKind::Quote => Body::Quote(Quote {
-                bid: first.require("bid")?,
-                ask: second.require("ask")?,
-                bid_size: first_size.value,
-                ask_size: second_size.value,
+                bid: price(Field::PriceOrBid, "bid")?,
+                ask: price(Field::SizeOrAsk, "ask")?,
+                bid_size: as_size(numbers[Field::BidSize as usize]),
+                ask_size: as_size(numbers[Field::AskSize as usize]),
             }),
             EventKind::Book => {
-                bids.require("bids")?;
-                asks.require("asks")?;
+                sides[0].ok_or_else(|| missing(Field::Bids, "bids"))?;
+                sides[1].ok_or_else(|| missing(Field::Asks, "asks"))?;
                 Body::Book
             }
             EventKind::Heartbeat => Body::Heartbeat,
@@ -249,54 +280,55 @@ impl Decoder {
 }
 
 /// A side's levels into `levels`; `None` when the value is not a list of levels. Its grammar is checked either way.
-fn decode_side(scanner: &mut Scanner<'_>, levels: &mut BookSide) -> Result<Option<()>, Malformed> {
+fn decode_side(side: &mut Scanner<'_>, levels: &mut BookSide) -> Result<Option<()>, Malformed> {
     levels.clear();
+    // A copy, which stays in registers.
+    let mut scanner = *side;
     if scanner.peek() != b'[' {
-        scanner.value()?;
+        side.value()?;
         return Ok(None);
     }
     scanner.expect(b'[')?;
-    if scanner.take(b']') {
-        return Ok(Some(()));
-    }
     let mut readable = Some(());
-    loop {
-        let level = match scanner.peek() {
-            b'[' => decode_level_array(scanner)?,
-            b'{' => decode_level_object(scanner)?,
-            _ => {
-                scanner.value()?;
-                None
+    if !scanner.take(b']') {
+        loop {
+            let level = match scanner.peek() {
+                b'[' => decode_level_array(&mut scanner)?,
+                b'{' => scanner.apart(decode_level_object)?,
+                _ => {
+                    scanner.apart(Scanner::value)?;
+                    None
+                }
+            };
+            match level {
+                Some(level) => levels.push(level),
+                None => readable = None,
             }
-        };
-        match level {
-            Some(level) => levels.push(level),
-            None => readable = None,
+            if !scanner.take(b',') {
+                break;
+            }
         }
-        if !scanner.take(b',') {
-            break;
-        }
+        scanner.expect(b']')?;
     }
-    scanner.expect(b']')?;
+    *side = scanner;
     Ok(readable)
 }
 
 /// `[price, size, …]`; what follows the two is let pass.
+#[inline(always)]
 fn decode_level_array(scanner: &mut Scanner<'_>) -> Result<Option<Level>, Malformed> {
     scanner.expect(b'[')?;
     if scanner.take(b']') {
         return Ok(None);
     }
-    let price = as_price(scanner.decimal()?);
-    let mut size = None;
-    let mut count = 1;
+    let price = scanner.decimal()?;
+    if !scanner.take(b',') {
+        scanner.expect(b']')?;
+        return Ok(None);
+    }
+    let size = scanner.decimal()?;
     while scanner.take(b',') {
-        count += 1;
-        if count == 2 {
-            size = as_size(scanner.decimal()?);
-        } else {
-            scanner.value()?;
-        }
+        scanner.apart(Scanner::value)?;
     }
     scanner.expect(b']')?;
     Ok(level_of(price, size))
@@ -308,14 +340,14 @@ fn decode_level_object(scanner: &mut Scanner<'_>) -> Result<Option<Level>, Malfo
     if scanner.take(b'}') {
         return Ok(None);
     }
-    let (mut price, mut size) = (None, None);
+    let (mut price, mut size) = (f64::NAN, f64::NAN);
     loop {
         let key = scanner.key()?;
         let mut place = [0; 8];
         let key = if key.contains(&b'\\') { unescape(key, &mut place).unwrap_or_default() } else { key };
         match key {
-            b"price" => price = as_price(scanner.decimal()?),
-            b"size" => size = as_size(scanner.decimal()?),
+            b"price" => price = scanner.decimal()?,
+            b"size" => size = scanner.decimal()?,
             _ => {
                 scanner.value()?;
             }
@@ -328,27 +360,33 @@ fn decode_level_object(scanner: &mut Scanner<'_>) -> Result<Option<Level>, Malfo
     Ok(level_of(price, size))
 }
 
-fn level_of(price: Option<f64>, size: Option<f64>) -> Option<Level> {
-    Some(Level { price: price?, size: size? })
+#[inline]
+fn level_of(price: f64, size: f64) -> Option<Level> {
+    Some(Level { price: as_price(price)?, size: as_size(size)? })
 }
 
 /// Prices and traded sizes: finite and > 0.
 #[inline]
-fn as_price(value: Option<f64>) -> Option<f64> {
-    value.filter(|price| price.is_finite() && *price > 0.0)
+fn as_price(value: f64) -> Option<f64> {
+    (value > 0.0 && value <= f64::MAX).then_some(value)
 }
 
 /// Quoted sizes: finite and >= 0.
 #[inline]
-fn as_size(value: Option<f64>) -> Option<f64> {
-    value.filter(|size| size.is_finite() && *size >= 0.0)
+fn as_size(value: f64) -> Option<f64> {
+    (0.0..=f64::MAX).contains(&value).then_some(value)
 }
 
 #[inline]
 fn side_of(text: Option<&[u8]>) -> Side {
-    match text {
-        Some(text) if text.eq_ignore_ascii_case(b"buy") || text.eq_ignore_ascii_case(b"b") => Side::Buy,
-        Some(text) if text.eq_ignore_ascii_case(b"sell") || text.eq_ignore_ascii_case(b"s") => Side::Sell,
-        _ => Side::Unknown,
-    }
+    let side = text.and_then(|text| {
+        unescaped(text, |text| match text {
+            [b'b' | b'B'] => Some(Side::Buy),
+            [b's' | b'S'] => Some(Side::Sell),
+            _ if text.eq_ignore_ascii_case(b"buy") => Some(Side::Buy),
+            _ if text.eq_ignore_ascii_case(b"sell") => Some(Side::Sell),
+            _ => None,
+        })
+    });
+    side.unwrap_or(Side::Unknown)
 }

@@ -146,7 +146,7 @@ impl Engine {
             Ok(decoded) => decoded,
             Err(malformed) => return self.refuse(kind, malformed),
         };
-        let (t, receipt_time, provider) = self.settle_time(&origin, receipt);
+        let (t, latency_ns, provider) = self.settle_time(&origin, receipt);
         if kind == EventKind::Heartbeat {
             self.counters.count_in(kind, provider);
             return Ok(());
@@ -176,8 +176,7 @@ impl Engine {
         }
         if is_late {
             self.counters.count_dropped(kind, DropReason::Late);
-        } else if let Some(ts_exchange) = origin.ts_exchange {
-            let latency_ns = receipt_time.since(ts_exchange);
+        } else if let Some(latency_ns) = latency_ns {
             state.latency.push(&mut self.strip_pool, t, latency_ns, self.slot_ns);
         }
         let now = state.now(self.local);
@@ -206,27 +205,25 @@ impl Engine {
         Err(malformed)
     }
 
-    /// t(event), the time that counts as its receipt, and its provider; local time follows where nothing else moves it.
+    /// t(event), its latency from the exchange to its receipt, and its provider; local time follows where nothing else
+    /// moves it.
     #[inline]
-    fn settle_time(&mut self, origin: &Origin<'_>, receipt: Receipt) -> (UnixNanos, UnixNanos, ProviderId) {
+    fn settle_time(&mut self, origin: &Origin<'_>, receipt: Receipt) -> (UnixNanos, Option<i64>, ProviderId) {
         let provider = self.providers.intern(origin.provider);
         let stated = origin.ts_recv.or(origin.ts_exchange);
+        let t = stated.unwrap_or(self.local);
         match receipt {
-            Receipt::At(_) => {
-                let moment = self.local;
-                let t = stated.unwrap_or(moment);
-                if t.since(moment) > self.settings.clock_skew_max {
-                    self.counters.timestamps_rejected[provider.index()] += 1;
-                    return (moment, moment, provider);
-                }
-                (t, origin.ts_recv.unwrap_or(moment), provider)
+            Receipt::At(_) if t.since(self.local) > self.settings.clock_skew_max => {
+                self.counters.timestamps_rejected[provider.index()] += 1;
+                // Neither timestamp is believed where it lies that far ahead: not as t, nor as one end of a latency.
+                let sent = origin.ts_exchange.filter(|sent| sent.since(self.local) <= self.settings.clock_skew_max);
+                return (self.local, sent.map(|sent| self.local.since(sent)), provider);
             }
-            Receipt::Unrecorded => {
-                let t = stated.unwrap_or(self.local);
-                self.move_local(t);
-                (t, origin.ts_recv.unwrap_or(self.local), provider)
-            }
+            Receipt::At(_) => {}
+            Receipt::Unrecorded => self.move_local(t),
         }
+        let received = origin.ts_recv.unwrap_or(self.local);
+        (t, origin.ts_exchange.map(|sent| received.since(sent)), provider)
     }
 
     /// A symbol seen for the first time.
@@ -251,10 +248,9 @@ impl Engine {
     #[inline]
     fn evaluate_rules(&mut self, id: SymbolId, now: UnixNanos, is_stale: bool) {
         let state = self.symbols.state(id);
-        let direction =
-            direction(&self.settings.signal, state.trades.return_short(&self.trade_pool), state.best_prices(), || {
-                state.trades.volume_short(&self.trade_pool)
-            });
+        let direction = direction(&self.settings.signal, state.trades.return_short(), state.best_prices(), || {
+            state.trades.volume_short(&self.trade_pool)
+        });
         let Some(direction) = direction else { return };
         if state.cooldowns.is_cooling(direction, now, self.settings.signal.cooldown) {
             return;
@@ -318,13 +314,14 @@ impl Engine {
     }
 
     /// Takes the snapshots that are due at `moment` or before, each for its own moment.
-    #[inline]
+    #[inline(always)]
     fn publish_due(&mut self, moment: UnixNanos) {
         while self.deadlines.front().is_some_and(|(deadline, _)| *deadline <= moment) {
             self.publish_next_due();
         }
     }
 
+    #[inline(never)]
     fn publish_next_due(&mut self) {
         let Some((deadline, id)) = self.deadlines.pop_front() else { return };
         let Some(interval) = self.settings.publish_interval else { return };

@@ -5,7 +5,7 @@
 //! control characters inside strings.
 
 use super::bounds::JSON_DEPTH_MAX;
-use super::number::{Number, decode_number, decode_short_decimal};
+use super::number::{Number, decode_number, decode_plain_decimal};
 use super::time::{TimeDecoder, UnixNanos, decode_time_number};
 
 const ONE_BITS: u64 = u64::MAX / 255;
@@ -53,42 +53,76 @@ pub enum Value<'a> {
     Other,
 }
 
-/// A key with its quotes and colon, as it is compared with the bytes that come: two words under a mask.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct ExpectedKey {
+/// What led to a value in an earlier message (punctuation, white space, the key in its quotes, the colon), as it is
+/// compared with the bytes that come: three words under a mask.
+///
+/// ```text
+///   {"bid":  63943.9  ,"ask":  63944  }
+///   └─────┘           └─────┘         ┘
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Lead {
     text: u128,
     mask: u128,
+    /// The seventeenth byte and those behind it.
+    more: [u8; 8],
     len: u8,
 }
 
-impl ExpectedKey {
-    const BYTES_MAX: usize = 16;
+impl Lead {
+    const BYTES_MAX: usize = 24;
 
-    /// `None` for a key that is too long to be expected.
-    pub fn new(key: &[u8]) -> Option<Self> {
-        let len = key.len() + 3;
-        // A key that is not ASCII must be seen by the check of UTF-8 each time.
-        if len > Self::BYTES_MAX || !key.is_ascii() {
+    /// What no JSON text can match.
+    pub const NONE: Lead = Lead { text: u128::MAX, mask: u128::MAX, more: [0; 8], len: 0 };
+
+    /// `None` for one that is too long to be remembered, or not ASCII: that must be seen by the check of UTF-8 each time.
+    pub fn new(bytes: &[u8]) -> Option<Self> {
+        let len = bytes.len();
+        if !(1..=Self::BYTES_MAX).contains(&len) || !bytes.is_ascii() {
             return None;
         }
         let mut text = [0; Self::BYTES_MAX];
-        text[0] = b'"';
-        text[1..=key.len()].copy_from_slice(key);
-        text[len - 2..len].copy_from_slice(b"\":");
-        let mask = u128::MAX >> (8 * (Self::BYTES_MAX - len));
-        Some(ExpectedKey { text: u128::from_le_bytes(text), mask, len: len as u8 })
+        text[..len].copy_from_slice(bytes);
+        let (text, more) = (text.first_chunk()?, text.last_chunk()?);
+        let mask = u128::MAX >> (8 * 16usize.saturating_sub(len));
+        Some(Lead { text: u128::from_le_bytes(*text), mask, more: *more, len: len as u8 })
     }
 
-    /// Whether `bytes` start with it. An empty expectation matches nothing.
+    /// Whether `input` has it at `at`.
     #[inline(always)]
-    fn matches(&self, bytes: &[u8]) -> bool {
-        match bytes.first_chunk::<{ Self::BYTES_MAX }>() {
-            Some(chunk) => (u128::from_le_bytes(*chunk) ^ self.text) & self.mask == 0 && self.len > 0,
-            None => self.len > 0 && bytes.starts_with(&self.text.to_le_bytes()[..self.len as usize]),
+    fn is_at(&self, input: &[u8], at: usize) -> bool {
+        match input.get(at..at.wrapping_add(16)) {
+            Some(bytes) => {
+                let bytes = u128::from_le_bytes(*bytes.first_chunk().expect("sixteen bytes"));
+                (bytes ^ self.text) & self.mask == 0 && (self.len <= 16 || self.is_more_at(input, at + 16))
+            }
+            None => self.is_in(input.get(at..).unwrap_or_default()),
         }
+    }
+
+    #[inline(never)]
+    fn is_more_at(&self, input: &[u8], at: usize) -> bool {
+        input[at..].starts_with(&self.more[..self.len as usize - 16])
+    }
+
+    /// Whether a text of less than sixteen bytes starts with it.
+    #[inline(always)]
+    fn is_in(&self, rest: &[u8]) -> bool {
+        // Mostly it is the end: one brace.
+        let text = self.text.to_le_bytes();
+        match rest {
+            [byte] => self.len == 1 && *byte == text[0],
+            _ => self.is_in_longer(rest),
+        }
+    }
+
+    #[inline(never)]
+    fn is_in_longer(&self, rest: &[u8]) -> bool {
+        (1..16).contains(&self.len) && rest.starts_with(&self.text.to_le_bytes()[..self.len as usize])
     }
 }
 
+#[derive(Clone, Copy)]
 pub struct Scanner<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -100,6 +134,15 @@ impl<'a> Scanner<'a> {
     pub fn new(bytes: &'a [u8]) -> Self {
         let at = if bytes.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
         Scanner { bytes, at, string_bits: 0 }
+    }
+
+    /// Takes a step that is not inlined on a copy, so that the scanner itself has no address and stays in registers.
+    #[inline(always)]
+    pub fn apart<T>(&mut self, step: impl FnOnce(&mut Self) -> T) -> T {
+        let mut copy = *self;
+        let result = step(&mut copy);
+        *self = copy;
+        result
     }
 
     #[inline]
@@ -117,7 +160,7 @@ impl<'a> Scanner<'a> {
     pub fn peek(&mut self) -> u8 {
         match self.bytes.get(self.at) {
             Some(&byte) if byte > b' ' => byte,
-            _ => self.peek_past_space(),
+            _ => self.apart(Self::peek_past_space),
         }
     }
 
@@ -149,7 +192,7 @@ impl<'a> Scanner<'a> {
     /// nothing pass that is not ASCII.
     #[inline]
     pub fn expect_end(&mut self) -> Result<(), Malformed> {
-        if self.peek() != 0 || self.at != self.bytes.len() {
+        if self.at != self.bytes.len() && (self.peek() != 0 || self.at != self.bytes.len()) {
             return Err(Malformed::TrailingBytes);
         }
         if self.string_bits & HIGH_BITS != 0 && std::str::from_utf8(self.bytes).is_err() {
@@ -163,10 +206,21 @@ impl<'a> Scanner<'a> {
     pub fn string(&mut self) -> Result<&'a [u8], Malformed> {
         self.expect(b'"')?;
         let start = self.at;
+        self.skip_plain();
+        if self.bytes.get(self.at) != Some(&b'"') {
+            self.apart(Self::skip_to_quote)?;
+        }
+        let text = &self.bytes[start..self.at];
+        self.at += 1;
+        Ok(text)
+    }
+
+    /// Moves on to the closing quote.
+    #[inline(never)]
+    fn skip_to_quote(&mut self) -> Result<(), Malformed> {
         loop {
-            self.skip_plain();
             match self.bytes.get(self.at) {
-                Some(b'"') => break,
+                Some(b'"') => return Ok(()),
                 Some(b'\\') => self.escape()?,
                 Some(byte) => {
                     self.string_bits |= *byte as u64;
@@ -174,10 +228,8 @@ impl<'a> Scanner<'a> {
                 }
                 None => return Err(Malformed::Syntax),
             }
+            self.skip_plain();
         }
-        let text = &self.bytes[start..self.at];
-        self.at += 1;
-        Ok(text)
     }
 
     /// Moves on to the next quote or backslash, or to less than eight bytes before the end: eight bytes at a time, by
@@ -200,12 +252,13 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Takes the bytes that `expected` names, if they are next, past white space.
+    /// Takes the bytes of `lead`, if they are next.
     #[inline(always)]
-    pub fn take_key(&mut self, expected: &ExpectedKey) -> bool {
-        self.peek();
-        let is_next = expected.matches(&self.bytes[self.at..]);
-        self.at += if is_next { expected.len as usize } else { 0 };
+    pub fn take_lead(&mut self, lead: &Lead) -> bool {
+        let is_next = lead.is_at(self.bytes, self.at);
+        if is_next {
+            self.at += lead.len as usize;
+        }
         is_next
     }
 
@@ -225,43 +278,80 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
+    /// Any value, of which nothing is wanted.
+    #[inline(always)]
+    pub fn skip(&mut self) -> Result<(), Malformed> {
+        if self.bytes.get(self.at) == Some(&b'"') {
+            self.at += 1;
+            self.skip_plain();
+            if self.bytes.get(self.at) == Some(&b'"') {
+                self.at += 1;
+                return Ok(());
+            }
+            return self.apart(|scanner| {
+                scanner.skip_to_quote()?;
+                scanner.at += 1;
+                Ok(())
+            });
+        }
+        self.apart(Self::value)?;
+        Ok(())
+    }
+
     /// A string's inside; `None` for any other value.
     #[inline(always)]
     pub fn text(&mut self) -> Result<Option<&'a [u8]>, Malformed> {
-        if self.peek() == b'"' {
+        if self.bytes.get(self.at) == Some(&b'"') {
             return self.string().map(Some);
         }
-        self.value().map(|_| None)
+        Ok(match self.apart(Self::value)? {
+            Value::Text(text) => Some(text),
+            _ => None,
+        })
     }
 
-    /// A number, or a string that is one; `None` for any other value.
+    /// A number, or a string that is one; NaN for any other value.
     #[inline(always)]
-    pub fn decimal(&mut self) -> Result<Option<f64>, Malformed> {
-        if self.peek() != b'"'
-            && let Some((value, len)) = decode_short_decimal(&self.bytes[self.at..])
+    pub fn decimal(&mut self) -> Result<f64, Malformed> {
+        match decode_plain_decimal(self.bytes, self.at) {
+            Some((value, end)) => {
+                self.at = end;
+                Ok(value)
+            }
+            None => self.apart(Self::any_decimal),
+        }
+    }
+
+    #[inline(never)]
+    fn any_decimal(&mut self) -> Result<f64, Malformed> {
+        if self.bytes.get(self.at) == Some(&b'"')
+            && let Some((value, end)) = decode_plain_decimal(self.bytes, self.at + 1)
+            && self.bytes.get(end) == Some(&b'"')
         {
-            self.at += len;
-            return Ok(Some(value));
+            self.at = end + 1;
+            return Ok(value);
         }
         Ok(match self.value()? {
-            Value::Number(number) => Some(number.to_f64()),
-            Value::Text(text) => number_in_text(text).map(|number| number.to_f64()),
-            Value::Other => None,
+            Value::Number(number) => number.to_f64(),
+            Value::Text(text) => number_in_text(text).unwrap_or(f64::NAN),
+            Value::Other => f64::NAN,
         })
     }
 
     /// A moment in any of its forms; `None` for any other value.
     #[inline(always)]
     pub fn time(&mut self, decoder: &mut TimeDecoder) -> Result<Option<UnixNanos>, Malformed> {
-        if self.peek() == b'"'
-            && let Some(chunk) = self.bytes[self.at + 1..].first_chunk()
-            && let Some(moment) = decoder.decode_same_minute(chunk)
-        {
-            self.at += 1 + chunk.len();
+        if let Some((moment, end)) = decoder.decode_same_minute(self.bytes, self.at) {
+            self.at = end;
             return Ok(Some(moment));
         }
+        self.apart(|scanner| scanner.any_time(decoder))
+    }
+
+    #[inline(never)]
+    fn any_time(&mut self, decoder: &mut TimeDecoder) -> Result<Option<UnixNanos>, Malformed> {
         Ok(match self.value()? {
-            Value::Text(text) => decoder.decode_text(text),
+            Value::Text(text) => unescaped(text, |text| decoder.decode_text(text)),
             Value::Number(number) => decode_time_number(&number),
             Value::Other => None,
         })
@@ -364,13 +454,27 @@ impl<'a> Scanner<'a> {
 }
 
 /// Strings may hold what other languages print: white space around, a plus sign.
-fn number_in_text(text: &[u8]) -> Option<Number<'_>> {
-    let text = text.trim_ascii();
-    let text = text.strip_prefix(b"+").unwrap_or(text);
-    match decode_number(text) {
-        Some((number, len)) if len == text.len() => Some(number),
-        _ => None,
+fn number_in_text(text: &[u8]) -> Option<f64> {
+    unescaped(text, |text| {
+        let text = text.trim_ascii();
+        let text = text.strip_prefix(b"+").unwrap_or(text);
+        match decode_number(text) {
+            Some((number, len)) if len == text.len() => Some(number.to_f64()),
+            _ => None,
+        }
+    })
+}
+
+/// Longest text of a field that is still read when it has escapes in it.
+const ESCAPED_TEXT_BYTES_MAX: usize = 128;
+
+/// What `read` makes of a string, given its inside; escapes are resolved first, where there are any.
+#[inline]
+pub fn unescaped<T>(text: &[u8], read: impl FnOnce(&[u8]) -> Option<T>) -> Option<T> {
+    if !text.contains(&b'\\') {
+        return read(text);
     }
+    read(unescape(text, &mut [0; ESCAPED_TEXT_BYTES_MAX])?)
 }
 
 /// Resolves the escapes of a string's inside into `place`; `None` when it does not fit. Lone surrogates become U+FFFD.

@@ -64,16 +64,20 @@ impl StripPool {
     }
 }
 
-/// The latencies of one symbol.
+/// The latencies of one symbol; what a sample needs whichever it is comes last, beside the trades.
+#[repr(C)]
 pub struct LatencyWindow {
-    strip_of_row: Box<[u32; ROWS_BOTH_SIGNS]>,
     rows_in_use: [u64; BITMAP_WORDS],
-    /// Samples in each slot, so that empty slots cost nothing.
-    slot_counts: [u32; LATENCY_SLOTS],
-    /// The newest slot, counted from the epoch; the window holds it and the eleven before it.
-    newest_slot: i64,
     /// Last moment a sample found no strip.
     lost: Option<UnixNanos>,
+    /// Samples in each slot, so that empty slots cost nothing.
+    slot_counts: [u32; LATENCY_SLOTS],
+    strip_of_row: Box<[u32; ROWS_BOTH_SIGNS]>,
+    /// The newest slot, counted from the epoch; the window holds it and the eleven before it.
+    newest_slot: i64,
+    /// When it began, and its place: most samples go into it.
+    newest_start: UnixNanos,
+    newest_index: usize,
 }
 
 /// Median and 95th percentile, in ms.
@@ -90,6 +94,8 @@ impl Default for LatencyWindow {
             rows_in_use: [0; BITMAP_WORDS],
             slot_counts: [0; LATENCY_SLOTS],
             newest_slot: i64::MIN / 2,
+            newest_start: UnixNanos(i64::MIN / 2),
+            newest_index: 0,
             lost: None,
         }
     }
@@ -99,13 +105,14 @@ impl LatencyWindow {
     /// Counts an event's latency at the event's `t`; `slot_ns` is the window's length over the number of slots.
     #[inline]
     pub fn push(&mut self, pool: &mut StripPool, t: UnixNanos, latency_ns: i64, slot_ns: i64) {
-        let slot = t.0.div_euclid(slot_ns);
-        if slot > self.newest_slot {
-            self.advance_to(pool, slot);
-        } else if slot <= self.newest_slot - LATENCY_SLOTS as i64 {
-            return;
-        }
-        let slot_index = slot.rem_euclid(LATENCY_SLOTS as i64) as usize;
+        let slot_index = if (0..slot_ns).contains(&t.since(self.newest_start)) {
+            self.newest_index
+        } else {
+            match self.find_slot(pool, t, slot_ns) {
+                Some(index) => index,
+                None => return,
+            }
+        };
         let bucket = bucket_of(latency_ns);
         let (row, column) = (bucket / ROW_BUCKETS, bucket % ROW_BUCKETS);
         if self.rows_in_use[row / 64] >> (row % 64) & 1 == 0 && !self.open_row(pool, row) {
@@ -117,6 +124,18 @@ impl LatencyWindow {
         strip.totals[column] += 1;
         strip.slots[slot_index][column] += 1;
         self.slot_counts[slot_index] += 1;
+    }
+
+    /// The place of the slot of `t`, the window moved on to it where it is newer; `None` when it has left the window.
+    #[cold]
+    fn find_slot(&mut self, pool: &mut StripPool, t: UnixNanos, slot_ns: i64) -> Option<usize> {
+        let slot = t.0.div_euclid(slot_ns);
+        let index = slot.rem_euclid(LATENCY_SLOTS as i64) as usize;
+        if slot > self.newest_slot {
+            self.advance_to(pool, slot);
+            (self.newest_start, self.newest_index) = (UnixNanos(slot * slot_ns), index);
+        }
+        (slot > self.newest_slot - LATENCY_SLOTS as i64).then_some(index)
     }
 
     #[cold]
@@ -184,25 +203,25 @@ impl LatencyWindow {
         // Nearest rank ceil(q n), in integers.
         let ranks = [samples.div_ceil(2), (samples * 95).div_ceil(100)];
         let mut found = [None; 2];
+        let mut next = 0;
         let mut below = 0;
-        for row in rows(self.rows_in_use) {
+        'rows: for row in rows(self.rows_in_use) {
             let with_row = below + count_in(row);
-            for (rank, found) in ranks.into_iter().zip(&mut found) {
-                if below < rank && rank <= with_row {
-                    let mut left = rank - below;
-                    let column = (0..ROW_BUCKETS).find(|column| {
-                        let count = count_at(row, *column);
-                        let is_here = left <= count;
-                        left -= count.min(left);
-                        is_here
-                    });
-                    *found = column.map(|column| bucket_middle_ms(row * ROW_BUCKETS + column));
+            while ranks[next] <= with_row {
+                let mut left = ranks[next] - below;
+                let column = (0..ROW_BUCKETS).find(|column| {
+                    let count = count_at(row, *column);
+                    let is_here = left <= count;
+                    left -= count.min(left);
+                    is_here
+                });
+                found[next] = column.map(|column| bucket_middle_ms(row * ROW_BUCKETS + column));
+                next += 1;
+                if next == ranks.len() {
+                    break 'rows;
                 }
             }
             below = with_row;
-            if below >= ranks[1] {
-                break;
-            }
         }
         LatencyPercentiles { p50_ms: found[0], p95_ms: found[1] }
     }

@@ -5,8 +5,12 @@
 //!              consume() ►                  fill() ►
 //! ```
 //!
-//! Unread bytes are contiguous, so that a frame is a slice. They are moved to the front only when the tail is used up,
-//! which takes at least `capacity` consumed bytes, so a byte is moved at most once on average.
+//! Unread bytes are contiguous, so that a frame is a slice. They are moved to the front when they are few against what
+//! was consumed, so that a reader that keeps up stays in the same few cache lines; else only when the tail is used up,
+//! which takes at least `capacity` consumed bytes. So a byte is moved at most once on average.
+
+/// Unread bytes are few when they are at most this part of those consumed before them.
+const FEW: usize = 16;
 
 pub struct Queue {
     bytes: Box<[u8]>,
@@ -67,7 +71,8 @@ impl Queue {
     /// Room for at most `most` more bytes; empty when the queue is full.
     pub fn room(&mut self, most: usize) -> &mut [u8] {
         let room = (self.capacity - self.len_bytes()).min(most);
-        if self.end + room > self.bytes.len() {
+        let are_few = self.len_bytes() <= self.start / FEW;
+        if are_few || self.end + room > self.bytes.len() {
             self.bytes.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);
         }

@@ -51,7 +51,9 @@ impl LatestTrade {
     }
 }
 
-/// The state of one symbol. The fields that every event touches come first.
+/// The state of one symbol. The fields that every event touches come first and side by side, in as few cache lines as
+/// they fit.
+#[repr(C)]
 pub struct SymbolState {
     /// The largest t so far.
     watermark: UnixNanos,
@@ -64,8 +66,8 @@ pub struct SymbolState {
     /// Top of the last two-sided book, which may be older than the latest book.
     two_sided: Option<(UnixNanos, BestPrices)>,
     pub quote: Option<(Arrival, Quote)>,
-    pub trades: TradeWindow,
     pub latency: LatencyWindow,
+    pub trades: TradeWindow,
     pub trade: Option<(Arrival, LatestTrade)>,
     pub features_published: u64,
     pub signals_emitted: [u64; 2],
@@ -178,7 +180,7 @@ impl SymbolState {
             features: Features {
                 best: self.best_prices(),
                 trades: self.trades.features(trade_pool),
-                return_short: self.trades.return_short(trade_pool),
+                return_short: self.trades.return_short(),
                 latency: self.latency.percentiles(strip_pool, now, slot_ns),
             },
             window_truncated: self.trades.is_truncated(now, lengths) || self.latency.is_truncated(now, slot_ns),

@@ -1,6 +1,6 @@
 //! Moments and their texts. Nothing here reads a clock.
 
-use super::number::{Number, decode_number};
+use super::number::{Number, POWERS, decode_number, digits_in, join_digits, word_at};
 
 pub const NANOS_PER_SECOND: i64 = 1_000_000_000;
 const NANOS_PER_MICRO: i64 = 1_000;
@@ -10,6 +10,9 @@ const SECONDS_PER_DAY: i64 = 86_400;
 /// setting's length stay far from overflow.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct UnixNanos(pub i64);
+
+/// `Z"`
+const ZULU: u16 = u16::from_le_bytes(*b"Z\"");
 
 /// The first moment that is not believed to be one: 2255-03-22. Later texts and numbers are unreadable.
 const READABLE_END: i64 = 9_000_000_000 * NANOS_PER_SECOND;
@@ -52,61 +55,90 @@ pub fn decode_time_text(text: &[u8]) -> Option<UnixNanos> {
 }
 
 /// A moment as a number: seconds (< 1e11), milliseconds (< 1e14), microseconds (< 1e17), else nanoseconds.
-/// The digits are scaled as integers, so nothing is rounded that the number did say; below a nanosecond it is cut off.
+/// The digits are compared and scaled as integers, so nothing is rounded that the number did say; below a nanosecond it
+/// is cut off.
 pub fn decode_time_number(number: &Number<'_>) -> Option<UnixNanos> {
+    let is_below = |limit_10: i32| match limit_10 - number.exponent_10 {
+        // The digits are fewer than twenty.
+        19.. => true,
+        shift @ 0..19 => number.digits < POWERS[shift as usize],
+        _ => number.digits == 0,
+    };
+    let scale_10 = match () {
+        () if is_below(11) => 9,
+        () if is_below(14) => 6,
+        () if is_below(17) => 3,
+        () => 0,
+    };
+    scale_to_nanos(number, scale_10)
+}
+
+/// A moment as a number of nanoseconds.
+pub fn decode_nanos_number(number: &Number<'_>) -> Option<UnixNanos> {
+    scale_to_nanos(number, 0)
+}
+
+/// A moment as a number in units of `10^scale_10` ns.
+fn scale_to_nanos(number: &Number<'_>, scale_10: i32) -> Option<UnixNanos> {
     if number.negative {
         return None;
     }
-    let value = number.to_f64();
-    let scale_10 = match value {
-        v if v < 1e11 => 9,
-        v if v < 1e14 => 6,
-        v if v < 1e17 => 3,
-        v if v < 1e19 => 0,
+    let nanos = match number.exponent_10.saturating_add(scale_10) {
+        exponent @ 0..19 => number.digits.checked_mul(POWERS[exponent as usize])?,
+        exponent @ -19..0 => number.digits / POWERS[-exponent as usize],
+        exponent if exponent < 0 || number.digits == 0 => 0,
         _ => return None,
-    };
-    let shift = number.exponent_10 + scale_10;
-    let nanos = match shift {
-        0..=38 => (number.digits as u128).checked_mul(10u128.pow(shift as u32))?,
-        -38..0 => number.digits as u128 / 10u128.pow(-shift as u32),
-        _ => 0,
     };
     let nanos = i64::try_from(nanos).ok()?;
     (nanos < READABLE_END).then_some(UnixNanos(nanos))
 }
 
 impl TimeDecoder {
-    /// `2024-07-18T23:57:02.605624Z"` of the same minute as the last text, the form that most producers write; `None`
-    /// says that it is something else, not that it is wrong.
+    /// A string that is a moment of the same minute as the last text, with a fraction and in UTC, as most producers write
+    /// it: the moment, and where the string that starts at `at` ends. `None` says that it is something else, not that it
+    /// is wrong.
     ///
     /// ```text
-    ///   :02.6056 24Z"       the second half, as two words that overlap:   : S S . f f f f | f f f f f f Z "
+    ///   "2024-07-18T23:57:02.605624Z"       Z, +00:00 or nothing
+    ///    └─ remembered ─┘
     /// ```
     #[inline(always)]
-    pub fn decode_same_minute(&self, text: &[u8; 28]) -> Option<UnixNanos> {
-        let (minute, rest) = text.split_first_chunk::<16>()?;
-        let head = u64::from_le_bytes(*rest.first_chunk()?);
-        let tail = u64::from_le_bytes(*rest.last_chunk()?);
-        let separators =
-            head as u8 == b':' && (head >> 24) as u8 == b'.' && (tail >> 48) as u16 == u16::from_le_bytes(*b"Z\"");
-        if *minute != self.minute || !separators {
+    pub fn decode_same_minute(&self, text: &[u8], at: usize) -> Option<(UnixNanos, usize)> {
+        const FRACTION_AT: usize = 21;
+        let start = text.get(at..at.wrapping_add(FRACTION_AT))?.first_chunk::<FRACTION_AT>()?;
+        let &[b'"', .., b':', tens, ones, b'.'] = start else { return None };
+        let (tens, ones) = (tens.wrapping_sub(b'0'), ones.wrapping_sub(b'0'));
+        if start[1..17] != self.minute || tens > 5 || ones > 9 {
             return None;
         }
-        // SSffffff, the first digit lowest.
-        let digits = (head >> 8 & 0xffff) | tail << 16;
-        const ONE_BITS: u64 = u64::MAX / 255;
-        let values = digits ^ (ONE_BITS * 0x30);
-        if (((values & (ONE_BITS * 0x7f)) + ONE_BITS * 0x76) | values) & (ONE_BITS * 0x80) != 0 {
+        let fraction = word_at(text, at + FRACTION_AT);
+        let fraction_len = digits_in(fraction);
+        if fraction_len == 0 {
             return None;
         }
-        let pairs = values.wrapping_mul(2561) >> 8;
-        let fours = (pairs & 0x00ff_00ff_00ff_00ff).wrapping_mul(6_553_601) >> 16;
-        let micros = (fours & 0x0000_ffff_0000_ffff).wrapping_mul(42_949_672_960_001) >> 32;
-        if micros >= 60_000_000 {
-            return None;
+        let mut nanos = join_digits(fraction, fraction_len) * POWERS[9 - fraction_len];
+        let mut end = at + FRACTION_AT + fraction_len;
+        if fraction_len <= 6 && (fraction >> (8 * fraction_len)) as u16 == ZULU {
+            end += 2;
+        } else {
+            // Eight digits at once; the ninth is on its own.
+            if fraction_len == 8
+                && let Some(digit @ b'0'..=b'9') = text.get(end)
+            {
+                nanos += (digit - b'0') as u64;
+                end += 1;
+            }
+            let zone = word_at(text, end);
+            end += match zone as u16 {
+                ZULU => 2,
+                _ if zone as u8 == b'"' => 1,
+                _ if zone << 8 == u64::from_le_bytes(*b"\0+00:00\"") => 7,
+                _ => return None,
+            };
         }
-        let nanos = self.minute_seconds * NANOS_PER_SECOND + micros as i64 * NANOS_PER_MICRO;
-        (0..READABLE_END).contains(&nanos).then_some(UnixNanos(nanos))
+        let seconds = self.minute_seconds + (tens * 10 + ones) as i64;
+        let nanos = seconds * NANOS_PER_SECOND + nanos as i64;
+        (0..READABLE_END).contains(&nanos).then_some((UnixNanos(nanos), end))
     }
 
     /// A moment as text: RFC 3339 (`T` or a space; `Z`, an offset or none = UTC; 0 to 9 fraction digits), or a number
@@ -188,7 +220,7 @@ fn decode_fraction(text: &[u8]) -> Option<(i64, &[u8])> {
     if count == 0 {
         return None;
     }
-    Some((nanos * POWERS[9 - count], &fraction[count..]))
+    Some((nanos * POWERS[9 - count] as i64, &fraction[count..]))
 }
 
 /// `+05:30` in seconds.
@@ -204,8 +236,6 @@ fn decode_offset(zone: &[u8]) -> Option<i64> {
     let seconds = (hours * 3600 + minutes * 60) as i64;
     Some(if *sign == b'-' { -seconds } else { seconds })
 }
-
-const POWERS: [i64; 10] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000];
 
 #[inline]
 fn two_digits(text: &[u8], at: usize) -> Option<u32> {
@@ -256,23 +286,23 @@ pub fn encode_time(moment: UnixNanos) -> [u8; TIME_TEXT_BYTES] {
     let (seconds, micros) = (micros.div_euclid(1_000_000), micros.rem_euclid(1_000_000));
     let (days, second_of_day) = (seconds.div_euclid(SECONDS_PER_DAY), seconds.rem_euclid(SECONDS_PER_DAY));
     let (year, month, day) = civil_from_days(days);
+    let (year, second_of_day, micros) = (year as u32, second_of_day as u32, micros as u32);
     let mut text = *b"0000-00-00T00:00:00.000000Z";
-    put_digits(&mut text[0..4], year as u32);
-    put_digits(&mut text[5..7], month as u32);
-    put_digits(&mut text[8..10], day as u32);
-    put_digits(&mut text[11..13], second_of_day as u32 / 3600);
-    put_digits(&mut text[14..16], second_of_day as u32 / 60 % 60);
-    put_digits(&mut text[17..19], second_of_day as u32 % 60);
-    put_digits(&mut text[20..26], micros as u32);
+    let mut put = |at: usize, value: u32| {
+        text[at] = b'0' + (value / 10) as u8;
+        text[at + 1] = b'0' + (value % 10) as u8;
+    };
+    put(0, year / 100);
+    put(2, year % 100);
+    put(5, month as u32);
+    put(8, day as u32);
+    put(11, second_of_day / 3600);
+    put(14, second_of_day / 60 % 60);
+    put(17, second_of_day % 60);
+    put(20, micros / 10_000);
+    put(22, micros / 100 % 100);
+    put(24, micros % 100);
     text
-}
-
-#[inline]
-fn put_digits(place: &mut [u8], mut value: u32) {
-    for byte in place.iter_mut().rev() {
-        *byte = b'0' + (value % 10) as u8;
-        value /= 10;
-    }
 }
 
 #[cfg(test)]
@@ -300,36 +330,57 @@ mod tests {
         check("1721347022605624123", 1_721_347_022_605_624_123);
         check("1.721347022605e12", 1_721_347_022_605_000_000);
         check("0.000000000000000000000000000000000000000000001", 0);
+        // The sizes at which the unit changes, to the last digit.
+        check("100000000000", 100_000_000_000_000_000);
+        check("100000000000000", 100_000_000_000_000_000);
+        check("100000000000000000", 100_000_000_000_000_000);
     }
 
     #[test]
     fn the_same_minute_gives_the_same_moment() {
-        let whole = b"2024-07-18T23:57:02.605624Z\"";
+        let minute = "2024-07-18T23:57";
         let mut decoder = TimeDecoder::default();
-        assert_eq!(decoder.decode_same_minute(whole), None);
-        decoder.decode_text(&whole[..27]);
-        assert_eq!(decoder.decode_same_minute(whole), Some(UnixNanos(1_721_347_022_605_624_000)));
-        // Every byte changed to every value: the same moment as by the long way, or none.
-        for at in 0..28 {
-            for byte in 0..=255 {
-                let mut text = *whole;
-                text[at] = byte;
-                if let Some(moment) = decoder.decode_same_minute(&text) {
-                    assert_eq!(Some(moment), decode_time_text(&text[..27]), "{:?}", std::str::from_utf8(&text));
-                    assert_eq!(text[27], b'"');
+        let zones = ["Z", "", "+00:00"];
+        let texts: Vec<String> = (1..=9)
+            .flat_map(|len| zones.map(|zone| format!("\"{minute}:02.{}{zone}\"", &"605624123"[..len])))
+            .collect();
+        assert_eq!(decoder.decode_same_minute(texts[0].as_bytes(), 0), None);
+        decoder.decode_text(format!("{minute}:59Z").as_bytes());
+        for text in &texts {
+            let moment = decode_time_text(text.trim_matches('"').as_bytes()).unwrap();
+            for around in ["", "x", ",\"price\":1}"] {
+                let text = format!("{around}{text}{around}");
+                let expected = Some((moment, text.len() - around.len()));
+                assert_eq!(decoder.decode_same_minute(text.as_bytes(), around.len()), expected, "{text}");
+            }
+            // Every byte changed to every value, and every cut: the same moment as by the long way, or none.
+            for at in 0..text.len() {
+                assert_eq!(decoder.decode_same_minute(&text.as_bytes()[..at], 0), None, "{text} cut at {at}");
+                for byte in 0..=255 {
+                    let mut text = text.clone().into_bytes();
+                    text[at] = byte;
+                    if let Some((moment, end)) = decoder.decode_same_minute(&text, 0) {
+                        assert_eq!(Some(moment), decode_time_text(&text[1..end - 1]), "{}", text.escape_ascii());
+                        assert_eq!((text[0], text[end - 1]), (b'"', b'"'));
+                    }
                 }
             }
+        }
+        for other in ["", ".Z", ".1234567890Z", ".1+01:00", ".1-00:00", ".1z"] {
+            let text = format!("\"{minute}:02{other}\"");
+            assert_eq!(decoder.decode_same_minute(text.as_bytes(), 0), None, "{other}");
         }
     }
 
     #[test]
     fn a_far_minute_is_not_remembered() {
         for text in
-            [b"0001-01-01T00:00:00.000000Z\"", b"1500-07-18T23:57:02.605624Z\"", b"2999-07-18T23:57:02.605624Z\""]
+            ["\"0001-01-01T00:00:00.000000Z\"", "\"1500-07-18T23:57:02.605624Z\"", "\"2999-07-18T23:57:02.605624Z\""]
         {
+            let text = text.as_bytes();
             let mut decoder = TimeDecoder::default();
-            assert_eq!(decoder.decode_text(&text[..27]), None);
-            assert_eq!(decoder.decode_same_minute(text), None);
+            assert_eq!(decoder.decode_text(&text[1..28]), None);
+            assert_eq!(decoder.decode_same_minute(text, 0), None);
         }
         check("1969-12-31T23:30:00-01:00", 1_800_000_000_000);
     }
@@ -338,7 +389,8 @@ mod tests {
     fn unreadable_texts() {
         let cases = "2024-13-01T00:00:00Z 2023-02-29T00:00:00Z 2024-07-18T24:00:00Z 2024-07-18T23:57:02.Z \
                      2024-07-18T23:57:02.1234567890Z 2024-07-18T23:57:02+25:00 2024-07-18T23:57:02Zx 2024-07-18 \
-                     0001-01-01T00:00:00Z 2300-01-01T00:00:00Z -5 1e30 abc 12a 2024-07-18T23:57:0xZ";
+                     0001-01-01T00:00:00Z 2300-01-01T00:00:00Z -5 1e30 99999999999 99999999999999 \
+                     99999999999999999 1e400 abc 12a 2024-07-18T23:57:0xZ";
         for text in cases.split_whitespace() {
             assert_eq!(decode_time_text(text.as_bytes()), None, "{text}");
         }

@@ -133,6 +133,13 @@ impl TradePool {
         (previous != NO_CHUNK).then(|| Position { chunk: previous, offset: self.chunk(previous).end - 1 })
     }
 
+    /// t of a chunk's first trade.
+    #[inline]
+    fn first_t(&self, id: ChunkId) -> UnixNanos {
+        let chunk = self.chunk(id);
+        chunk.trades[chunk.start as usize].t
+    }
+
     #[inline]
     fn record(&self, position: Position) -> &TradeRecord {
         &self.chunk(position.chunk).trades[position.offset as usize]
@@ -163,8 +170,28 @@ impl VolumeSums {
     }
 }
 
-/// The trades of one symbol.
+/// Fingers into the chunks of a symbol, each for 2^31 ns (2.1 s); together they span a window of 60 s.
+const FINGERS: usize = 32;
+const FINGER_NANOS_LOG2: u32 = 31;
+
+/// The trades of one symbol. What every event asks for comes first, so that a window in which nothing moves is left
+/// without a look at its trades.
+#[repr(C)]
 pub struct TradeWindow {
+    /// Where the cursors stand: first trade later than this.
+    long_after: UnixNanos,
+    short_after: UnixNanos,
+    /// t of the first trade in each window, the next one to leave; `NEVER` without one.
+    long_first_t: UnixNanos,
+    short_first_t: UnixNanos,
+    /// t of the second trade retained: when the window has passed it, the oldest is of no use. `NEVER` without one.
+    second_t: UnixNanos,
+    newest_price: f64,
+    newest_t: UnixNanos,
+    /// Price of the trade before the short window, for p(now - 10 s).
+    price_before_short: Option<f64>,
+    /// t of the newest trade that was given up for want of room.
+    lost: Option<UnixNanos>,
     head: ChunkId,
     tail: ChunkId,
     /// First trade with t > now - long window, and the sums from there on.
@@ -175,15 +202,23 @@ pub struct TradeWindow {
     short: VolumeSums,
     /// Over the trades of the long window but its first, whose predecessor is outside.
     returns: ReturnSums,
-    /// Where the cursors stand: first trade later than this.
-    long_after: UnixNanos,
-    short_after: UnixNanos,
-    newest_price: f64,
-    newest_t: UnixNanos,
-    /// The chunk that took the last late trade.
-    last_late: ChunkId,
-    /// t of the newest trade that was given up for want of room.
-    lost: Option<UnixNanos>,
+    /// Where the search for a late trade's place starts: a chunk whose first trade lies in the finger's span of time.
+    fingers: [ChunkId; FINGERS],
+}
+
+const NEVER: UnixNanos = UnixNanos(i64::MAX);
+
+/// The number of a moment's span of 2^31 ns.
+fn span_of(t: UnixNanos) -> i64 {
+    t.0 >> FINGER_NANOS_LOG2
+}
+
+fn finger_of_span(span: i64) -> usize {
+    span.rem_euclid(FINGERS as i64) as usize
+}
+
+fn finger_of(t: UnixNanos) -> usize {
+    finger_of_span(span_of(t))
 }
 
 /// Lengths of the two windows, in ns.
@@ -208,6 +243,15 @@ impl TradeWindow {
         let chunk = pool.take_chunk().expect("a chunk is set aside for each symbol");
         let first = Position { chunk, offset: 0 };
         TradeWindow {
+            long_after: UnixNanos(i64::MIN),
+            short_after: UnixNanos(i64::MIN),
+            long_first_t: NEVER,
+            short_first_t: NEVER,
+            second_t: NEVER,
+            newest_price: 0.0,
+            newest_t: UnixNanos(i64::MIN),
+            price_before_short: None,
+            lost: None,
             head: chunk,
             tail: chunk,
             long_first: first,
@@ -215,12 +259,7 @@ impl TradeWindow {
             long: VolumeSums::default(),
             short: VolumeSums::default(),
             returns: ReturnSums::default(),
-            long_after: UnixNanos(i64::MIN),
-            short_after: UnixNanos(i64::MIN),
-            newest_price: 0.0,
-            newest_t: UnixNanos(i64::MIN),
-            last_late: NO_CHUNK,
-            lost: None,
+            fingers: [NO_CHUNK; FINGERS],
         }
     }
 
@@ -230,41 +269,71 @@ impl TradeWindow {
         if t < self.newest_t {
             return self.insert(pool, t, price, size);
         }
-        let log_return = if self.newest_t.0 == i64::MIN { 0 } else { return_quanta(self.newest_price, price) };
+        let is_first = self.newest_t.0 == i64::MIN;
+        let log_return = if is_first { 0 } else { return_quanta(self.newest_price, price) };
         let trade = TradeRecord { t, price, size, log_return };
         if pool.chunk(self.tail).end as usize == CHUNK_TRADES {
-            self.extend(pool);
+            self.extend(pool, t);
         }
         let chunk = pool.chunk_mut(self.tail);
         chunk.trades[chunk.end as usize] = trade;
         chunk.end += 1;
         pool.trade_count += 1;
         (self.newest_t, self.newest_price) = (t, price);
+        if !is_first {
+            // Where there was one trade, this is the second.
+            self.second_t = self.second_t.min(t);
+        }
         if t > self.long_after {
             if self.long.count > 0 {
                 self.returns.add(log_return);
             }
             self.long.add(&trade);
+            self.long_first_t = self.long_first_t.min(t);
         } else {
             self.long_first = self.end(pool);
         }
         if t > self.short_after {
             self.short.add(&trade);
+            self.short_first_t = self.short_first_t.min(t);
         } else {
             self.short_first = self.end(pool);
+            self.price_before_short = Some(price);
         }
+    }
+
+    /// Looks again at what stands at the windows' edges.
+    fn note_edges(&mut self, pool: &TradePool) {
+        self.long_first_t = pool.trade_at(&mut self.long_first).map_or(NEVER, |trade| trade.t);
+        self.short_first_t = pool.trade_at(&mut self.short_first).map_or(NEVER, |trade| trade.t);
+        self.price_before_short = pool.before(self.short_first).map(|before| pool.record(before).price);
+        self.second_t = self.second(pool).map_or(NEVER, |trade| trade.t);
+    }
+
+    /// The second trade retained.
+    #[inline]
+    fn second<'p>(&self, pool: &'p TradePool) -> Option<&'p TradeRecord> {
+        let mut second = self.oldest(pool);
+        second.offset += 1;
+        pool.trade_at(&mut second)
     }
 
     fn end(&self, pool: &TradePool) -> Position {
         Position { chunk: self.tail, offset: pool.chunk(self.tail).end }
     }
 
-    /// Makes room at the tail: another chunk, taken from the oldest trades where none is free.
+    /// Makes room at the tail for a trade of `t`: another chunk, taken from the oldest trades where none is free.
     #[inline(never)]
-    fn extend(&mut self, pool: &mut TradePool) {
+    fn extend(&mut self, pool: &mut TradePool, t: UnixNanos) {
         loop {
             if let Some(id) = pool.take_chunk() {
-                return self.link_after(pool, self.tail, id);
+                self.link_after(pool, self.tail, id);
+                let finger = &mut self.fingers[finger_of(t)];
+                // The first chunk of the finger's span, unless that is another turn's.
+                if *finger == NO_CHUNK || span_of(pool.first_t(*finger)) != span_of(t) {
+                    *finger = id;
+                }
+                return;
             }
             if self.head == self.tail && pool.chunk(self.head).start > 0 {
                 return self.compact_head(pool);
@@ -312,6 +381,7 @@ impl TradeWindow {
             self.short_leave_first(pool);
         }
         self.forget_head(pool);
+        self.note_edges(pool);
     }
 
     fn oldest(&self, pool: &TradePool) -> Position {
@@ -333,8 +403,10 @@ impl TradeWindow {
                     *cursor = Position { chunk: next, offset: 0 };
                 }
             }
-            if self.last_late == head {
-                self.last_late = NO_CHUNK;
+            for finger in &mut self.fingers {
+                if *finger == head {
+                    *finger = NO_CHUNK;
+                }
             }
             self.head = next;
             pool.chunk_mut(next).previous = NO_CHUNK;
@@ -363,32 +435,36 @@ impl TradeWindow {
     /// Moves the windows so that they end at `now`.
     #[inline]
     pub fn advance(&mut self, pool: &TradePool, now: UnixNanos, lengths: WindowLengths) {
-        let long_after = now.minus(lengths.long);
-        if long_after != self.long_after {
-            while let Some(trade) = pool.trade_at(&mut self.long_first) {
-                if trade.t > long_after {
-                    break;
-                }
-                self.long_leave_first(pool);
-            }
-            if long_after < self.long_after {
-                self.step_long_back(pool, long_after);
-            }
-            self.long_after = long_after;
+        let (long_after, short_after) = (now.minus(lengths.long), now.minus(lengths.short));
+        let is_moving =
+            long_after < self.long_after || self.long_first_t <= long_after || self.short_first_t <= short_after;
+        if is_moving {
+            self.move_cursors(pool, long_after, short_after);
         }
-        let short_after = now.minus(lengths.short);
-        if short_after != self.short_after {
-            while let Some(trade) = pool.trade_at(&mut self.short_first) {
-                if trade.t > short_after {
-                    break;
-                }
-                self.short_leave_first(pool);
+        (self.long_after, self.short_after) = (long_after, short_after);
+    }
+
+    #[inline(never)]
+    fn move_cursors(&mut self, pool: &TradePool, long_after: UnixNanos, short_after: UnixNanos) {
+        while let Some(trade) = pool.trade_at(&mut self.long_first) {
+            if trade.t > long_after {
+                break;
             }
-            if short_after < self.short_after {
-                self.step_short_back(pool, short_after);
-            }
-            self.short_after = short_after;
+            self.long_leave_first(pool);
         }
+        if long_after < self.long_after {
+            self.step_long_back(pool, long_after);
+        }
+        while let Some(trade) = pool.trade_at(&mut self.short_first) {
+            if trade.t > short_after {
+                break;
+            }
+            self.short_leave_first(pool);
+        }
+        if short_after < self.short_after {
+            self.step_short_back(pool, short_after);
+        }
+        self.note_edges(pool);
     }
 
     #[cold]
@@ -424,31 +500,30 @@ impl TradeWindow {
     #[inline]
     pub fn forget(&mut self, pool: &mut TradePool, watermark: UnixNanos, lengths: WindowLengths) {
         let before = watermark.minus(lengths.long);
-        loop {
-            let mut second = self.oldest(pool);
-            second.offset += 1;
-            match pool.trade_at(&mut second) {
-                Some(trade) if trade.t <= before => self.forget_head(pool),
-                _ => return,
-            }
+        while self.second_t <= before {
+            self.forget_head(pool);
+            self.second_t = self.second(pool).map_or(NEVER, |trade| trade.t);
         }
     }
 
-    /// Where a late trade belongs: before the first trade that is later. Late trades come in flocks, so the search
-    /// starts at the chunk where the last one went, and steps from chunk to chunk.
+    /// Where a late trade belongs: before the first trade that is later. The search goes from chunk to chunk, from the
+    /// finger of its span of time or else of the next one that has a chunk. Late trades come in flocks, so the finger
+    /// stays where the trade went.
     fn place_of(&mut self, pool: &TradePool, t: UnixNanos) -> Position {
-        let first_t = |id: ChunkId| {
-            let chunk = pool.chunk(id);
-            chunk.trades[chunk.start as usize].t
-        };
-        let mut id = if self.last_late == NO_CHUNK || first_t(self.tail) <= t { self.tail } else { self.last_late };
-        while first_t(id) > t && pool.chunk(id).previous != NO_CHUNK {
+        let spans = span_of(t)..=span_of(self.newest_t).min(span_of(t) + FINGERS as i64 - 1);
+        let finger = spans
+            .map(|span| (self.fingers[finger_of_span(span)], span))
+            .find_map(|(finger, span)| (finger != NO_CHUNK && span_of(pool.first_t(finger)) == span).then_some(finger));
+        let mut id = finger.unwrap_or(self.tail);
+        while pool.first_t(id) > t && pool.chunk(id).previous != NO_CHUNK {
             id = pool.chunk(id).previous;
         }
-        while pool.chunk(id).next != NO_CHUNK && first_t(pool.chunk(id).next) <= t {
+        while pool.chunk(id).next != NO_CHUNK && pool.first_t(pool.chunk(id).next) <= t {
             id = pool.chunk(id).next;
         }
-        self.last_late = id;
+        if span_of(pool.first_t(id)) == span_of(t) {
+            self.fingers[finger_of(t)] = id;
+        }
         let chunk = pool.chunk(id);
         let held = &chunk.trades[chunk.start as usize..chunk.end as usize];
         let mut place = Position { chunk: id, offset: chunk.start + held.partition_point(|trade| trade.t <= t) as u32 };
@@ -514,6 +589,7 @@ impl TradeWindow {
                 cursor.offset += 1;
             }
         }
+        self.note_edges(pool);
     }
 
     /// Makes room in the full chunk at `place`; says where `place` is now.
@@ -564,17 +640,18 @@ impl TradeWindow {
     /// p(now) / p(now - short) - 1 at the `now` of the last `advance`; p(now - short) is the trade right before the
     /// short window. Null when there is none.
     #[inline]
-    pub fn return_short(&self, pool: &TradePool) -> Option<f64> {
-        let before = pool.before(self.short_first)?;
-        let value = self.newest_price / pool.record(before).price - 1.0;
+    pub fn return_short(&self) -> Option<f64> {
+        let value = self.newest_price / self.price_before_short? - 1.0;
         // Between extreme prices it may be more than an f64 holds, which is nothing to act upon.
         value.is_finite().then_some(value)
     }
 
-    /// Size traded in the short window at the `now` of the last `advance`.
+    /// Size traded in the short window at the `now` of the last `advance`. It is never null: a sum that is more than an
+    /// f64 holds is the largest one.
     #[inline]
     pub fn volume_short(&self, pool: &TradePool) -> f64 {
-        self.short.size.value().unwrap_or_else(|| self.walk(pool, self.short_first).map(|trade| trade.size).sum())
+        let walked = || self.walk(pool, self.short_first).map(|trade| trade.size).sum::<f64>().min(f64::MAX);
+        self.short.size.value().unwrap_or_else(walked)
     }
 
     /// Everything the windows say at the `now` of the last `advance`.
@@ -625,9 +702,10 @@ impl TradeWindow {
         })
     }
 
-    /// Whether the long window at `now` lacks trades that were given up for want of room.
+    /// Whether trades that were given up for want of room are missing: in the long window at `now`, the one of the last
+    /// `advance`, or before the short one, where any of them would have answered for p(now - 10 s).
     #[inline]
     pub fn is_truncated(&self, now: UnixNanos, lengths: WindowLengths) -> bool {
-        self.lost.is_some_and(|lost| lost > now.minus(lengths.long))
+        self.lost.is_some_and(|lost| lost > now.minus(lengths.long) || self.price_before_short.is_none())
     }
 }

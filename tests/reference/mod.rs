@@ -192,7 +192,9 @@ impl Reference {
         }
         // A ts_recv that is not believed as t is not believed as receipt either.
         let received = if rejected { local } else { event.ts_recv.unwrap_or(local) };
-        let latency_ns = event.ts_exchange.map(|sent| received - sent);
+        // Nor is a ts_exchange that lies as far ahead: it says nothing about a latency.
+        let is_believed = |sent: &i64| !rejected || *sent <= local.saturating_add(self.settings.max_clock_skew_ns);
+        let latency_ns = event.ts_exchange.filter(is_believed).map(|sent| received - sent);
 
         let mut published = self.fire_due_before_local();
         if kind == Kind::Heartbeat {
@@ -414,7 +416,8 @@ impl Symbol {
     }
 
     fn volume(&self, now: i64, window: i64) -> f64 {
-        sum(self.trades_in(now, window).iter().map(|trade| trade.size))
+        // Never null: what an f64 does not hold is the largest one.
+        sum(self.trades_in(now, window).iter().map(|trade| trade.size)).min(f64::MAX)
     }
 
     fn vwap(&self, now: i64, window: i64) -> Option<f64> {
