@@ -62,3 +62,37 @@ fn outputs_do_not_depend_on_when_the_clock_was_set() {
         assert!(outputs(error_ns) == right, "wrong by {error_ns} ns at first");
     }
 }
+
+#[test]
+fn events_timed_by_a_clock_that_goes_back_are_not_held_against_those_to_come() {
+    let mut engine = Engine::new(EngineSettings::default());
+    let event = |engine: &mut Engine, kind: &str, payload: &str, moment: i64| {
+        let subject = format!("md.events.{kind}.A");
+        let receipt = Receipt::At(UnixNanos(moment));
+        engine.handle_event(subject.as_bytes(), payload.as_bytes(), receipt).expect("it is well-formed");
+    };
+    let features = |engine: &mut Engine, moment: i64| -> serde_json::Value {
+        let document = engine.features_document("A", UnixNanos(moment)).expect("the symbol is known");
+        serde_json::from_slice(&document).expect("it is JSON")
+    };
+    for index in 0..100 {
+        event(&mut engine, "trade", r#"{"price":1,"size":1}"#, START + index);
+        event(&mut engine, "quote", r#"{"bid":1,"ask":2}"#, START + index);
+    }
+    engine.handle_clock_step(-HOUR);
+    let back = START - HOUR + 100;
+    let known = features(&mut engine, back);
+    assert_eq!(
+        (&known["features"]["mid"], known["features"]["trade_count_10s"].as_u64()),
+        (&serde_json::Value::Null, Some(0))
+    );
+    assert_eq!(engine.window_trade_count(), 0);
+    event(&mut engine, "trade", r#"{"price":100,"size":2}"#, back + MILLISECOND);
+    event(&mut engine, "quote", r#"{"bid":100,"ask":102}"#, back + MILLISECOND);
+    let known = features(&mut engine, back + MILLISECOND);
+    assert_eq!(
+        (known["features"]["mid"].as_f64(), known["features"]["trade_vwap_10s"].as_f64()),
+        (Some(101.0), Some(100.0))
+    );
+    assert!(known["ts"].as_str().is_some_and(|ts| ts.starts_with("2023-11-14T21:")), "{known}");
+}

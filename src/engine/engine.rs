@@ -344,7 +344,8 @@ impl Engine {
     /// has been waited for and what is yet to be waited for. Event times are the producer's and stay, too.
     pub fn handle_clock_step(&mut self, step_ns: i64) {
         self.local = self.local.plus(step_ns);
-        self.symbols.states_mut().for_each(|state| state.handle_clock_step(step_ns));
+        let trade_pool = &mut self.trade_pool;
+        self.symbols.states_mut().for_each(|state| state.handle_clock_step(step_ns, trade_pool));
         self.deadlines.iter_mut().for_each(|(deadline, _)| *deadline = deadline.plus(step_ns));
     }
 

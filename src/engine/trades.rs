@@ -390,6 +390,19 @@ impl TradeWindow {
 
     /// Removes the oldest trade, which no cursor covers any more. It is never the only one.
     #[inline]
+    /// As if no trade had ever come.
+    pub fn clear(&mut self, pool: &mut TradePool) {
+        let mut id = self.head;
+        while id != NO_CHUNK {
+            let chunk = pool.chunk(id);
+            let (held, next) = ((chunk.end - chunk.start) as u64, chunk.next);
+            pool.trade_count -= held;
+            pool.give_back(id);
+            id = next;
+        }
+        *self = TradeWindow::new(pool);
+    }
+
     fn forget_head(&mut self, pool: &mut TradePool) {
         let head = self.head;
         let chunk = pool.chunk_mut(head);
