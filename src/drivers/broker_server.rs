@@ -18,15 +18,15 @@ use ahash::HashMap;
 use futures_lite::{AsyncReadExt, AsyncWriteExt, FutureExt, future};
 use glommio::net::{TcpListener, TcpStream};
 use glommio::timer::Timer;
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use socket2::SockRef;
 
 use super::broker::{Broker, BrokerCounters, BrokerLimits, ConnectionId, Output, REFUSAL, Standing};
+use super::http_server::listen_alone;
+use super::race::{unless, within};
 use super::serve::kept_awake;
 use super::service::executor;
 use super::stop::Stop;
 
-/// Connections that the kernel keeps for the accept loop.
-const BACKLOG: i32 = 256;
 /// What one read takes: large enough that a fast publisher costs few wake-ups, small enough that others get their turn.
 const READ_BYTES: usize = 64 << 10;
 /// After an error of `accept`. Most mean that descriptors or memory ran out, and would come back at once.
@@ -145,16 +145,10 @@ impl Drop for BrokerThread {
     }
 }
 
-/// Not glommio's own `bind`: that sets SO_REUSEPORT, and two brokers would silently share the port.
 fn listen(host: &str, port: u16) -> io::Result<BrokerServer> {
     let mut addresses = (host, port).to_socket_addrs()?;
     let address = addresses.next().ok_or(io::ErrorKind::AddrNotAvailable)?;
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    let listener = StdListener::from(socket);
-    let address = listener.local_addr()?;
+    let (listener, address) = listen_alone(address)?;
     Ok(BrokerServer { listener, address, limits: BrokerLimits::default() })
 }
 
@@ -211,24 +205,6 @@ impl Hub {
         })
         .await
     }
-}
-
-/// `None`: the time was over first.
-async fn within<T>(limit: Duration, future: impl Future<Output = T>) -> Option<T> {
-    let timer = async {
-        Timer::new(limit).await;
-        None
-    };
-    future::or(async { Some(future.await) }, timer).await
-}
-
-/// `None`: the flag was set first.
-async fn unless<T>(stop: &Stop, future: impl Future<Output = T>) -> Option<T> {
-    let stopped = async {
-        stop.wait().await;
-        None
-    };
-    future::or(stopped, async { Some(future.await) }).await
 }
 
 /// What the accept loop and the connections share.

@@ -22,6 +22,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::http_message::{Ending, HEAD_BYTES_MAX, Head, decode_head};
 pub use super::http_message::{Request, Response};
+use super::race::{unless, within};
 use super::stop::{Stop, Stopped};
 
 /// Connections that the kernel keeps for the accept loop; a scrape and a few dashboards arrive at once, not more.
@@ -86,7 +87,7 @@ impl HttpServer {
     /// executors start. The error is one line that says what to do.
     pub fn bind(host: &str, port: u16) -> Result<HttpServer, String> {
         let address = resolve(host, port)?;
-        let (listener, address) = listen(address).map_err(|error| match error.kind() {
+        let (listener, address) = listen_alone(address).map_err(|error| match error.kind() {
             io::ErrorKind::AddrInUse => format!(
                 "HTTP_PORT {port} on {host} is taken by another process (ss -ltnp 'sport = :{port}' shows which): \
                  stop that one, or set another HTTP_PORT"
@@ -151,7 +152,7 @@ fn resolve(host: &str, port: u16) -> Result<SocketAddr, String> {
 
 /// Not glommio's own `bind`: that sets SO_REUSEPORT, and a second instance would silently take half of the requests.
 /// SO_REUSEADDR only lets a restarted service have its port back while old connections linger.
-fn listen(address: SocketAddr) -> io::Result<(StdListener, SocketAddr)> {
+pub fn listen_alone(address: SocketAddr) -> io::Result<(StdListener, SocketAddr)> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;
@@ -159,24 +160,6 @@ fn listen(address: SocketAddr) -> io::Result<(StdListener, SocketAddr)> {
     let listener = StdListener::from(socket);
     let address = listener.local_addr()?;
     Ok((listener, address))
-}
-
-/// `None`: the time was over first. A future that is ready is heard before the timer.
-async fn within<T>(limit: Duration, future: impl Future<Output = T>) -> Option<T> {
-    let timer = async {
-        Timer::new(limit).await;
-        None
-    };
-    future::or(async { Some(future.await) }, timer).await
-}
-
-/// `None`: the flag was set first.
-async fn unless<T>(stopped: &mut Stopped, future: impl Future<Output = T>) -> Option<T> {
-    let stopped = async {
-        stopped.await;
-        None
-    };
-    future::or(stopped, async { Some(future.await) }).await
 }
 
 /// What the accept loop and the connections share.
@@ -211,9 +194,8 @@ impl<R: Responder + 'static> House<R> {
         let closer = listener.try_clone();
         // SAFETY: `into_raw_fd` gives the descriptor away, and it is given here once. glommio has no safe way in.
         let listener = unsafe { TcpListener::from_raw_fd(listener.into_raw_fd()) };
-        let mut stopped = self.stop.wait();
         let mut is_failing = false;
-        while let Some(accepted) = unless(&mut stopped, listener.accept()).await {
+        while let Some(accepted) = unless(&self.stop, listener.accept()).await {
             match accepted {
                 Ok(stream) => {
                     is_failing = false;
@@ -223,7 +205,7 @@ impl<R: Responder + 'static> House<R> {
                         true => self.admit(stream),
                         // Here and not in a task of its own, so that refusals need no bound: while the house is full
                         // there is nothing better to do, and further peers wait in the backlog.
-                        false => drop(unless(&mut stopped, self.turn_away(stream)).await),
+                        false => drop(unless(&self.stop, self.turn_away(stream)).await),
                     }
                 }
                 Err(error) => {
@@ -231,7 +213,7 @@ impl<R: Responder + 'static> House<R> {
                         log::warn!("http: accept fails, trying on: {error}");
                     }
                     is_failing = true;
-                    unless(&mut stopped, Timer::new(ACCEPT_PAUSE)).await;
+                    unless(&self.stop, Timer::new(ACCEPT_PAUSE)).await;
                 }
             }
             glommio::yield_if_needed().await;
@@ -250,7 +232,7 @@ impl<R: Responder + 'static> House<R> {
             let house = &place.0;
             // A panic would take the executor with it, and the engine on it.
             let served = AssertUnwindSafe(Connection::new(house, &mut stream).serve()).catch_unwind();
-            if let Some(Err(_)) = unless(&mut house.abort.wait(), served).await {
+            if let Some(Err(_)) = unless(&house.abort, served).await {
                 log::error!("http: a connection panicked and was closed");
             }
             // As for the listener: the FIN must not wait for the ring.

@@ -15,6 +15,7 @@ pub mod link;
 pub mod market;
 pub mod publisher;
 pub mod query;
+pub mod race;
 pub mod random;
 pub mod rate;
 pub mod rebase;

@@ -26,6 +26,7 @@ use proto_nats::{Action, Cause, Connection, Next, Reason, ServerAddress, ServerP
 
 use super::access::Access;
 use super::link::Link;
+use super::race::{unless, within};
 use super::shard::{ReadOutcome, Shard, TakeError};
 use super::stop::Stop;
 use super::text::printable;
@@ -82,31 +83,21 @@ pub async fn run(shard: Rc<RefCell<Shard>>, http: HttpBeside, stop: Stop) {
             Next::Attempt(server) => server,
             Next::Wait { until_ns } => {
                 let pause = Duration::from_nanos(until_ns.saturating_sub(clock.elapsed_ns()));
-                async {
-                    Timer::new(pause).await;
-                }
-                .or(stop.wait())
-                .await;
+                unless(&stop, Timer::new(pause)).await;
                 continue;
             }
         };
         let client_name = shard.borrow().settings.client_name.clone();
-        let connected = async { Some(connect(access.clone(), server.clone(), client_name).await) };
-        let stopped = async {
-            stop.wait().await;
-            None
-        };
-        let late = async {
-            Timer::new(CONNECT_LIMIT).await;
-            Some(Err(format!(
-                "no connection within {} s: is the name's resolver slow, or a disk?",
-                CONNECT_LIMIT.as_secs()
-            )))
-        };
-        let connected = connected.or(stopped).or(late);
-        let ended = match connected.await {
+        let attempt = connect(access.clone(), server.clone(), client_name);
+        let ended = match unless(&stop, within(CONNECT_LIMIT, attempt)).await {
             None => break,
-            Some(Ok((link, settings))) => {
+            Some(None) => {
+                let seconds = CONNECT_LIMIT.as_secs();
+                let text = format!("no connection within {seconds} s: is the name's resolver slow, or a disk?");
+                Ended { cause: Cause::Trouble, text: Some(text) }
+            }
+            Some(Some(Err(text))) => Ended { cause: Cause::Trouble, text: Some(text) },
+            Some(Some(Ok((link, settings)))) => {
                 let connection = begin(&shard, settings);
                 let mut service = Service {
                     shard: &shard,
@@ -122,7 +113,6 @@ pub async fn run(shard: Rc<RefCell<Shard>>, http: HttpBeside, stop: Stop) {
                 };
                 service.serve().await
             }
-            Some(Err(text)) => Ended { cause: Cause::Trouble, text: Some(text) },
         };
         pool.handle_closed(ended.cause, clock.elapsed_ns());
         let mut shard = shard.borrow_mut();
@@ -366,18 +356,12 @@ impl Service<'_> {
             return Ok(());
         }
         let (access, server) = (self.access.clone(), self.server.clone());
-        let session = async { Some(glommio::executor().spawn_blocking(move || access.tls_session(&server)).await) };
-        let stopped = async {
-            self.stop.wait().await;
-            None
-        };
-        let late = async {
-            Timer::new(FILES_LIMIT).await;
-            Some(Err("the files that TLS needs could not be read in time".to_owned()))
-        };
-        // At a stop the connection is left as it is.
-        if let Some(session) = session.or(stopped).or(late).await {
-            self.link.start_tls(session?);
+        let session = glommio::executor().spawn_blocking(move || access.tls_session(&server));
+        match unless(self.stop, within(FILES_LIMIT, session)).await {
+            // At a stop the connection is left as it is.
+            None => {}
+            Some(None) => return Err("the files that TLS needs could not be read in time".to_owned()),
+            Some(Some(session)) => self.link.start_tls(session?),
         }
         Ok(())
     }
