@@ -6,12 +6,13 @@
 //!
 //! Reads and writes are attempted at once, and waiting is done in `poll(2)`, on the NATS socket and on the port of HTTP.
 //! To park in glommio would cost some 60 us more for each event that comes after a pause; so the reactor gets its turn by
-//! the clock, and at once when somebody knocks.
+//! the clock, and at once when somebody knocks, and only a connection that has been silent for a second parks.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::net::TcpListener;
+use std::os::fd::{FromRawFd, IntoRawFd};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,6 +20,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 use futures_lite::FutureExt;
+use glommio::net::TcpStream;
 use glommio::timer::Timer;
 use proto_nats::connection::NOTICES_MAX;
 use proto_nats::pool::SERVERS_MAX;
@@ -29,14 +31,18 @@ use super::link::Link;
 use super::race::{unless, within};
 use super::shard::{ReadOutcome, Shard, TakeError};
 use super::stop::Stop;
-use super::text::printable;
+use super::text::{plain, printable};
 
 /// The reactor (HTTP, the other tasks) gets its turn this often, however busy the socket is,
 const TURN_NS: u64 = 1_000_000;
 /// this often while a request is being answered, which takes several turns,
 const REQUEST_TURN_NS: u64 = 100_000;
-/// and this often while there is nothing to do: a tick that costs a few thousandths of a core.
+/// and this often while there is nothing to do but more may come: a tick costs up to 100 us.
 const IDLE_TURN_NS: u64 = 10_000_000;
+/// A connection that has been silent for this long waits in the reactor, where waiting is free.
+const REST_AFTER_NS: u64 = 1_000_000_000;
+/// For so long at a time, so that a process that was stopped meanwhile can be told from one that had nothing to do.
+const REST: Duration = Duration::from_millis(250);
 /// Somebody who knocks at the HTTP port has a request.
 const ATTENTION_NS: u64 = 2_000_000;
 /// glommio 0.9 goes to sleep with runnable tasks when its preemption timer has run out before it looks at them (the
@@ -97,11 +103,12 @@ pub async fn run(shard: Rc<RefCell<Shard>>, http: HttpBeside, stop: Stop) {
                 Ended { cause: Cause::Trouble, text: Some(text) }
             }
             Some(Some(Err(text))) => Ended { cause: Cause::Trouble, text: Some(text) },
-            Some(Some(Ok((link, settings)))) => {
+            Some(Some(Ok((link, parked, settings)))) => {
                 let connection = begin(&shard, settings);
                 let mut service = Service {
                     shard: &shard,
                     link,
+                    parked,
                     connection,
                     server: &server,
                     access: &access,
@@ -162,12 +169,18 @@ async fn connect(
     access: Arc<Access>,
     server: ServerAddress,
     client_name: String,
-) -> Result<(Link, proto_nats::Settings), String> {
+) -> Result<(Link, TcpStream, proto_nats::Settings), String> {
     let attempt = move || {
         let settings = access.connection_settings(&server, client_name)?;
         Ok::<_, String>((Link::connect(&server)?, settings))
     };
-    glommio::executor().spawn_blocking(attempt).await
+    let (link, settings) = glommio::executor().spawn_blocking(attempt).await?;
+    let descriptor =
+        link.duplicate().map_err(|error| format!("cannot use the socket: {}", plain(&error)))?.into_raw_fd();
+    // SAFETY: the descriptor is open, a connected TCP socket, and owned by nobody else: it was just duplicated. There is
+    // no safe way to hand a connected socket to glommio 0.9, and connecting by glommio would resolve names on the reactor.
+    let parked = unsafe { TcpStream::from_raw_fd(descriptor) };
+    Ok((link, parked, settings))
 }
 
 fn begin(shard: &Rc<RefCell<Shard>>, settings: proto_nats::Settings) -> Connection {
@@ -182,6 +195,8 @@ fn begin(shard: &Rc<RefCell<Shard>>, settings: proto_nats::Settings) -> Connecti
 struct Service<'a> {
     shard: &'a Rc<RefCell<Shard>>,
     link: Link,
+    /// The same socket as the reactor knows it, for waiting only.
+    parked: TcpStream,
     connection: Connection,
     server: &'a ServerAddress,
     access: &'a Arc<Access>,
@@ -207,6 +222,7 @@ impl Service<'_> {
         };
         let mut last_turn_ns = clock.elapsed_ns();
         let mut attentive_until_ns = 0;
+        let mut last_input_ns = last_turn_ns;
         let mut last_pass_ns = last_turn_ns;
         let mut is_paused = false;
         loop {
@@ -216,7 +232,9 @@ impl Service<'_> {
                 is_paused = true;
             }
             last_pass_ns = pass_ns;
-            self.read(&mut is_paused);
+            if self.read(&mut is_paused) {
+                last_input_ns = clock.elapsed_ns();
+            }
             let is_drained = self.take_and_send();
             let requests = self.handle_actions();
             let asked_for_tls = matches!(requests, Some(Request::StartTls));
@@ -268,6 +286,17 @@ impl Service<'_> {
                 let is_unsent = shard.wire.pending_bytes() > 0 || self.link.wants_write();
                 (shard.next_deadline_ns(&self.connection), is_unsent)
             };
+            let rest = Duration::from_nanos(deadline_ns.saturating_sub(now_ns)).min(REST);
+            let is_resting = now_ns - last_input_ns > REST_AFTER_NS && self.connection.state() == State::Ready;
+            if is_resting && !for_writing {
+                let readable = async {
+                    let _ = self.parked.peek(&mut [0]).await;
+                };
+                unless(self.stop, within(rest, readable)).await;
+                last_turn_ns = clock.elapsed_ns();
+                self.shard.borrow_mut().note_rest();
+                continue;
+            }
             let limit_ns = deadline_ns.saturating_sub(now_ns).min(turn_ns - (now_ns - last_turn_ns));
             let limit = Duration::from_nanos(limit_ns);
             match &self.http.listener {
@@ -283,8 +312,8 @@ impl Service<'_> {
         }
     }
 
-    /// Reads what there is.
-    fn read(&mut self, is_paused: &mut bool) {
+    /// Reads what there is; says whether there was anything.
+    fn read(&mut self, is_paused: &mut bool) -> bool {
         let mut shard = self.shard.borrow_mut();
         let outcome = shard.read(&mut self.link);
         let now_ns = shard.clock.elapsed_ns();
@@ -313,6 +342,7 @@ impl Service<'_> {
                 self.connection.handle_end_of_stream(now_ns);
             }
         }
+        outcome == ReadOutcome::Some
     }
 
     /// Takes a slice of messages and sends what it gave; says whether the queue is drained.
