@@ -290,7 +290,7 @@ pub struct CoreArgs {
 #[derive(Args, Debug, Clone)]
 #[command(next_help_heading = "Engine")]
 pub struct EngineArgs {
-    /// Symbols that may exist at once; events of further ones are dropped and counted
+    /// Symbols that may exist at once, per core; events of further ones are dropped and counted
     #[arg(long, env, value_name = "N", default_value = "10000", value_parser = values::max_symbols)]
     pub max_symbols: usize,
     /// Trades held in the rolling windows, over all symbols

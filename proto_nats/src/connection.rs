@@ -279,12 +279,10 @@ impl fmt::Display for Reason {
             Reason::TlsNotOffered => {
                 f.write_str("TLS is required by the settings, and the server does not offer it: nothing was sent")
             }
-            Reason::DataBeforeTls => {
-                f.write_str(
-                "the server sent something in clear text where TLS had to start (where TLS comes before INFO: it may not \
-                 have handshake_first)",
-            )
-            }
+            Reason::DataBeforeTls => f.write_str(
+                "the server sent something in clear text where TLS had to start; if TLS was to come before INFO, it may \
+                 not have handshake_first",
+            ),
             Reason::Refused { error: ServerError::AuthorizationViolation, with_credentials: false } => {
                 f.write_str("the server wants credentials (authorization violation), and none are set")
             }

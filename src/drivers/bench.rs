@@ -1,9 +1,9 @@
 //! `bench`: what this machine takes. The recording as the bytes that nats-server would send goes through queue,
 //! protocol, decoding, engine and outputs, over and over; nothing but the socket is missing.
 //!
-//! Each pass moves the recording's timestamps on, as if it went on for ever, outside the measurement. The cost of an event is the time of a pass over
-//! its events. Single events are timed in passes of their own, every other one, as reading the clock twice costs about
-//! as much as a tenth of an event; that cost is measured and taken off.
+//! Each pass moves the recording's timestamps on, as if it went on for ever, outside the measurement. The cost of an event
+//! is the time of a pass over its events. Single events are timed in passes of their own, every other one, as reading the
+//! clock twice costs about as much as a tenth of an event; that cost is measured and taken off.
 
 use std::path::Path;
 

@@ -95,7 +95,7 @@ fn report(shard: &mut Shard, detail: Detail) -> ShardReport {
     });
     let states = || engine.symbols().iter().map(|(_, state)| state);
     ShardReport {
-        core: shard.ownership().core,
+        core: shard.settings.ownership.core,
         counters: engine.counters.clone(),
         providers: engine.providers().iter().map(|(_, name)| name.to_owned()).collect(),
         symbol_count: engine.symbols().len(),

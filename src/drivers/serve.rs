@@ -236,16 +236,15 @@ impl Service<'_> {
                 last_input_ns = clock.elapsed_ns();
             }
             let is_drained = self.take_and_send();
-            let requests = self.handle_actions();
-            let asked_for_tls = matches!(requests, Some(Request::StartTls));
-            match requests {
+            match self.handle_actions() {
                 None => {}
-                Some(Request::StartTls) => {
-                    if let Err(text) = self.start_tls().await {
+                Some(Request::StartTls) => match self.start_tls().await {
+                    Ok(()) => continue,
+                    Err(text) => {
                         self.link.close();
                         return Ended { cause: Cause::Refused, text: Some(text) };
                     }
-                }
+                },
                 Some(Request::End(ended)) => {
                     let mut shard = self.shard.borrow_mut();
                     // Before the connection is ready nothing is to be said on it: not logged in, perhaps in clear text.
@@ -278,7 +277,7 @@ impl Service<'_> {
                 last_turn_ns = clock.elapsed_ns();
                 continue;
             }
-            if !is_drained || busy_poll || asked_for_tls {
+            if !is_drained || busy_poll {
                 continue;
             }
             let (deadline_ns, for_writing) = {
@@ -437,12 +436,12 @@ impl Service<'_> {
                     log::warn!("the NATS server is about to shut down (lame duck)");
                     if self.pool.handle_lame_duck(now_ns) {
                         shard.connection.is_ready = false;
-                        self.connection.begin_drain(now_ns, DRAIN_LIMIT_NS, shard.wire.frames());
+                        drop(shard);
+                        self.begin_drain(now_ns);
                     }
                 }
                 Action::SubscriptionRefused { subject } => {
-                    let trouble =
-                        format!("NATS refuses the subscription to {subject}: grant this user that permission");
+                    let trouble = refusal(&subject);
                     log::error!("{trouble}");
                     shard.connection.is_ready = false;
                     shard.connection.trouble = Some(trouble);

@@ -132,10 +132,6 @@ impl Shard {
         }
     }
 
-    pub fn ownership(&self) -> Ownership {
-        self.settings.ownership
-    }
-
     /// A new connection begins with nothing unread, and with the publications that the last one did not take.
     pub fn begin_connection(&mut self) {
         let unsent = self.wire.take_unsent_publications();
