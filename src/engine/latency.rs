@@ -28,7 +28,9 @@ const BITMAP_WORDS: usize = ROWS_BOTH_SIGNS.div_ceil(64);
 
 type Counts = [u32; ROW_BUCKETS];
 
+/// Aligned, so that a sample touches two cache lines of it, whichever its slot.
 #[derive(Clone)]
+#[repr(C, align(64))]
 struct Strip {
     /// Over the whole row.
     total: u64,
@@ -72,6 +74,8 @@ pub struct LatencyWindow {
     lost: Option<UnixNanos>,
     /// Samples in each slot, so that empty slots cost nothing.
     slot_counts: [u32; LATENCY_SLOTS],
+    /// Of each slot bit r % 64 for every row r that has a sample in it, so that emptying it leaves the other strips alone.
+    slot_rows: [u64; LATENCY_SLOTS],
     strip_of_row: Box<[u32; ROWS_BOTH_SIGNS]>,
     /// The newest slot, counted from the epoch; the window holds it and the eleven before it.
     newest_slot: i64,
@@ -93,6 +97,7 @@ impl Default for LatencyWindow {
             strip_of_row: Box::new([0; ROWS_BOTH_SIGNS]),
             rows_in_use: [0; BITMAP_WORDS],
             slot_counts: [0; LATENCY_SLOTS],
+            slot_rows: [0; LATENCY_SLOTS],
             newest_slot: i64::MIN / 2,
             newest_start: UnixNanos(i64::MIN / 2),
             newest_index: 0,
@@ -124,6 +129,7 @@ impl LatencyWindow {
         strip.totals[column] += 1;
         strip.slots[slot_index][column] += 1;
         self.slot_counts[slot_index] += 1;
+        self.slot_rows[slot_index] |= 1 << (row % 64);
     }
 
     /// The place of the slot of `t`, the window moved on to it where it is newer; `None` when it has left the window.
@@ -156,7 +162,8 @@ impl LatencyWindow {
                 continue;
             }
             self.slot_counts[index] = 0;
-            for row in rows(self.rows_in_use) {
+            let with_samples = std::mem::take(&mut self.slot_rows[index]);
+            for row in rows(self.rows_in_use.map(|word| word & with_samples)) {
                 let id = self.strip_of_row[row];
                 let strip = &mut pool.strips[id as usize];
                 for (total, count) in strip.totals.iter_mut().zip(std::mem::take(&mut strip.slots[index])) {

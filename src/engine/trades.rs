@@ -388,8 +388,6 @@ impl TradeWindow {
         Position { chunk: self.head, offset: pool.chunk(self.head).start }
     }
 
-    /// Removes the oldest trade, which no cursor covers any more. It is never the only one.
-    #[inline]
     /// As if no trade had ever come.
     pub fn clear(&mut self, pool: &mut TradePool) {
         let mut id = self.head;
@@ -403,6 +401,8 @@ impl TradeWindow {
         *self = TradeWindow::new(pool);
     }
 
+    /// Removes the oldest trade, which no cursor covers any more. It is never the only one.
+    #[inline]
     fn forget_head(&mut self, pool: &mut TradePool) {
         let head = self.head;
         let chunk = pool.chunk_mut(head);
