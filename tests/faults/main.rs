@@ -72,6 +72,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("tls_own_authority", tls::own_authority),
     ("tls_mutual", tls::mutual),
     ("tls_server_name", tls::a_name_of_its_own),
+    ("least_permissions", permissions::least),
     ("permission_to_publish", permissions::on_publish),
     ("permission_to_subscribe", permissions::on_subscribe),
     ("max_payload", limits::a_small_max_payload),

@@ -21,6 +21,21 @@ fn configuration(permissions: &str) -> String {
     )
 }
 
+/// The events to read and `senpai.>` to write are all it needs: nothing is refused, and there is no inbox to grant.
+pub fn least(release: Release) -> Result<Report, &'static str> {
+    let permissions = configuration("subscribe: { allow: \"md.events.>\" }, publish: { allow: \"senpai.>\" }");
+    let server = NatsServer::start_with(release, &permissions);
+    let mut stage = Stage::start(&url(&server), server.port(), publisher(), &[]);
+    stage.wait_flow(stage.received_count() + 200);
+    stage.service.wait_ready();
+    let subscriptions = server.subscriptions_of(NAME);
+    assert!(!subscriptions.is_empty(), "the service has subscribed");
+    assert!(subscriptions.iter().all(|subject| subject.starts_with("md.events.")), "{subscriptions:?}");
+    let log = server.log();
+    assert!(!log.contains("Violation"), "the server has refused something:\n{log}");
+    Ok(stage.settle(Vec::new(), Loss::Nothing, Some(&server)))
+}
+
 /// Snapshots are refused: it is said by name, once and not once for each, and everything else goes on.
 pub fn on_publish(release: Release) -> Result<Report, &'static str> {
     let server = NatsServer::start_with(release, &configuration("publish: { deny: \"senpai.features.>\" }"));
