@@ -5,9 +5,9 @@
 //!   cargo bench --bench stages -- RECORDING    over a recording
 //! ```
 //!
-//! A pass takes the whole input through one stage; passes of all stages take turns, and a stage's time is that of its best
-//! pass, the one that nothing else disturbed. Instructions are counted by valgrind, which runs this program again for one pass of each stage and writes
-//! the count at the end of each. What has no entry of its own is a difference: `apply` is handling less decoding,
+//! A pass takes the whole input through one stage; passes of all stages take turns, and a stage's time is that of its
+//! best pass, the one that nothing else disturbed. Instructions are counted by valgrind, which runs this program again
+//! for one pass of each stage and writes the count at the end of each. What has no entry of its own is a difference: `apply` is handling less decoding,
 //! `features` is handling with a snapshot for every event less handling without, `encode` is that again with the
 //! snapshots taken out.
 //!

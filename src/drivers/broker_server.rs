@@ -12,6 +12,7 @@ use std::os::fd::{FromRawFd, IntoRawFd};
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use ahash::HashMap;
@@ -21,10 +22,9 @@ use glommio::timer::Timer;
 use socket2::SockRef;
 
 use super::broker::{Broker, BrokerCounters, BrokerLimits, ConnectionId, Output, REFUSAL, Standing};
+use super::executor;
 use super::http_server::listen_alone;
 use super::race::{unless, within};
-use super::serve::kept_awake;
-use super::service::executor;
 use super::stop::Stop;
 
 /// What one read takes: large enough that a fast publisher costs few wake-ups, small enough that others get their turn.
@@ -111,8 +111,7 @@ impl BrokerServer {
             beside.await;
             serving.await;
         };
-        let thread = executor("broker").spawn(move || kept_awake(work()));
-        let thread = thread.map_err(|error| format!("cannot start the broker's executor: {error}"))?;
+        let thread = executor::spawn("broker", work)?;
         Ok(BrokerThread { address, life: Some(life), thread: Some(thread) })
     }
 }
@@ -122,7 +121,7 @@ pub struct BrokerThread {
     address: SocketAddr,
     /// Dropping it is the stop signal.
     life: Option<async_channel::Sender<()>>,
-    thread: Option<glommio::ExecutorJoinHandle<()>>,
+    thread: Option<JoinHandle<Result<(), String>>>,
 }
 
 impl BrokerThread {
@@ -139,8 +138,10 @@ impl BrokerThread {
 impl Drop for BrokerThread {
     fn drop(&mut self) {
         self.life = None;
-        if let Some(Err(error)) = self.thread.take().map(glommio::ExecutorJoinHandle::join) {
-            log::error!("the broker has ended in error: {error}");
+        match self.thread.take().map(JoinHandle::join) {
+            None | Some(Ok(Ok(()))) => {}
+            Some(Ok(Err(error))) => log::error!("the broker has not started: {error}"),
+            Some(Err(_)) => log::error!("the broker has ended in error: please report the lines above as a bug"),
         }
     }
 }

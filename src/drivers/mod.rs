@@ -8,6 +8,7 @@ pub mod broker_server;
 pub mod clock;
 pub mod demo;
 pub mod documents;
+pub mod executor;
 pub mod feed;
 pub mod http_message;
 pub mod http_server;

@@ -10,13 +10,10 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::future::poll_fn;
 use std::net::TcpListener;
 use std::os::fd::{FromRawFd, IntoRawFd};
-use std::pin::pin;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::Waker;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_lite::FutureExt;
@@ -45,12 +42,9 @@ const REST_AFTER_NS: u64 = 1_000_000_000;
 const REST: Duration = Duration::from_millis(250);
 /// Somebody who knocks at the HTTP port has a request.
 const ATTENTION_NS: u64 = 2_000_000;
-/// glommio 0.9 goes to sleep with runnable tasks when its preemption timer has run out before it looks at them (the
-/// thread was not scheduled in between): `run_task_queues` then says that nothing ran, which is taken for "nothing to
-/// run". So a turn is never given away without a timer that ends such a sleep, this soon,
+/// A turn is never given away without a timer that ends the sleep of a lost one (see [`executor`](super::executor)) this
+/// soon.
 const LOST_TURN: Duration = Duration::from_millis(1);
-/// and nothing else is waited for without [`kept_awake`].
-const LOST_TURN_IDLE: Duration = Duration::from_millis(250);
 /// For a name to be resolved, a server to answer and files to be read.
 const CONNECT_LIMIT: Duration = Duration::from_secs(15);
 /// nats-server's own `write_deadline`: a peer that takes nothing for so long takes nothing any more.
@@ -473,35 +467,6 @@ impl Service<'_> {
 
 fn refusal(subject: &str) -> String {
     format!("NATS refuses the subscription to {}: grant this user that permission", printable(subject))
-}
-
-/// Runs an executor's work. Whatever it waits for, no sleep of the executor lasts longer than [`LOST_TURN_IDLE`], so that
-/// a lost turn is made good. A timer of its own could be lost in the same turn; a wake from another thread is not, as it
-/// comes again and again.
-pub async fn kept_awake<T>(work: impl Future<Output = T>) -> T {
-    let waker: Arc<Mutex<Option<Waker>>> = Arc::default();
-    std::thread::spawn({
-        let waker = waker.clone();
-        move || {
-            // Until the work is done and its half dropped.
-            while Arc::strong_count(&waker) > 1 {
-                std::thread::sleep(LOST_TURN_IDLE);
-                if let Some(waker) = &*waker.lock().unwrap_or_else(PoisonError::into_inner) {
-                    waker.wake_by_ref();
-                }
-            }
-        }
-    });
-    let mut work = pin!(work);
-    poll_fn(|cx| {
-        let mut known = waker.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.as_ref().is_none_or(|known| !known.will_wake(cx.waker())) {
-            *known = Some(cx.waker().clone());
-        }
-        drop(known);
-        work.as_mut().poll(cx)
-    })
-    .await
 }
 
 /// Lets the reactor and the other tasks run.

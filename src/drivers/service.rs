@@ -5,17 +5,16 @@ use std::io::Read;
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_channel::{Receiver, Sender, bounded};
-use glommio::{LocalExecutorBuilder, Placement};
 
 use super::access::Access;
 use super::api::Api;
 use super::clock::Clock;
+use super::executor;
 use super::http_server::HttpServer;
 use super::query::{Query, answer};
-use super::serve::{self, HttpBeside, kept_awake};
+use super::serve::{self, HttpBeside};
 use super::shard::{Shard, ShardSettings};
 use super::stop::Stop;
 use crate::config::{CoreArgs, EngineArgs, HttpArgs, SubjectArgs};
@@ -25,21 +24,6 @@ use crate::engine::signal::SignalSettings;
 
 /// What a question to a shard may wait behind.
 const QUERIES_WAITING: usize = 64;
-
-/// Longer and glommio starves socket I/O while a task computes.
-const PREEMPT_TIMER: Duration = Duration::from_millis(1);
-/// For buffers registered with io_uring, of which this service uses none; glommio's default is 10 MiB.
-const IO_MEMORY_BYTES: usize = 64 << 10;
-const RING_DEPTH: usize = 128;
-
-/// An executor on its own thread, set up as this service needs it.
-pub fn executor(name: &str) -> LocalExecutorBuilder {
-    LocalExecutorBuilder::new(Placement::Unbound)
-        .name(name)
-        .preempt_timer(PREEMPT_TIMER)
-        .io_memory(IO_MEMORY_BYTES)
-        .ring_depth(RING_DEPTH)
-}
 
 pub fn engine_settings(subjects: &SubjectArgs, engine: &EngineArgs) -> EngineSettings {
     EngineSettings {
@@ -112,7 +96,7 @@ pub fn run_bound(shards: Vec<ShardSettings>, server: HttpServer) -> Result<(), S
     log::info!("HTTP on http://{}", server.local_addr());
     let clock = Clock::start();
     let signals = signal_stream()?;
-    let listener = server.listener().map_err(|error| cannot_start(&error.to_string()))?;
+    let listener = server.listener().map_err(executor::cannot_start)?;
     let ownership = shards[0].ownership;
     let channels: Vec<(Sender<Query>, Receiver<Query>)> = shards.iter().map(|_| bounded(QUERIES_WAITING)).collect();
     let senders: Vec<Sender<Query>> = channels.iter().map(|(sender, _)| sender.clone()).collect();
@@ -122,12 +106,9 @@ pub fn run_bound(shards: Vec<ShardSettings>, server: HttpServer) -> Result<(), S
     let mut others = Vec::new();
     for (settings, queries) in settings {
         let name = format!("shard-{}", settings.ownership.core);
-        let handle =
-            executor(&name).spawn(move || kept_awake(run_shard(settings, queries, HttpBeside::default(), clock)));
-        others.push(handle.map_err(|error| cannot_start(&error.to_string()))?);
+        others.push(executor::spawn(&name, move || run_shard(settings, queries, HttpBeside::default(), clock))?);
     }
-    let first = executor("shard-0").make().map_err(|error| cannot_start(&error.to_string()))?;
-    first.run(kept_awake(async move {
+    let first = async move {
         let http_stop = Stop::new();
         let requests = Rc::new(Cell::new(0));
         let api = Rc::new(Api { shards: senders.clone(), ownership, clock, requests: requests.clone() });
@@ -145,9 +126,10 @@ pub fn run_bound(shards: Vec<ShardSettings>, server: HttpServer) -> Result<(), S
         shard.await;
         http_stop.set();
         http.await;
-    }));
+    };
+    executor::run("shard-0", first)?;
     for other in others {
-        other.join().map_err(|error| format!("a core has ended in error: {error}"))?;
+        other.join().map_err(|_| "a core has ended in error: please report the lines above as a bug")??;
     }
     Ok(())
 }
@@ -178,10 +160,6 @@ impl Drop for EndOnPanic {
             std::process::exit(1);
         }
     }
-}
-
-fn cannot_start(error: &str) -> String {
-    format!("cannot start an executor: {error}; io_uring needs Linux 5.8 or later and 512 KiB of locked memory a core")
 }
 
 /// A stream that gets a byte for each SIGTERM and SIGINT.

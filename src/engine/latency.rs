@@ -72,7 +72,7 @@ pub struct LatencyWindow {
     rows_in_use: [u64; BITMAP_WORDS],
     /// Last moment a sample found no strip.
     lost: Option<UnixNanos>,
-    /// Samples in each slot, so that empty slots cost nothing.
+    /// Samples in each slot.
     slot_counts: [u32; LATENCY_SLOTS],
     /// Of each slot bit r % 64 for every row r that has a sample in it, so that emptying it leaves the other strips alone.
     slot_rows: [u64; LATENCY_SLOTS],
@@ -158,9 +158,6 @@ impl LatencyWindow {
         let leaving = (slot - self.newest_slot).min(LATENCY_SLOTS as i64);
         for step in 0..leaving {
             let index = (slot - step).rem_euclid(LATENCY_SLOTS as i64) as usize;
-            if self.slot_counts[index] == 0 {
-                continue;
-            }
             self.slot_counts[index] = 0;
             let with_samples = std::mem::take(&mut self.slot_rows[index]);
             for row in rows(self.rows_in_use.map(|word| word & with_samples)) {
