@@ -27,14 +27,12 @@
 use crate::auth::Credentials;
 use crate::connect::ConnectOptions;
 use crate::encode;
-use crate::error::ProtocolError;
 use crate::info::ServerInfo;
-use crate::pool::Cause;
+use crate::reason::Reason;
 use crate::server_error::{Operation, ServerError};
 use crate::server_op::ServerOp;
 use crate::subject::is_valid_pattern;
 use std::collections::VecDeque;
-use std::fmt;
 
 const SECOND_NS: u64 = 1_000_000_000;
 
@@ -171,146 +169,6 @@ pub enum Action {
     },
     /// Close the socket.
     Disconnect(Reason),
-}
-
-/// Why a connection ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reason {
-    /// The handshake took too long.
-    HandshakeTimeout {
-        /// What was missing.
-        state: State,
-    },
-    /// The end of the stream before INFO.
-    ClosedBeforeInfo {
-        /// TLS came first.
-        secured: bool,
-    },
-    /// The end of the stream during the handshake, without a word.
-    ClosedInHandshake {
-        /// What was missing.
-        state: State,
-    },
-    /// The first INFO is no JSON object: this is no NATS server.
-    UnreadableInfo,
-    /// We want TLS, the server doesn't.
-    TlsNotOffered,
-    /// Something came in clear text where TLS was to start: an attempt to slip in an operation.
-    DataBeforeTls,
-    /// The server refused us.
-    Refused {
-        /// In its words.
-        error: ServerError,
-        /// We had shown any credentials.
-        with_credentials: bool,
-    },
-    /// Nothing at all came back.
-    Stale {
-        /// Since anything arrived.
-        silent_ns: u64,
-    },
-    /// Something may arrive, but PINGs stay without answer.
-    PingsUnanswered {
-        /// How many.
-        count: u32,
-    },
-    /// The end of the stream.
-    Closed {
-        /// What the server had complained about right before.
-        after: Option<ServerError>,
-    },
-    /// The end of the stream right after a pause in our reading: very likely the server gave up on us.
-    ClosedAsSlowConsumer {
-        /// The length of that pause.
-        paused_ns: u64,
-    },
-    /// Bytes that are not the NATS protocol.
-    Malformed(ProtocolError),
-    /// The driver's queue is full, and no frame in it is whole.
-    QueueTooSmall,
-    /// The driver's answers to PING pile up, as the server does not read them.
-    AnswersUnread,
-    /// The server takes nothing of what there is to send.
-    TakesNothing {
-        /// Since it last did.
-        for_ns: u64,
-    },
-}
-
-impl Reason {
-    /// What the pool makes of it.
-    pub fn cause(&self) -> Cause {
-        match self {
-            Reason::Refused { error, .. } | Reason::Closed { after: Some(error) } if error.is_authentication() => {
-                Cause::Refused
-            }
-            Reason::TlsNotOffered => Cause::Refused,
-            _ => Cause::Trouble,
-        }
-    }
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let missing = |state: &State| match state {
-            State::AwaitInfo => "INFO",
-            State::AwaitTls => "the end of the TLS handshake",
-            State::AwaitPong => "the answer to CONNECT",
-            _ => "the confirmation of the subscriptions",
-        };
-        match self {
-            Reason::HandshakeTimeout { state: State::AwaitInfo } => f.write_str(
-                "the server sent no INFO in time: it may be no NATS server, or one with handshake_first, which wants \
-                 TLS before INFO",
-            ),
-            Reason::HandshakeTimeout { state } => {
-                write!(f, "the handshake took too long: {} did not come", missing(state))
-            }
-            Reason::ClosedBeforeInfo { secured: false } => f.write_str(
-                "the server closed the connection without INFO: it may have handshake_first, which wants TLS before INFO",
-            ),
-            Reason::ClosedBeforeInfo { secured: true } => {
-                f.write_str("the server closed the connection without INFO: it may not have handshake_first")
-            }
-            Reason::ClosedInHandshake { state } => {
-                write!(f, "the server closed the connection before {}", missing(state))
-            }
-            Reason::UnreadableInfo => f.write_str("the server sent an INFO that is not a JSON object"),
-            Reason::TlsNotOffered => {
-                f.write_str("TLS is required by the settings, and the server does not offer it: nothing was sent")
-            }
-            Reason::DataBeforeTls => f.write_str(
-                "the server sent something in clear text where TLS had to start; if TLS was to come before INFO, it may \
-                 not have handshake_first",
-            ),
-            Reason::Refused { error: ServerError::AuthorizationViolation, with_credentials: false } => {
-                f.write_str("the server wants credentials (authorization violation), and none are set")
-            }
-            Reason::Refused { error, .. } => error.fmt(f),
-            Reason::Stale { silent_ns } => {
-                write!(f, "the server is silent: no answer to PING, nothing for {} ms", silent_ns / 1_000_000)
-            }
-            Reason::PingsUnanswered { count } => {
-                write!(f, "the server has left {count} PINGs in a row without an answer")
-            }
-            Reason::Closed { after: None } => f.write_str("the server closed the connection"),
-            Reason::Closed { after: Some(error) } => write!(f, "the server closed the connection: {error}"),
-            Reason::ClosedAsSlowConsumer { paused_ns } => write!(
-                f,
-                "the server closed the connection after this client had not read for {} ms: most likely as a slow \
-                 consumer, and messages were lost",
-                paused_ns / 1_000_000
-            ),
-            Reason::Malformed(error) => error.fmt(f),
-            Reason::QueueTooSmall => {
-                f.write_str("the server sent a control line larger than the queue: raise QUEUE_BYTES")
-            }
-            Reason::TakesNothing { for_ns } => {
-                write!(f, "the server has taken nothing of what was to be sent for {} s", for_ns / SECOND_NS)
-            }
-            Reason::AnswersUnread => f.write_str("the server sends PING after PING and does not read the answers"),
-        }
-    }
 }
 
 /// One connection: see the head of this file.

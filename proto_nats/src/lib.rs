@@ -23,7 +23,7 @@
 //! | [`secret`], [`auth`] | passwords, tokens, keys, `.creds`; signing a nonce |
 //! | [`server_error`] | the texts of `-ERR`, by kind |
 //! | [`url`], [`pool`] | addresses; which server to try next, and when |
-//! | [`connection`] | one connection from INFO to its end |
+//! | [`connection`], [`reason`] | one connection from INFO to its end; why it ended |
 //!
 //! Invariants:
 //!
@@ -46,6 +46,7 @@ pub mod info;
 pub mod json;
 mod line;
 pub mod pool;
+pub mod reason;
 pub mod secret;
 pub mod server_error;
 pub mod server_op;
@@ -55,11 +56,12 @@ pub mod url;
 pub use auth::{Credentials, CredentialsError, UserSeed};
 pub use client_op::{ClientOp, decode_client_op};
 pub use connect::ConnectOptions;
-pub use connection::{Action, Connection, Reason, Settings, State, Subscription, Tls};
+pub use connection::{Action, Connection, Settings, State, Subscription, Tls};
 pub use error::{Malformed, ProtocolError};
 pub use headers::{HeaderError, Headers, decode_headers, encode_headers};
 pub use info::ServerInfo;
 pub use pool::{Cause, Next, ServerPool};
+pub use reason::Reason;
 pub use secret::Secret;
 pub use server_error::{Operation, ServerError};
 pub use server_op::{Decoded, Limits, Msg, ServerOp, decode_server_op};
