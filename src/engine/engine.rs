@@ -241,8 +241,9 @@ impl Engine {
         Ok(id)
     }
 
-    fn snapshot(&self, id: SymbolId, now: UnixNanos) -> Snapshot {
-        self.symbols.state(id).snapshot(now, &self.trade_pool, &self.strip_pool, self.lengths, self.slot_ns)
+    fn snapshot(&mut self, id: SymbolId, now: UnixNanos) -> Snapshot {
+        let state = self.symbols.state_mut(id);
+        state.snapshot(now, &self.trade_pool, &mut self.strip_pool, self.lengths, self.slot_ns)
     }
 
     #[inline]
@@ -438,7 +439,8 @@ impl Engine {
         let now = state.now(self.local.max(moment));
         state.trades.advance(&self.trade_pool, now, self.lengths);
         let mut document = Vec::with_capacity(1024);
-        encode_snapshot(&mut document, self.symbols.names(id), &self.snapshot(id, now));
+        let snapshot = self.snapshot(id, now);
+        encode_snapshot(&mut document, self.symbols.names(id), &snapshot);
         Some(document)
     }
 

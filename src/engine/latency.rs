@@ -5,10 +5,16 @@
 //!   each bucket 2 % wide                      slot 0 [8]  slot 1 [8]  …  slot 11 [8]     a slot is 5 s of event time
 //! ```
 //!
+//! Samples are first put on a list beside what every event of their symbol touches. As long as a whole window fits on the
+//! list, quantiles are read off it; a longer one is counted into strips. So the many symbols of a wide market, whose
+//! memory is cold whenever it is their turn, touch little of it, and a busy one's counts do not grow with its window.
+//!
 //! Buckets are log-linear: fifty to each power of two, so a bucket's bounds a < b hold (b - a) / (a + b) < 1 % and its
 //! harmonic middle 2ab / (a + b) is within 1 % of everything in it; below 64 ns each value has its own. A sample is
-//! two increments; a quantile walks the totals of the rows in use (a bitmap names them); a slot that leaves the window is
+//! three increments; a quantile walks the totals of the rows in use (a bitmap names them); a slot that leaves the window is
 //! subtracted. Counts are integers, so ranks are exact; the window ends up to 5 s early, as SPEC allows.
+
+use std::ops::Range;
 
 use super::bounds::LATENCY_SLOTS;
 use super::time::UnixNanos;
@@ -38,6 +44,9 @@ struct Strip {
     slots: [Counts; LATENCY_SLOTS],
 }
 
+/// Of a row without samples.
+const NO_STRIP: u32 = u32::MAX;
+
 const EMPTY_STRIP: Strip = Strip { total: 0, totals: [0; ROW_BUCKETS], slots: [[0; ROW_BUCKETS]; LATENCY_SLOTS] };
 
 /// All strips there will ever be.
@@ -66,13 +75,17 @@ impl StripPool {
     }
 }
 
+/// Room on the list: two samples a second, over the longest window.
+const LISTED_MAX: usize = 120;
+const _: () = assert!(LISTED_MAX <= u8::MAX as usize);
+
 /// The latencies of one symbol; what a sample needs whichever it is comes last, beside the trades.
 #[repr(C)]
 pub struct LatencyWindow {
     rows_in_use: [u64; BITMAP_WORDS],
-    /// Last moment a sample found no strip.
-    lost: Option<UnixNanos>,
-    /// Samples in each slot.
+    /// The newest slot of which a sample found no strip.
+    lost_slot: Option<i64>,
+    /// Samples counted in each slot.
     slot_counts: [u32; LATENCY_SLOTS],
     /// Of each slot bit r % 64 for every row r that has a sample in it, so that emptying it leaves the other strips alone.
     slot_rows: [u64; LATENCY_SLOTS],
@@ -81,7 +94,12 @@ pub struct LatencyWindow {
     newest_slot: i64,
     /// When it began, and its place: most samples go into it.
     newest_start: UnixNanos,
-    newest_index: usize,
+    newest_place: u8,
+    listed_count: u8,
+    /// By place: how many of the list are of that slot.
+    listed_in: [u8; LATENCY_SLOTS],
+    /// Buckets of the samples that are not counted, slot after slot.
+    listed: [u16; LISTED_MAX],
 }
 
 /// Median and 95th percentile, in ms.
@@ -94,54 +112,93 @@ pub struct LatencyPercentiles {
 impl Default for LatencyWindow {
     fn default() -> Self {
         LatencyWindow {
-            strip_of_row: Box::new([0; ROWS_BOTH_SIGNS]),
+            strip_of_row: Box::new([NO_STRIP; ROWS_BOTH_SIGNS]),
             rows_in_use: [0; BITMAP_WORDS],
             slot_counts: [0; LATENCY_SLOTS],
             slot_rows: [0; LATENCY_SLOTS],
             newest_slot: i64::MIN / 2,
             newest_start: UnixNanos(i64::MIN / 2),
-            newest_index: 0,
-            lost: None,
+            newest_place: 0,
+            listed_count: 0,
+            listed_in: [0; LATENCY_SLOTS],
+            listed: [0; LISTED_MAX],
+            lost_slot: None,
         }
     }
 }
 
 impl LatencyWindow {
-    /// Counts an event's latency at the event's `t`; `slot_ns` is the window's length over the number of slots.
+    /// Takes in an event's latency at the event's `t`; `slot_ns` is the window's length over the number of slots.
     #[inline]
     pub fn push(&mut self, pool: &mut StripPool, t: UnixNanos, latency_ns: i64, slot_ns: i64) {
-        let slot_index = if (0..slot_ns).contains(&t.since(self.newest_start)) {
-            self.newest_index
-        } else {
-            match self.find_slot(pool, t, slot_ns) {
-                Some(index) => index,
-                None => return,
-            }
-        };
         let bucket = bucket_of(latency_ns);
-        let (row, column) = (bucket / ROW_BUCKETS, bucket % ROW_BUCKETS);
-        if self.rows_in_use[row / 64] >> (row % 64) & 1 == 0 && !self.open_row(pool, row) {
-            self.lost = Some(t);
-            return;
+        let is_newest = (0..slot_ns).contains(&t.since(self.newest_start));
+        if !is_newest && !self.move_to(pool, t, slot_ns) {
+            return self.count_late(pool, t.0.div_euclid(slot_ns), bucket);
         }
-        let strip = &mut pool.strips[self.strip_of_row[row] as usize];
-        strip.total += 1;
-        strip.totals[column] += 1;
-        strip.slots[slot_index][column] += 1;
-        self.slot_counts[slot_index] += 1;
-        self.slot_rows[slot_index] |= 1 << (row % 64);
+        if self.listed_count as usize == LISTED_MAX {
+            self.count_listed(pool);
+        }
+        self.listed[self.listed_count as usize] = bucket as u16;
+        self.listed_count += 1;
+        self.listed_in[self.newest_place as usize] += 1;
     }
 
-    /// The place of the slot of `t`, the window moved on to it where it is newer; `None` when it has left the window.
+    /// Moves the window on to the slot of `t`; false where that is not newer than the newest.
     #[cold]
-    fn find_slot(&mut self, pool: &mut StripPool, t: UnixNanos, slot_ns: i64) -> Option<usize> {
+    fn move_to(&mut self, pool: &mut StripPool, t: UnixNanos, slot_ns: i64) -> bool {
         let slot = t.0.div_euclid(slot_ns);
-        let index = slot.rem_euclid(LATENCY_SLOTS as i64) as usize;
-        if slot > self.newest_slot {
+        let is_newer = slot > self.newest_slot;
+        if is_newer {
             self.advance_to(pool, slot);
-            (self.newest_start, self.newest_index) = (UnixNanos(slot * slot_ns), index);
+            (self.newest_start, self.newest_place) = (UnixNanos(slot * slot_ns), place_of(slot) as u8);
         }
-        (slot > self.newest_slot - LATENCY_SLOTS as i64).then_some(index)
+        is_newer
+    }
+
+    /// Counts a sample of an older slot, unless that has left the window.
+    #[cold]
+    fn count_late(&mut self, pool: &mut StripPool, slot: i64, bucket: usize) {
+        if slot > self.newest_slot - LATENCY_SLOTS as i64 {
+            self.count(pool, slot, &[bucket as u16]);
+        }
+    }
+
+    /// Counts what is on the list.
+    fn count_listed(&mut self, pool: &mut StripPool) {
+        let listed = self.listed;
+        let mut left = &listed[..std::mem::take(&mut self.listed_count) as usize];
+        let newest = std::mem::take(&mut self.listed_in[self.newest_place as usize]) as usize;
+        if newest < left.len() {
+            for slot in self.newest_slot - (LATENCY_SLOTS as i64 - 1)..self.newest_slot {
+                let (of_slot, newer) = left.split_at(std::mem::take(&mut self.listed_in[place_of(slot)]) as usize);
+                self.count(pool, slot, of_slot);
+                left = newer;
+            }
+        }
+        self.count(pool, self.newest_slot, left);
+    }
+
+    /// Counts samples of one slot.
+    #[inline]
+    fn count(&mut self, pool: &mut StripPool, slot: i64, buckets: &[u16]) {
+        let place = place_of(slot);
+        let (mut counted, mut with_samples) = (0, 0);
+        for bucket in buckets {
+            let (row, column) = (*bucket as usize / ROW_BUCKETS, *bucket as usize % ROW_BUCKETS);
+            if self.strip_of_row[row] == NO_STRIP && !self.open_row(pool, row) {
+                self.lost_slot = self.lost_slot.max(Some(slot));
+                continue;
+            }
+            let strip = &mut pool.strips[self.strip_of_row[row] as usize];
+            strip.total += 1;
+            strip.totals[column] += 1;
+            strip.slots[place][column] += 1;
+            counted += 1;
+            with_samples |= 1 << (row % 64);
+        }
+        self.slot_counts[place] += counted;
+        self.slot_rows[place] |= with_samples;
     }
 
     #[cold]
@@ -156,56 +213,97 @@ impl LatencyWindow {
     #[cold]
     fn advance_to(&mut self, pool: &mut StripPool, slot: i64) {
         let leaving = (slot - self.newest_slot).min(LATENCY_SLOTS as i64);
-        for step in 0..leaving {
-            let index = (slot - step).rem_euclid(LATENCY_SLOTS as i64) as usize;
-            self.slot_counts[index] = 0;
-            let with_samples = std::mem::take(&mut self.slot_rows[index]);
+        let mut unlisted = 0;
+        for place in (0..leaving).map(|step| place_of(slot - step)) {
+            unlisted += std::mem::take(&mut self.listed_in[place]) as usize;
+            self.slot_counts[place] = 0;
+            let with_samples = std::mem::take(&mut self.slot_rows[place]);
             for row in rows(self.rows_in_use.map(|word| word & with_samples)) {
                 let id = self.strip_of_row[row];
                 let strip = &mut pool.strips[id as usize];
-                for (total, count) in strip.totals.iter_mut().zip(std::mem::take(&mut strip.slots[index])) {
+                for (total, count) in strip.totals.iter_mut().zip(std::mem::take(&mut strip.slots[place])) {
                     *total -= count;
                     strip.total -= count as u64;
                 }
                 if strip.total == 0 {
                     self.rows_in_use[row / 64] &= !(1 << (row % 64));
+                    self.strip_of_row[row] = NO_STRIP;
                     pool.free.push(id);
                 }
             }
         }
+        self.listed.copy_within(unlisted..self.listed_count as usize, 0);
+        self.listed_count -= unlisted as u8;
         self.newest_slot = slot;
     }
 
     /// Nearest-rank percentiles over the slots that lie wholly in the window ending at `now`, and the newest.
-    pub fn percentiles(&self, pool: &StripPool, now: UnixNanos, slot_ns: i64) -> LatencyPercentiles {
-        let oldest_slot = now.0.div_euclid(slot_ns) - (LATENCY_SLOTS as i64 - 1);
+    pub fn percentiles(&mut self, pool: &mut StripPool, now: UnixNanos, slot_ns: i64) -> LatencyPercentiles {
+        // `now` may be ahead of the newest sample: slots that it has outrun are left out.
         let first_kept = self.newest_slot - (LATENCY_SLOTS as i64 - 1);
-        if oldest_slot <= first_kept {
-            let samples: u64 = self.slot_counts.iter().map(|count| *count as u64).sum();
-            let strip = |row: usize| &pool.strips[self.strip_of_row[row] as usize];
-            return self.ranked(samples, |row| strip(row).total, |row, column| strip(row).totals[column] as u64);
+        let outrun = first_kept..oldest_slot(now, slot_ns).clamp(first_kept, self.newest_slot + 1);
+        if self.slot_counts == [0; LATENCY_SLOTS] {
+            return self.of_listed(outrun.map(|slot| self.listed_in[place_of(slot)] as usize).sum());
         }
-        // `now` is ahead of the newest sample: what it has outrun is left out.
-        let inside = (oldest_slot..=self.newest_slot).map(|slot| slot.rem_euclid(LATENCY_SLOTS as i64) as usize);
-        let samples = inside.clone().map(|index| self.slot_counts[index] as u64).sum();
-        let count_at = |row: usize, column: usize| {
-            let strip = &pool.strips[self.strip_of_row[row] as usize];
-            inside.clone().map(|index| strip.slots[index][column] as u64).sum()
-        };
-        self.ranked(samples, |row| (0..ROW_BUCKETS).map(|column| count_at(row, column)).sum(), count_at)
+        self.count_listed(pool);
+        self.of_counted(pool, outrun)
     }
 
+    /// Over the list without its first samples.
+    fn of_listed(&self, left_out: usize) -> LatencyPercentiles {
+        let mut buckets = self.listed;
+        let buckets = &mut buckets[left_out..self.listed_count as usize];
+        if buckets.is_empty() {
+            return LatencyPercentiles::default();
+        }
+        let [p50_rank, p95_rank] = ranks(buckets.len() as u64).map(|rank| rank as usize);
+        let (below, p95, _) = buckets.select_nth_unstable(p95_rank - 1);
+        let p95 = *p95;
+        let p50 = if p50_rank == p95_rank { p95 } else { *below.select_nth_unstable(p50_rank - 1).1 };
+        LatencyPercentiles {
+            p50_ms: Some(bucket_middle_ms(p50 as usize)),
+            p95_ms: Some(bucket_middle_ms(p95 as usize)),
+        }
+    }
+
+    /// Over the strips without some slots.
+    fn of_counted(&self, pool: &StripPool, outrun: Range<i64>) -> LatencyPercentiles {
+        let samples_in = |place: usize| self.slot_counts[place] as u64;
+        let samples: u64 = (0..LATENCY_SLOTS).map(samples_in).sum();
+        let strip = |row: usize| &pool.strips[self.strip_of_row[row] as usize];
+        if outrun.is_empty() {
+            return self.ranked(samples, |row| strip(row).total, |row, column| strip(row).totals[column]);
+        }
+        let outrun = || outrun.clone().map(place_of);
+        let samples = samples - outrun().map(samples_in).sum::<u64>();
+        let outrun_rows = outrun().fold(0, |rows, place| rows | self.slot_rows[place]);
+        let is_outrun = |row: usize| outrun_rows >> (row % 64) & 1 == 1;
+        let count_at = |row: usize, column: usize| {
+            let strip = strip(row);
+            let left_out: u32 = if is_outrun(row) { outrun().map(|place| strip.slots[place][column]).sum() } else { 0 };
+            strip.totals[column] - left_out
+        };
+        let count_in = |row: usize| {
+            if is_outrun(row) {
+                (0..ROW_BUCKETS).map(|column| count_at(row, column) as u64).sum()
+            } else {
+                strip(row).total
+            }
+        };
+        self.ranked(samples, count_in, count_at)
+    }
+
+    #[inline]
     fn ranked(
         &self,
         samples: u64,
         count_in: impl Fn(usize) -> u64,
-        count_at: impl Fn(usize, usize) -> u64,
+        count_at: impl Fn(usize, usize) -> u32,
     ) -> LatencyPercentiles {
         if samples == 0 {
             return LatencyPercentiles::default();
         }
-        // Nearest rank ceil(q n), in integers.
-        let ranks = [samples.div_ceil(2), (samples * 95).div_ceil(100)];
+        let ranks = ranks(samples);
         let mut found = [None; 2];
         let mut next = 0;
         let mut below = 0;
@@ -214,7 +312,7 @@ impl LatencyWindow {
             while ranks[next] <= with_row {
                 let mut left = ranks[next] - below;
                 let column = (0..ROW_BUCKETS).find(|column| {
-                    let count = count_at(row, *column);
+                    let count = count_at(row, *column) as u64;
                     let is_here = left <= count;
                     left -= count.min(left);
                     is_here
@@ -233,8 +331,26 @@ impl LatencyWindow {
     /// Whether a sample of the window ending at `now` was lost for want of room.
     #[inline]
     pub fn is_truncated(&self, now: UnixNanos, slot_ns: i64) -> bool {
-        self.lost.is_some_and(|lost| lost > now.minus(slot_ns * LATENCY_SLOTS as i64))
+        self.lost_slot.is_some_and(|lost| lost >= oldest_slot(now, slot_ns))
     }
+}
+
+/// The first slot of the window that ends at `now`.
+#[inline]
+fn oldest_slot(now: UnixNanos, slot_ns: i64) -> i64 {
+    now.0.div_euclid(slot_ns) - (LATENCY_SLOTS as i64 - 1)
+}
+
+/// Where a slot, counted from the epoch, is kept.
+#[inline]
+fn place_of(slot: i64) -> usize {
+    slot.rem_euclid(LATENCY_SLOTS as i64) as usize
+}
+
+/// Nearest ranks ceil(q n) of median and 95th percentile, in integers.
+#[inline]
+fn ranks(samples: u64) -> [u64; 2] {
+    [samples.div_ceil(2), (samples * 95).div_ceil(100)]
 }
 
 /// The set bits, in order.
@@ -320,9 +436,19 @@ mod tests {
         }
     }
 
+    const SLOT: i64 = 5_000_000_000;
+
     #[test]
     fn agrees_with_a_sorted_list() {
-        const SLOT: i64 = 5_000_000_000;
+        // Always counted; on the list and counted in turn; on the list alone but for late samples.
+        for mean_gap in [10_000_000, 500_000_000, 2_000_000_000] {
+            for late_one_in in [2, 500] {
+                check_against_a_sorted_list(mean_gap, late_one_in);
+            }
+        }
+    }
+
+    fn check_against_a_sorted_list(mean_gap: u64, late_one_in: u64) {
         let mut seed = 7u64;
         let mut random = move |bound: u64| {
             seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
@@ -332,10 +458,11 @@ mod tests {
         let mut window = LatencyWindow::default();
         let mut all: Vec<(i64, i64)> = Vec::new();
         let mut watermark = 1_700_000_000_000_000_000i64;
-        for _ in 0..30_000 {
-            watermark +=
-                random(20_000_000) as i64 + if random(2_000) == 0 { random(200) as i64 * 1_000_000_000 } else { 0 };
-            let t = watermark - random(3) as i64 * random(30_000_000_000) as i64;
+        for _ in 0..10_000 {
+            let pause = if random(2_000) == 0 { random(200) as i64 * 1_000_000_000 } else { 0 };
+            watermark += random(2 * mean_gap) as i64 + pause;
+            let lateness = if random(late_one_in) == 0 { random(60_000_000_000) as i64 } else { 0 };
+            let t = watermark - lateness;
             let latency = (random(1_000_000) as i64 - 1_000) << random(14);
             window.push(&mut pool, UnixNanos(t), latency, SLOT);
             all.push((t, latency));
@@ -346,7 +473,7 @@ mod tests {
                 let mut inside: Vec<i64> =
                     all.iter().filter(|(t, _)| *t >= oldest.max(kept_from)).map(|(_, latency)| *latency).collect();
                 inside.sort();
-                let found = window.percentiles(&pool, UnixNanos(now), SLOT);
+                let found = window.percentiles(&mut pool, UnixNanos(now), SLOT);
                 for (percent, found) in [(50, found.p50_ms), (95, found.p95_ms)] {
                     let expected =
                         (inside.len() * percent).div_ceil(100).checked_sub(1).map(|rank| inside[rank] as f64 / 1e6);
@@ -359,7 +486,24 @@ mod tests {
                 all.retain(|(t, _)| *t >= kept_from);
             }
         }
+        window.count_listed(&mut pool);
         window.advance_to(&mut pool, i64::MAX / SLOT);
         assert_eq!(pool.free.len(), pool.strips.len(), "every strip is given back");
+    }
+
+    #[test]
+    fn samples_lost_for_want_of_strips_are_said_until_they_would_have_left() {
+        let mut pool = StripPool::new(0);
+        let mut window = LatencyWindow::default();
+        let mut push = |window: &mut LatencyWindow, t| window.push(&mut pool, UnixNanos(t), 3_000_000, SLOT);
+        for _ in 0..LISTED_MAX {
+            push(&mut window, 2 * SLOT);
+        }
+        assert!(!window.is_truncated(UnixNanos(2 * SLOT), SLOT), "the list has room for them");
+        push(&mut window, 2 * SLOT);
+        let last_inside = 14 * SLOT - 1;
+        assert!(window.is_truncated(UnixNanos(2 * SLOT), SLOT));
+        assert!(window.is_truncated(UnixNanos(last_inside), SLOT));
+        assert!(!window.is_truncated(UnixNanos(last_inside + 1), SLOT));
     }
 }

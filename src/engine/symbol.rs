@@ -1,10 +1,9 @@
 //! What is known of each symbol, and the table that finds it by name.
 
-use std::collections::HashMap;
-
+use hashbrown::HashTable;
 use serde_json::value::RawValue;
 
-use super::bounds::TRADE_ID_BYTES_MAX;
+use super::bounds::{SYMBOL_BYTES_MAX, TRADE_ID_BYTES_MAX};
 use super::event::{Book, Quote, Side, Trade};
 use super::features::{BestPrices, Features, Snapshot};
 use super::latency::{LatencyWindow, StripPool};
@@ -51,10 +50,15 @@ impl LatestTrade {
     }
 }
 
+/// How much of its name a symbol's state holds; longer ones are rare.
+const NAME_START_BYTES: usize = 23;
+
 /// The state of one symbol. The fields that every event touches come first and side by side, in as few cache lines as
 /// they fit.
 #[repr(C)]
 pub struct SymbolState {
+    name_len: u8,
+    name_start: [u8; NAME_START_BYTES],
     /// The largest t so far.
     watermark: UnixNanos,
     /// Local time when the watermark last moved.
@@ -76,8 +80,13 @@ pub struct SymbolState {
 }
 
 impl SymbolState {
-    fn new(trade_pool: &mut TradePool) -> Self {
+    fn new(name: &str, trade_pool: &mut TradePool) -> Self {
+        let mut name_start = [0; NAME_START_BYTES];
+        let kept = name.len().min(NAME_START_BYTES);
+        name_start[..kept].copy_from_slice(&name.as_bytes()[..kept]);
         SymbolState {
+            name_len: name.len() as u8,
+            name_start,
             watermark: UnixNanos(i64::MIN),
             watermark_local: UnixNanos(0),
             last_publication: None,
@@ -177,20 +186,21 @@ impl SymbolState {
 
     /// All features at `now`, to which the trade windows have been advanced.
     pub fn snapshot(
-        &self,
+        &mut self,
         now: UnixNanos,
         trade_pool: &TradePool,
-        strip_pool: &StripPool,
+        strip_pool: &mut StripPool,
         lengths: WindowLengths,
         slot_ns: i64,
     ) -> Snapshot {
+        let latency = self.latency.percentiles(strip_pool, now, slot_ns);
         Snapshot {
             now,
             features: Features {
                 best: self.best_prices(),
                 trades: self.trades.features(trade_pool),
                 return_short: self.trades.return_short(),
-                latency: self.latency.percentiles(strip_pool, now, slot_ns),
+                latency,
             },
             window_truncated: self.trades.is_truncated(now, lengths) || self.latency.is_truncated(now, slot_ns),
         }
@@ -224,7 +234,10 @@ impl SymbolNames {
 
 /// All symbols, found by name and kept by number.
 pub struct SymbolTable {
-    by_name: HashMap<Box<[u8]>, SymbolId, ahash::RandomState>,
+    /// Numbers alone, so that it stays in the caches; a name is compared where its symbol's state begins, which is needed
+    /// next.
+    by_name: HashTable<SymbolId>,
+    hasher: ahash::RandomState,
     states: Vec<SymbolState>,
     names: Vec<SymbolNames>,
     symbol_capacity: usize,
@@ -233,7 +246,8 @@ pub struct SymbolTable {
 impl SymbolTable {
     pub fn new(symbol_capacity: usize) -> Self {
         SymbolTable {
-            by_name: HashMap::with_capacity_and_hasher(symbol_capacity, ahash::RandomState::new()),
+            by_name: HashTable::with_capacity(symbol_capacity),
+            hasher: ahash::RandomState::new(),
             states: Vec::with_capacity(symbol_capacity),
             names: Vec::with_capacity(symbol_capacity),
             symbol_capacity,
@@ -242,7 +256,16 @@ impl SymbolTable {
 
     #[inline]
     pub fn find(&self, name: &[u8]) -> Option<SymbolId> {
-        self.by_name.get(name).copied()
+        self.by_name.find(self.hasher.hash_one(name), |id| self.is_named(*id, name)).copied()
+    }
+
+    #[inline]
+    fn is_named(&self, id: SymbolId, name: &[u8]) -> bool {
+        let state = self.state(id);
+        let start = name.len().min(NAME_START_BYTES);
+        state.name_len as usize == name.len()
+            && state.name_start[..start] == name[..start]
+            && (start == name.len() || self.names(id).name.as_bytes() == name)
     }
 
     /// Takes a new symbol in; `None` when the table is full.
@@ -252,9 +275,11 @@ impl SymbolTable {
             return None;
         }
         let id = SymbolId(self.states.len() as u32);
-        self.states.push(SymbolState::new(trade_pool));
+        self.states.push(SymbolState::new(name, trade_pool));
         self.names.push(SymbolNames::new(name));
-        self.by_name.insert(name.as_bytes().into(), id);
+        let hash_of = |name: &[u8]| self.hasher.hash_one(name);
+        self.by_name
+            .insert_unique(hash_of(name.as_bytes()), id, |id| hash_of(self.names[id.0 as usize].name.as_bytes()));
         Some(id)
     }
 
@@ -289,9 +314,31 @@ impl SymbolTable {
     }
 }
 
+const _: () = assert!(SYMBOL_BYTES_MAX <= u8::MAX as usize);
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn symbols_are_told_apart_by_every_byte_of_their_names() {
+        let long = "x".repeat(SYMBOL_BYTES_MAX);
+        let lengths = [1, NAME_START_BYTES - 1, NAME_START_BYTES, NAME_START_BYTES + 1, SYMBOL_BYTES_MAX];
+        let same = lengths.map(|length| long[..length].to_owned());
+        let other_ends = lengths.map(|length| format!("{}y", &long[..length - 1]));
+        let names: Vec<String> = same.into_iter().chain(other_ends).collect();
+        let mut trade_pool = TradePool::new(0, names.len());
+        let mut table = SymbolTable::new(names.len());
+        for name in &names {
+            assert_eq!(table.find(name.as_bytes()), None, "{name} is not there yet");
+            let id = table.add(name, &mut trade_pool);
+            assert!(id.is_some() && table.find(name.as_bytes()) == id, "{name}");
+        }
+        let found: Vec<u32> = names.iter().filter_map(|name| Some(table.find(name.as_bytes())?.0)).collect();
+        assert_eq!(found, (0..names.len() as u32).collect::<Vec<_>>());
+        assert_eq!(table.add("one more", &mut trade_pool), None);
+        assert_eq!(table.find(b"x".repeat(300).as_slice()), None, "longer than any symbol");
+    }
 
     #[test]
     fn a_trade_id_is_a_json_token() {
