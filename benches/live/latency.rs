@@ -4,8 +4,9 @@
 //!   probe ──► nats-server ──► echo, service or peer ──► nats-server ──► probe
 //! ```
 //!
-//! The echo is a blocking socket that answers at once with as many bytes as a snapshot has: what the two ways through
-//! the server cost by themselves. Trades for all of them take turns, so that whatever else the machine does falls on all
+//! The echo is a process that answers at once, from a blocking socket, with as many bytes as a snapshot has: what the two
+//! ways through the server cost any process. (A thread of the probe's own would be some 10 us faster: it shares its
+//! memory with the probe, and so much of the caches.) Trades for all of them take turns, so that whatever else the machine does falls on all
 //! alike. A symbol's turn comes seldom enough for each trade to give a snapshot at once.
 
 use std::path::Path;
@@ -14,7 +15,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use senpai_md_consumer::engine::time::{UnixNanos, encode_time};
 
 use super::client::Client;
-use super::processes::{NatsServer, Peer, Service};
+use super::processes::{Echo, NatsServer, Peer, Service};
 
 const ROUNDS: usize = 3;
 /// At 10 Hz a symbol may come back after 100 ms.
@@ -39,6 +40,7 @@ pub fn latency(server: &NatsServer, peer: Option<&Path>) {
     for (pause, trades) in [(Duration::from_millis(5), 1_500), (Duration::from_millis(50), 150)] {
         println!("\nLatency, us from trade to snapshot, one trade {} ms after the last answer", pause.as_millis());
         println!("{:<24}{:>8}{:>10}{:>10}{:>10}", "", "trades", "p50", "p90", "p99");
+        let _echo = Echo::start(server);
         let mut probe = Probe::start(server);
         let mut measured: Vec<(Route, Vec<u64>)> = Vec::new();
         for _ in 0..ROUNDS {
@@ -59,27 +61,29 @@ pub fn latency(server: &NatsServer, peer: Option<&Path>) {
     }
 }
 
+/// What the echo's process does, until the server ends.
+pub fn echo(port: u16) {
+    let mut client = Client::connect(port).expect("the server takes clients");
+    client.subscribe(&format!("{}.>", ECHO.prefix)).expect("the server takes subscriptions");
+    println!("ready");
+    let answer = [b'x'; SNAPSHOT_BYTES];
+    let to_answer = format!("{}.trade.", ECHO.prefix);
+    while let Ok(message) = client.next_message() {
+        let Some(symbol) = message.subject.strip_prefix(to_answer.as_bytes()) else { continue };
+        let subject = format!("{}.{}", ECHO.answers, String::from_utf8_lossy(symbol));
+        if client.publish(&subject, &answer).is_err() {
+            break;
+        }
+    }
+}
+
 struct Probe {
     client: Client,
     trades: usize,
 }
 
 impl Probe {
-    /// And the echo, which ends when the server does.
     fn start(server: &NatsServer) -> Probe {
-        let mut echo = Client::connect(server.port).expect("the server takes clients");
-        echo.subscribe(&format!("{}.>", ECHO.prefix)).expect("the server takes subscriptions");
-        std::thread::spawn(move || {
-            let answer = [b'x'; SNAPSHOT_BYTES];
-            let to_answer = format!("{}.trade.", ECHO.prefix);
-            while let Ok(message) = echo.next_message() {
-                let Some(symbol) = message.subject.strip_prefix(to_answer.as_bytes()) else { continue };
-                let subject = format!("{}.{}", ECHO.answers, String::from_utf8_lossy(symbol));
-                if echo.publish(&subject, &answer).is_err() {
-                    break;
-                }
-            }
-        });
         let mut client = Client::connect(server.port).expect("the server takes clients");
         client.subscribe("senpai.features.>").expect("the server takes subscriptions");
         client.subscribe(&format!("{}.>", ECHO.answers)).expect("the server takes subscriptions");

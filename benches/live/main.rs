@@ -21,7 +21,7 @@ use senpai_md_consumer::drivers::market::Market;
 use senpai_md_consumer::drivers::stream::Stream;
 use senpai_md_consumer::engine::time::{NANOS_PER_SECOND, UnixNanos};
 
-use processes::{NatsServer, report};
+use processes::{ECHO_FLAG, NatsServer, report};
 
 const PREFIX: &str = "md.events";
 const GENERATED_EVENTS: usize = 50_000;
@@ -33,6 +33,7 @@ fn main() {
         match arg.as_str() {
             "--peer" => peer = args.next().map(PathBuf::from),
             "--only" => only = args.next(),
+            ECHO_FLAG => return latency::echo(args.next().and_then(|port| port.parse().ok()).expect("a port")),
             _ => recording = Some(PathBuf::from(arg)),
         }
     }

@@ -151,6 +151,24 @@ impl Consumer for Service {
     }
 }
 
+/// This program again, as the process that answers at once.
+pub struct Echo {
+    _process: Process,
+}
+
+/// Makes this program an echo; the server's port follows.
+pub const ECHO_FLAG: &str = "--echo";
+
+impl Echo {
+    pub fn start(server: &NatsServer) -> Echo {
+        let mut command = Command::new(std::env::current_exe().expect("this program has a path"));
+        command.args([ECHO_FLAG, &server.port.to_string()]);
+        let process = Process::start(command);
+        process.wait_for_line("the echo", |line| (line == "ready").then_some(()));
+        Echo { _process: process }
+    }
+}
+
 pub struct Peer(Process);
 
 impl Peer {

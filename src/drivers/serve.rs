@@ -352,11 +352,15 @@ impl Service<'_> {
                 return true;
             }
         };
-        if is_drained {
+        let mut now_ns = shard.clock.elapsed_ns();
+        let mut is_open = shard.wire.flush(&mut self.link, now_ns);
+        // Only now: somebody waits for what has just gone out.
+        if is_drained && is_open {
             shard.handle_time(&mut self.connection);
+            now_ns = shard.clock.elapsed_ns();
+            is_open = shard.wire.flush(&mut self.link, now_ns);
         }
-        let now_ns = shard.clock.elapsed_ns();
-        if !shard.wire.flush(&mut self.link, now_ns) {
+        if !is_open {
             shard.finish_input(&mut self.link, &mut self.connection);
             self.connection.handle_end_of_stream(now_ns);
         }
