@@ -22,7 +22,7 @@ use glommio::timer::Timer;
 use socket2::SockRef;
 
 use super::broker::{Broker, BrokerCounters, BrokerLimits, ConnectionId, Output, REFUSAL, Standing};
-use super::executor;
+use super::executor::{self, give_way};
 use super::http_server::listen_alone;
 use super::race::{unless, within};
 use super::stop::Stop;
@@ -261,7 +261,7 @@ impl House {
                     unless(&self.stop, Timer::new(ACCEPT_PAUSE)).await;
                 }
             }
-            glommio::yield_if_needed().await;
+            give_way().await;
         }
         // The ring may hold on to a descriptor that is closed until it gets to the cancelled accept; a shutdown works
         // at once.
@@ -310,7 +310,7 @@ async fn converse(hub: &Hub, id: ConnectionId, stream: &mut TcpStream) {
         while let Ok(len @ 1..) = reader.read(&mut buffer).await {
             match hub.change(|broker| broker.handle_bytes(id, &buffer[..len])) {
                 // What it sends after its end is read all the same, see `LINGER`.
-                Standing::Open | Standing::Ended => glommio::yield_if_needed().await,
+                Standing::Open | Standing::Ended => give_way().await,
                 Standing::TooFast => {
                     Timer::new(STALL).await;
                 }

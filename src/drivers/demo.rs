@@ -21,6 +21,7 @@ use proto_nats::ServerAddress;
 use super::access::Access;
 use super::broker_server::{BrokerServer, BrokerThread, Hub};
 use super::clock::Clock;
+use super::executor::give_way;
 use super::feed::feed;
 use super::http_server::HttpServer;
 use super::market::Market;
@@ -96,7 +97,7 @@ async fn generate(seed: u64, subject_prefix: String, hub: Hub, stop: Stop) {
             start = start.minus(early_ns);
         }
         hub.publish(event.subject.as_bytes(), &payload);
-        glommio::yield_if_needed().await;
+        give_way().await;
     }
 }
 

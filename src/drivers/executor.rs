@@ -14,12 +14,16 @@ use std::task::Waker;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use glommio::timer::Timer;
 use glommio::{LocalExecutorBuilder, Placement};
 use nix::sys::pthread::{Pthread, pthread_kill, pthread_self};
 use nix::sys::signal::Signal;
 
-/// Longer and glommio starves socket I/O while a task computes.
-const PREEMPT_TIMER: Duration = Duration::from_millis(1);
+/// A thread that does not get a core for so long loses a turn, so it is long. Nothing here relies on being interrupted:
+/// whoever has worked gives way.
+const PREEMPT_TIMER: Duration = Duration::from_millis(100);
+/// Longer than it takes to ask for it, so that it is not over at once.
+const WAY: Duration = Duration::from_micros(2);
 /// For buffers registered with io_uring, of which this service uses none; glommio's default is 10 MiB.
 const IO_MEMORY_BYTES: usize = 64 << 10;
 const RING_DEPTH: usize = 128;
@@ -62,6 +66,12 @@ where
     let thread = std::thread::Builder::new().name(name.to_owned());
     let name = name.to_owned();
     thread.spawn(move || run(&name, work())).map_err(cannot_start)
+}
+
+/// Lets the sockets, the timers and the other tasks have their turn. To yield would let only those tasks run that can:
+/// glommio looks at sockets and timers when no task can run, or its preemption timer has run out.
+pub async fn give_way() {
+    Timer::new(WAY).await;
 }
 
 pub fn cannot_start(error: impl ToString) -> String {

@@ -20,6 +20,7 @@ use glommio::net::{TcpListener, TcpStream};
 use glommio::timer::Timer;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
+use super::executor::give_way;
 use super::http_message::{Ending, HEAD_BYTES_MAX, Head, decode_head};
 pub use super::http_message::{Request, Response};
 use super::race::{unless, within};
@@ -216,7 +217,7 @@ impl<R: Responder + 'static> House<R> {
                     unless(&self.stop, Timer::new(ACCEPT_PAUSE)).await;
                 }
             }
-            glommio::yield_if_needed().await;
+            give_way().await;
         }
         // The ring may hold on to a descriptor that is closed until it gets to the cancelled accept; a shutdown works
         // at once.
@@ -328,7 +329,7 @@ impl<'a, R: Responder> Connection<'a, R> {
                 return self.linger().await;
             }
             // Pipelined requests must not keep the engine waiting.
-            glommio::yield_if_needed().await;
+            give_way().await;
             if self.unread_len > 0 {
                 self.deadline = Timer::new(self.house.limits.request);
             } else {
@@ -445,7 +446,7 @@ impl<'a, R: Responder> Connection<'a, R> {
         let Connection { stream, receive, .. } = self;
         let rest = async {
             while let Ok(1..) = stream.read(receive).await {
-                glommio::yield_if_needed().await;
+                give_way().await;
             }
         };
         within(self.house.limits.linger, rest).await;

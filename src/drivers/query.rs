@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use async_channel::{Receiver, Sender};
 
+use super::executor::give_way;
 use super::shard::{ConnectionReport, Shard};
 use super::stop::Stop;
 use crate::engine::counters::Counters;
@@ -73,7 +74,7 @@ pub async fn answer(shard: Rc<RefCell<Shard>>, queries: Receiver<Query>, stop: S
             }
             Query::Stop => stop.set(),
         }
-        glommio::yield_if_needed().await;
+        give_way().await;
     }
 }
 

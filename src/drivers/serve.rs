@@ -16,7 +16,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_lite::FutureExt;
 use glommio::net::TcpStream;
 use glommio::timer::Timer;
 use proto_nats::connection::NOTICES_MAX;
@@ -24,6 +23,7 @@ use proto_nats::pool::SERVERS_MAX;
 use proto_nats::{Action, Cause, Connection, Next, Reason, ServerAddress, ServerPool, State, Subscription};
 
 use super::access::Access;
+use super::executor::give_way;
 use super::link::Link;
 use super::race::{unless, within};
 use super::shard::{ReadOutcome, Shard, TakeError};
@@ -42,9 +42,6 @@ const REST_AFTER_NS: u64 = 1_000_000_000;
 const REST: Duration = Duration::from_millis(250);
 /// Somebody who knocks at the HTTP port has a request.
 const ATTENTION_NS: u64 = 2_000_000;
-/// A turn is never given away without a timer that ends the sleep of a lost one (see [`executor`](super::executor)) this
-/// soon.
-const LOST_TURN: Duration = Duration::from_millis(1);
 /// For a name to be resolved, a server to answer and files to be read.
 const CONNECT_LIMIT: Duration = Duration::from_secs(15);
 /// nats-server's own `write_deadline`: a peer that takes nothing for so long takes nothing any more.
@@ -267,7 +264,7 @@ impl Service<'_> {
                     // Under a flood the queue may never be drained, and PINGs are due all the same.
                     self.connection.handle_time(now_ns, shard.wire.frames());
                 }
-                give_turn().await;
+                give_way().await;
                 last_turn_ns = clock.elapsed_ns();
                 continue;
             }
@@ -471,12 +468,4 @@ impl Service<'_> {
 
 fn refusal(subject: &str) -> String {
     format!("NATS refuses the subscription to {}: grant this user that permission", printable(subject))
-}
-
-/// Lets the reactor and the other tasks run.
-async fn give_turn() {
-    let lost = async {
-        Timer::new(LOST_TURN).await;
-    };
-    glommio::executor().yield_task_queue_now().or(lost).await;
 }
