@@ -13,7 +13,7 @@ use std::rc::Rc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use glommio::{LocalExecutorBuilder, Placement};
+use senpai_md_consumer::drivers::executor;
 use senpai_md_consumer::drivers::http_server::{HttpServer, Limits, Request, Responder, Response};
 use senpai_md_consumer::drivers::stop::Stop;
 
@@ -68,24 +68,20 @@ impl Server {
         let address = server.local_addr();
         let (life, end) = UnixStream::pair().unwrap();
         let thread = std::thread::spawn(move || {
-            LocalExecutorBuilder::new(Placement::Unbound)
-                .preempt_timer(Duration::from_millis(1))
-                .io_memory(65536)
-                .make()
-                .unwrap()
-                .run(async move {
-                    let stop = Stop::new();
-                    let watched = stop.clone();
-                    let watcher = glommio::spawn_local(async move {
-                        // SAFETY: the descriptor is given away here and owned there.
-                        let mut end = unsafe { glommio::net::UnixStream::from_raw_fd(end.into_raw_fd()) };
-                        let _ = futures_lite::AsyncReadExt::read(&mut end, &mut [0]).await;
-                        watched.set();
-                    })
-                    .detach();
-                    server.serve(Rc::new(Echo::default()), stop).await;
-                    watcher.await;
-                });
+            executor::run("http", async move {
+                let stop = Stop::new();
+                let watched = stop.clone();
+                let watcher = glommio::spawn_local(async move {
+                    // SAFETY: the descriptor is given away here and owned there.
+                    let mut end = unsafe { glommio::net::UnixStream::from_raw_fd(end.into_raw_fd()) };
+                    let _ = futures_lite::AsyncReadExt::read(&mut end, &mut [0]).await;
+                    watched.set();
+                })
+                .detach();
+                server.serve(Rc::new(Echo::default()), stop).await;
+                watcher.await;
+            })
+            .expect("an executor can be started");
         });
         Server { address, life: Some(life), thread: Some(thread) }
     }

@@ -1,10 +1,11 @@
 //! glommio's executors, set up as this service needs them and kept from sleeping for ever.
 //!
 //! glommio 0.9 goes to sleep with runnable tasks when its preemption timer has run out before it looks at them (the thread
-//! was not scheduled in between): `run_task_queues` then says that nothing ran, which is taken for "nothing to run". A
-//! timer of the work's own could be lost in the same turn. So a thread beside each executor ends its sleep four times a
-//! second: by the work's waker, or, as long as its very first turn may have been lost and there is no waker yet, by a
-//! signal that interrupts the sleep.
+//! was not scheduled in between): `run_task_queues` then says that nothing ran, which is taken for "nothing to run". So
+//! that timer is long, and whoever has worked gives way by himself. A thread that was kept off its core for longer still
+//! may have lost its turn, and a timer of the work's own with it: so a thread beside each executor ends its sleep four
+//! times a second: by the work's waker, or, as long as its very first turn may have been lost and there is no waker yet,
+//! by a signal that interrupts the sleep.
 
 use std::future::{Future, poll_fn};
 use std::io;
