@@ -1,7 +1,8 @@
 //! One connection, from INFO to its end.
 //!
-//! Operations and the time go in; bytes for the socket and [`Action`]s for the driver come out. MSG and HMSG need not
-//! pass through here: the driver hands them to the engine and tells only [`Connection::note_received`].
+//! Operations and the time go in; bytes for the socket and [`Action`]s for the driver come out. While
+//! [`Connection::takes_messages`], MSG and HMSG need not pass through here: the driver hands them to the engine and tells
+//! only [`Connection::note_received`]. Before that they end the connection: nobody has subscribed to anything yet.
 //!
 //! ```text
 //!               INFO          handle_tls_started        PONG             PONG
@@ -179,7 +180,7 @@ pub struct Connection {
     state: State,
     info: ServerInfo,
     secured: bool,
-    /// Refusals that named no subject.
+    /// Refusals that named no subject, or none that is known.
     refused_unnamed: usize,
     lame_duck: bool,
     last_complaint: Option<(ServerError, u64)>,
@@ -261,6 +262,7 @@ impl Connection {
                 Err(_) => self.notice(Action::UnreadableInfo),
             },
             (_, ServerOp::Err(text)) => self.handle_error(ServerError::parse(text), now_ns),
+            (State::AwaitInfo | State::AwaitPong, ServerOp::Msg(_)) => self.disconnect(Reason::UnaskedMessage),
             // Nothing else is due before INFO; if it never comes the time limit says so.
             (State::AwaitInfo, _) => {}
             (_, ServerOp::Ping) => encode::pong(out),
@@ -425,6 +427,11 @@ impl Connection {
         self.state
     }
 
+    /// Something is subscribed to, so messages are what was asked for.
+    pub fn takes_messages(&self) -> bool {
+        matches!(self.state, State::AwaitConfirmation | State::Ready | State::Draining)
+    }
+
     /// Connected, and every subscription confirmed: what `/ready` tells.
     pub fn is_ready(&self) -> bool {
         self.state == State::Ready && !self.confirming_more && self.refused_count() == 0
@@ -529,13 +536,23 @@ impl Connection {
         }
         match &error {
             ServerError::PermissionsViolation { operation: Operation::Subscribe, subject } => {
-                let subject = subject.clone();
-                let refused = self.subscriptions.iter_mut().filter(|tracked| tracked.subscription.subject == subject);
-                refused.for_each(|tracked| tracked.refused = true);
-                self.notice(Action::SubscriptionRefused { subject });
+                let mut is_known = false;
+                for tracked in self.subscriptions.iter_mut().filter(|tracked| tracked.subscription.subject == *subject)
+                {
+                    tracked.refused = true;
+                    is_known = true;
+                }
+                let is_confirming = self.state == State::AwaitConfirmation || self.confirming_more;
+                match (is_known, is_confirming) {
+                    (true, _) => {}
+                    // One of ours, in other words.
+                    (false, true) => self.note_refused_unnamed(),
+                    (false, false) => return self.notice(Action::Complaint(error)),
+                }
+                self.notice(Action::SubscriptionRefused { subject: subject.clone() });
             }
             ServerError::MaxSubscriptions => {
-                self.refused_unnamed = (self.refused_unnamed + 1).min(self.subscriptions.len());
+                self.note_refused_unnamed();
                 self.notice(Action::Complaint(error));
             }
             _ => {
@@ -589,6 +606,10 @@ impl Connection {
         encode::ping(out);
         self.pings_sent += 1;
         self.pings_sent
+    }
+
+    fn note_refused_unnamed(&mut self) {
+        self.refused_unnamed = (self.refused_unnamed + 1).min(self.subscriptions.len());
     }
 
     fn refused_count(&self) -> usize {

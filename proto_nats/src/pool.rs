@@ -44,6 +44,8 @@ pub struct ServerPool {
     servers: Vec<Server>,
     /// The one that `next` chose last.
     current: Option<usize>,
+    /// It can be reached: the next attempt is at it.
+    refuge: Option<ServerAddress>,
     attempts: u64,
     random: Random,
 }
@@ -110,20 +112,21 @@ impl ServerPool {
         for end in (1..servers.len()).rev() {
             servers.swap(end, random.below(end as u64 + 1) as usize);
         }
-        ServerPool { servers, current: None, attempts: 0, random }
+        ServerPool { servers, current: None, refuge: None, attempts: 0, random }
     }
 
     /// The server to connect to, or when to ask again. Each attempt that it returns must be answered by
     /// [`handle_closed`](Self::handle_closed) before the next call.
     pub fn next(&mut self, now_ns: u64) -> Next {
+        let refuge = self.refuge.take();
+        let is_refuge =
+            |server: &Server| refuge.as_ref().is_some_and(|refuge| refuge.is_same_endpoint(&server.address));
         // Of those that may be tried, lame ducks last; one may be back while all others still fail.
         let candidates = self.servers.iter_mut().enumerate();
         let (index, server) = candidates
-            .min_by_key(|(_, server)| {
-                (server.not_before_ns.max(now_ns), server.lame_until_ns > now_ns, server.last_attempt)
-            })
+            .min_by_key(|(_, server)| (!is_refuge(server), server.order(now_ns)))
             .expect("a pool has a server");
-        if server.not_before_ns > now_ns {
+        if server.not_before_ns > now_ns && !is_refuge(server) {
             return Next::Wait { until_ns: server.not_before_ns };
         }
         self.attempts += 1;
@@ -169,14 +172,25 @@ impl ServerPool {
         server.not_before_ns = now_ns.saturating_add(wait_ns);
     }
 
-    /// The current server said that it is about to go. True if there is another one to move to.
-    pub fn handle_lame_duck(&mut self, now_ns: u64) -> bool {
+    /// The current server said that it is about to go.
+    pub fn handle_lame_duck(&mut self, now_ns: u64) {
         if let Some(server) = self.current_mut() {
             server.lame_until_ns = now_ns.saturating_add(LAME_DUCK_NS);
         }
-        // A connection that works is not given up for a server that has failed last time.
-        let mut others = self.servers.iter().filter(|server| server.lame_until_ns <= now_ns);
-        others.any(|server| server.failures == 0 && server.refusals == 0)
+    }
+
+    /// Where to move to from a lame duck, in the order in which they would be tried. A connection that works is not given
+    /// up for a server that may be down, or for the same one under another name: see first whether it can be reached.
+    pub fn refuges(&self, now_ns: u64) -> Vec<ServerAddress> {
+        let is_refuge = |server: &&Server| server.lame_until_ns <= now_ns && server.refusals == 0;
+        let mut refuges: Vec<&Server> = self.servers.iter().filter(is_refuge).collect();
+        refuges.sort_by_key(|server| server.order(now_ns));
+        refuges.into_iter().map(|server| server.address.clone()).collect()
+    }
+
+    /// This one of [`refuges`](Self::refuges) can be reached: the next attempt is at it.
+    pub fn handle_refuge(&mut self, address: ServerAddress) {
+        self.refuge = Some(address);
     }
 
     /// Takes over `connect_urls`: adds what is new, forgets what was discovered earlier and is listed no more.
@@ -264,6 +278,11 @@ impl Server {
             ready_since_ns: None,
         }
     }
+
+    /// The smallest is tried next.
+    fn order(&self, now_ns: u64) -> (u64, bool, u64) {
+        (self.not_before_ns.max(now_ns), self.lame_until_ns > now_ns, self.last_attempt)
+    }
 }
 
 /// `first * 2^(count - 1)`, at most `last`; between one half and the whole of that.
@@ -313,6 +332,10 @@ mod tests {
             Next::Attempt(address) => panic!("at {now_ns}: {address}"),
             Next::Wait { until_ns } => until_ns - now_ns,
         }
+    }
+
+    fn refuges(pool: &ServerPool, now_ns: u64) -> Vec<String> {
+        pool.refuges(now_ns).iter().map(ToString::to_string).collect()
     }
 
     fn urls(list: &[&str]) -> Vec<String> {
@@ -467,11 +490,14 @@ mod tests {
     }
 
     #[test]
-    fn a_lame_duck_is_left_for_another_server_and_kept_when_there_is_none() {
+    fn a_lame_duck_is_left_for_a_server_that_can_be_reached() {
         let mut two = pool("a,b", 2);
         let first = attempt(&mut two, 0);
         two.handle_ready(0);
-        assert!(two.handle_lame_duck(5 * SECOND_NS));
+        assert_eq!(refuges(&two, 5 * SECOND_NS).len(), 2);
+        two.handle_lame_duck(5 * SECOND_NS);
+        assert_ne!(refuges(&two, 5 * SECOND_NS), [first.as_str()]);
+        assert_eq!(refuges(&two, 5 * SECOND_NS).len(), 1);
         two.handle_closed(Cause::Left, 5 * SECOND_NS);
         let second = attempt(&mut two, 6 * SECOND_NS);
         assert_ne!(second, first);
@@ -479,12 +505,43 @@ mod tests {
         two.handle_closed(Cause::Trouble, 6 * SECOND_NS);
         assert_eq!(attempt(&mut two, 6 * SECOND_NS), first);
         two.handle_ready(6 * SECOND_NS);
-        // And not left again for the one that has failed.
-        assert!(!two.handle_lame_duck(9 * SECOND_NS));
+        // The one that has failed may be back as well; whoever has seen that it is, goes there at once.
+        two.handle_lame_duck(9 * SECOND_NS);
+        assert_eq!(refuges(&two, 9 * SECOND_NS), [second.as_str()]);
+        two.handle_refuge(two.refuges(9 * SECOND_NS).remove(0));
+        two.handle_closed(Cause::Left, 9 * SECOND_NS);
+        assert_eq!(attempt(&mut two, 9 * SECOND_NS), second);
+        // Once.
+        two.handle_closed(Cause::Trouble, 9 * SECOND_NS);
+        assert_eq!(attempt(&mut two, 9 * SECOND_NS), first);
+
         let mut one = pool("a", 2);
         attempt(&mut one, 0);
-        assert!(!one.handle_lame_duck(0));
+        one.handle_lame_duck(0);
+        assert!(refuges(&one, 0).is_empty());
         one.handle_closed(Cause::Left, 0);
         assert!(wait_ns(&mut one, 0) <= BACKOFF_FIRST_NS);
+    }
+
+    #[test]
+    fn a_refuge_is_where_the_next_attempt_would_be_and_has_not_refused_us() {
+        let mut three = pool("a,b,c", 7);
+        let refused = attempt(&mut three, 0);
+        three.handle_closed(Cause::Refused, 0);
+        let failed = attempt(&mut three, 0);
+        three.handle_closed(Cause::Trouble, 0);
+        let last = attempt(&mut three, 0);
+        three.handle_ready(0);
+        assert_eq!(
+            refuges(&three, 100 * MILLISECOND_NS),
+            [failed.as_str(), last.as_str()],
+            "{refused} has refused the login"
+        );
+        three.handle_lame_duck(100 * MILLISECOND_NS);
+        assert_eq!(refuges(&three, 100 * MILLISECOND_NS), [failed.as_str()]);
+        // One that is not in the pool any more changes nothing.
+        three.handle_refuge(ServerAddress::parse("elsewhere").unwrap());
+        three.handle_closed(Cause::Left, 100 * MILLISECOND_NS);
+        assert_eq!(attempt(&mut three, 100 * MILLISECOND_NS), failed);
     }
 }

@@ -30,6 +30,8 @@ pub enum Reason {
     TlsNotOffered,
     /// Something came in clear text where TLS was to start: an attempt to slip in an operation.
     DataBeforeTls,
+    /// A message came before anything was subscribed to.
+    UnaskedMessage,
     /// The server refused us.
     Refused {
         /// In its words.
@@ -115,6 +117,9 @@ impl fmt::Display for Reason {
             Reason::DataBeforeTls => f.write_str(
                 "the server sent something in clear text where TLS had to start; if TLS was to come before INFO, it may \
                  not have handshake_first",
+            ),
+            Reason::UnaskedMessage => f.write_str(
+                "the server sent a message before anything was subscribed to: it may not be the server that it seems to be",
             ),
             Reason::Refused { error: ServerError::AuthorizationViolation, with_credentials: false } => {
                 f.write_str("the server wants credentials (authorization violation), and none are set")

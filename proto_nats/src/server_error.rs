@@ -150,9 +150,19 @@ impl fmt::Display for ServerError {
     }
 }
 
-/// The first text between double quotes.
+/// The first text between double quotes, which nats-server writes as Go's `%q` does: a quote or a backslash has a backslash
+/// before it. (What `%q` writes in other ways cannot be printed, and is left as it stands.)
 fn quoted(text: &str) -> String {
-    text.split('"').nth(1).unwrap_or_default().to_string()
+    let mut subject = String::new();
+    let mut characters = text.split_once('"').unwrap_or_default().1.chars().peekable();
+    while let Some(character) = characters.next() {
+        match character {
+            '"' => break,
+            '\\' => subject.push(characters.next_if(|next| matches!(next, '"' | '\\')).unwrap_or('\\')),
+            _ => subject.push(character),
+        }
+    }
+    subject
 }
 
 #[cfg(test)]
@@ -191,6 +201,8 @@ mod tests {
             may_not(Operation::Subscribe, "a.*"),
             false,
         );
+        let odd = r#"Permissions Violation for Subscription to "a.\"b\\c\u00ad\"" using queue "q""#;
+        check(odd, may_not(Operation::Subscribe, r#"a."b\c\u00ad""#), false);
         check("Permissions Violation for Publish with Reply of \"r\"", may_not(Operation::Publish, "r"), false);
         check("Invalid Subject", ServerError::Other("Invalid Subject".into()), false);
         check("", ServerError::Other(String::new()), false);

@@ -479,6 +479,43 @@ fn a_refused_subscription_is_named_and_the_rest_lives_on() {
 }
 
 #[test]
+fn a_refusal_that_matches_nothing() {
+    let refusal = "-ERR 'Permissions Violation for Subscription to \"other.>\"'\r\n";
+    let subject = "other.>".to_owned();
+    let mut client = client(&["a"]);
+    client.receive(PLAIN).receive("PONG\r\n").receive(refusal).receive("PONG\r\n");
+    let refused = Action::SubscriptionRefused { subject: subject.clone() };
+    client.actions(&[INFO_RECEIVED, refused, Action::Ready { refused: 1 }]);
+    assert!(!client.connection.is_ready(), "it is about one of ours, whatever it is called");
+
+    let mut later = ready_client(&["a"]);
+    let error = ServerError::PermissionsViolation { operation: Operation::Subscribe, subject };
+    later.receive(refusal).actions(&[Action::Complaint(error)]);
+    assert!(later.connection.is_ready(), "ours are confirmed");
+}
+
+#[test]
+fn messages_that_nobody_has_asked_for() {
+    const MSG: &str = "MSG a 1 1\r\nx\r\n";
+    client(&["a"]).receive(MSG).ends(Reason::UnaskedMessage);
+    let mut logging_in = client(&["a"]);
+    logging_in.receive(PLAIN).actions(&[INFO_RECEIVED]);
+    assert!(!logging_in.connection.takes_messages());
+    logging_in.receive(MSG).ends(Reason::UnaskedMessage);
+    let mut subscribed = client(&["a"]);
+    subscribed.receive(PLAIN).receive("PONG\r\n").actions(&[INFO_RECEIVED]);
+    assert!(subscribed.connection.takes_messages(), "the first may come before the confirmation");
+    subscribed.receive(MSG).receive("PONG\r\n").actions(&[Action::Ready { refused: 0 }]);
+
+    let mut first = client_with(tls(Tls::First), &["a"]);
+    first.actions(&[Action::StartTls]).receive(MSG).ends(Reason::DataBeforeTls);
+    let mut required = client_with(tls(Tls::Required), &["a"]);
+    required.receive("INFO {\"tls_available\":true}\r\n").actions(&[INFO_RECEIVED, Action::StartTls]);
+    assert!(!required.connection.takes_messages());
+    required.receive(MSG).ends(Reason::DataBeforeTls);
+}
+
+#[test]
 fn one_subscription_too_many() {
     let mut client = client(&["a", "b"]);
     client.receive(PLAIN).receive("PONG\r\n-ERR 'maximum subscriptions exceeded'\r\nPONG\r\n");

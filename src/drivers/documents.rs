@@ -26,7 +26,9 @@ pub fn is_ready(reports: &[ShardReport]) -> bool {
 }
 
 fn troubles(reports: &[ShardReport]) -> Vec<&str> {
-    let mut troubles: Vec<&str> = reports.iter().filter_map(|report| report.connection.trouble.as_deref()).collect();
+    let of_each = reports.iter().flat_map(|report| [&report.connection.trouble, &report.connection.publish_trouble]);
+    let mut troubles: Vec<&str> = of_each.filter_map(Option::as_deref).collect();
+    troubles.sort_unstable();
     troubles.dedup();
     troubles
 }

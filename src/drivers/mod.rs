@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod api;
+pub mod aside;
 pub mod bench;
 pub mod broker;
 pub mod broker_server;
@@ -21,6 +22,7 @@ pub mod random;
 pub mod rate;
 pub mod rebase;
 pub mod recording;
+pub mod refuge;
 pub mod replay;
 pub mod serve;
 pub mod service;

@@ -224,6 +224,10 @@ impl Line {
                 }
                 _ => continue,
             };
+            // What follows a refusal, the drain's end above all, does not make it good.
+            if matches!(self.progress, Progress::Over(_)) {
+                break;
+            }
         }
         !matches!(self.progress, Progress::Over(_) | Progress::Drained { .. })
     }

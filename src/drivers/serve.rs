@@ -23,9 +23,11 @@ use proto_nats::pool::SERVERS_MAX;
 use proto_nats::{Action, Cause, Connection, Next, Reason, ServerAddress, ServerPool, State, Subscription};
 
 use super::access::Access;
+use super::aside;
 use super::executor::give_way;
 use super::link::Link;
 use super::race::{unless, within};
+use super::refuge::RefugeSearch;
 use super::shard::{ReadOutcome, Shard, TakeError};
 use super::stop::Stop;
 use super::text::{plain, printable};
@@ -107,6 +109,7 @@ pub async fn run(shard: Rc<RefCell<Shard>>, http: HttpBeside, stop: Stop) {
                     troubles: &mut troubles,
                     was_ready: &mut was_ready,
                     http: &http,
+                    refuge_search: None,
                     stop: &stop,
                 };
                 service.serve().await
@@ -165,7 +168,7 @@ async fn connect(
         let settings = access.connection_settings(&server, client_name)?;
         Ok::<_, String>((Link::connect(&server)?, settings))
     };
-    let (link, settings) = glommio::executor().spawn_blocking(attempt).await?;
+    let (link, settings) = aside::run(attempt).await?;
     let descriptor =
         link.duplicate().map_err(|error| format!("cannot use the socket: {}", plain(&error)))?.into_raw_fd();
     // SAFETY: the descriptor is open, a connected TCP socket, and owned by nobody else: it was just duplicated. There is
@@ -195,6 +198,8 @@ struct Service<'a> {
     troubles: &'a mut Troubles,
     was_ready: &'a mut bool,
     http: &'a HttpBeside,
+    /// The server is about to go.
+    refuge_search: Option<RefugeSearch>,
     stop: &'a Stop,
 }
 
@@ -249,6 +254,15 @@ impl Service<'_> {
             }
             let now_ns = clock.elapsed_ns();
             if self.stop.is_set() && !matches!(self.connection.state(), State::Draining | State::Closed) {
+                self.begin_drain(now_ns);
+                continue;
+            }
+            if let Some(search) = &mut self.refuge_search
+                && let Some(refuge) = search.poll(self.pool, now_ns)
+            {
+                self.refuge_search = None;
+                self.pool.handle_refuge(refuge);
+                self.shard.borrow_mut().connection.is_ready = false;
                 self.begin_drain(now_ns);
                 continue;
             }
@@ -380,7 +394,7 @@ impl Service<'_> {
             return Ok(());
         }
         let (access, server) = (self.access.clone(), self.server.clone());
-        let session = glommio::executor().spawn_blocking(move || access.tls_session(&server));
+        let session = aside::run(move || access.tls_session(&server));
         match unless(self.stop, within(FILES_LIMIT, session)).await {
             // At a stop the connection is left as it is.
             None => {}
@@ -413,10 +427,13 @@ impl Service<'_> {
                     shard.connection.trouble = match (refused, subjects.first()) {
                         (0, _) => None,
                         (_, Some(first)) => Some(refusal(first)),
-                        (_, None) => {
-                            Some(format!("NATS has refused {refused} subscriptions: it allows no more of them"))
-                        }
+                        (_, None) => Some(format!(
+                            "NATS has refused {refused} subscriptions and not said which: does it allow so many?"
+                        )),
                     };
+                    if let Some(trouble) = &shard.connection.trouble {
+                        log::error!("{trouble}");
+                    }
                     shard.encode_outputs(&self.connection);
                     let info = self.connection.info();
                     let how = if self.connection.is_secured() { " through TLS" } else { "" };
@@ -428,21 +445,18 @@ impl Service<'_> {
                 }
                 Action::Confirmed => shard.connection.is_ready = self.connection.is_ready(),
                 Action::LameDuck => {
-                    log::warn!("the NATS server is about to shut down (lame duck)");
-                    if self.pool.handle_lame_duck(now_ns) {
-                        shard.connection.is_ready = false;
-                        drop(shard);
-                        self.begin_drain(now_ns);
-                    }
+                    log::warn!("the NATS server is about to shut down (lame duck): looking for another one");
+                    self.pool.handle_lame_duck(now_ns);
+                    self.refuge_search = Some(RefugeSearch::default());
                 }
                 Action::SubscriptionRefused { subject } => {
                     let trouble = refusal(&subject);
-                    log::error!("{trouble}");
-                    shard.connection.is_ready = false;
+                    shard.warn(&trouble);
+                    shard.connection.is_ready = self.connection.is_ready();
                     shard.connection.trouble = Some(trouble);
                 }
                 Action::Complaint(error) => shard.note_complaint(&error),
-                Action::UnreadableInfo => log::warn!("NATS sent an INFO that is not a JSON object"),
+                Action::UnreadableInfo => shard.warn("NATS sent an INFO that is not a JSON object"),
                 Action::DrainComplete { confirmed } => {
                     if !confirmed {
                         log::warn!("NATS did not confirm the drain in time");

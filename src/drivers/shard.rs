@@ -76,6 +76,8 @@ pub struct ConnectionReport {
     pub slow_consumer_cuts: u64,
     /// Why there is no connection, or why it is not ready.
     pub trouble: Option<String>,
+    /// That the server refuses publications, for as long as that is news.
+    pub publish_trouble: Option<String>,
 }
 
 /// Everything one shard owns.
@@ -140,8 +142,13 @@ impl Shard {
         self.reads.clear();
         self.bytes_read = 0;
         self.begun_bytes = 0;
-        self.publish_refused_ns = None;
+        self.forget_publish_trouble();
         self.note_rest();
+    }
+
+    fn forget_publish_trouble(&mut self) {
+        self.publish_refused_ns = None;
+        self.connection.publish_trouble = None;
     }
 
     /// Time asleep is not time behind.
@@ -157,8 +164,7 @@ impl Shard {
         }
         self.clock_checked_ns = elapsed_ns;
         if self.publish_refused_ns.is_some_and(|refused_ns| elapsed_ns - refused_ns > REFUSAL_LASTS_NS) {
-            self.publish_refused_ns = None;
-            self.connection.trouble = None;
+            self.forget_publish_trouble();
         }
         if let Some(step_ns) = self.clock.correct() {
             log::warn!("the system's clock has stepped by {:.3} s: followed", step_ns as f64 / 1e9);
@@ -347,9 +353,14 @@ impl Shard {
                 self.engine.count_unpublished(kind, 1);
             }
             text.push_str(": grant it that permission");
-            self.connection.trouble = Some(text.clone());
+            self.connection.publish_trouble = Some(text.clone());
             self.publish_refused_ns = Some(self.clock.elapsed_ns());
         }
+        self.warn(&text);
+    }
+
+    /// Logs what the server has brought about, at most once a second: it may do so as often as it likes.
+    pub fn warn(&mut self, text: &str) {
         let now_ns = self.clock.elapsed_ns();
         if self.last_complaint_log_ns.is_none_or(|last| now_ns - last >= LOG_INTERVAL_NS) {
             self.last_complaint_log_ns = Some(now_ns);
@@ -408,6 +419,10 @@ struct Listener<'a> {
 impl Witness for Listener<'_> {
     fn control(&mut self, op: &ServerOp<'_>) {
         self.connection.handle_op(op, self.now_ns, self.out);
+    }
+
+    fn takes_messages(&self) -> bool {
+        self.connection.takes_messages()
     }
 
     fn malformed(&mut self, subject: &[u8], malformed: Malformed) {
@@ -514,11 +529,13 @@ mod tests {
         let mut shard = shard();
         quote(&mut shard, "A", 90.0, 1_000_000);
         shard.encode_outputs(&ready(1 << 20));
+        shard.connection.trouble = Some("something else".to_owned());
         for subject in ["senpai.features.A", "senpai.features.NONE", "senpai.signals.A", "else", ""] {
             let subject = subject.to_owned();
             shard.note_complaint(&ServerError::PermissionsViolation { operation: Operation::Publish, subject });
         }
         assert_eq!(dropped(&shard), [1, 1]);
-        assert!(shard.connection.trouble.as_deref().is_some_and(|trouble| trouble.contains("may not publish")));
+        assert_eq!(shard.connection.trouble.as_deref(), Some("something else"), "that is another trouble");
+        assert!(shard.connection.publish_trouble.as_deref().is_some_and(|trouble| trouble.contains("may not publish")));
     }
 }

@@ -1,7 +1,7 @@
 //! From unread bytes to events: frames are split off the queue, shed where the queue is nearly full, and handed to the
 //! engine. Live, `bench` and the tests run this same loop.
 
-use proto_nats::{Decoded, Limits, ProtocolError, ServerOp, decode_server_op};
+use proto_nats::{Decoded, Limits, Msg, ProtocolError, ServerOp, decode_server_op};
 
 use super::engine::{Engine, Receipt};
 use super::json::Malformed;
@@ -53,6 +53,12 @@ pub struct Round {
 pub trait Witness {
     fn control(&mut self, op: &ServerOp<'_>);
     fn malformed(&mut self, subject: &[u8], malformed: Malformed);
+
+    /// Messages are due. Where they are not, they are no events, and go to `control`: on a connection whatever comes
+    /// before the subscriptions is not from the server that we mean.
+    fn takes_messages(&self) -> bool {
+        true
+    }
 }
 
 /// Takes up to `frames_max` frames off the queue, all messages with the same receipt.
@@ -66,10 +72,12 @@ pub fn take_messages(
 ) -> Result<Round, ProtocolError> {
     let limits = Limits { payload: queue.capacity() / 2, ..Limits::default() };
     let mut round = Round::default();
+    // Only control operations change that.
+    let mut takes_messages = witness.takes_messages();
     for _ in 0..frames_max {
         let is_nearly_full = queue.is_nearly_full();
         match decode_server_op(queue.unread(), &limits)? {
-            Decoded::Op { op: ServerOp::Msg(message), len } => {
+            Decoded::Op { op: ServerOp::Msg(message), len } if takes_messages => {
                 round.messages += 1;
                 let (kind, symbol) = split_subject(message.subject, engine.subject_prefix());
                 if !ownership.owns(symbol) {
@@ -83,9 +91,14 @@ pub fn take_messages(
             }
             Decoded::Op { op, len } => {
                 witness.control(&op);
+                takes_messages = witness.takes_messages();
                 queue.consume(len);
             }
-            Decoded::Oversized { subject, skip, .. } => {
+            Decoded::Oversized { subject, skip } if !takes_messages => {
+                witness.control(&ServerOp::Msg(Msg { subject, sid: 0, reply_to: None, headers: None, payload: &[] }));
+                queue.discard(skip);
+            }
+            Decoded::Oversized { subject, skip } => {
                 round.messages += 1;
                 let (kind, symbol) = split_subject(subject, engine.subject_prefix());
                 if ownership.owns(symbol)

@@ -11,6 +11,9 @@ use crate::support::nats_server::{NatsServer, Release, unused_port};
 use crate::support::{eventually, holds, within};
 use crate::tls;
 
+/// Between two searches for another server the service waits 2 s.
+const MOVE_LIMIT: Duration = Duration::from_secs(5);
+
 /// The service on the first node, the publisher on the second.
 struct Cluster {
     first: NatsServer,
@@ -121,4 +124,31 @@ pub fn a_node_in_lame_duck_mode(release: Release) -> Result<Report, &'static str
     let report = stage.settle(vec![recovery], Loss::InHand, None);
     assert_eq!(missing_snapshots(&stage, inbox), 0, "every snapshot arrives");
     Ok(report)
+}
+
+/// The other node is down, and what the cluster calls the first node is only another name for it: the service stays, and
+/// moves when there is somewhere to go.
+pub fn a_node_in_lame_duck_mode_alone(release: Release) -> Result<Report, &'static str> {
+    let mut cluster = Cluster::start(release, "");
+    let port = cluster.first.port();
+    let mut stage = Stage::start(&format!("nats://localhost:{port}"), port, Login::default(), &[]);
+    cluster.second.terminate();
+    cluster.first.signal("USR2");
+    eventually("the service has looked around", || {
+        let log = stage.service.log();
+        holds(log.contains("no other NATS server can be reached"), log)
+    });
+    stage.wait_flow(stage.received_count() + 50);
+    stage.service.wait_ready();
+    assert_eq!(cluster.first.connections_of(NAME, false).len(), 1, "it has stayed");
+    assert_eq!(stage.reconnect_count(), 0);
+
+    stage.note_break();
+    let back = cluster.second.start_again();
+    within(MOVE_LIMIT, "the service moves", || {
+        let there = cluster.second.connections_of(NAME, false).len();
+        holds(there == 1, format!("{there} connections on the second node; log:\n{}", stage.service.log()))
+    });
+    let recovery = stage.wait_recovered(back, 1, MOVE_LIMIT);
+    Ok(stage.settle(vec![recovery], Loss::InHand, None))
 }

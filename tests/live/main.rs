@@ -20,3 +20,4 @@ mod endpoints;
 mod recordings;
 mod sharing;
 mod stopping;
+mod strangers;

@@ -16,13 +16,14 @@
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
+use std::process::Output;
 
 use serde_json::{Value, json};
 
 use crate::reference::{Published, Reference, SECOND, Settings, State, compare, parse, recording, time};
 use crate::support::bus::{Bus, Message};
-use crate::support::events::{Event, recording_until_now};
-use crate::support::nats_server::NatsServer;
+use crate::support::events::{Event, now_ns, recording_until_now, trade};
+use crate::support::nats_server::{NatsServer, Release};
 use crate::support::service::{self, Service};
 
 /// The most that can be set, for the most snapshots.
@@ -118,8 +119,30 @@ fn check_fed(speed: &str, snapshots_min: usize) {
     );
 }
 
+#[test]
+fn feed_fails_where_the_server_refuses_its_events() {
+    let refusing = "authorization { users: [ { user: feed, password: secret, permissions: { publish: \"other\" } } ] }";
+    let server = NatsServer::start_with(Release::Current, refusing);
+    let url = format!("nats://feed:secret@127.0.0.1:{}", server.port());
+    // The refusal comes before the end of the feed or together with it.
+    for count in [1, 5, 1_000] {
+        for _ in 0..5 {
+            let events: Vec<Event> = (0..count).map(|_| trade("A", now_ns(), 1.0)).collect();
+            let output = run_feed(&url, &events, "max");
+            let error = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(1), "{count} events: {error}");
+            assert!(error.contains("this user may not publish to md.events.trade.A"), "{error}");
+        }
+    }
+}
+
 /// Plays the events with the command `feed`, which paces them by their times and changes nothing.
 fn feed(server: &NatsServer, events: &[Event], speed: &str) {
+    let output = run_feed(&server.url(), events, speed);
+    assert!(output.status.success(), "{}: {}", output.status, String::from_utf8_lossy(&output.stderr));
+}
+
+fn run_feed(url: &str, events: &[Event], speed: &str) -> Output {
     let directory = tempfile::tempdir().expect("a directory for temporary files");
     let path = directory.path().join("recording.jsonl");
     let mut file = BufWriter::new(File::create(&path).expect("a file"));
@@ -128,11 +151,10 @@ fn feed(server: &NatsServer, events: &[Event], speed: &str) {
         writeln!(file, "{{\"subject\":{},\"payload\":{payload}}}", json!(subject)).expect("room");
     }
     file.flush().expect("room");
-    let output = service::command(&directory)
-        .args(["feed", "recording.jsonl", "--speed", speed, "--nats-url", &server.url()])
+    service::command(&directory)
+        .args(["feed", "recording.jsonl", "--speed", speed, "--nats-url", url])
         .output()
-        .expect("the binary starts");
-    assert!(output.status.success(), "{}: {}", output.status, String::from_utf8_lossy(&output.stderr));
+        .expect("the binary starts")
 }
 
 fn is_signal(message: &Published) -> bool {

@@ -198,6 +198,7 @@ pub fn connection_ops(data: &[u8]) {
                     "Stale Connection",
                     "maximum subscriptions exceeded",
                     "Permissions Violation for Subscription to \"s.1\"",
+                    "Permissions Violation for Subscription to \"s.\\\"1\"",
                     "Permissions Violation for Publish to \"x\"",
                     "User Authentication Expired",
                     "Something new",
@@ -207,7 +208,9 @@ pub fn connection_ops(data: &[u8]) {
             }
             6 => {
                 let msg = Msg { subject: b"a", sid: 1, reply_to: None, headers: None, payload: b"" };
+                let is_asked = connection.takes_messages();
                 connection.handle_op(&ServerOp::Msg(msg), now_ns, &mut out);
+                assert!(is_asked || connection.state() == State::Closed, "a message that nobody asked for");
             }
             7 => connection.handle_op(&ServerOp::Ok, now_ns, &mut out),
             8 => {
