@@ -6,8 +6,9 @@
 //!
 //! The echo is a process that answers at once, from a blocking socket, with as many bytes as a snapshot has: what the two
 //! ways through the server cost any process. (A thread of the probe's own would be some 10 us faster: it shares its
-//! memory with the probe, and so much of the caches.) Trades for all of them take turns, so that whatever else the machine does falls on all
-//! alike. A symbol's turn comes seldom enough for each trade to give a snapshot at once.
+//! memory with the probe, and so much of the caches.) Trades for all of them take turns, so that whatever else the machine
+//! does falls on all alike; the longer each has slept, the colder it is, so what is given is how often its own turn comes.
+//! A symbol's turn comes seldom enough for each trade to give a snapshot at once.
 
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -37,8 +38,9 @@ const BUSY: Route = Route { name: "service --busy-poll", prefix: "busy", answers
 const PEER: Route = Route { name: "peer", prefix: "peer", answers: "senpai.features", symbol: "P" };
 
 pub fn latency(server: &NatsServer, peer: Option<&Path>) {
-    for (pause, trades) in [(Duration::from_millis(5), 1_500), (Duration::from_millis(50), 150)] {
-        println!("\nLatency, us from trade to snapshot, one trade {} ms after the last answer", pause.as_millis());
+    for (gap_ms, trades) in [(5, 1_500), (50, 300), (150, 100)] {
+        let gap = Duration::from_millis(gap_ms);
+        println!("\nLatency, us from trade to snapshot, each has one some {gap_ms} ms after its last");
         println!("{:<24}{:>8}{:>10}{:>10}{:>10}", "", "trades", "p50", "p90", "p99");
         let _echo = Echo::start(server);
         let mut probe = Probe::start(server);
@@ -47,11 +49,11 @@ pub fn latency(server: &NatsServer, peer: Option<&Path>) {
             let service = Service::start(server, &["--subject-prefix", SERVICE.prefix]);
             let peer = peer.map(|peer| Peer::start(peer, server, PEER.prefix));
             let routes: Vec<Route> = [ECHO, SERVICE].into_iter().chain(peer.as_ref().map(|_| PEER)).collect();
-            probe.measure(&routes, trades, pause, &mut measured);
+            probe.measure(&routes, trades, gap, &mut measured);
             drop((service, peer));
             // It takes a core for itself, so the others are not to run beside it.
             let _busy = Service::start(server, &["--subject-prefix", BUSY.prefix, "--busy-poll"]);
-            probe.measure(&[BUSY], trades, pause, &mut measured);
+            probe.measure(&[BUSY], trades, gap, &mut measured);
         }
         for (route, mut times) in measured {
             times.sort_unstable();
@@ -90,7 +92,8 @@ impl Probe {
         Probe { client, trades: 0 }
     }
 
-    fn measure(&mut self, routes: &[Route], trades: usize, pause: Duration, measured: &mut Vec<(Route, Vec<u64>)>) {
+    fn measure(&mut self, routes: &[Route], trades: usize, gap: Duration, measured: &mut Vec<(Route, Vec<u64>)>) {
+        let pause = gap / routes.len() as u32;
         for index in 0..trades {
             self.trades += 1;
             for route in routes {

@@ -296,7 +296,9 @@ async fn turn_away(mut stream: TcpStream) {
     let told = async {
         let _ = stream.write_all(REFUSAL).await;
         let _ = stream.shutdown(Shutdown::Write).await;
-        while let Ok(1..) = stream.read(&mut [0; 4096]).await {}
+        while let Ok(1..) = stream.read(&mut [0; 4096]).await {
+            give_way().await;
+        }
     };
     within(LINGER, told).await;
     let _ = stream.shutdown(Shutdown::Both).await;

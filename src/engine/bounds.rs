@@ -23,7 +23,7 @@ pub const SIGNALS_WAITING_MAX: usize = 4096;
 /// Latency slots: SPEC lets the percentile window end up to 5 s early, so 60 s are cut into twelve.
 pub const LATENCY_SLOTS: usize = 12;
 /// Latency strips (8 buckets over all slots, 448 bytes) for every symbol that may exist; a steady feed of more than two
-/// events a second uses 4 to 20, a slower one none.
+/// events a second uses 4 to 20, a slower one none but for the minute after a burst.
 pub const LATENCY_STRIPS_PER_SYMBOL: usize = 24;
 /// And this many on top, so that a few symbols may have wild latencies.
 pub const LATENCY_STRIPS_SPARE: usize = 4096;

@@ -80,6 +80,8 @@ pub struct Engine {
     providers: Providers,
     trade_pool: TradePool,
     strip_pool: StripPool,
+    /// When symbols were last asked for strips that they no longer need.
+    strips_sought: UnixNanos,
     /// The end of each symbol's running interval, soonest first.
     deadlines: VecDeque<(UnixNanos, SymbolId)>,
     outbox: Outbox,
@@ -109,6 +111,7 @@ impl Engine {
             providers: Providers::default(),
             trade_pool: TradePool::new(settings.window_trades, symbols),
             strip_pool: StripPool::new(symbols * LATENCY_STRIPS_PER_SYMBOL + LATENCY_STRIPS_SPARE),
+            strips_sought: UnixNanos(0),
             // A symbol may have an outdated entry beside its valid one.
             deadlines: VecDeque::with_capacity(2 * symbols),
             outbox: Outbox::new(symbols),
@@ -293,6 +296,19 @@ impl Engine {
             self.discard_outdated_deadlines();
         }
         self.deadlines.push_back((local.plus(interval), id));
+        if self.local.since(self.strips_sought) >= self.slot_ns && self.strip_pool.take_wanted() {
+            self.seek_strips();
+        }
+    }
+
+    /// Symbols that have fallen silent keep the strips of their last window until these are wanted.
+    #[cold]
+    fn seek_strips(&mut self) {
+        self.strips_sought = self.local;
+        for state in self.symbols.states_mut() {
+            let now = state.now(self.local);
+            state.latency.release_outrun(&mut self.strip_pool, now, self.slot_ns);
+        }
     }
 
     /// Entries of symbols that have published since are of no use.
@@ -345,8 +361,9 @@ impl Engine {
     /// has been waited for and what is yet to be waited for. Event times are the producer's and stay, too.
     pub fn handle_clock_step(&mut self, step_ns: i64) {
         self.local = self.local.plus(step_ns);
-        let trade_pool = &mut self.trade_pool;
-        self.symbols.states_mut().for_each(|state| state.handle_clock_step(step_ns, trade_pool));
+        let (trade_pool, strip_pool) = (&mut self.trade_pool, &mut self.strip_pool);
+        self.symbols.states_mut().for_each(|state| state.handle_clock_step(step_ns, trade_pool, strip_pool));
+        self.strips_sought = self.strips_sought.plus(step_ns);
         self.deadlines.iter_mut().for_each(|(deadline, _)| *deadline = deadline.plus(step_ns));
     }
 

@@ -6,8 +6,9 @@
 //! ```
 //!
 //! Samples are first put on a list beside what every event of their symbol touches. As long as a whole window fits on the
-//! list, quantiles are read off it; a longer one is counted into strips. So the many symbols of a wide market, whose
-//! memory is cold whenever it is their turn, touch little of it, and a busy one's counts do not grow with its window.
+//! list, quantiles are read off it; a longer one is counted into strips, and comes back to the list when it has become
+//! short. So the many symbols of a wide market, whose memory is cold whenever it is their turn, touch little of it, and a
+//! busy one's counts do not grow with its window.
 //!
 //! Buckets are log-linear: fifty to each power of two, so a bucket's bounds a < b hold (b - a) / (a + b) < 1 % and its
 //! harmonic middle 2ab / (a + b) is within 1 % of everything in it; below 64 ns each value has its own. A sample is
@@ -17,7 +18,7 @@
 use std::ops::Range;
 
 use super::bounds::LATENCY_SLOTS;
-use super::time::UnixNanos;
+use super::time::{NANOS_PER_SECOND, UnixNanos};
 
 const ROW_BUCKETS: usize = 8;
 const LINEAR_BUCKETS: u64 = 64;
@@ -54,6 +55,8 @@ pub struct StripPool {
     strips: Vec<Strip>,
     strip_capacity: usize,
     free: Vec<u32>,
+    /// Somebody has asked for a strip when there was none.
+    is_wanted: bool,
 }
 
 impl StripPool {
@@ -62,22 +65,36 @@ impl StripPool {
             strips: Vec::with_capacity(strip_capacity),
             strip_capacity,
             free: Vec::with_capacity(strip_capacity),
+            is_wanted: false,
         }
     }
 
+    /// Somebody has gone without a strip since this was asked last.
+    pub fn take_wanted(&mut self) -> bool {
+        std::mem::take(&mut self.is_wanted)
+    }
+
     fn take(&mut self) -> Option<u32> {
-        self.free.pop().or_else(|| {
-            (self.strips.len() < self.strip_capacity).then(|| {
-                self.strips.push(EMPTY_STRIP);
-                (self.strips.len() - 1) as u32
-            })
-        })
+        if let Some(id) = self.free.pop() {
+            return Some(id);
+        }
+        if self.strips.len() == self.strip_capacity {
+            self.is_wanted = true;
+            return None;
+        }
+        self.strips.push(EMPTY_STRIP);
+        Some((self.strips.len() - 1) as u32)
     }
 }
 
 /// Room on the list: two samples a second, over the longest window.
 const LISTED_MAX: usize = 120;
 const _: () = assert!(LISTED_MAX <= u8::MAX as usize);
+/// A window that has come down to this many goes back to the list; half of the room, so that it does not go to and fro.
+const RELISTED_MAX: usize = LISTED_MAX / 2;
+/// Before every window, and not within a slot of any moment.
+const NO_SLOT: i64 = i64::MIN / 2;
+const NO_START: UnixNanos = UnixNanos(-60 * NANOS_PER_SECOND);
 
 /// The latencies of one symbol; what a sample needs whichever it is comes last, beside the trades.
 #[repr(C)]
@@ -116,8 +133,8 @@ impl Default for LatencyWindow {
             rows_in_use: [0; BITMAP_WORDS],
             slot_counts: [0; LATENCY_SLOTS],
             slot_rows: [0; LATENCY_SLOTS],
-            newest_slot: i64::MIN / 2,
-            newest_start: UnixNanos(i64::MIN / 2),
+            newest_slot: NO_SLOT,
+            newest_start: NO_START,
             newest_place: 0,
             listed_count: 0,
             listed_in: [0; LATENCY_SLOTS],
@@ -134,7 +151,7 @@ impl LatencyWindow {
         let bucket = bucket_of(latency_ns);
         let is_newest = (0..slot_ns).contains(&t.since(self.newest_start));
         if !is_newest && !self.move_to(pool, t, slot_ns) {
-            return self.count_late(pool, t.0.div_euclid(slot_ns), bucket);
+            return self.push_late(pool, t.0.div_euclid(slot_ns), bucket);
         }
         if self.listed_count as usize == LISTED_MAX {
             self.count_listed(pool);
@@ -156,12 +173,33 @@ impl LatencyWindow {
         is_newer
     }
 
-    /// Counts a sample of an older slot, unless that has left the window.
+    /// Takes in a sample of an older slot, unless that has left the window.
     #[cold]
-    fn count_late(&mut self, pool: &mut StripPool, slot: i64, bucket: usize) {
-        if slot > self.newest_slot - LATENCY_SLOTS as i64 {
-            self.count(pool, slot, &[bucket as u16]);
+    fn push_late(&mut self, pool: &mut StripPool, slot: i64, bucket: usize) {
+        if slot <= self.newest_slot - LATENCY_SLOTS as i64 {
+            return;
         }
+        if self.is_counted() || self.listed_count as usize == LISTED_MAX {
+            return self.count(pool, slot, &[bucket as u16]);
+        }
+        let up_to_slot = self.oldest_kept()..slot + 1;
+        let at = up_to_slot.map(|slot| self.listed_in[place_of(slot)] as usize).sum();
+        self.listed.copy_within(at..self.listed_count as usize, at + 1);
+        self.listed[at] = bucket as u16;
+        self.listed_count += 1;
+        self.listed_in[place_of(slot)] += 1;
+    }
+
+    /// Some samples are in strips.
+    #[inline]
+    fn is_counted(&self) -> bool {
+        self.slot_counts != [0; LATENCY_SLOTS]
+    }
+
+    /// The first slot of those that are kept.
+    #[inline]
+    fn oldest_kept(&self) -> i64 {
+        self.newest_slot - (LATENCY_SLOTS as i64 - 1)
     }
 
     /// Counts what is on the list.
@@ -170,7 +208,7 @@ impl LatencyWindow {
         let mut left = &listed[..std::mem::take(&mut self.listed_count) as usize];
         let newest = std::mem::take(&mut self.listed_in[self.newest_place as usize]) as usize;
         if newest < left.len() {
-            for slot in self.newest_slot - (LATENCY_SLOTS as i64 - 1)..self.newest_slot {
+            for slot in self.oldest_kept()..self.newest_slot {
                 let (of_slot, newer) = left.split_at(std::mem::take(&mut self.listed_in[place_of(slot)]) as usize);
                 self.count(pool, slot, of_slot);
                 left = newer;
@@ -235,14 +273,71 @@ impl LatencyWindow {
         self.listed.copy_within(unlisted..self.listed_count as usize, 0);
         self.listed_count -= unlisted as u8;
         self.newest_slot = slot;
+        let counted: usize = self.slot_counts.iter().map(|count| *count as usize).sum();
+        if counted > 0 && counted + self.listed_count as usize <= RELISTED_MAX {
+            self.list_counted(pool);
+        }
+    }
+
+    /// Puts what is counted back on the list, before what came after it in the same slot.
+    fn list_counted(&mut self, pool: &mut StripPool) {
+        let listed = self.listed;
+        let mut left = &listed[..self.listed_count as usize];
+        let mut len = 0;
+        for slot in self.oldest_kept()..=self.newest_slot {
+            let (place, start) = (place_of(slot), len);
+            let with_samples = self.slot_rows[place];
+            for row in rows(self.rows_in_use.map(|word| word & with_samples)) {
+                let counts = &pool.strips[self.strip_of_row[row] as usize].slots[place];
+                for (column, count) in counts.iter().enumerate() {
+                    let end = len + *count as usize;
+                    self.listed[len..end].fill((row * ROW_BUCKETS + column) as u16);
+                    len = end;
+                }
+            }
+            let (of_slot, newer) = left.split_at(self.listed_in[place] as usize);
+            self.listed[len..len + of_slot.len()].copy_from_slice(of_slot);
+            (len, left) = (len + of_slot.len(), newer);
+            self.listed_in[place] = (len - start) as u8;
+        }
+        self.listed_count = len as u8;
+        self.forget_counted(pool);
+    }
+
+    /// Gives all strips back, with what is counted in them.
+    fn forget_counted(&mut self, pool: &mut StripPool) {
+        for row in rows(std::mem::take(&mut self.rows_in_use)) {
+            let id = std::mem::replace(&mut self.strip_of_row[row], NO_STRIP);
+            pool.strips[id as usize] = EMPTY_STRIP;
+            pool.free.push(id);
+        }
+        self.slot_counts = [0; LATENCY_SLOTS];
+        self.slot_rows = [0; LATENCY_SLOTS];
+    }
+
+    /// Forgets everything.
+    pub fn clear(&mut self, pool: &mut StripPool) {
+        self.forget_counted(pool);
+        (self.newest_slot, self.newest_start, self.newest_place) = (NO_SLOT, NO_START, 0);
+        (self.listed_count, self.listed_in) = (0, [0; LATENCY_SLOTS]);
+        self.lost_slot = None;
+    }
+
+    /// Strips are wanted elsewhere: where `now` has left the whole window behind, what is counted is given up. Should
+    /// `now` step back among it, its loss is said.
+    pub fn release_outrun(&mut self, pool: &mut StripPool, now: UnixNanos, slot_ns: i64) {
+        if self.is_counted() && oldest_slot(now, slot_ns) > self.newest_slot {
+            self.lost_slot = self.lost_slot.max(Some(self.newest_slot));
+            self.forget_counted(pool);
+        }
     }
 
     /// Nearest-rank percentiles over the slots that lie wholly in the window ending at `now`, and the newest.
     pub fn percentiles(&mut self, pool: &mut StripPool, now: UnixNanos, slot_ns: i64) -> LatencyPercentiles {
         // `now` may be ahead of the newest sample: slots that it has outrun are left out.
-        let first_kept = self.newest_slot - (LATENCY_SLOTS as i64 - 1);
+        let first_kept = self.oldest_kept();
         let outrun = first_kept..oldest_slot(now, slot_ns).clamp(first_kept, self.newest_slot + 1);
-        if self.slot_counts == [0; LATENCY_SLOTS] {
+        if !self.is_counted() {
             return self.of_listed(outrun.map(|slot| self.listed_in[place_of(slot)] as usize).sum());
         }
         self.count_listed(pool);
@@ -489,6 +584,70 @@ mod tests {
         window.count_listed(&mut pool);
         window.advance_to(&mut pool, i64::MAX / SLOT);
         assert_eq!(pool.free.len(), pool.strips.len(), "every strip is given back");
+        assert!(pool.strips.iter().all(|strip| strip.total == 0 && strip.slots == EMPTY_STRIP.slots), "and empty");
+    }
+
+    /// One sample a second from `seconds` on; those of `late` seconds belong to the slot before.
+    fn push_seconds(window: &mut LatencyWindow, pool: &mut StripPool, seconds: Range<i64>, late: impl Fn(i64) -> bool) {
+        for second in seconds {
+            let t = second * NANOS_PER_SECOND;
+            window.push(pool, UnixNanos(if late(second) { t - SLOT } else { t }), 1_000_000 * (second % 60 + 1), SLOT);
+            let found = window.percentiles(pool, UnixNanos(t), SLOT);
+            assert!(found.p50_ms.is_some() && !window.is_truncated(UnixNanos(t), SLOT));
+        }
+    }
+
+    #[test]
+    fn a_busy_minute_and_late_samples_take_strips_only_while_they_have_to() {
+        let mut pool = StripPool::new(1_000);
+        let mut window = LatencyWindow::default();
+        push_seconds(&mut window, &mut pool, 0..1_000, |second| second % 7 == 0);
+        assert!(pool.strips.is_empty(), "late samples have their place on the list");
+        for index in 0..1_000 {
+            let t = UnixNanos(1_000 * NANOS_PER_SECOND + index);
+            window.push(&mut pool, t, 1_000 * index, SLOT);
+        }
+        assert!(pool.strips.len() > 10 && pool.free.is_empty());
+        push_seconds(&mut window, &mut pool, 1_001..1_060, |_| false);
+        assert!(pool.free.len() < pool.strips.len(), "the burst is still in the window");
+        push_seconds(&mut window, &mut pool, 1_060..1_070, |second| second % 2 == 0);
+        assert_eq!(pool.free.len(), pool.strips.len(), "what is left fits on the list");
+        assert!(pool.strips.iter().all(|strip| strip.total == 0 && strip.slots == EMPTY_STRIP.slots));
+        let found = window.percentiles(&mut pool, UnixNanos(1_070 * NANOS_PER_SECOND), SLOT);
+        assert!((found.p50_ms.unwrap() - 30.0).abs() < 3.0, "{found:?}");
+    }
+
+    #[test]
+    fn strips_that_are_wanted_elsewhere_are_released_once_the_window_is_over() {
+        let mut pool = StripPool::new(1);
+        let mut window = LatencyWindow::default();
+        for _ in 0..=LISTED_MAX {
+            window.push(&mut pool, UnixNanos(2 * SLOT), 3_000_000, SLOT);
+        }
+        assert!(!pool.take_wanted());
+        assert_eq!(pool.take(), None);
+        assert!(pool.take_wanted() && !pool.take_wanted());
+        window.release_outrun(&mut pool, UnixNanos(14 * SLOT - 1), SLOT);
+        assert!(pool.free.is_empty());
+        let over = UnixNanos(14 * SLOT);
+        window.release_outrun(&mut pool, over, SLOT);
+        assert_eq!(pool.free.len(), 1);
+        assert_eq!(window.percentiles(&mut pool, over, SLOT), LatencyPercentiles::default());
+        assert!(!window.is_truncated(over, SLOT));
+        assert!(window.is_truncated(UnixNanos(14 * SLOT - 1), SLOT), "`now` has stepped back");
+    }
+
+    #[test]
+    fn moments_of_the_far_future_overflow_nothing() {
+        let mut pool = StripPool::new(1);
+        let mut window = LatencyWindow::default();
+        let t = UnixNanos(i64::MAX - 60 * NANOS_PER_SECOND);
+        window.push(&mut pool, t, 3_000_000, SLOT);
+        assert!(window.percentiles(&mut pool, t, SLOT).p50_ms.is_some());
+        window.clear(&mut pool);
+        assert_eq!(window.percentiles(&mut pool, t, SLOT), LatencyPercentiles::default());
+        window.push(&mut pool, UnixNanos(0), 5_000_000, SLOT);
+        assert!((window.percentiles(&mut pool, UnixNanos(0), SLOT).p50_ms.unwrap() - 5.0).abs() < 0.1);
     }
 
     #[test]

@@ -118,13 +118,14 @@ impl SymbolState {
     /// Local time is called differently from now on: what is kept in it moves along. Where the events themselves took
     /// their time from it, and it went back, those to come would all be late: what is known of such a symbol is forgotten,
     /// as null is better than what no event can replace.
-    pub fn handle_clock_step(&mut self, step_ns: i64, trade_pool: &mut TradePool) {
+    pub fn handle_clock_step(&mut self, step_ns: i64, trade_pool: &mut TradePool, strip_pool: &mut StripPool) {
         let is_locally_timed = self.watermark == self.watermark_local;
         if is_locally_timed && step_ns < 0 {
             self.watermark = self.watermark.plus(step_ns);
             self.cooldowns = Cooldowns::default();
             (self.two_sided, self.quote, self.trade, self.book_arrival) = (None, None, None, None);
             self.trades.clear(trade_pool);
+            self.latency.clear(strip_pool);
         }
         self.watermark_local = self.watermark_local.plus(step_ns);
         self.last_publication = self.last_publication.map(|moment| moment.plus(step_ns));
