@@ -39,6 +39,10 @@ impl Client {
         Ok(client)
     }
 
+    pub fn into_stream(self) -> TcpStream {
+        self.stream
+    }
+
     /// In effect when this returns.
     pub fn subscribe(&mut self, subject: &str) -> io::Result<()> {
         self.last_sid += 1;

@@ -4,15 +4,18 @@
 //!   probe ──► nats-server ──► echo, service or peer ──► nats-server ──► probe
 //! ```
 //!
-//! The echo is a process that answers at once, from a blocking socket, with as many bytes as a snapshot has: what the two
-//! ways through the server cost any process. (A thread of the probe's own would be some 10 us faster: it shares its
-//! memory with the probe, and so much of the caches.) Trades for all of them take turns, so that whatever else the machine
-//! does falls on all alike; the longer each has slept, the colder it is, so what is given is how often its own turn comes.
-//! A symbol's turn comes seldom enough for each trade to give a snapshot at once.
+//! The echo is a process that answers at once, from a blocking socket, unread, with as many bytes as a snapshot has: what
+//! the two ways through the server cost any process. (A thread of the probe's own would be some 10 us faster: it shares
+//! its memory with the probe, and so much of the caches.) Trades for all of them take turns, so that whatever else the
+//! machine does falls on all alike; the longer each has slept, the colder it is, so what is given is how often its own
+//! turn comes. Each trade gives a snapshot at once: there are enough symbols for that, and no more, as it is not their
+//! first trades that are measured.
 
+use std::io::{Read, Write};
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use proto_nats::encode;
 use senpai_md_consumer::engine::time::{UnixNanos, encode_time};
 
 use super::client::Client;
@@ -20,8 +23,9 @@ use super::processes::{Echo, NatsServer, Peer, Service};
 
 const ROUNDS: usize = 3;
 /// At 10 Hz a symbol may come back after 100 ms.
-const SYMBOLS: usize = 100;
-const SNAPSHOT_BYTES: usize = 420;
+const SYMBOL_MS: u64 = 120;
+/// That of a symbol without quotes.
+const SNAPSHOT_BYTES: usize = 360;
 
 /// Where trades go and snapshots come from.
 #[derive(Clone, Copy)]
@@ -32,7 +36,7 @@ struct Route {
     symbol: &'static str,
 }
 
-const ECHO: Route = Route { name: "bare server hops", prefix: "echo", answers: "echo.answer", symbol: "E" };
+const ECHO: Route = Route { name: "bare server hops", prefix: "echo", answers: "echoed", symbol: "E" };
 const SERVICE: Route = Route { name: "service", prefix: "service", answers: "senpai.features", symbol: "S" };
 const BUSY: Route = Route { name: "service --busy-poll", prefix: "busy", answers: "senpai.features", symbol: "B" };
 const PEER: Route = Route { name: "peer", prefix: "peer", answers: "senpai.features", symbol: "P" };
@@ -43,7 +47,7 @@ pub fn latency(server: &NatsServer, peer: Option<&Path>) {
         println!("\nLatency, us from trade to snapshot, each has one some {gap_ms} ms after its last");
         println!("{:<24}{:>8}{:>10}{:>10}{:>10}", "", "trades", "p50", "p90", "p99");
         let _echo = Echo::start(server);
-        let mut probe = Probe::start(server);
+        let mut probe = Probe::start(server, 1 + SYMBOL_MS.div_ceil(gap_ms) as usize);
         let mut measured: Vec<(Route, Vec<u64>)> = Vec::new();
         for _ in 0..ROUNDS {
             let service = Service::start(server, &["--subject-prefix", SERVICE.prefix]);
@@ -68,12 +72,14 @@ pub fn echo(port: u16) {
     let mut client = Client::connect(port).expect("the server takes clients");
     client.subscribe(&format!("{}.>", ECHO.prefix)).expect("the server takes subscriptions");
     println!("ready");
-    let answer = [b'x'; SNAPSHOT_BYTES];
-    let to_answer = format!("{}.trade.", ECHO.prefix);
-    while let Ok(message) = client.next_message() {
-        let Some(symbol) = message.subject.strip_prefix(to_answer.as_bytes()) else { continue };
-        let subject = format!("{}.{}", ECHO.answers, String::from_utf8_lossy(symbol));
-        if client.publish(&subject, &answer).is_err() {
+    let mut stream = client.into_stream();
+    stream.set_read_timeout(None).expect("a socket can wait");
+    let mut answer = Vec::new();
+    encode::publish(&mut answer, ECHO.answers.as_bytes(), None, &[b'x'; SNAPSHOT_BYTES]);
+    let mut place = [0; 4096];
+    while let Ok(len @ 1..) = stream.read(&mut place) {
+        let answer = if place[..len].starts_with(b"PING") { b"PONG\r\n" } else { &answer[..] };
+        if stream.write_all(answer).is_err() {
             break;
         }
     }
@@ -81,15 +87,16 @@ pub fn echo(port: u16) {
 
 struct Probe {
     client: Client,
+    symbols: usize,
     trades: usize,
 }
 
 impl Probe {
-    fn start(server: &NatsServer) -> Probe {
+    fn start(server: &NatsServer, symbols: usize) -> Probe {
         let mut client = Client::connect(server.port).expect("the server takes clients");
         client.subscribe("senpai.features.>").expect("the server takes subscriptions");
-        client.subscribe(&format!("{}.>", ECHO.answers)).expect("the server takes subscriptions");
-        Probe { client, trades: 0 }
+        client.subscribe(ECHO.answers).expect("the server takes subscriptions");
+        Probe { client, symbols, trades: 0 }
     }
 
     fn measure(&mut self, routes: &[Route], trades: usize, gap: Duration, measured: &mut Vec<(Route, Vec<u64>)>) {
@@ -98,7 +105,7 @@ impl Probe {
             self.trades += 1;
             for route in routes {
                 std::thread::sleep(pause);
-                let symbol = format!("{}{}", route.symbol, self.trades % SYMBOLS);
+                let symbol = format!("{}{}", route.symbol, self.trades % self.symbols);
                 let ns = self.time_trade(route, &symbol);
                 // The first trades of a process find cold caches and windows that do not exist yet.
                 if index >= trades / 10 {
@@ -121,7 +128,8 @@ impl Probe {
             self.trades % 10,
         );
         let subject = format!("{}.trade.{symbol}", route.prefix);
-        let expected = format!("{}.{symbol}", route.answers);
+        let expected =
+            if route.name == ECHO.name { route.answers.to_owned() } else { format!("{}.{symbol}", route.answers) };
         let start = Instant::now();
         self.client.publish(&subject, payload.as_bytes()).expect("the server takes it");
         loop {

@@ -7,7 +7,7 @@
 
 use std::path::Path;
 
-use proto_nats::{ServerOp, encode};
+use proto_nats::encode;
 use serde_json::json;
 
 use super::clock::Clock;
@@ -15,8 +15,7 @@ use super::stream::Stream;
 use crate::config::Symbols;
 use crate::engine::counters::OutputKind;
 use crate::engine::engine::{Engine, EngineSettings, Receipt};
-use crate::engine::intake::{Ownership, Witness, take_messages};
-use crate::engine::json::Malformed;
+use crate::engine::intake::{Ownership, Unwitnessed, take_messages};
 use crate::engine::queue::Queue;
 
 /// Bytes given to the queue at once, as one read of a busy socket gives.
@@ -76,23 +75,13 @@ struct Measured {
     singles_ns: Vec<u32>,
 }
 
-struct Nobody(u64);
-
-impl Witness for Nobody {
-    fn control(&mut self, _: &ServerOp<'_>) {}
-
-    fn malformed(&mut self, _: &[u8], _: Malformed) {
-        self.0 += 1;
-    }
-}
-
 fn measure(mut stream: Stream, duration_ns: u64, queue_bytes: usize, settings: EngineSettings) -> Measured {
     let clock = Clock::start();
     let mut engine = Engine::new(settings);
     let mut queue = Queue::new(queue_bytes.max(4 * READ_BYTES));
     let mut wire = Vec::with_capacity(4 * READ_BYTES);
     let mut measured = Measured::default();
-    let mut witness = Nobody(0);
+    let mut witness = Unwitnessed::default();
     let clock_cost_ns = clock_cost_ns(&clock);
     let mut pass = 0;
     let mut spent_ns = 0;
@@ -131,7 +120,7 @@ fn measure(mut stream: Stream, duration_ns: u64, queue_bytes: usize, settings: E
         }
         pass += 1;
     }
-    measured.malformed = witness.0;
+    measured.malformed = witness.malformed;
     measured
 }
 

@@ -6,6 +6,7 @@ pub mod aside;
 pub mod bench;
 pub mod broker;
 pub mod broker_server;
+pub mod cache_warming;
 pub mod clock;
 pub mod demo;
 pub mod documents;

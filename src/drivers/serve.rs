@@ -24,6 +24,7 @@ use proto_nats::{Action, Cause, Connection, Next, Reason, ServerAddress, ServerP
 
 use super::access::Access;
 use super::aside;
+use super::cache_warming::CacheWarmer;
 use super::executor::give_way;
 use super::link::Link;
 use super::race::{unless, within};
@@ -38,6 +39,8 @@ const TURN_NS: u64 = 1_000_000;
 const REQUEST_TURN_NS: u64 = 100_000;
 /// and this often while there is nothing to do but more may come: a tick costs up to 100 us.
 const IDLE_TURN_NS: u64 = 10_000_000;
+/// What the next event needs is in the caches for about so long; until it comes, that is renewed.
+const WARMTH_NS: u64 = 1_000_000;
 /// A connection that has been silent for this long waits in the reactor, where waiting is free.
 const REST_AFTER_NS: u64 = 1_000_000_000;
 /// For so long at a time, so that a process that was stopped meanwhile can be told from one that had nothing to do.
@@ -75,6 +78,7 @@ pub async fn run(shard: Rc<RefCell<Shard>>, http: HttpBeside, stop: Stop) {
         (ServerPool::new(access.servers().to_vec(), seed), shard.clock, access)
     };
     let mut was_ready = false;
+    let mut warmer = CacheWarmer::default();
     let mut troubles = Troubles::default();
     while !stop.is_set() {
         shard.borrow_mut().look_around();
@@ -108,6 +112,7 @@ pub async fn run(shard: Rc<RefCell<Shard>>, http: HttpBeside, stop: Stop) {
                     pool: &mut pool,
                     troubles: &mut troubles,
                     was_ready: &mut was_ready,
+                    warmer: &mut warmer,
                     http: &http,
                     refuge_search: None,
                     stop: &stop,
@@ -197,6 +202,7 @@ struct Service<'a> {
     pool: &'a mut ServerPool,
     troubles: &'a mut Troubles,
     was_ready: &'a mut bool,
+    warmer: &'a mut CacheWarmer,
     http: &'a HttpBeside,
     /// The server is about to go.
     refuge_search: Option<RefugeSearch>,
@@ -220,6 +226,7 @@ impl Service<'_> {
         let mut attentive_until_ns = 0;
         let mut last_input_ns = last_turn_ns;
         let mut last_pass_ns = last_turn_ns;
+        let mut warmed_ns = last_turn_ns;
         let mut is_paused = false;
         loop {
             let pass_ns = clock.elapsed_ns();
@@ -230,6 +237,7 @@ impl Service<'_> {
             last_pass_ns = pass_ns;
             if self.read(&mut is_paused) {
                 last_input_ns = clock.elapsed_ns();
+                warmed_ns = last_input_ns;
             }
             let is_drained = self.take_and_send();
             match self.handle_actions() {
@@ -282,7 +290,15 @@ impl Service<'_> {
                 last_turn_ns = clock.elapsed_ns();
                 continue;
             }
-            if !is_drained || busy_poll {
+            if !is_drained {
+                continue;
+            }
+            let is_silent = now_ns - last_input_ns > REST_AFTER_NS;
+            if !is_silent && now_ns - warmed_ns >= WARMTH_NS {
+                warmed_ns = now_ns;
+                self.warmer.run();
+            }
+            if busy_poll {
                 continue;
             }
             let (deadline_ns, for_writing) = {
@@ -291,7 +307,7 @@ impl Service<'_> {
                 (shard.next_deadline_ns(&self.connection), is_unsent)
             };
             let rest = Duration::from_nanos(deadline_ns.saturating_sub(now_ns)).min(REST);
-            let is_resting = now_ns - last_input_ns > REST_AFTER_NS && self.connection.state() == State::Ready;
+            let is_resting = is_silent && self.connection.state() == State::Ready;
             if is_resting && !for_writing {
                 let readable = async {
                     let _ = self.parked.peek(&mut [0]).await;
@@ -302,6 +318,7 @@ impl Service<'_> {
                 continue;
             }
             let limit_ns = deadline_ns.saturating_sub(now_ns).min(turn_ns - (now_ns - last_turn_ns));
+            let limit_ns = if is_silent { limit_ns } else { limit_ns.min(WARMTH_NS) };
             let limit = Duration::from_nanos(limit_ns);
             match &self.http.listener {
                 // Who has knocked already is let in by the coming turns.

@@ -61,6 +61,20 @@ pub trait Witness {
     }
 }
 
+/// Nobody wants to know; malformed events are counted.
+#[derive(Default)]
+pub struct Unwitnessed {
+    pub malformed: u64,
+}
+
+impl Witness for Unwitnessed {
+    fn control(&mut self, _: &ServerOp<'_>) {}
+
+    fn malformed(&mut self, _: &[u8], _: Malformed) {
+        self.malformed += 1;
+    }
+}
+
 /// Takes up to `frames_max` frames off the queue, all messages with the same receipt.
 pub fn take_messages(
     engine: &mut Engine,
@@ -68,7 +82,7 @@ pub fn take_messages(
     ownership: Ownership,
     receipt: Receipt,
     frames_max: u64,
-    witness: &mut impl Witness,
+    witness: &mut dyn Witness,
 ) -> Result<Round, ProtocolError> {
     let limits = Limits { payload: queue.capacity() / 2, ..Limits::default() };
     let mut round = Round::default();

@@ -84,6 +84,10 @@ impl Outbox {
         }
         let (symbol, snapshot) = self.snapshots.pop_front()?;
         self.first += 1;
+        if self.snapshots.is_empty() {
+            // Back to the ring's start, which is in the caches.
+            self.snapshots.clear();
+        }
         Some(Outgoing::Features(symbol, snapshot))
     }
 
