@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The service and a tokio + async-nats + serde_json service of the same job, built and run in one go behind a real
-# nats-server: cost of an event, latency, flood, HTTP under flood, memory. Some five minutes.
+# nats-server: cost of an event, latency, flood, HTTP under flood, memory. Some eight minutes.
 #   benches/compare.sh [RECORDING]
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -42,6 +42,8 @@
 //!   all (each sample touches three cold cache lines when symbols are many), lists for all (120,000 samples a window).
 //! * **Symbols are found by a table of numbers** that compares names where the states begin, so that finding one touches
 //!   nothing that the event would not touch anyway; turned down: a map from names, each a box of its own.
+//! * **A shard that waits keeps its code warm** with a made-up trade through an engine of its own, as a lone trade's time is
+//!   that of fetching the code; turned down: prefetching (unsafe, gains less), spinning (a core; there as `--busy-poll`).
 //! * **Snapshots wait as values, not bytes**: while the socket takes no more, the newest snapshot of a symbol overwrites
 //!   its unsent one, and becomes bytes only when it does. Deadlines need no heap: the interval is one constant, so a FIFO is sorted.
 

@@ -6,7 +6,8 @@
 //!
 //! Reads and writes are attempted at once, and waiting is done in `poll(2)`, on the NATS socket and on the port of HTTP.
 //! To park in glommio would cost some 60 us more for each event that comes after a pause; so the reactor gets its turn by
-//! the clock, and at once when somebody knocks, and only a connection that has been silent for a second parks.
+//! the clock, and at once when somebody knocks, and only a connection on which no message has come for a second parks.
+//! Until then the next message is expected, and what it will need is kept in the caches (see [`CacheWarmer`]).
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -41,7 +42,7 @@ const REQUEST_TURN_NS: u64 = 100_000;
 const IDLE_TURN_NS: u64 = 10_000_000;
 /// What the next event needs is in the caches for about so long; until it comes, that is renewed.
 const WARMTH_NS: u64 = 1_000_000;
-/// A connection that has been silent for this long waits in the reactor, where waiting is free.
+/// A connection on which no message has come for this long waits in the reactor, where waiting is free.
 const REST_AFTER_NS: u64 = 1_000_000_000;
 /// For so long at a time, so that a process that was stopped meanwhile can be told from one that had nothing to do.
 const REST: Duration = Duration::from_millis(250);
@@ -224,7 +225,6 @@ impl Service<'_> {
         };
         let mut last_turn_ns = clock.elapsed_ns();
         let mut attentive_until_ns = 0;
-        let mut last_input_ns = last_turn_ns;
         let mut last_pass_ns = last_turn_ns;
         let mut warmed_ns = last_turn_ns;
         let mut is_paused = false;
@@ -235,10 +235,7 @@ impl Service<'_> {
                 is_paused = true;
             }
             last_pass_ns = pass_ns;
-            if self.read(&mut is_paused) {
-                last_input_ns = clock.elapsed_ns();
-                warmed_ns = last_input_ns;
-            }
+            self.read(&mut is_paused);
             let is_drained = self.take_and_send();
             match self.handle_actions() {
                 None => {}
@@ -293,8 +290,9 @@ impl Service<'_> {
             if !is_drained {
                 continue;
             }
-            let is_silent = now_ns - last_input_ns > REST_AFTER_NS;
-            if !is_silent && now_ns - warmed_ns >= WARMTH_NS {
+            let silence_ns = self.shard.borrow().silence_ns(now_ns);
+            let is_silent = silence_ns > REST_AFTER_NS;
+            if !is_silent && silence_ns.min(now_ns - warmed_ns) >= WARMTH_NS {
                 warmed_ns = now_ns;
                 self.warmer.run();
             }
@@ -333,8 +331,8 @@ impl Service<'_> {
         }
     }
 
-    /// Reads what there is; says whether there was anything.
-    fn read(&mut self, is_paused: &mut bool) -> bool {
+    /// Reads what there is.
+    fn read(&mut self, is_paused: &mut bool) {
         let mut shard = self.shard.borrow_mut();
         let outcome = shard.read(&mut self.link);
         let now_ns = shard.clock.elapsed_ns();
@@ -363,7 +361,6 @@ impl Service<'_> {
                 self.connection.handle_end_of_stream(now_ns);
             }
         }
-        outcome == ReadOutcome::Some
     }
 
     /// Takes a slice of messages and sends what it gave; says whether the queue is drained.

@@ -92,6 +92,8 @@ pub struct Shard {
     /// When the unread bytes were read: the end of each read in the stream of all bytes, and its moment.
     reads: VecDeque<(u64, UnixNanos)>,
     bytes_read: u64,
+    /// When messages last came: PINGs are no reason to expect more of them.
+    last_message_ns: Option<u64>,
     /// When the queue was last drained.
     drained_ns: u64,
     /// The bytes that were left then, of a frame that is not whole yet: they hold up nothing and are not behind.
@@ -123,6 +125,7 @@ impl Shard {
             wire: Wire::default(),
             reads: VecDeque::with_capacity(READS_MAX),
             bytes_read: 0,
+            last_message_ns: None,
             drained_ns: clock.elapsed_ns(),
             begun_bytes: 0,
             control: Vec::with_capacity(4096),
@@ -149,6 +152,11 @@ impl Shard {
     fn forget_publish_trouble(&mut self) {
         self.publish_refused_ns = None;
         self.connection.publish_trouble = None;
+    }
+
+    /// How long no message has come, in ns; the longest time there is where none ever has.
+    pub fn silence_ns(&self, now_ns: u64) -> u64 {
+        self.last_message_ns.map_or(u64::MAX, |last| now_ns - last)
     }
 
     /// Time asleep is not time behind.
@@ -237,6 +245,7 @@ impl Shard {
             self.reads.clear();
         }
         if round.messages > 0 {
+            self.last_message_ns = Some(now_ns);
             self.encode_outputs(connection);
             let now = self.clock.now();
             let latency_ns = now.since(read_at).max(0) as u64;
@@ -522,6 +531,22 @@ mod tests {
         quote(&mut shard, "B", 96.0, 4_000_000);
         shard.give_up_outputs();
         assert_eq!((published(&shard), dropped(&shard)), (4, [6, 0]));
+    }
+
+    #[test]
+    fn only_messages_end_the_silence() {
+        let mut shard = shard();
+        let mut connection = ready(1 << 20);
+        let mut take = |frames: &[u8]| {
+            assert_eq!(shard.queue.push(frames), frames.len());
+            shard.bytes_read += frames.len() as u64;
+            assert!(matches!(shard.take_slice(&mut connection), Ok(true)));
+            shard.silence_ns(shard.clock.elapsed_ns())
+        };
+        assert_eq!(take(b"PING\r\nINFO {}\r\n"), u64::MAX);
+        let silence_ns = take(b"MSG md.events.heartbeat.A 1 2\r\n{}\r\n");
+        assert!(silence_ns < u64::MAX);
+        assert!(take(b"PING\r\n") > silence_ns);
     }
 
     #[test]
