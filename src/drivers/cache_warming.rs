@@ -17,10 +17,10 @@ use crate::engine::time::{NANOS_PER_SECOND, UnixNanos, encode_time};
 
 /// Many times the frame.
 const QUEUE_BYTES: usize = 16 << 10;
-/// The made-up time between two trades: a symbol with one a second, as the few samples of its windows stay a list.
-const STEP_NS: i64 = NANOS_PER_SECOND;
-/// More than come in a window.
-const WINDOW_TRADES: usize = 256;
+/// The made-up time between two trades: about what passes, so that it lasts for centuries.
+const STEP_NS: i64 = 1_000_000;
+/// Trades in a window: as few as a quiet symbol has.
+const WINDOW_TRADES: usize = 60;
 const START: UnixNanos = UnixNanos(1_700_000_000 * NANOS_PER_SECOND);
 const LATENCY_NS: i64 = 3_000_000;
 
@@ -36,7 +36,14 @@ pub struct CacheWarmer {
 
 impl Default for CacheWarmer {
     fn default() -> Self {
-        let settings = EngineSettings { symbols_max: 1, window_trades: WINDOW_TRADES, ..EngineSettings::default() };
+        let settings = EngineSettings {
+            symbols_max: 1,
+            window_trades: 2 * WINDOW_TRADES,
+            rolling_window: WINDOW_TRADES as i64 * STEP_NS,
+            // A snapshot each time.
+            publish_interval: Some(STEP_NS),
+            ..EngineSettings::default()
+        };
         let time = String::from_utf8_lossy(&encode_time(START)).into_owned();
         let payload = format!(
             r#"{{"event_type":"trade","provider":"none","symbol":"WARM","ts_exchange":"{time}","ts_recv":"{time}","price":64000.5,"size":0.25,"side":"buy","trade_id":"1"}}"#
@@ -84,15 +91,15 @@ mod tests {
     #[test]
     fn every_run_goes_all_the_way_and_keeps_no_more_than_a_window() {
         let mut warmer = CacheWarmer::default();
-        for index in 1..=10_000 {
+        for index in 1..=10_000u64 {
             let frame = warmer.run();
             let snapshot = publications(frame).next().expect("a snapshot");
             let document: Value = serde_json::from_slice(snapshot.payload).expect("it is JSON");
             let features = &document["features"];
-            assert_eq!(features["trade_count_10s"], index.min(10), "{document}");
+            assert_eq!(features["trade_count_10s"], index.min(WINDOW_TRADES as u64), "{document}");
             assert!(features["latency_ms_p50"].as_f64().is_some_and(|ms| (ms - 3.0).abs() < 0.1), "{document}");
             assert_eq!(document["window_truncated"], false);
         }
-        assert!(warmer.engine.window_trade_count() <= 61);
+        assert!(warmer.engine.window_trade_count() <= 2 * WINDOW_TRADES as u64);
     }
 }
