@@ -225,6 +225,7 @@ impl Service<'_> {
         };
         let mut last_turn_ns = clock.elapsed_ns();
         let mut attentive_until_ns = 0;
+        let mut is_knocked = false;
         let mut last_pass_ns = last_turn_ns;
         let mut warmed_ns = last_turn_ns;
         let mut is_paused = false;
@@ -285,6 +286,7 @@ impl Service<'_> {
                 }
                 give_way().await;
                 last_turn_ns = clock.elapsed_ns();
+                is_knocked = false;
                 continue;
             }
             if !is_drained {
@@ -319,9 +321,10 @@ impl Service<'_> {
             let limit_ns = if is_silent { limit_ns } else { limit_ns.min(WARMTH_NS) };
             let limit = Duration::from_nanos(limit_ns);
             match &self.http.listener {
-                // Who has knocked already is let in by the coming turns.
-                Some(listener) if now_ns >= attentive_until_ns => {
-                    if self.link.wait_or_knock(for_writing, listener, limit) {
+                // Who has knocked already is let in by the next turn.
+                Some(listener) if !is_knocked => {
+                    is_knocked = self.link.wait_or_knock(for_writing, listener, limit);
+                    if is_knocked {
                         attentive_until_ns = clock.elapsed_ns() + ATTENTION_NS;
                     }
                 }
