@@ -314,7 +314,9 @@ impl Service<'_> {
                 };
                 unless(self.stop, within(rest, readable)).await;
                 last_turn_ns = clock.elapsed_ns();
-                self.shard.borrow_mut().note_rest();
+                let mut shard = self.shard.borrow_mut();
+                shard.note_rest();
+                shard.look_around();
                 continue;
             }
             let limit_ns = deadline_ns.saturating_sub(now_ns).min(turn_ns - (now_ns - last_turn_ns));
