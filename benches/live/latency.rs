@@ -76,10 +76,15 @@ pub fn echo(port: u16) {
     stream.set_read_timeout(None).expect("a socket can wait");
     let mut answer = Vec::new();
     encode::publish(&mut answer, ECHO.answers.as_bytes(), None, &[b'x'; SNAPSHOT_BYTES]);
+    const PING: &[u8] = b"PING\r\n";
     let mut place = [0; 4096];
     while let Ok(len @ 1..) = stream.read(&mut place) {
-        let answer = if place[..len].starts_with(b"PING") { b"PONG\r\n" } else { &answer[..] };
-        if stream.write_all(answer).is_err() {
+        let read = &place[..len];
+        let message = read.strip_prefix(PING).unwrap_or(read);
+        if message.len() < len || message.ends_with(PING) {
+            stream.write_all(b"PONG\r\n").expect("the server takes answers");
+        }
+        if message.starts_with(b"MSG ") && stream.write_all(&answer).is_err() {
             break;
         }
     }

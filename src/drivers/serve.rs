@@ -236,6 +236,8 @@ impl Service<'_> {
                 is_paused = true;
             }
             last_pass_ns = pass_ns;
+            // Before what comes next is given its moment.
+            self.shard.borrow_mut().look_around();
             self.read(&mut is_paused);
             let is_drained = self.take_and_send();
             match self.handle_actions() {
@@ -280,7 +282,6 @@ impl Service<'_> {
             if now_ns - last_turn_ns >= turn_ns {
                 {
                     let mut shard = self.shard.borrow_mut();
-                    shard.look_around();
                     // Under a flood the queue may never be drained, and PINGs are due all the same.
                     self.connection.handle_time(now_ns, shard.wire.frames());
                 }
@@ -314,9 +315,7 @@ impl Service<'_> {
                 };
                 unless(self.stop, within(rest, readable)).await;
                 last_turn_ns = clock.elapsed_ns();
-                let mut shard = self.shard.borrow_mut();
-                shard.note_rest();
-                shard.look_around();
+                self.shard.borrow_mut().note_rest();
                 continue;
             }
             let limit_ns = deadline_ns.saturating_sub(now_ns).min(turn_ns - (now_ns - last_turn_ns));

@@ -75,7 +75,8 @@ impl Witness for Unwitnessed {
     }
 }
 
-/// Takes up to `frames_max` frames off the queue, all messages with the same receipt.
+/// Takes up to `frames_max` frames off the queue, all messages with the same receipt. Not generic over its witness, so
+/// that there is one code for all: what keeps the caches warm must run what the shard runs.
 pub fn take_messages(
     engine: &mut Engine,
     queue: &mut Queue,
