@@ -11,7 +11,7 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use log::kv::{self, Key, Source, ToValue, Value, VisitSource, VisitValue};
@@ -62,6 +62,9 @@ pub fn start() -> Result<(), String> {
     let sink = Sink::start(move |line| stderr.write(line), gap_line)
         .map_err(|error| format!("cannot start a thread: {error}; is there a limit on processes or memory?"))?;
     let _ = SINK.set(sink);
+    // A file that reaches the user's limit (`ulimit -f`) is an error of the write, and no end of the process. Where that
+    // cannot be had it ends as any process does.
+    let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default());
     std::panic::set_hook(Box::new(tell_bug));
     Ok(())
 }
