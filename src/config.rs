@@ -358,7 +358,7 @@ pub struct LogArgs {
     pub log_format: LogFormat,
 }
 
-/// Reads the arguments (the program's name first), the environment and `.env`. To be called before any thread starts.
+/// Reads the arguments (the program's name first), the environment and `.env`.
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, Exit> {
     let dot_env = DotEnv::read(".env".as_ref())?;
     layers::parse(args.into_iter().collect(), &dot_env)
