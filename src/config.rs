@@ -19,7 +19,7 @@ use proto_nats::{Secret, ServerAddress};
 
 pub use layers::{DotEnv, Exit};
 pub use servers::ServerList;
-pub use values::{Shard, Speed, Symbols};
+pub use values::{LogFormat, Shard, Speed, Symbols};
 
 /// The command line, with every setting in its final form.
 #[derive(Parser, Debug, Clone)]
@@ -353,9 +353,12 @@ pub struct LogArgs {
     /// What goes to standard error: off, error, warn, info, debug or trace
     #[arg(long, env, value_name = "LEVEL", default_value = "info", value_parser = values::log_level)]
     pub log_level: log::LevelFilter,
+    /// How it is written: text, or json with one object a line
+    #[arg(long, env, value_name = "FORMAT", default_value = "text", value_parser = values::log_format)]
+    pub log_format: LogFormat,
 }
 
-/// Reads the arguments (the program's name first), the environment and `.env`. To be called before any thread starts.
+/// Reads the arguments (the program's name first), the environment and `.env`.
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, Exit> {
     let dot_env = DotEnv::read(".env".as_ref())?;
     layers::parse(args.into_iter().collect(), &dot_env)

@@ -15,15 +15,16 @@
 //! | [`config`] | every setting: flag, environment, `.env`, default | `engine` |
 //! | [`drivers`] | what touches the world: glommio, files, the clock; live, replay, feed, demo, bench, HTTP | all of the above |
 //!
-//! Invariants (the first three are checked by `tests/map.rs`):
+//! Invariants (the first four are checked by `tests/map.rs`):
 //!
 //! 1. Nothing imports upward: `engine` names neither `config` nor `drivers`; `config` does not name `drivers`.
 //! 2. Only files under `drivers` name glommio.
 //! 3. Only `drivers/clock.rs` reads a clock.
-//! 4. The receive buffer is the queue: nothing else holds unread events, and its fill is `senpai_queue_fill_ratio`.
-//! 5. Everything is bounded: the engine's bounds are in `engine::bounds`, those of sockets and HTTP at the head of their
+//! 4. Only [`drivers::logging`] and its sink write to standard error, and nothing waits for them or fails with them.
+//! 5. The receive buffer is the queue: nothing else holds unread events, and its fill is `senpai_queue_fill_ratio`.
+//! 6. Everything is bounded: the engine's bounds are in `engine::bounds`, those of sockets and HTTP at the head of their
 //!    driver's file; what happens when one is reached is counted.
-//! 6. After start nothing on the path of an event allocates, locks, formats a log line or reads a clock.
+//! 7. After start nothing on the path of an event allocates, locks, formats a log line or reads a clock.
 //!
 //! ## Design, and what was turned down
 //!

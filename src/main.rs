@@ -2,33 +2,45 @@
 
 use std::process::ExitCode;
 
-use senpai_md_consumer::config::{self, BenchArgs, Command, DemoArgs, FeedArgs, LogArgs, ReplayArgs, Settings};
+use senpai_md_consumer::config::{self, BenchArgs, Command, DemoArgs, Exit, FeedArgs, ReplayArgs, Settings};
 use senpai_md_consumer::drivers::access::Access;
 use senpai_md_consumer::drivers::service::{engine_settings, shard_settings};
-use senpai_md_consumer::drivers::{bench, demo, feed, replay, service};
+use senpai_md_consumer::drivers::{bench, demo, feed, logging, replay, service};
 
 fn main() -> ExitCode {
-    let cli = match config::parse(std::env::args_os()) {
-        Ok(cli) => cli,
-        Err(exit) => return exit.report(),
-    };
-    let done = match cli.command {
-        Command::Run(settings) => run(*settings),
-        Command::Demo(args) => demo(*args),
-        Command::Feed(args) => feed(*args),
-        Command::Replay(args) => replay(*args),
-        Command::Bench(args) => bench(*args),
-    };
-    match done {
+    let done = logging::start().map_err(End::Failed).and_then(|()| obey());
+    let code = match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(end) => {
             let (line, code) = match end {
                 End::Failed(line) => (line, 1),
                 End::Refused(line) => (line, 2),
             };
-            eprintln!("error: {line}");
+            logging::tell_failure(&line);
             ExitCode::from(code)
         }
+    };
+    logging::flush();
+    code
+}
+
+/// Does what the command line says.
+fn obey() -> Result<(), End> {
+    let cli = match config::parse(std::env::args_os()) {
+        Ok(cli) => cli,
+        Err(Exit::Refused(line)) => return Err(End::Refused(line)),
+        Err(Exit::Told(help)) => {
+            // The reader may have gone (`--help | head -1`): nothing is left to be done about that.
+            let _ = help.print();
+            return Ok(());
+        }
+    };
+    match cli.command {
+        Command::Run(settings) => run(*settings),
+        Command::Demo(args) => demo(*args),
+        Command::Feed(args) => feed(*args),
+        Command::Replay(args) => replay(*args),
+        Command::Bench(args) => bench(*args),
     }
 }
 
@@ -45,18 +57,8 @@ impl From<String> for End {
     }
 }
 
-fn start_log(log: &LogArgs) {
-    // A bug of ours is said as what it is; what it ends is up to where it happens.
-    std::panic::set_hook(Box::new(|bug| {
-        let place = bug.location().map_or_else(String::new, |place| format!(" ({}:{})", place.file(), place.line()));
-        log::error!("internal error{place}: {}", bug.payload_as_str().unwrap_or("no text"));
-    }));
-    // It fails only when a logger is set already, and this is the first.
-    let _ = simple_logger::SimpleLogger::new().with_level(log.log_level).with_utc_timestamps().init();
-}
-
 fn run(settings: Settings) -> Result<(), End> {
-    start_log(&settings.log);
+    logging::enable(&settings.log);
     let Settings { nats, subjects, cores, engine, http, .. } = settings;
     let access = Access::new(nats).map_err(End::Refused)?;
     let shards = shard_settings(access, &subjects, &cores, &engine);
@@ -64,12 +66,12 @@ fn run(settings: Settings) -> Result<(), End> {
 }
 
 fn demo(args: DemoArgs) -> Result<(), End> {
-    start_log(&args.log);
+    logging::enable(&args.log);
     Ok(demo::run(args)?)
 }
 
 fn replay(args: ReplayArgs) -> Result<(), End> {
-    start_log(&args.log);
+    logging::enable(&args.log);
     let settings = engine_settings(&args.subjects, &args.engine);
     replay::replay(
         &args.file,
@@ -77,19 +79,19 @@ fn replay(args: ReplayArgs) -> Result<(), End> {
         &args.subjects.symbols,
         settings,
         std::io::stdout().lock(),
-        std::io::stderr(),
+        logging::Report::default(),
     )?;
     Ok(())
 }
 
 fn feed(args: FeedArgs) -> Result<(), End> {
-    start_log(&args.log);
+    logging::enable(&args.log);
     let access = Access::new(args.nats.clone()).map_err(End::Refused)?;
     Ok(feed::run(&args, &access)?)
 }
 
 fn bench(args: BenchArgs) -> Result<(), End> {
-    start_log(&args.log);
+    logging::enable(&args.log);
     let settings = engine_settings(&args.subjects, &args.engine);
     let report = bench::bench(
         &args.file,

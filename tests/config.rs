@@ -195,6 +195,7 @@ fn invalid_values() {
     check("HTTP_HOST", &["a b", "127.0.0.1:80", "http://a", "[::"], "an IP address or a host name, without a port");
     check("HTTP_PORT", &["65536", "-1", "http"], "a port from 0 to 65535");
     check("LOG_LEVEL", &["loud", "6"], "off, error, warn, info, debug or trace");
+    check("LOG_FORMAT", &["xml", "1"], "text or json");
 }
 
 #[test]

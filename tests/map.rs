@@ -56,6 +56,14 @@ fn only_drivers_name_glommio() {
     check(|name| !name.starts_with("src/drivers/"), &["glommio"]);
 }
 
+/// A log line, or a report, must neither block nor fail: macros that print do both.
+#[test]
+fn what_is_said_goes_through_the_log() {
+    check(|name| name.starts_with("src/"), &["eprint!", "eprintln!", "dbg!"]);
+    check(|name| name.starts_with("src/") && name != "src/main.rs", &["print!(", "println!("]);
+    check(|name| name.starts_with("src/") && !name.starts_with("src/drivers/log"), &["stderr("]);
+}
+
 #[test]
 fn only_one_file_reads_a_clock() {
     check(|name| name != "src/drivers/clock.rs", &["Instant::now", "SystemTime", ".elapsed()"]);

@@ -8,7 +8,6 @@ use std::env;
 use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::path::Path;
-use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind as Clap};
 use clap::{Arg, Command as Grammar, CommandFactory, FromArgMatches};
@@ -20,30 +19,13 @@ const SHOWN_CHARS_MAX: usize = 120;
 
 const SECRET_FLAGS: [&str; 2] = ["--nats-password", "--nats-token"];
 
-/// Why there is no [`Cli`].
+/// Why there is no [`Cli`]: help, which is a result (0), or a refusal (2).
 #[derive(Debug)]
 pub enum Exit {
     /// Help or version was asked for.
     Told(clap::Error),
     /// One line, without its line end.
     Refused(String),
-}
-
-impl Exit {
-    /// Says it, and with which code to end: 0 for help, 2 for a refusal.
-    pub fn report(&self) -> ExitCode {
-        match self {
-            Exit::Told(help) => {
-                // The reader may have gone (`--help | head -1`): nothing is left to be done about that.
-                let _ = help.print();
-                ExitCode::SUCCESS
-            }
-            Exit::Refused(line) => {
-                eprintln!("error: {line}");
-                ExitCode::from(2)
-            }
-        }
-    }
 }
 
 /// The lines of a `.env` file; the last of several wins, and an empty value is none.

@@ -123,6 +123,22 @@ pub fn log_level(text: &str) -> Result<log::LevelFilter, String> {
     text.trim().parse().map_err(|_| "off, error, warn, info, debug or trace".to_owned())
 }
 
+/// How lines on standard error are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    Text,
+    /// One object a line.
+    Json,
+}
+
+pub fn log_format(text: &str) -> Result<LogFormat, String> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => Err("text or json".to_owned()),
+    }
+}
+
 pub fn name(text: &str) -> Result<String, String> {
     let text = text.trim();
     match !text.is_empty() && text.len() <= NAME_BYTES_MAX && !text.chars().any(char::is_control) {

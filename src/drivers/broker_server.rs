@@ -22,8 +22,10 @@ use glommio::timer::Timer;
 use socket2::SockRef;
 
 use super::broker::{Broker, BrokerCounters, BrokerLimits, ConnectionId, Output, REFUSAL, Standing};
+use super::clock::Clock;
 use super::executor::{self, give_way};
-use super::http_server::listen_alone;
+use super::http_server::{ACCEPT_LINES_NS, listen_alone};
+use super::log_limit::LogLimit;
 use super::race::{unless, within};
 use super::stop::Stop;
 
@@ -86,7 +88,15 @@ impl BrokerServer {
 
     /// Is a broker until `stop` is set. When it returns every connection is closed.
     pub async fn serve(self, hub: Hub, stop: Stop) {
-        let house = Rc::new(House { hub, stop, open_count: Cell::new(0), emptied: Stop::new() });
+        let house = Rc::new(House {
+            hub,
+            stop,
+            open_count: Cell::new(0),
+            emptied: Stop::new(),
+            clock: Clock::start(),
+            accept_errors: LogLimit::default(),
+            panics: LogLimit::default(),
+        });
         house.accept_until_stopped(self.listener).await;
         if house.open_count.get() > 0 {
             house.emptied.wait().await;
@@ -215,6 +225,9 @@ struct House {
     open_count: Cell<usize>,
     /// Set when the last connection has ended after `stop`.
     emptied: Stop,
+    clock: Clock,
+    accept_errors: LogLimit,
+    panics: LogLimit,
 }
 
 /// A connection's place in the house and in the broker, given back however it ends.
@@ -225,7 +238,7 @@ struct Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let House { hub, stop, open_count, emptied } = &*self.house;
+        let House { hub, stop, open_count, emptied, .. } = &*self.house;
         hub.change(|broker| broker.handle_disconnect(self.id));
         hub.0.wakers.borrow_mut().remove(&self.id);
         open_count.set(open_count.get() - 1);
@@ -240,11 +253,9 @@ impl House {
         let closer = listener.try_clone();
         // SAFETY: `into_raw_fd` gives the descriptor away, and it is given here once. glommio has no safe way in.
         let listener = unsafe { TcpListener::from_raw_fd(listener.into_raw_fd()) };
-        let mut is_failing = false;
         while let Some(accepted) = unless(&self.stop, listener.accept()).await {
             match accepted {
                 Ok(stream) => {
-                    is_failing = false;
                     // Refused only when the peer is gone already; then reading says so.
                     let _ = stream.set_nodelay(true);
                     let is_full = self.hub.0.broker.borrow().is_full();
@@ -254,10 +265,10 @@ impl House {
                     }
                 }
                 Err(error) => {
-                    if !is_failing {
-                        log::warn!("broker: accept fails, trying on: {error}");
+                    let now_ns = self.clock.elapsed_ns();
+                    if let Some(count) = self.accept_errors.count_within(now_ns, ACCEPT_LINES_NS) {
+                        log::warn!(cause:% = error, count; "broker: accept fails, trying on: {error}{count}");
                     }
-                    is_failing = true;
                     unless(&self.stop, Timer::new(ACCEPT_PAUSE)).await;
                 }
             }
@@ -280,7 +291,9 @@ impl House {
             // A panic would take the executor with it.
             let served = AssertUnwindSafe(converse(&house.hub, id, &mut stream)).catch_unwind();
             if let Some(Err(_)) = unless(&house.stop, served).await {
-                log::error!("broker: a connection panicked and was closed");
+                if let Some(count) = house.panics.count(house.clock.elapsed_ns()) {
+                    log::error!(count; "broker: a connection panicked and was closed{count}");
+                }
             }
             // The FIN must not wait for the ring.
             let _ = stream.shutdown(Shutdown::Both).await;

@@ -59,11 +59,16 @@ impl Clock {
     }
 }
 
+/// The system's time, steps and all, for log lines: they are read beside other programs' lines.
+pub fn system_now() -> UnixNanos {
+    UnixNanos(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as i64)
+}
+
 /// The time since boot and the system's time, of one moment as nearly as can be.
 fn both() -> (u64, i64) {
     let reading = || {
         let before_ns = since_boot_ns();
-        let system_unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as i64;
+        let system_unix = system_now().0;
         (since_boot_ns() - before_ns, (before_ns, system_unix))
     };
     let closest = (0..READINGS).map(|_| reading()).min_by_key(|(apart_ns, _)| *apart_ns);

@@ -115,7 +115,7 @@ impl Feeding {
         let play = move || {
             let fed = Access::new(args.nats.clone()).and_then(|access| feed(&args, &access, &watched, io::sink()));
             if let Err(error) = fed {
-                log::error!("no more events come: {error}");
+                log::error!(cause:% = error; "no more events come: {error}");
             }
         };
         Feeding { stopped, thread: Some(std::thread::spawn(play)) }

@@ -9,6 +9,7 @@ use prometheus::{Encoder, TextEncoder};
 use serde_json::{Map, Value, json};
 use smallvec::{SmallVec, smallvec};
 
+use super::logging;
 use super::query::ShardReport;
 use crate::engine::counters::{DropReason, LATENCY_BOUNDS_NS, OutputKind};
 use crate::engine::signal::Direction;
@@ -198,6 +199,12 @@ pub fn metrics(reports: &[ShardReport]) -> Vec<u8> {
             "Ends of the connection that look like the server gave up on a slow consumer.",
             &[],
             one(sum(&|r| r.connection.slow_consumer_cuts)),
+        ),
+        counter(
+            "senpai_log_lines_lost_total",
+            "Log lines that standard error did not take.",
+            &[],
+            one(logging::lines_lost()),
         ),
         gauge(
             "senpai_queue_fill_ratio",

@@ -93,7 +93,7 @@ fn watched() -> io::Result<Arc<Mutex<Sleeper>>> {
     HANDLED.call_once(|| {
         let flag = Arc::default();
         if let Err(error) = signal_hook::flag::register(signal_hook::consts::SIGURG, flag) {
-            log::warn!("SIGURG cannot be handled, so an executor that oversleeps its start is not woken: {error}");
+            log::warn!(cause:% = error; "SIGURG cannot be handled, so an executor that oversleeps its start is not woken: {error}");
         }
     });
     let sleeper = Arc::new(Mutex::new(Sleeper::Unpolled(pthread_self())));

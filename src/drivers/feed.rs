@@ -22,6 +22,7 @@ use signal_hook::flag;
 
 use super::access::Access;
 use super::clock::Clock;
+use super::logging::Report;
 use super::publisher::Publisher;
 use super::rebase::{event_time, rebase};
 use super::recording::{NoRecord, Record, RecordReader};
@@ -59,7 +60,7 @@ pub fn run(args: &FeedArgs, access: &Access) -> Result<(), String> {
             .and_then(|_| flag::register(signal, stopped.clone()))
             .map_err(|error| format!("cannot listen for signals: {error}"))?;
     }
-    feed(args, access, &stopped, io::stderr()).map(drop)
+    feed(args, access, &stopped, Report::default()).map(drop)
 }
 
 /// Plays until the end, or until `stopped` is set, which is a good end, too. With `Ok` the server has taken everything.

@@ -20,9 +20,11 @@ use glommio::net::{TcpListener, TcpStream};
 use glommio::timer::Timer;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
+use super::clock::Clock;
 use super::executor::give_way;
 use super::http_message::{Ending, HEAD_BYTES_MAX, Head, decode_head};
 pub use super::http_message::{Request, Response};
+use super::log_limit::LogLimit;
 use super::race::{unless, within};
 use super::stop::{Stop, Stopped};
 
@@ -32,6 +34,8 @@ const BACKLOG: i32 = 256;
 const COALESCED_BODY_BYTES_MAX: usize = 16 << 10;
 /// After an error of `accept`. Most mean that descriptors or memory ran out, and would come back at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Between two lines about it: it may last.
+pub const ACCEPT_LINES_NS: u64 = 60_000_000_000;
 
 /// Answers requests, on the executor that serves. May take its time (another core may know the answer), up to
 /// [`Limits::respond`]; then the future is dropped, so it must bear that at any await.
@@ -129,6 +133,9 @@ impl HttpServer {
             abort: Stop::new(),
             open_count: Cell::new(0),
             on_empty: Cell::new(None),
+            clock: Clock::start(),
+            accept_errors: LogLimit::default(),
+            panics: LogLimit::default(),
         });
         house.accept_until_stopped(listener).await;
         if within(limits.drain, house.is_empty()).await.is_none() {
@@ -173,6 +180,9 @@ struct House<R> {
     abort: Stop,
     open_count: Cell<usize>,
     on_empty: Cell<Option<Waker>>,
+    clock: Clock,
+    accept_errors: LogLimit,
+    panics: LogLimit,
 }
 
 /// A connection's place in the house, given back however it ends.
@@ -195,11 +205,9 @@ impl<R: Responder + 'static> House<R> {
         let closer = listener.try_clone();
         // SAFETY: `into_raw_fd` gives the descriptor away, and it is given here once. glommio has no safe way in.
         let listener = unsafe { TcpListener::from_raw_fd(listener.into_raw_fd()) };
-        let mut is_failing = false;
         while let Some(accepted) = unless(&self.stop, listener.accept()).await {
             match accepted {
                 Ok(stream) => {
-                    is_failing = false;
                     // Refused only when the peer is gone already; then reading says so.
                     let _ = stream.set_nodelay(true);
                     match self.open_count.get() < self.limits.connections {
@@ -210,10 +218,10 @@ impl<R: Responder + 'static> House<R> {
                     }
                 }
                 Err(error) => {
-                    if !is_failing {
-                        log::warn!("http: accept fails, trying on: {error}");
+                    let now_ns = self.clock.elapsed_ns();
+                    if let Some(count) = self.accept_errors.count_within(now_ns, ACCEPT_LINES_NS) {
+                        log::warn!(cause:% = error, count; "http: accept fails, trying on: {error}{count}");
                     }
-                    is_failing = true;
                     unless(&self.stop, Timer::new(ACCEPT_PAUSE)).await;
                 }
             }
@@ -234,7 +242,9 @@ impl<R: Responder + 'static> House<R> {
             // A panic would take the executor with it, and the engine on it.
             let served = AssertUnwindSafe(Connection::new(house, &mut stream).serve()).catch_unwind();
             if let Some(Err(_)) = unless(&house.abort, served).await {
-                log::error!("http: a connection panicked and was closed");
+                if let Some(count) = house.panics.count(house.clock.elapsed_ns()) {
+                    log::error!(count; "http: a connection panicked and was closed{count}");
+                }
             }
             // As for the listener: the FIN must not wait for the ring.
             let _ = stream.shutdown(Shutdown::Both).await;

@@ -16,6 +16,7 @@ use proto_nats::{
 use super::access::Access;
 use super::clock::Clock;
 use super::link::{Attempt, Link, wait_readable};
+use super::log_limit::LogLimit;
 use super::text::plain;
 
 /// For the server to take some bytes, and for the last PONG: more than a busy server takes for what sockets hold.
@@ -60,6 +61,7 @@ impl Publisher {
             input: Vec::new(),
             output: Vec::new(),
             progress: Progress::Connecting,
+            complaints: LogLimit::default(),
         };
         while line.progress == Progress::Connecting {
             line.drive();
@@ -180,6 +182,7 @@ struct Line {
     /// Whole frames that are not sent yet; the first may be sent in part.
     output: Vec<u8>,
     progress: Progress,
+    complaints: LogLimit,
 }
 
 impl Line {
@@ -219,7 +222,9 @@ impl Line {
                     Progress::Over(error.to_string())
                 }
                 Action::Complaint(error) => {
-                    log::warn!("NATS: {error}");
+                    if let Some(count) = self.complaints.count(self.clock.elapsed_ns()) {
+                        log::warn!(count; "NATS: {error}{count}");
+                    }
                     continue;
                 }
                 _ => continue,

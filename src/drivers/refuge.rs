@@ -16,12 +16,11 @@ const AGAIN_AFTER_NS: u64 = 2_000_000_000;
 pub struct RefugeSearch {
     underway: Option<Receiver<Option<ServerAddress>>>,
     not_before_ns: u64,
-    has_told: bool,
 }
 
 impl RefugeSearch {
-    /// Goes on with it, without waiting; a server that has just been reached.
-    pub fn poll(&mut self, pool: &ServerPool, now_ns: u64) -> Option<ServerAddress> {
+    /// Goes on with it, without waiting; a server that has just been reached. Where there is none, `tell` says so.
+    pub fn poll(&mut self, pool: &ServerPool, now_ns: u64, tell: impl FnOnce()) -> Option<ServerAddress> {
         let Some(underway) = &self.underway else {
             if now_ns >= self.not_before_ns {
                 let refuges = pool.refuges(now_ns);
@@ -38,9 +37,8 @@ impl RefugeSearch {
         };
         self.underway = None;
         self.not_before_ns = now_ns + AGAIN_AFTER_NS;
-        if found.is_none() && !self.has_told {
-            self.has_told = true;
-            log::warn!("no other NATS server can be reached: staying with this one for as long as it is there");
+        if found.is_none() {
+            tell();
         }
         found
     }

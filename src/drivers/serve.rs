@@ -10,7 +10,6 @@
 //! Until then the next message is expected, and what it will need is kept in the caches (see [`CacheWarmer`]).
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::net::TcpListener;
 use std::os::fd::{FromRawFd, IntoRawFd};
 use std::rc::Rc;
@@ -20,12 +19,12 @@ use std::time::Duration;
 use glommio::net::TcpStream;
 use glommio::timer::Timer;
 use proto_nats::connection::NOTICES_MAX;
-use proto_nats::pool::SERVERS_MAX;
 use proto_nats::{Action, Cause, Connection, Next, Reason, ServerAddress, ServerPool, State, Subscription};
 
 use super::access::Access;
 use super::aside;
 use super::cache_warming::CacheWarmer;
+use super::connection_log::ConnectionLog;
 use super::executor::give_way;
 use super::link::Link;
 use super::race::{unless, within};
@@ -58,8 +57,6 @@ const STALL_NS: u64 = 1_000_000_000;
 const DRAIN_LIMIT_NS: u64 = 2_000_000_000;
 /// A hung mount is no reason to wait.
 const FILES_LIMIT: Duration = Duration::from_secs(5);
-/// The same trouble with the same server is worth a warning this often.
-const REMINDER_NS: u64 = 60_000_000_000;
 
 /// What a shard should know of the HTTP on its executor; the default is that there is none.
 #[derive(Default)]
@@ -80,7 +77,7 @@ pub async fn run(shard: Rc<RefCell<Shard>>, http: HttpBeside, stop: Stop) {
     };
     let mut was_ready = false;
     let mut warmer = CacheWarmer::default();
-    let mut troubles = Troubles::default();
+    let mut connection_log = ConnectionLog::new(shard.borrow().settings.ownership.core);
     while !stop.is_set() {
         shard.borrow_mut().look_around();
         let server = match pool.next(clock.elapsed_ns()) {
@@ -111,7 +108,7 @@ pub async fn run(shard: Rc<RefCell<Shard>>, http: HttpBeside, stop: Stop) {
                     server: &server,
                     access: &access,
                     pool: &mut pool,
-                    troubles: &mut troubles,
+                    connection_log: &mut connection_log,
                     was_ready: &mut was_ready,
                     warmer: &mut warmer,
                     http: &http,
@@ -127,7 +124,7 @@ pub async fn run(shard: Rc<RefCell<Shard>>, http: HttpBeside, stop: Stop) {
         shard.connection.is_ready = false;
         shard.engine.stall_output();
         if let Some(text) = ended.text {
-            shard.connection.trouble = Some(troubles.tell(&server, &text, clock.elapsed_ns()));
+            shard.connection.trouble = Some(connection_log.trouble(&server, &text, clock.elapsed_ns()));
         }
     }
     shard.borrow_mut().give_up_outputs();
@@ -138,30 +135,6 @@ struct Ended {
     cause: Cause,
     /// What to tell; nothing at an orderly stop.
     text: Option<String>,
-}
-
-/// What has been said of each server since the last good connection: the same again is for the debug log.
-#[derive(Default)]
-struct Troubles(HashMap<String, (String, u64)>);
-
-impl Troubles {
-    fn tell(&mut self, server: &ServerAddress, text: &str, now_ns: u64) -> String {
-        let trouble = format!("NATS {}:{}: {text}", server.host, server.port);
-        let is_known = self
-            .0
-            .get(&server.to_string())
-            .is_some_and(|(known, told_ns)| *known == trouble && now_ns - told_ns < REMINDER_NS);
-        if is_known {
-            log::debug!("{trouble}; trying again");
-        } else {
-            log::warn!("{trouble}; trying again");
-            if self.0.len() >= SERVERS_MAX {
-                self.0.clear();
-            }
-            self.0.insert(server.to_string(), (trouble.clone(), now_ns));
-        }
-        trouble
-    }
 }
 
 /// Resolves and connects, and reads the files that a connection needs, off the reactor.
@@ -201,7 +174,7 @@ struct Service<'a> {
     server: &'a ServerAddress,
     access: &'a Arc<Access>,
     pool: &'a mut ServerPool,
-    troubles: &'a mut Troubles,
+    connection_log: &'a mut ConnectionLog,
     was_ready: &'a mut bool,
     warmer: &'a mut CacheWarmer,
     http: &'a HttpBeside,
@@ -266,7 +239,8 @@ impl Service<'_> {
                 continue;
             }
             if let Some(search) = &mut self.refuge_search
-                && let Some(refuge) = search.poll(self.pool, now_ns)
+                && let Some(refuge) =
+                    search.poll(self.pool, now_ns, || self.connection_log.no_refuge(self.server, now_ns))
             {
                 self.refuge_search = None;
                 self.pool.handle_refuge(refuge);
@@ -439,7 +413,6 @@ impl Service<'_> {
                     shard.connection.reconnects += u64::from(*self.was_ready);
                     *self.was_ready = true;
                     shard.connection.is_ready = refused == 0;
-                    *self.troubles = Troubles::default();
                     let subjects: Vec<&str> =
                         self.connection.refused_subscriptions().map(|refused| refused.subject.as_str()).collect();
                     shard.connection.trouble = match (refused, subjects.first()) {
@@ -449,21 +422,16 @@ impl Service<'_> {
                             "NATS has refused {refused} subscriptions and not said which: does it allow so many?"
                         )),
                     };
-                    if let Some(trouble) = &shard.connection.trouble {
-                        log::error!("{trouble}");
-                    }
-                    shard.encode_outputs(&self.connection);
                     let info = self.connection.info();
                     let how = if self.connection.is_secured() { " through TLS" } else { "" };
-                    log::info!(
-                        "connected to NATS server {} {}{how}",
-                        printable(&info.server_name),
-                        printable(&info.version)
-                    );
+                    let about = format!("{} {}{how}", printable(&info.server_name), printable(&info.version));
+                    let refused = shard.connection.trouble.as_deref();
+                    self.connection_log.connected(self.server, about, refused, now_ns);
+                    shard.encode_outputs(&self.connection);
                 }
                 Action::Confirmed => shard.connection.is_ready = self.connection.is_ready(),
                 Action::LameDuck => {
-                    log::warn!("the NATS server is about to shut down (lame duck): looking for another one");
+                    self.connection_log.lame_duck(self.server, now_ns);
                     self.pool.handle_lame_duck(now_ns);
                     self.refuge_search = Some(RefugeSearch::default());
                 }
@@ -477,7 +445,7 @@ impl Service<'_> {
                 Action::UnreadableInfo => shard.warn("NATS sent an INFO that is not a JSON object"),
                 Action::DrainComplete { confirmed } => {
                     if !confirmed {
-                        log::warn!("NATS did not confirm the drain in time");
+                        self.connection_log.unconfirmed_drain(self.server, now_ns);
                     }
                     let text = (!self.stop.is_set()).then(|| "left, as it is about to shut down".to_owned());
                     return Some(Request::End(Ended { cause: Cause::Left, text }));

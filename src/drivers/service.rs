@@ -13,6 +13,7 @@ use super::api::Api;
 use super::clock::Clock;
 use super::executor;
 use super::http_server::HttpServer;
+use super::logging;
 use super::query::{Query, answer};
 use super::serve::{self, HttpBeside};
 use super::shard::{Shard, ShardSettings};
@@ -93,7 +94,8 @@ pub fn run(shards: Vec<ShardSettings>, http: &HttpArgs) -> Result<(), String> {
 
 /// As [`run`], with the HTTP port already bound.
 pub fn run_bound(shards: Vec<ShardSettings>, server: HttpServer) -> Result<(), String> {
-    log::info!("HTTP on http://{}", server.local_addr());
+    let address = server.local_addr();
+    log::info!(address:%; "HTTP on http://{address}");
     let clock = Clock::start();
     let signals = signal_stream()?;
     let listener = server.listener().map_err(executor::cannot_start)?;
@@ -157,6 +159,7 @@ impl Drop for EndOnPanic {
     fn drop(&mut self) {
         if std::thread::panicking() {
             log::error!("a core has ended in error, so the service ends; please report the lines above as a bug");
+            logging::flush();
             std::process::exit(1);
         }
     }

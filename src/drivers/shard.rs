@@ -20,6 +20,7 @@ use proto_nats::{Connection, Operation, ProtocolError, ServerError, ServerOp, en
 use super::access::Access;
 use super::clock::Clock;
 use super::link::{Attempt, Link};
+use super::log_limit::LogLimit;
 use super::rate::Rate;
 use super::text::printable;
 use super::wire::{Wire, publications};
@@ -44,7 +45,6 @@ const LAST_READS_MAX: usize = 256;
 const FLUSH_LIMIT_NS: u64 = 1_000_000_000;
 /// Between two waits for the socket to take more of them.
 const FLUSH_WAIT: Duration = Duration::from_millis(1);
-const LOG_INTERVAL_NS: u64 = 1_000_000_000;
 /// So long after the last refused publication all is well again: the server says nothing when it grants a permission.
 const REFUSAL_LASTS_NS: u64 = 60_000_000_000;
 /// Between two looks at the system's clock.
@@ -101,8 +101,8 @@ pub struct Shard {
     control: Vec<u8>,
     /// Publications that the last connection did not take whole; they go first on the next one that is ready.
     resend: Vec<u8>,
-    last_malformed_log_ns: Option<u64>,
-    last_complaint_log_ns: Option<u64>,
+    malformed_lines: LogLimit,
+    complaint_lines: LogLimit,
     /// When the server last refused a publication, on this connection.
     publish_refused_ns: Option<u64>,
     clock_checked_ns: u64,
@@ -130,8 +130,8 @@ impl Shard {
             begun_bytes: 0,
             control: Vec::with_capacity(4096),
             resend: Vec::new(),
-            last_malformed_log_ns: None,
-            last_complaint_log_ns: None,
+            malformed_lines: LogLimit::default(),
+            complaint_lines: LogLimit::default(),
             publish_refused_ns: None,
             clock_checked_ns: clock.elapsed_ns(),
         }
@@ -175,7 +175,9 @@ impl Shard {
             self.forget_publish_trouble();
         }
         if let Some(step_ns) = self.clock.correct() {
-            log::warn!("the system's clock has stepped by {:.3} s: followed", step_ns as f64 / 1e9);
+            // A line a second at most, as it is looked at so often.
+            let (core, step_s) = (self.settings.ownership.core, step_ns as f64 / 1e9);
+            log::warn!(core, step_s; "the system's clock has stepped by {step_s:.3} s: followed");
             self.engine.handle_clock_step(step_ns);
             self.reads.iter_mut().for_each(|(_, moment)| *moment = moment.plus(step_ns));
         }
@@ -225,8 +227,13 @@ impl Shard {
         }
         let read_at = self.reads.front().map_or_else(|| self.clock.now(), |(_, moment)| *moment);
         let now_ns = self.clock.elapsed_ns();
-        let mut witness =
-            Listener { connection, now_ns, out: &mut self.control, last_log_ns: &mut self.last_malformed_log_ns };
+        let mut witness = Listener {
+            connection,
+            now_ns,
+            out: &mut self.control,
+            core: self.settings.ownership.core,
+            malformed_lines: &self.malformed_lines,
+        };
         let round = take_messages(
             &mut self.engine,
             &mut self.queue,
@@ -303,7 +310,11 @@ impl Shard {
         }
         let [snapshots, signals] = [OutputKind::Features, OutputKind::Signal].map(|kind| given_up[kind as usize]);
         if snapshots + signals > 0 {
-            log::warn!("{snapshots} snapshots and {signals} signals could not be published any more");
+            let core = self.settings.ownership.core;
+            log::warn!(
+                core, snapshots, signals;
+                "{snapshots} snapshots and {signals} signals could not be published any more"
+            );
         }
     }
 
@@ -370,10 +381,9 @@ impl Shard {
 
     /// Logs what the server has brought about, at most once a second: it may do so as often as it likes.
     pub fn warn(&mut self, text: &str) {
-        let now_ns = self.clock.elapsed_ns();
-        if self.last_complaint_log_ns.is_none_or(|last| now_ns - last >= LOG_INTERVAL_NS) {
-            self.last_complaint_log_ns = Some(now_ns);
-            log::warn!("{text}");
+        if let Some(count) = self.complaint_lines.count(self.clock.elapsed_ns()) {
+            let core = self.settings.ownership.core;
+            log::warn!(core, count; "{text}{count}");
         }
     }
 
@@ -422,7 +432,8 @@ struct Listener<'a> {
     connection: &'a mut Connection,
     now_ns: u64,
     out: &'a mut Vec<u8>,
-    last_log_ns: &'a mut Option<u64>,
+    core: u32,
+    malformed_lines: &'a LogLimit,
 }
 
 impl Witness for Listener<'_> {
@@ -435,9 +446,17 @@ impl Witness for Listener<'_> {
     }
 
     fn malformed(&mut self, subject: &[u8], malformed: Malformed) {
-        if self.last_log_ns.is_none_or(|last| self.now_ns - last >= LOG_INTERVAL_NS) {
-            *self.last_log_ns = Some(self.now_ns);
-            log::warn!("malformed event on {}: {malformed}", printable(&String::from_utf8_lossy(subject)));
+        if let Some(count) = self.malformed_lines.count(self.now_ns) {
+            let core = self.core;
+            let subject = printable(&String::from_utf8_lossy(subject));
+            let field = match malformed {
+                Malformed::Missing(field) | Malformed::Unreadable(field) => Some(field),
+                _ => None,
+            };
+            log::warn!(
+                core, subject:%, field, cause:% = malformed, count;
+                "malformed event on {subject}: {malformed}{count}"
+            );
         }
     }
 }

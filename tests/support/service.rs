@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::nats_server::unused_port;
 use super::{eventually, holds, http, send_signal};
 
 pub struct Service {
@@ -45,8 +46,33 @@ impl Service {
                 panic!("the service has ended at once, {status}:\n{}", service.log());
             }
             let log = service.log.lock().unwrap();
-            let address = log.iter().find_map(|line| line.split_once("HTTP on http://").map(|(_, after)| after.trim()));
+            // As text, or in an object.
+            let end = |after: &str| after.find('"').unwrap_or(after.len());
+            let after = log.iter().find_map(|line| line.split_once("HTTP on http://").map(|(_, after)| after.trim()));
+            let address = after.map(|after| &after[..end(after)]);
             address.map(str::to_owned).ok_or_else(|| "no such line in the log".to_owned())
+        });
+        service
+    }
+
+    /// As [`start`](Self::start), with a standard error of the caller's: the log is not read here.
+    pub fn start_with_stderr(nats_url: &str, flags: &[&str], stderr: impl Into<Stdio>) -> Service {
+        let directory = tempfile::tempdir().expect("a directory for temporary files");
+        let port = unused_port();
+        let process = command(&directory)
+            .args(["run", "--http-port", &port.to_string(), "--nats-url", nats_url])
+            .args(flags)
+            .stdout(Stdio::null())
+            .stderr(stderr)
+            .spawn()
+            .expect("the binary starts");
+        let address = format!("127.0.0.1:{port}");
+        let mut service = Service { process, address, log: Arc::default(), _directory: directory };
+        eventually("the service's /health", || {
+            if let Ok(Some(status)) = service.process.try_wait() {
+                panic!("the service has ended at once, {status}");
+            }
+            http::try_get(&service.address, "/health").map(drop).map_err(|error| error.to_string())
         });
         service
     }

@@ -1,0 +1,82 @@
+//! How often a line may be logged that a peer, a file or the network brings about.
+
+use std::cell::Cell;
+use std::fmt;
+
+use log::kv::{ToValue, Value};
+
+/// Between two lines of one kind, where nothing else is said.
+const INTERVAL_NS: u64 = 1_000_000_000;
+
+/// One kind of line: said at most once in an interval, and each says how many it stands for. Times are ns of one clock
+/// that never steps back.
+#[derive(Debug, Default)]
+pub struct LogLimit {
+    said_ns: Cell<Option<u64>>,
+    unsaid: Cell<u64>,
+}
+
+impl LogLimit {
+    /// It has happened (again). `Some`: a line is due, at most once a second, which stands for so many.
+    #[inline]
+    pub fn count(&self, now_ns: u64) -> Option<Count> {
+        self.count_within(now_ns, INTERVAL_NS)
+    }
+
+    /// As [`count`](Self::count), at most once in `interval_ns`.
+    #[inline]
+    pub fn count_within(&self, now_ns: u64, interval_ns: u64) -> Option<Count> {
+        let unsaid = self.unsaid.get() + 1;
+        if self.said_ns.get().is_some_and(|said_ns| now_ns - said_ns < interval_ns) {
+            self.unsaid.set(unsaid);
+            return None;
+        }
+        self.said_ns.set(Some(now_ns));
+        self.unsaid.set(0);
+        Some(Count(unsaid))
+    }
+}
+
+/// How many a line stands for, itself included: its key `count`, and at its end in text, where that is more than one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Count(pub u64);
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 | 1 => Ok(()),
+            count => write!(f, " (and {} more since the last such line)", count - 1),
+        }
+    }
+}
+
+impl ToValue for Count {
+    fn to_value(&self) -> Value<'_> {
+        self.0.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_an_interval_that_says_how_many_it_stands_for() {
+        let limit = LogLimit::default();
+        let check =
+            |now_ns: u64, expected: Option<u64>| assert_eq!(limit.count(now_ns), expected.map(Count), "{now_ns}");
+        check(5, Some(1));
+        check(5, None);
+        check(INTERVAL_NS + 4, None);
+        check(INTERVAL_NS + 5, Some(3));
+        check(INTERVAL_NS + 6, None);
+        assert_eq!(limit.count_within(INTERVAL_NS + 7, 2), Some(Count(2)));
+        check(10 * INTERVAL_NS, Some(1));
+    }
+
+    #[test]
+    fn one_is_not_worth_a_word() {
+        assert_eq!(Count(1).to_string(), "");
+        assert_eq!(Count(1001).to_string(), " (and 1000 more since the last such line)");
+    }
+}
