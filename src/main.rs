@@ -2,22 +2,23 @@
 
 use std::process::ExitCode;
 
-use senpai_md_consumer::config::{self, BenchArgs, Command, DemoArgs, FeedArgs, LogArgs, ReplayArgs, Settings};
+use senpai_md_consumer::config::{self, BenchArgs, Command, DemoArgs, FeedArgs, LogArgs, Notes, ReplayArgs, Settings};
 use senpai_md_consumer::drivers::access::Access;
+use senpai_md_consumer::drivers::http_server::resolve;
 use senpai_md_consumer::drivers::service::{engine_settings, shard_settings};
 use senpai_md_consumer::drivers::{bench, demo, feed, replay, service};
 
 fn main() -> ExitCode {
-    let cli = match config::parse(std::env::args_os()) {
-        Ok(cli) => cli,
+    let (cli, notes) = match config::parse(std::env::args_os()) {
+        Ok(parsed) => parsed,
         Err(exit) => return exit.report(),
     };
     let done = match cli.command {
-        Command::Run(settings) => run(*settings),
-        Command::Demo(args) => demo(*args),
-        Command::Feed(args) => feed(*args),
-        Command::Replay(args) => replay(*args),
-        Command::Bench(args) => bench(*args),
+        Command::Run(settings) => run(*settings, &notes),
+        Command::Demo(args) => demo(*args, &notes),
+        Command::Feed(args) => feed(*args, &notes),
+        Command::Replay(args) => replay(*args, &notes),
+        Command::Bench(args) => bench(*args, &notes),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -55,21 +56,28 @@ fn start_log(log: &LogArgs) {
     let _ = simple_logger::SimpleLogger::new().with_level(log.log_level).with_utc_timestamps().init();
 }
 
-fn run(settings: Settings) -> Result<(), End> {
+fn run(settings: Settings, notes: &Notes) -> Result<(), End> {
     start_log(&settings.log);
     let Settings { nats, subjects, cores, engine, http, .. } = settings;
     let access = Access::new(nats).map_err(End::Refused)?;
+    resolve(&http.http_host, http.http_port).map_err(End::Refused)?;
+    notes.log_warnings();
+    notes.log_settings();
     let shards = shard_settings(access, &subjects, &cores, &engine);
     Ok(service::run(shards, &http)?)
 }
 
-fn demo(args: DemoArgs) -> Result<(), End> {
+fn demo(args: DemoArgs, notes: &Notes) -> Result<(), End> {
     start_log(&args.log);
+    resolve(&args.http.http_host, args.http.http_port).map_err(End::Refused)?;
+    notes.log_warnings();
+    notes.log_settings();
     Ok(demo::run(args)?)
 }
 
-fn replay(args: ReplayArgs) -> Result<(), End> {
+fn replay(args: ReplayArgs, notes: &Notes) -> Result<(), End> {
     start_log(&args.log);
+    notes.log_warnings();
     let settings = engine_settings(&args.subjects, &args.engine);
     replay::replay(
         &args.file,
@@ -82,14 +90,17 @@ fn replay(args: ReplayArgs) -> Result<(), End> {
     Ok(())
 }
 
-fn feed(args: FeedArgs) -> Result<(), End> {
+fn feed(args: FeedArgs, notes: &Notes) -> Result<(), End> {
     start_log(&args.log);
     let access = Access::new(args.nats.clone()).map_err(End::Refused)?;
+    notes.log_warnings();
+    notes.log_settings();
     Ok(feed::run(&args, &access)?)
 }
 
-fn bench(args: BenchArgs) -> Result<(), End> {
+fn bench(args: BenchArgs, notes: &Notes) -> Result<(), End> {
     start_log(&args.log);
+    notes.log_warnings();
     let settings = engine_settings(&args.subjects, &args.engine);
     let report = bench::bench(
         &args.file,

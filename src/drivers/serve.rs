@@ -146,7 +146,7 @@ struct Troubles(HashMap<String, (String, u64)>);
 
 impl Troubles {
     fn tell(&mut self, server: &ServerAddress, text: &str, now_ns: u64) -> String {
-        let trouble = format!("NATS {}:{}: {text}", server.host, server.port);
+        let trouble = format!("NATS {}: {text}", server.endpoint());
         let is_known = self
             .0
             .get(&server.to_string())
@@ -456,9 +456,11 @@ impl Service<'_> {
                     let info = self.connection.info();
                     let how = if self.connection.is_secured() { " through TLS" } else { "" };
                     log::info!(
-                        "connected to NATS server {} {}{how}",
+                        "connected to NATS {}{how} (server {} {}, core {})",
+                        self.server.endpoint(),
                         printable(&info.server_name),
-                        printable(&info.version)
+                        printable(&info.version),
+                        shard.settings.ownership.core
                     );
                 }
                 Action::Confirmed => shard.connection.is_ready = self.connection.is_ready(),
