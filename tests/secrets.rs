@@ -175,6 +175,18 @@ fn dot_env() {
 }
 
 #[test]
+fn help() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join(".env"), "NATS_NAME=hunter2\nHTTP_HOST=hunter2\n").unwrap();
+    let mut command = command(&directory);
+    let settings = [("NATS_URL", "nats://u:hunter2@a"), ("NATS_PASSWORD", "hunter2"), ("NATS_TOKEN", "hunter2")];
+    let output = command.args(["run", "--help"]).envs(settings).output().unwrap();
+    let help = String::from_utf8(output.stdout).unwrap();
+    assert!(help.contains("[env: NATS_URL]"), "{help}");
+    check_quiet("help", &help);
+}
+
+#[test]
 fn settings_as_debug_shows_them() {
     let args = [
         "it",

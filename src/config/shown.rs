@@ -23,7 +23,7 @@ pub fn shown(text: &str) -> String {
     }
 }
 
-/// A value that a setting does not accept: where it is about NATS, nobody can tell what was meant to be secret in it.
+/// A value that a setting does not accept; where that is about NATS, any part of the value may be secret.
 pub fn shown_refused(setting: &str, value: &str) -> String {
     if is_about_nats(setting) { MASK.to_owned() } else { shown(value) }
 }
