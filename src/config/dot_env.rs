@@ -1,7 +1,7 @@
 //! The `.env` file of the working directory: what it sets, and what in it is no setting.
 //!
-//! An error names the line, and the setting where it is one: everything
-//! else in the file may be a part of a secret that was broken over two lines.
+//! An error names the line, and the setting where it is one: everything else in the file may be a part of a secret that
+//! was broken over two lines.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -46,10 +46,12 @@ impl DotEnv {
         let mut items = dotenvy::Iter::new(Lines { text, taken: &taken });
         let mut read = DotEnv::default();
         let mut strangers = Strangers::default();
-        loop {
-            let start = taken.get();
-            let Some(item) = items.next() else { break };
-            let line = Assignment::first_in(&text[start..taken.get()], line_number(text, start));
+        let (mut start, mut lines_before) = (0, 0);
+        while let Some(item) = items.next() {
+            let taken_by_item = &text[start..taken.get()];
+            let line = Assignment::first_in(taken_by_item, lines_before + 1);
+            start += taken_by_item.len();
+            lines_before += taken_by_item.matches('\n').count();
             match item {
                 Err(_) => {
                     let name = settings
@@ -62,7 +64,7 @@ impl DotEnv {
                         line.number
                     ));
                 }
-                Ok((name, _)) if !settings.contains(&&*name) => strangers.add(&line, meant_by(&name, settings)),
+                Ok((name, _)) if !settings.contains(&&*name) => strangers.add(&line, settings),
                 Ok((name, value)) => {
                     strangers.note_setting(&line);
                     if let Some(problem) = line.changed_by_reading() {
@@ -103,10 +105,6 @@ impl Read for Lines<'_> {
         self.taken.set(self.taken.get() + len);
         Ok(len)
     }
-}
-
-fn line_number(text: &str, start: usize) -> usize {
-    1 + text[..start].matches('\n').count()
 }
 
 /// A line of the file, or several where quotes go over them.
@@ -169,7 +167,7 @@ impl Strangers {
         self.suspect_line = is_about_nats(line.name).then_some(line.number + line.line_count);
     }
 
-    fn add(&mut self, line: &Assignment<'_>, meant: Option<&str>) {
+    fn add(&mut self, line: &Assignment<'_>, settings: &[&str]) {
         let Assignment { number, line_count, name, .. } = *line;
         let is_suspect = self.suspect_line == Some(number);
         self.suspect_line = is_suspect.then_some(number + line_count);
@@ -177,7 +175,7 @@ impl Strangers {
         if self.count > STRANGERS_SAID_MAX {
             return;
         }
-        self.warnings.push(match meant {
+        self.warnings.push(match meant_by(name, settings) {
             Some(meant) => format!(".env line {number}: {name} is no setting; did you mean {meant}?"),
             None if is_suspect => format!(
                 ".env line {number} sets nothing: its name is no setting's; if it belongs to the value before it, \
@@ -266,6 +264,7 @@ mod tests {
             "SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY=1",
             &[".env line 1 sets nothing: its name is no setting's"],
         );
+        assert!(read(&"A=\n".repeat(300_000)).is_ok(), "and soon");
         let many = read(&"A=1\n".repeat(100)).unwrap_or_default().warnings;
         assert_eq!(many.len(), STRANGERS_SAID_MAX + 1);
         assert_eq!(many[STRANGERS_SAID_MAX], ".env has 90 more names that are no settings");
