@@ -1,14 +1,20 @@
 //! Every setting and every command: flag > environment > `.env` > default.
 //!
-//! In: the arguments, the environment and the `.env` file of the working directory. Out: a [`Cli`] of checked values,
-//! or an [`Exit`]: the help that was asked for (0), or one line naming the setting, its value, where that came from and
-//! what is accepted (2). Nothing behind this module checks a setting again.
+//! In: the arguments, the environment and the `.env` file of the working directory. Out: a [`Cli`] of checked values with
+//! what the start has to say about them ([`Notes`]), or an [`Exit`]: the help that was asked for (0), or one line naming
+//! the setting, its value, where that came from and what is accepted (2). No line repeats what may be a secret. Nothing behind this module checks a setting again.
 //!
 //! A setting's flag is its environment name in kebab case (`SIGNAL_RETURN_THRESHOLD`, `--signal-return-threshold`);
 //! `tests/config.rs` holds flags, names and `.env.example` against each other. Commands take the groups they use.
 
+mod dot_env;
+mod files;
 mod layers;
+mod names;
+mod notes;
+mod refusal;
 mod servers;
+mod shown;
 mod values;
 
 use std::ffi::OsString;
@@ -17,7 +23,9 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use proto_nats::{Secret, ServerAddress};
 
-pub use layers::{DotEnv, Exit};
+pub use files::{NamedFile, read_regular};
+pub use notes::Notes;
+pub use refusal::Exit;
 pub use servers::ServerList;
 pub use values::{LogFormat, Shard, Speed, Symbols};
 
@@ -27,7 +35,7 @@ pub use values::{LogFormat, Shard, Speed, Symbols};
     name = "senpai-md-consumer",
     version,
     override_usage = "senpai-md-consumer [COMMAND] [OPTIONS]",
-    about = "Market events from NATS in; features, signals and alerts out.",
+    about = "Market events from NATS in; features and signals out.",
     after_help = "\
 Without a command it runs the service; `senpai-md-consumer run --help` lists its settings.
 Each setting is a flag, an environment variable or a line of ./.env, in that order; .env.example lists them all.
@@ -106,7 +114,7 @@ pub struct Settings {
 #[derive(Args, Debug, Clone)]
 pub struct DemoArgs {
     /// A recording to play instead of the generated market (.gz is read as such)
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = values::recording)]
     pub file: Option<PathBuf>,
     /// The generated market's seed: the same seed, the same market
     #[arg(long, value_name = "N", default_value = "1", value_parser = values::seed)]
@@ -129,7 +137,7 @@ pub struct DemoArgs {
 #[derive(Args, Debug, Clone)]
 pub struct FeedArgs {
     /// The recording; `-` is standard input, .gz is read as such
-    #[arg(value_name = "FILE")]
+    #[arg(value_name = "FILE", value_parser = values::recording)]
     pub file: PathBuf,
     /// How fast: 1 as recorded, 10 ten times as fast, `max` as fast as it goes
     #[arg(long, value_name = "X", default_value = "1", value_parser = values::speed)]
@@ -149,7 +157,7 @@ pub struct FeedArgs {
 #[derive(Args, Debug, Clone)]
 pub struct ReplayArgs {
     /// The recording; `-` is standard input, .gz is read as such
-    #[arg(value_name = "FILE")]
+    #[arg(value_name = "FILE", value_parser = values::recording)]
     pub file: PathBuf,
     /// End with 1 at the first line that is no record
     #[arg(long)]
@@ -165,7 +173,7 @@ pub struct ReplayArgs {
 #[derive(Args, Debug, Clone)]
 pub struct BenchArgs {
     /// The recording; .gz is read as such
-    #[arg(value_name = "FILE")]
+    #[arg(value_name = "FILE", value_parser = values::recording)]
     pub file: PathBuf,
     /// How long
     #[arg(long = "seconds", value_name = "S", default_value = "10", value_parser = values::bench_seconds)]
@@ -201,20 +209,20 @@ pub struct NatsArgs {
     #[arg(long, env, value_name = "TOKEN", value_parser = values::secret)]
     pub nats_token: Option<Secret>,
     /// File with a user's nkey seed
-    #[arg(long, env, value_name = "FILE")]
-    pub nats_nkey: Option<PathBuf>,
+    #[arg(long, env, value_name = "FILE", value_parser = values::file)]
+    pub nats_nkey: Option<NamedFile>,
     /// .creds file: a user JWT and its seed
-    #[arg(long, env, value_name = "FILE")]
-    pub nats_creds: Option<PathBuf>,
+    #[arg(long, env, value_name = "FILE", value_parser = values::file)]
+    pub nats_creds: Option<NamedFile>,
     /// PEM file of the authorities that sign the servers' certificates (none: those that this machine trusts)
-    #[arg(long, env, value_name = "FILE")]
-    pub nats_ca: Option<PathBuf>,
+    #[arg(long, env, value_name = "FILE", value_parser = values::file)]
+    pub nats_ca: Option<NamedFile>,
     /// PEM file of the client's certificate, for servers that want one; with NATS_KEY
-    #[arg(long, env, value_name = "FILE")]
-    pub nats_cert: Option<PathBuf>,
+    #[arg(long, env, value_name = "FILE", value_parser = values::file)]
+    pub nats_cert: Option<NamedFile>,
     /// PEM file of its private key
-    #[arg(long, env, value_name = "FILE")]
-    pub nats_key: Option<PathBuf>,
+    #[arg(long, env, value_name = "FILE", value_parser = values::file)]
+    pub nats_key: Option<NamedFile>,
     /// Name that the servers' certificates are for (none: the name in the address)
     #[arg(long, env, value_name = "NAME", value_parser = values::host)]
     pub nats_tls_server_name: Option<String>,
@@ -263,7 +271,7 @@ pub struct JetStreamArgs {
 #[command(next_help_heading = "Input")]
 pub struct SubjectArgs {
     /// What the event subjects begin with: {prefix}.trade.{symbol} and so on
-    #[arg(long, env, value_name = "SUBJECT", default_value = "md.events", value_parser = values::subject)]
+    #[arg(long, env, value_name = "SUBJECT", default_value = "md.events", value_parser = values::subject_prefix)]
     pub subject_prefix: String,
     /// Symbols to follow, a comma list (empty: all)
     #[arg(long, env, value_name = "A,B", default_value = "", hide_default_value = true, value_parser = Symbols::parse)]
@@ -359,7 +367,6 @@ pub struct LogArgs {
 }
 
 /// Reads the arguments (the program's name first), the environment and `.env`.
-pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, Exit> {
-    let dot_env = DotEnv::read(".env".as_ref())?;
-    layers::parse(args.into_iter().collect(), &dot_env)
+pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<(Cli, Notes), Exit> {
+    layers::parse(args.into_iter().collect(), ".env".as_ref())
 }

@@ -2,8 +2,9 @@
 
 use std::process::ExitCode;
 
-use senpai_md_consumer::config::{self, BenchArgs, Command, DemoArgs, Exit, FeedArgs, ReplayArgs, Settings};
+use senpai_md_consumer::config::{self, BenchArgs, Command, DemoArgs, Exit, FeedArgs, Notes, ReplayArgs, Settings};
 use senpai_md_consumer::drivers::access::Access;
+use senpai_md_consumer::drivers::http_server::resolve;
 use senpai_md_consumer::drivers::service::{engine_settings, shard_settings};
 use senpai_md_consumer::drivers::{bench, demo, feed, logging, replay, service};
 
@@ -26,8 +27,8 @@ fn main() -> ExitCode {
 
 /// Does what the command line says.
 fn obey() -> Result<(), End> {
-    let cli = match config::parse(std::env::args_os()) {
-        Ok(cli) => cli,
+    let (cli, notes) = match config::parse(std::env::args_os()) {
+        Ok(parsed) => parsed,
         Err(Exit::Refused(line)) => return Err(End::Refused(line)),
         Err(Exit::Told(help)) => {
             // The reader may have gone (`--help | head -1`): nothing is left to be done about that.
@@ -36,11 +37,11 @@ fn obey() -> Result<(), End> {
         }
     };
     match cli.command {
-        Command::Run(settings) => run(*settings),
-        Command::Demo(args) => demo(*args),
-        Command::Feed(args) => feed(*args),
-        Command::Replay(args) => replay(*args),
-        Command::Bench(args) => bench(*args),
+        Command::Run(settings) => run(*settings, &notes),
+        Command::Demo(args) => demo(*args, &notes),
+        Command::Feed(args) => feed(*args, &notes),
+        Command::Replay(args) => replay(*args, &notes),
+        Command::Bench(args) => bench(*args, &notes),
     }
 }
 
@@ -57,21 +58,28 @@ impl From<String> for End {
     }
 }
 
-fn run(settings: Settings) -> Result<(), End> {
+fn run(settings: Settings, notes: &Notes) -> Result<(), End> {
     logging::enable(&settings.log);
     let Settings { nats, subjects, cores, engine, http, .. } = settings;
     let access = Access::new(nats).map_err(End::Refused)?;
+    resolve(&http.http_host, http.http_port).map_err(End::Refused)?;
+    notes.log_warnings();
+    notes.log_settings();
     let shards = shard_settings(access, &subjects, &cores, &engine);
     Ok(service::run(shards, &http)?)
 }
 
-fn demo(args: DemoArgs) -> Result<(), End> {
+fn demo(args: DemoArgs, notes: &Notes) -> Result<(), End> {
     logging::enable(&args.log);
+    resolve(&args.http.http_host, args.http.http_port).map_err(End::Refused)?;
+    notes.log_warnings();
+    notes.log_settings();
     Ok(demo::run(args)?)
 }
 
-fn replay(args: ReplayArgs) -> Result<(), End> {
+fn replay(args: ReplayArgs, notes: &Notes) -> Result<(), End> {
     logging::enable(&args.log);
+    notes.log_warnings();
     let settings = engine_settings(&args.subjects, &args.engine);
     replay::replay(
         &args.file,
@@ -84,14 +92,17 @@ fn replay(args: ReplayArgs) -> Result<(), End> {
     Ok(())
 }
 
-fn feed(args: FeedArgs) -> Result<(), End> {
+fn feed(args: FeedArgs, notes: &Notes) -> Result<(), End> {
     logging::enable(&args.log);
     let access = Access::new(args.nats.clone()).map_err(End::Refused)?;
+    notes.log_warnings();
+    notes.log_settings();
     Ok(feed::run(&args, &access)?)
 }
 
-fn bench(args: BenchArgs) -> Result<(), End> {
+fn bench(args: BenchArgs, notes: &Notes) -> Result<(), End> {
     logging::enable(&args.log);
+    notes.log_warnings();
     let settings = engine_settings(&args.subjects, &args.engine);
     let report = bench::bench(
         &args.file,

@@ -2,7 +2,9 @@
 //! accepted ends the start with one line (SPEC section 7).
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -134,20 +136,50 @@ fn dot_env_is_read_as_such() {
     }
     check(b"# note\n\nexport HTTP_PORT='no' # why\n", r#"HTTP_PORT is "no" (from .env)"#);
     check(b"\xef\xbb\xbfHTTP_PORT=no\r\n", r#"HTTP_PORT is "no" (from .env)"#);
-    check(b"OTHER=1\nHTTP_PORT=\"n\no\"\n", r#"HTTP_PORT is "n\no" (from .env)"#);
+    check(b"OTHER=1\nHTTP_PORT='$n\\o'\n", r#"HTTP_PORT is "$n\\o" (from .env)"#);
     check(b"HTTP_PORT=no", r#"HTTP_PORT is "no" (from .env)"#);
-    check(b"CORES=1\nHTTP PORT=1\n", r#".env line 2 (HTTP PORT=…) is malformed"#);
+    check(b"CORES=1\nHTTP PORT=1\n", ".env line 2 is malformed");
     check(b"CORES=1\n\n# note\nsecret words\n", ".env line 4 is malformed");
     check(b"NATS_NAME=secret words\n", ".env line 1 (NATS_NAME=…) is malformed");
     check(b"A='\n'\nB=1\n# =\nNATS_NAME='secret\nA=1\n", ".env line 5 (NATS_NAME=…) is malformed");
-    check(b"NATS_NAME='secret\n", ".env line 1 (NATS_NAME=…) is malformed");
-    check(b"NATS_NAME=\xff\n", ".env cannot be read: ");
-    let secret = Start::with(&[]).dot_env("NATS_NAME=secret words\n").refusal();
-    assert!(!secret.contains("secret"), "{secret}");
+    let changed = "a $ stands for a variable there; put the value into single quotes";
+    check(b"CORES=1\nNATS_PASSWORD=pa$word\n", &format!(".env line 2 (NATS_PASSWORD=…): {changed}"));
+    check(b"NATS_URL=\"nats://$HOST:4222\"\n", &format!(".env line 1 (NATS_URL=…): {changed}"));
+    check(b"CORES=1\nNATS_NAME=a\xff\n", ".env line 2 is not UTF-8 text");
+}
 
-    let start = Start::with(&[]);
-    fs::create_dir(start.directory.path().join(".env")).unwrap();
-    assert!(start.refusal().starts_with("error: .env cannot be read: "));
+/// What cannot be read ends a start that needs settings, and nothing else; it never hangs anything.
+#[test]
+fn a_dot_env_of_no_use() {
+    type Make = fn(&Path);
+    let kinds: [(&str, Make); 5] = [
+        ("line 1 is malformed", |path| fs::write(path, "so much for that").unwrap()),
+        ("cannot be read: it is a folder", |path| fs::create_dir(path).unwrap()),
+        ("cannot be read: it is longer than 1048576 bytes", |path| fs::write(path, vec![b'#'; 2 << 20]).unwrap()),
+        ("cannot be read: it is not a regular file", |path| {
+            assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
+        }),
+        ("cannot be read: it is not a regular file", |path| std::os::unix::fs::symlink("/dev/zero", path).unwrap()),
+    ];
+    for (expected, make) in kinds {
+        let start = |args: &[&str]| {
+            let start = Start::with(args);
+            make(&start.directory.path().join(".env"));
+            start
+        };
+        for args in [&["--help"][..], &["--version"], &["run", "--help"], &["help", "replay"]] {
+            let output = start(args).run();
+            assert_eq!(output.status.code(), Some(0), "{args:?}: {output:?}");
+            assert!(!output.stdout.is_empty() && output.stderr.is_empty(), "{args:?}: {output:?}");
+        }
+        for args in [&[][..], &["replay", "missing.jsonl"]] {
+            let line = start(args).refusal();
+            assert!(line.starts_with(&format!("error: .env {expected}")), "{line}");
+        }
+    }
+    let mut help = Start::with(&["--help"]).env("CORES", "no");
+    help.command.env("NATS_NAME", OsStr::from_bytes(b"\xff"));
+    assert_eq!(help.run().status.code(), Some(0), "nor are wrong settings elsewhere a reason");
 }
 
 #[test]
@@ -159,17 +191,20 @@ fn invalid_values() {
             assert_eq!(line, format!("error: {name} is {value:?} (from the environment), accepted is {accepted}"));
         }
     }
-    let url = "a comma list of nats://[user:password@]host[:port] or tls://...; ";
-    check("NATS_URL", &["nats://a:0"], &format!("{url}address 1: the port \"0\" is not a number from 1 to 65535"));
-    check("NATS_NAME", &["  ", "a\tb"], "a text of 1 to 256 bytes without control characters");
-    check("NATS_TLS_FIRST", &["2", "first"], "true or false");
-    check("NATS_TLS_SERVER_NAME", &["a b", "a:1"], "an IP address or a host name, without a port");
-    check("NATS_PING_INTERVAL_SECONDS", &["0", "3601", "NaN"], "a number of seconds from 1 to 3600 (fractions too)");
+    check("HTTP_PORT", &["65536", "-1", "http"], "a port from 0 to 65535");
     check("USE_JETSTREAM", &["true", "1"], "false: this version reads core NATS only");
     check("USE_JETSTREAM", &["maybe"], "true or false");
     check("BUSY_POLL", &["2", "yess"], "true or false");
     let subject = "a subject like md.events, without spaces or wildcards";
     check("SUBJECT_PREFIX", &["md.events.", ".md", "md..events", "md.>", "md.*", "m d"], subject);
+    for (outputs, values) in [
+        ("senpai.features.>", &["senpai", "senpai.features", "senpai.features.BTC", " senpai "][..]),
+        ("senpai.signals.>", &["senpai.signals", "senpai.signals.A.B"]),
+        ("senpai.alerts.>", &["senpai.alerts"]),
+    ] {
+        let accepted = format!("a subject like md.events, and none that covers this service's own {outputs}");
+        check("SUBJECT_PREFIX", values, &accepted);
+    }
     let symbols =
         "a comma list of symbols like BTCUSDT or BTC/USD, each of at most 64 bytes, without spaces or wildcards";
     check("SYMBOLS", &["A,B C", "*", "A.>", "A..B", "A,B.", &"A".repeat(65)], symbols);
@@ -192,10 +227,45 @@ fn invalid_values() {
     let window = "a number of seconds from 1 to 3600 (fractions too)";
     check("ROLLING_WINDOW_SECONDS", &not_numbers, window);
     check("ROLLING_WINDOW_SECONDS", &["0", "0.999", "3600.1"], window);
-    check("HTTP_HOST", &["a b", "127.0.0.1:80", "http://a", "[::"], "an IP address or a host name, without a port");
-    check("HTTP_PORT", &["65536", "-1", "http"], "a port from 0 to 65535");
+    check("HTTP_HOST", &["a b", "127.0.0.1:80", "[::", "8892"], "an IP address or a host name, without a port");
     check("LOG_LEVEL", &["loud", "6"], "off, error, warn, info, debug or trace");
     check("LOG_FORMAT", &["xml", "1"], "text or json");
+}
+
+/// Of settings about NATS, where the secrets are, no refused value is repeated.
+#[test]
+fn invalid_values_about_nats() {
+    #[track_caller]
+    fn check(name: &str, values: &[&str], accepted: &str) {
+        for value in values {
+            let line = Start::with(&[]).env(name, value).refusal();
+            assert!(
+                line.starts_with(&format!("error: {name} is *** (from the environment), accepted is {accepted}")),
+                "{line}"
+            );
+        }
+    }
+    let url = "a comma list of nats://[user:password@]host[:port] or tls://...; ";
+    check(
+        "NATS_URL",
+        &["nats://a:0", "nats://a:b"],
+        &format!("{url}address 1: the port is not a number from 1 to 65535"),
+    );
+    check("NATS_URL", &["true", "a,false"], url);
+    check("NATS_URL", &["4222", "a b"], &format!("{url}address 1: the host is no host name"));
+    check("NATS_NAME", &["  ", "a\tb"], "a text of 1 to 256 bytes without control characters");
+    check("NATS_TLS_FIRST", &["2", "first"], "true or false");
+    check("NATS_TLS_SERVER_NAME", &["a b", "a:1", "1"], "an IP address or a host name, without a port");
+    check("NATS_PING_INTERVAL_SECONDS", &["0", "3601", "NaN"], "a number of seconds from 1 to 3600 (fractions too)");
+}
+
+/// Where it would listen is found out before anything is started.
+#[test]
+fn a_host_that_is_none() {
+    for command in ["run", "demo"] {
+        let line = Start::with(&[command, "--http-host", "none.invalid"]).refusal();
+        assert!(line.starts_with("error: HTTP_HOST none.invalid cannot be resolved ("), "{line}");
+    }
 }
 
 #[test]
@@ -221,9 +291,15 @@ fn logins_and_certificates() {
         "NATS_USER and NATS_TOKEN and NATS_CREDS are set, accepted is one way to log in",
     );
     let missing = |name: &str, accepted: &str| {
-        let expected =
-            format!("{name} is \"/none\": it cannot be read (No such file or directory); accepted is {accepted}");
-        check(&[(name, "/none")], &expected);
+        let expected = format!(
+            "{name} names a file that is of no use: it cannot be read (No such file or directory); its path is right up \
+             to \"/dev\"; accepted is {accepted}"
+        );
+        check(&[(name, "/dev/none/x")], &expected);
+        check(
+            &[(name, "/dev")],
+            &format!("{name} is \"/dev\": it cannot be read (it is a folder); accepted is {accepted}"),
+        );
     };
     let (seed, creds) = ("a file with a user's nkey seed, SU...", "a .creds file, as nsc writes it");
     missing("NATS_NKEY", seed);
@@ -248,6 +324,8 @@ fn logins_and_certificates() {
     for content in [
         "SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY",
         "SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3V",
+        "SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY/",
+        "/etc/SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY",
         "-----BEGIN NATS USER JWT-----\neyJ0.eyJq.c2ln\n------END NATS USER JWT------\n",
     ] {
         for (name, accepted) in [("NATS_NKEY", "a file with a user's nkey seed, SU..."), ("NATS_CREDS", creds)] {
@@ -264,14 +342,30 @@ fn wrong_usage() {
         assert_eq!(Start::with(args).refusal(), format!("error: {expected}"));
     }
     let accepted = "accepted is";
-    check(&["--none"], "unexpected argument '--none' found; see senpai-md-consumer run --help");
+    check(&["--none"], "unexpected argument --none; see senpai-md-consumer run --help");
     check(
         &["--symbol", "A"],
-        "unexpected argument '--symbol' found; a similar argument exists: '--symbols'; see senpai-md-consumer run --help",
+        "unexpected argument --symbol; a similar one is --symbols; see senpai-md-consumer run --help",
     );
-    check(&["none"], "unrecognized subcommand 'none'; see senpai-md-consumer --help");
-    check(&["run", "A"], "unexpected argument 'A' found; see senpai-md-consumer run --help");
-    check(&["feed"], "the following required arguments were not provided: <FILE>; see senpai-md-consumer feed --help");
+    let secret = "is unexpected and not repeated here, as it may be a secret";
+    check(&["run", "A"], &format!("argument 2 {secret}; see senpai-md-consumer run --help"));
+    check(&["--cores", "1", "A"], &format!("argument 3 {secret}; see senpai-md-consumer run --help"));
+    check(&["-x1"], &format!("argument 1 {secret}; see senpai-md-consumer run --help"));
+    let commands = "run, demo, feed, replay, bench";
+    check(
+        &["none"],
+        &format!("argument 1 is no command, accepted is one of {commands}; see senpai-md-consumer --help"),
+    );
+    check(
+        &["repaly", "f"],
+        &format!(
+            "argument 1 is no command, accepted is one of {commands}; a similar one is replay; see senpai-md-consumer --help"
+        ),
+    );
+    check(&["feed"], "<FILE> is missing; see senpai-md-consumer feed --help");
+    check(&["--http-port"], "--http-port needs a value; see senpai-md-consumer run --help");
+    check(&["--cores", "1", "--cores=2"], "--cores is given twice; see senpai-md-consumer run --help");
+    check(&["feed", "f", "--rebase=yes"], "--rebase takes no value; see senpai-md-consumer feed --help");
     check(
         &["feed", "f", "--speed", "-1"],
         &format!("--speed is \"-1\", {accepted} max or a number from 0.001 to 1000000"),
@@ -304,47 +398,56 @@ fn wrong_usage() {
 }
 
 #[test]
-fn what_is_secret_stays_so() {
-    let refused = |start: Start| {
-        let line = start.refusal();
-        assert!(!line.contains("hunter2") && !line.contains("trader"), "{line}");
-        assert!(line.contains("NATS_URL is \"nats://***@"), "{line}");
-    };
-    for url in [
-        "nats://trader:hunter2@host:port",
-        "nats://trader:hunter2@",
-        "nats://trader:hunter2@a b",
-        "nats://a,nats://trader:hunter2@b:0",
-        "nats://trader:hun,hunter2@b:0",
-        "nats://trader:hunter2%zz@b",
-    ] {
-        refused(Start::with(&["--nats-url", url]));
-        refused(Start::with(&[]).env("NATS_URL", url));
-        refused(Start::with(&[]).dot_env(format!("NATS_URL='{url}'\n")));
-    }
-    for args in [
-        &["--nats-token", "--hunter2"][..],
-        &["--nats-password", "trader", "hunter2"],
-        &["--nats-token", "hunter2", "x"],
-    ] {
-        let line = Start::with(args).refusal();
-        assert!(!line.contains("hunter2") && !line.contains("trader"), "{line}");
-    }
-    let help = Start::with(&["run", "--help"])
-        .env("NATS_URL", "nats://trader:hunter2@a")
-        .env("NATS_PASSWORD", "hunter2")
-        .env("NATS_TOKEN", "hunter2")
-        .dot_env("NATS_NAME=hunter2\nHTTP_HOST=hunter2\n")
-        .run();
-    let help = String::from_utf8(help.stdout).unwrap();
-    assert!(help.contains("[env: NATS_URL]") && !help.contains("hunter2"), "{help}");
-}
-
-#[test]
 fn help_and_version_are_results() {
     for args in [&["--help"][..], &["-h"], &["--version"], &["run", "--help"], &["help", "replay"], &["bench", "-h"]] {
         let output = Start::with(args).run();
         assert_eq!(output.status.code(), Some(0), "{args:?}");
         assert!(!output.stdout.is_empty() && output.stderr.is_empty(), "{args:?}");
     }
+}
+
+/// A start of a command that says what it has to say and fails for want of its file.
+fn said(start: Start) -> String {
+    let output = start.run();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[test]
+fn names_that_are_no_settings_are_told() {
+    let replay = || Start::with(&["replay", "missing.jsonl"]);
+    let told = said(replay().dot_env("CORES=1\n# note\nNATS_ULR=nats://u:hunter2@a\nOTHER=hunter2\n"));
+    for line in [".env line 3: NATS_ULR is no setting; did you mean NATS_URL?", ".env line 4: OTHER is no setting"] {
+        assert!(told.contains(line), "{told}");
+    }
+    assert!(!told.contains("hunter2"), "{told}");
+
+    let told = said(replay().env("SIGNAL_COOLDOWN_SECOND", "hunter2"));
+    let line = "SIGNAL_COOLDOWN_SECOND (from the environment) is no setting; did you mean SIGNAL_COOLDOWN_SECONDS?";
+    assert!(told.contains(line) && !told.contains("hunter2"), "{told}");
+
+    let others = ["NATS_SERVER", "HTTP_PROXY", "HTTPS_PORT", "LOG_DIR", "PATH", "HTTP_PORTS", "NATS_PORT_4222_TCP"];
+    let told = said(others.iter().fold(replay(), |start, name| start.env(name, "x")));
+    assert!(!told.contains("is no setting"), "{told}");
+    let told = said(replay().env("NATS_URL", "a").env("NATS_URLS", "b"));
+    assert!(!told.contains("is no setting"), "it is another program's: {told}");
+}
+
+#[test]
+fn a_start_says_which_settings_differ_from_their_defaults() {
+    // The server that it is to feed is not there.
+    let recording = |directory: &TempDir| fs::write(directory.path().join("it.jsonl"), "").unwrap();
+    let feed = |args: &[&str]| Start::with(&[&["feed", "it.jsonl"], args].concat());
+    let start = feed(&["--nats-url", "nats://u:hunter2@127.0.0.1:1,tls://b"]);
+    recording(&start.directory);
+    let start = start.dot_env("NATS_NAME='a b'\nHTTP_PORT=1\nNATS_USER=bob\n");
+    let told = said(start.env("NATS_PASSWORD", "hunter2").env("NATS_PING_INTERVAL_SECONDS", "120").env("CORES", "2"));
+    let line = "settings that differ from their defaults: NATS_URL \"nats://***@127.0.0.1:1,tls://b:4222\" (from --nats-url), \
+                NATS_NAME \"a b\" (from .env), NATS_USER \"bob\" (from .env), NATS_PASSWORD *** (from the environment)";
+    assert!(told.lines().any(|told| told.ends_with(line)), "{told}");
+    assert!(!told.contains("hunter2"), "{told}");
+    let start = feed(&["--nats-url", "127.0.0.1:1"]).env("NATS_URL", "");
+    recording(&start.directory);
+    let told = said(start);
+    assert!(told.contains("defaults: NATS_URL \"nats://127.0.0.1:1\" (from --nats-url)\n"), "{told}");
 }

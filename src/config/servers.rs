@@ -1,4 +1,4 @@
-//! `NATS_URL`: read by [`proto_nats`], which knows its rules; here is what the setting's errors say and hide.
+//! `NATS_URL`: read by [`proto_nats`], which knows its rules; its errors do not repeat any part of it.
 
 use proto_nats::ServerAddress;
 
@@ -8,23 +8,19 @@ pub struct ServerList(pub Vec<ServerAddress>);
 
 impl ServerList {
     pub(super) fn parse(text: &str) -> Result<ServerList, String> {
-        proto_nats::parse_servers(text)
-            .map(ServerList)
-            .map_err(|error| format!("a comma list of nats://[user:password@]host[:port] or tls://...; {error}"))
-    }
-}
-
-/// The value as an error may show it: everything that could be credentials is a `***`, even where the text is so
-/// wrong that nobody can tell where a password ends.
-pub(super) fn redact(text: &str) -> String {
-    match text.rsplit_once('@') {
-        None => text.to_owned(),
-        Some((before, after)) => {
-            let scheme = before.find("://").map_or("", |at| &before[..at + 3]);
-            format!("{scheme}***@{after}")
+        let accepted = "a comma list of nats://[user:password@]host[:port] or tls://...";
+        let servers = proto_nats::parse_servers(text).map_err(|error| format!("{accepted}; {error}"))?;
+        match servers.iter().position(|server| NO_HOSTS.contains(&&*server.host.to_ascii_lowercase())) {
+            None => Ok(ServerList(servers)),
+            Some(index) => {
+                Err(format!("{accepted}; the host of address {} is true or false, or a word for it", index + 1))
+            }
         }
     }
 }
+
+/// Words that a flag without its value leaves behind, or another setting's value; no server is called so.
+const NO_HOSTS: [&str; 6] = ["true", "false", "yes", "no", "on", "off"];
 
 #[cfg(test)]
 mod tests {
@@ -32,13 +28,14 @@ mod tests {
 
     #[test]
     fn credentials_never_show() {
-        let check = |text, expected| assert_eq!(redact(text), expected);
-        check("nats://a:4222", "nats://a:4222");
-        check("nats://user:secret@a:4222", "nats://***@a:4222");
-        check("nats://b,nats://user:sec,ret@a", "nats://***@a");
-        check("user:s@cret@a", "***@a");
-        check("secret://user:s@a", "secret://***@a");
         let list = ServerList::parse("nats://user:hunter2@a").unwrap();
         assert!(!format!("{list:?}").contains("hunter2"), "{list:?}");
+    }
+
+    #[test]
+    fn a_flag_without_its_value_is_no_server() {
+        for list in ["true", "a,nats://FALSE:4222", "on"] {
+            assert!(ServerList::parse(list).is_err(), "{list}");
+        }
     }
 }

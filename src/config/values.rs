@@ -2,12 +2,16 @@
 
 use std::fmt;
 use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use proto_nats::Secret;
 
+use super::files::NamedFile;
+use super::shown::may_be_secret;
 use crate::engine::bounds::{SYMBOL_BYTES_MAX, SYMBOLS_MAX, WINDOW_TRADES_MAX};
 use crate::engine::subject::is_valid_symbol;
+use crate::engine::symbol::{FEATURES_PREFIX, SIGNALS_PREFIX};
 
 const NANOS_PER_SECOND: f64 = 1e9;
 /// A year: no length of time here makes sense beyond it, and sums with moments stay far from overflow.
@@ -16,6 +20,8 @@ const SECONDS_MAX: f64 = 31_536_000.0;
 const RATE_MIN_HZ: f64 = 0.0001;
 const RATE_MAX_HZ: f64 = 1000.0;
 const NAME_BYTES_MAX: usize = 256;
+/// Nothing is published under it yet; the subject itself is the alerts'.
+const ALERTS_PREFIX: &str = "senpai.alerts.";
 
 fn integer<T: FromStr + PartialOrd + fmt::Display>(
     text: &str,
@@ -73,6 +79,22 @@ pub fn secret(text: &str) -> Result<Secret, String> {
     match text.is_empty() {
         true => Err("a text that is not empty".to_owned()),
         false => Ok(Secret::new(text)),
+    }
+}
+
+/// A file to be read; whether it is there and of use shows then.
+pub fn file(text: &str) -> Result<NamedFile, String> {
+    match text.is_empty() {
+        true => Err("a file's name".to_owned()),
+        false => Ok(NamedFile(text.into())),
+    }
+}
+
+/// As [`file`], for one whose name errors repeat: what looks like a secret must be there to be a name.
+pub fn recording(text: &str) -> Result<PathBuf, String> {
+    match text.is_empty() || may_be_secret(text) && !Path::new(text).exists() {
+        true => Err("the name of a recording that is there".to_owned()),
+        false => Ok(text.into()),
     }
 }
 
@@ -147,12 +169,13 @@ pub fn name(text: &str) -> Result<String, String> {
     }
 }
 
-/// An address or a host name; whether it exists shows when it is bound.
+/// An address or a host name; whether it exists shows when it is bound. A number alone would be read as an IPv4 address.
 pub fn host(text: &str) -> Result<String, String> {
     let text = text.trim();
     let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
     let named = bare.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'));
-    match !bare.is_empty() && (named || bare.parse::<std::net::Ipv6Addr>().is_ok()) {
+    let is_number = bare.bytes().all(|b| b.is_ascii_digit());
+    match !bare.is_empty() && !is_number && (named || bare.parse::<std::net::Ipv6Addr>().is_ok()) {
         true => Ok(bare.to_owned()),
         false => Err("an IP address or a host name, without a port".to_owned()),
     }
@@ -165,10 +188,18 @@ fn is_subject(text: &str) -> bool {
         && text.split('.').all(|token| !token.is_empty())
 }
 
-pub fn subject(text: &str) -> Result<String, String> {
-    match is_subject(text.trim()) {
-        true => Ok(text.trim().to_owned()),
-        false => Err("a subject like md.events, without spaces or wildcards".to_owned()),
+/// What event subjects begin with. Where the service's own outputs would begin with it as well, it would take them for
+/// events and answer them.
+pub fn subject_prefix(text: &str) -> Result<String, String> {
+    let prefix = text.trim();
+    if !is_subject(prefix) {
+        return Err("a subject like md.events, without spaces or wildcards".to_owned());
+    }
+    let under = format!("{prefix}.");
+    let is_of_outputs = |outputs: &&str| outputs.starts_with(&under) || under.starts_with(*outputs);
+    match [FEATURES_PREFIX, SIGNALS_PREFIX, ALERTS_PREFIX].into_iter().find(is_of_outputs) {
+        None => Ok(prefix.to_owned()),
+        Some(outputs) => Err(format!("a subject like md.events, and none that covers this service's own {outputs}>")),
     }
 }
 

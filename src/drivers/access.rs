@@ -4,8 +4,6 @@
 //! credentials and certificates are renewed while the service runs. Whatever cannot be used is said with the setting's
 //! name and what it should be; nothing that could be a secret is quoted.
 
-use std::fs;
-use std::path::Path;
 use std::sync::Arc;
 
 use proto_nats::{ConnectOptions, Credentials, Secret, ServerAddress, Tls};
@@ -15,7 +13,7 @@ use rustls::{ClientConfig, RootCertStore};
 
 use super::text::plain;
 use super::tls::{TlsSession, server_name};
-use crate::config::NatsArgs;
+use crate::config::{NamedFile, NatsArgs, read_regular};
 
 pub struct Access {
     args: NatsArgs,
@@ -85,17 +83,17 @@ impl Access {
         if let Some(token) = nats_token {
             return Ok(Credentials::Token(token.clone()));
         }
-        if let Some(path) = nats_nkey {
+        if let Some(file) = nats_nkey {
             let accepted = "a file with a user's nkey seed, SU...";
-            let text = read("NATS_NKEY", path, accepted)?;
+            let text = read("NATS_NKEY", file, accepted)?;
             return Credentials::from_seed_text(text.expose())
-                .map_err(|error| refused("NATS_NKEY", path, &error.to_string(), accepted));
+                .map_err(|error| refused("NATS_NKEY", file, &error.to_string(), accepted));
         }
-        if let Some(path) = nats_creds {
+        if let Some(file) = nats_creds {
             let accepted = "a .creds file, as nsc writes it";
-            let text = read("NATS_CREDS", path, accepted)?;
+            let text = read("NATS_CREDS", file, accepted)?;
             return Credentials::from_creds_text(text.expose())
-                .map_err(|error| refused("NATS_CREDS", path, &error.to_string(), accepted));
+                .map_err(|error| refused("NATS_CREDS", file, &error.to_string(), accepted));
         }
         Ok(Credentials::None)
     }
@@ -104,11 +102,11 @@ impl Access {
         let NatsArgs { nats_ca, nats_cert, nats_key, .. } = &self.args;
         let mut roots = RootCertStore::empty();
         match nats_ca {
-            Some(path) => {
-                for authority in certificates("NATS_CA", path)? {
+            Some(file) => {
+                for authority in certificates("NATS_CA", file)? {
                     roots
                         .add(authority)
-                        .map_err(|_| refused("NATS_CA", path, "a certificate in it cannot be read", CERTIFICATES))?;
+                        .map_err(|_| refused("NATS_CA", file, "a certificate in it cannot be read", CERTIFICATES))?;
                 }
             }
             None => {
@@ -126,17 +124,17 @@ impl Access {
             .with_safe_default_protocol_versions()
             .expect("ring speaks TLS 1.2 and 1.3")
             .with_root_certificates(roots);
-        let (Some(cert_path), Some(key_path)) = (nats_cert, nats_key) else {
+        let (Some(cert_file), Some(key_file)) = (nats_cert, nats_key) else {
             return Ok(Arc::new(config.with_no_client_auth()));
         };
-        let chain = certificates("NATS_CERT", cert_path)?;
-        let key = PrivateKeyDer::from_pem_slice(read("NATS_KEY", key_path, PRIVATE_KEY)?.expose().as_bytes())
-            .map_err(|error| refused("NATS_KEY", key_path, pem_problem(&error), PRIVATE_KEY))?;
+        let chain = certificates("NATS_CERT", cert_file)?;
+        let key = PrivateKeyDer::from_pem_slice(read("NATS_KEY", key_file, PRIVATE_KEY)?.expose().as_bytes())
+            .map_err(|error| refused("NATS_KEY", key_file, pem_problem(&error), PRIVATE_KEY))?;
         let config = config.with_client_auth_cert(chain, key).map_err(|error| match error {
             rustls::Error::InconsistentKeys(_) => {
-                refused("NATS_KEY", key_path, "it is not the key of the certificate in NATS_CERT", PRIVATE_KEY)
+                refused("NATS_KEY", key_file, "it is not the key of the certificate in NATS_CERT", PRIVATE_KEY)
             }
-            _ => refused("NATS_KEY", key_path, "it cannot be used with the certificate in NATS_CERT", PRIVATE_KEY),
+            _ => refused("NATS_KEY", key_file, "it cannot be used with the certificate in NATS_CERT", PRIVATE_KEY),
         })?;
         Ok(Arc::new(config))
     }
@@ -145,29 +143,19 @@ impl Access {
 const CERTIFICATES: &str = "a PEM file with certificates";
 const PRIVATE_KEY: &str = "a PEM file with the private key of NATS_CERT, unencrypted";
 
-fn refused(setting: &str, path: &Path, problem: &str, accepted: &str) -> String {
-    let path = path.display().to_string();
-    match is_content(&path) {
-        true => format!("{setting} is not a file's name but what belongs into one; accepted is {accepted}"),
-        false => format!("{setting} is {path:?}: {problem}; accepted is {accepted}"),
-    }
+fn refused(setting: &str, file: &NamedFile, problem: &str, accepted: &str) -> String {
+    format!("{}; accepted is {accepted}", file.refused(setting, problem))
 }
 
-/// A key, a seed or a JWT in the place of its file's name is a secret on its way into a log.
-fn is_content(path: &str) -> bool {
-    let is_one_word = path.len() >= 40 && !path.contains('/') && path.bytes().all(|byte| byte.is_ascii_graphic());
-    path.contains(['\n', '\r']) || path.contains("-----") || is_one_word
+fn read(setting: &str, file: &NamedFile, accepted: &str) -> Result<Secret, String> {
+    let text = read_regular(&file.0)
+        .map_err(|error| refused(setting, file, &format!("it cannot be read ({})", plain(&error)), accepted))?;
+    String::from_utf8(text).map(Secret::new).map_err(|_| refused(setting, file, "it is not text", accepted))
 }
 
-fn read(setting: &str, path: &Path, accepted: &str) -> Result<Secret, String> {
-    fs::read_to_string(path)
-        .map(Secret::new)
-        .map_err(|error| refused(setting, path, &format!("it cannot be read ({})", plain(&error)), accepted))
-}
-
-fn certificates(setting: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let text = read(setting, path, CERTIFICATES)?;
-    let refused = |problem: &str| refused(setting, path, problem, CERTIFICATES);
+fn certificates(setting: &str, file: &NamedFile) -> Result<Vec<CertificateDer<'static>>, String> {
+    let text = read(setting, file, CERTIFICATES)?;
+    let refused = |problem: &str| refused(setting, file, problem, CERTIFICATES);
     let list: Vec<_> = CertificateDer::pem_slice_iter(text.expose().as_bytes())
         .collect::<Result<_, _>>()
         .map_err(|error| refused(pem_problem(&error)))?;

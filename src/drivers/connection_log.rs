@@ -33,7 +33,7 @@ impl ConnectionLog {
     /// Why an attempt, or a connection, has ended; gives the text back with the server in front. The same again is for the
     /// debug log. Another one is news at once: attempts at one server are a second apart before long, see `ServerPool`.
     pub fn trouble(&mut self, server: &ServerAddress, cause: &str, now_ns: u64) -> String {
-        let (core, server) = (self.core, endpoint(server));
+        let (core, server) = (self.core, server.endpoint());
         let trouble = format!("NATS {server}: {cause}");
         if self.troubles.len() >= SERVERS_MAX && !self.troubles.contains_key(&server) {
             self.troubles.clear();
@@ -52,7 +52,7 @@ impl ConnectionLog {
 
     /// All is well, or `refused` says what is not. The next trouble is news, whatever it is.
     pub fn connected(&mut self, server: &ServerAddress, about: impl Display, refused: Option<&str>, now_ns: u64) {
-        let (core, server) = (self.core, endpoint(server));
+        let (core, server) = (self.core, server.endpoint());
         self.troubles.values_mut().for_each(|(known, _)| known.clear());
         if let Some(refused) = refused
             && let Some(count) = self.refused.count(now_ns)
@@ -60,13 +60,13 @@ impl ConnectionLog {
             log::error!(core, server:%, count; "{refused}{count}");
         }
         if let Some(count) = self.connected.count(now_ns) {
-            log::info!(core, server:%, count; "connected to NATS server {about}{count}");
+            log::info!(core, server:%, count; "connected to NATS {server}{about}, core {core}{count}");
         }
     }
 
     pub fn lame_duck(&self, server: &ServerAddress, now_ns: u64) {
         if let Some(count) = self.lame_duck.count(now_ns) {
-            let (core, server) = (self.core, endpoint(server));
+            let (core, server) = (self.core, server.endpoint());
             log::warn!(
                 core, server:%, count;
                 "the NATS server is about to shut down (lame duck): looking for another one{count}"
@@ -76,7 +76,7 @@ impl ConnectionLog {
 
     pub fn no_refuge(&self, server: &ServerAddress, now_ns: u64) {
         if let Some(count) = self.no_refuge.count_within(now_ns, REMINDER_NS) {
-            let (core, server) = (self.core, endpoint(server));
+            let (core, server) = (self.core, server.endpoint());
             log::warn!(
                 core, server:%, count;
                 "no other NATS server can be reached: staying with this one for as long as it is there{count}"
@@ -86,12 +86,8 @@ impl ConnectionLog {
 
     pub fn unconfirmed_drain(&self, server: &ServerAddress, now_ns: u64) {
         if let Some(count) = self.unconfirmed.count(now_ns) {
-            let (core, server) = (self.core, endpoint(server));
+            let (core, server) = (self.core, server.endpoint());
             log::warn!(core, server:%, count; "NATS did not confirm the drain in time{count}");
         }
     }
-}
-
-fn endpoint(server: &ServerAddress) -> String {
-    format!("{}:{}", server.host, server.port)
 }

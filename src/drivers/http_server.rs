@@ -27,6 +27,7 @@ pub use super::http_message::{Request, Response};
 use super::log_limit::LogLimit;
 use super::race::{unless, within};
 use super::stop::{Stop, Stopped};
+use super::text::plain;
 
 /// Connections that the kernel keeps for the accept loop; a scrape and a few dashboards arrive at once, not more.
 const BACKLOG: i32 = 256;
@@ -145,16 +146,18 @@ impl HttpServer {
     }
 }
 
-fn resolve(host: &str, port: u16) -> Result<SocketAddr, String> {
+/// The address to listen on. The error is one line: the setting is wrong.
+pub fn resolve(host: &str, port: u16) -> Result<SocketAddr, String> {
+    let what_to_do = "set 127.0.0.1, 0.0.0.0 or another address of this machine";
     let addresses: Vec<SocketAddr> = match (host, port).to_socket_addrs() {
         Ok(addresses) => addresses.collect(),
-        Err(error) => return Err(format!("HTTP_HOST {host} cannot be resolved: {error}")),
+        Err(error) => return Err(format!("HTTP_HOST {host} cannot be resolved ({}): {what_to_do}", plain(&error))),
     };
     // `localhost` may be ::1 first; what people type into a browser or a scrape target is mostly 127.0.0.1.
     let ipv4 = addresses.iter().find(|address| address.is_ipv4());
     match ipv4.or(addresses.first()) {
         Some(address) => Ok(*address),
-        None => Err(format!("HTTP_HOST {host} has no address")),
+        None => Err(format!("HTTP_HOST {host} has no address: {what_to_do}")),
     }
 }
 

@@ -424,7 +424,7 @@ impl Service<'_> {
                     };
                     let info = self.connection.info();
                     let how = if self.connection.is_secured() { " through TLS" } else { "" };
-                    let about = format!("{} {}{how}", printable(&info.server_name), printable(&info.version));
+                    let about = format!("{how} (server {} {})", printable(&info.server_name), printable(&info.version));
                     let refused = shard.connection.trouble.as_deref();
                     self.connection_log.connected(self.server, about, refused, now_ns);
                     shard.encode_outputs(&self.connection);

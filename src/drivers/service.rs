@@ -133,6 +133,7 @@ pub fn run_bound(shards: Vec<ShardSettings>, server: HttpServer) -> Result<(), S
     for other in others {
         other.join().map_err(|_| "a core has ended in error: please report the lines above as a bug")??;
     }
+    log::info!("stopped");
     Ok(())
 }
 

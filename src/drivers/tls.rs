@@ -136,11 +136,13 @@ fn describe(error: &Error) -> String {
             CertificateError::NotValidForNameContext { expected, presented } => certificate(&format!(
                 "is not for {} but for {}: connect by that name, or set NATS_TLS_SERVER_NAME",
                 expected.to_str(),
-                // rustls lists them as `DnsName("nats.example")`.
-                presented.iter().map(|name| name.split('"').nth(1).unwrap_or(name)).collect::<Vec<_>>().join(", ")
+                match presented.is_empty() {
+                    true => "no name at all".to_owned(),
+                    false => presented.iter().map(|name| bare_name(name)).collect::<Vec<_>>().join(", "),
+                }
             )),
             CertificateError::Revoked => certificate("has been revoked"),
-            other => certificate(&format!("cannot be trusted: {other}")),
+            other => certificate(&format!("cannot be trusted: {}", in_words(other))),
         },
         Error::NoCertificatesPresented => "the server showed no certificate".to_owned(),
         Error::InvalidMessage(_) => {
@@ -161,8 +163,31 @@ fn describe(error: &Error) -> String {
         Error::AlertReceived(AlertDescription::ProtocolVersion) | Error::PeerIncompatible(_) => {
             "the server speaks no TLS that is safe: TLS 1.2 or 1.3 is needed".to_owned()
         }
-        other => format!("TLS: {other}"),
+        other => format!("TLS: {}", in_words(other)),
     }
+}
+
+/// rustls lists a certificate's names as `DnsName("nats.example")` and `IpAddress(127.0.0.1)`.
+fn bare_name(listed: &str) -> &str {
+    let inside = listed.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
+    inside.unwrap_or(listed).trim_matches('"')
+}
+
+/// rustls's rarer errors end in a name of its code: `received fatal alert: InternalError`.
+fn in_words(error: &impl ToString) -> String {
+    let text = error.to_string();
+    // What stands in braces is the state of that code.
+    let text = text.split('{').next().unwrap_or_default().replace(['(', ')', '"'], " ");
+    let mut words = String::with_capacity(text.len() + 8);
+    let mut before = ' ';
+    for c in text.trim().chars() {
+        match before.is_ascii_lowercase() && c.is_ascii_uppercase() {
+            true => words.extend([' ', c.to_ascii_lowercase()]),
+            false => words.push(c),
+        }
+        before = c;
+    }
+    words
 }
 
 #[cfg(test)]
@@ -199,5 +224,30 @@ mod tests {
             let text = describe(&error);
             assert!(!text.contains(['{', '"']) && text.contains("the server"), "{text}");
         }
+        let check = |error: &Error, expected: &str| assert_eq!(describe(error), expected);
+        check(&Error::AlertReceived(AlertDescription::InternalError), "TLS: received fatal alert: Internal error");
+        check(
+            &Error::InvalidCertificate(CertificateError::BadSignature),
+            "the server's certificate cannot be trusted: Bad signature",
+        );
+        check(
+            &Error::PeerMisbehaved(rustls::PeerMisbehaved::TooMuchEarlyDataReceived),
+            "TLS: peer misbehaved: Too much early data received",
+        );
+    }
+
+    #[test]
+    fn a_certificate_for_others_says_for_whom() {
+        let check = |presented: &[&str], expected: &str| {
+            let error = Error::InvalidCertificate(CertificateError::NotValidForNameContext {
+                expected: ServerName::try_from("a").expect("a name"),
+                presented: presented.iter().map(|name| name.to_string()).collect(),
+            });
+            let expected = format!("the server's certificate is not for a but for {expected}: connect by");
+            assert!(describe(&error).starts_with(&expected), "{}", describe(&error));
+        };
+        check(&["DnsName(\"nats.example\")", "IpAddress(127.0.0.1)"], "nats.example, 127.0.0.1");
+        check(&["IpAddress(::1)"], "::1");
+        check(&[], "no name at all");
     }
 }

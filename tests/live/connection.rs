@@ -45,6 +45,13 @@ fn check_flow(server: &NatsServer, symbol: &str) {
 fn restarts_are_survived_on_two_cores() {
     let mut server = NatsServer::start();
     let mut service = Service::start_ready(&server.url(), &["--cores", "2"]);
+    for core in 0..2 {
+        let named = |line: &str| {
+            line.contains(&format!("connected to NATS 127.0.0.1:{}", server.port()))
+                && line.contains(&format!("core {core}"))
+        };
+        assert!(service.log().lines().any(named), "{}", service.log());
+    }
     let mut slowest = Duration::ZERO;
     for restart in 1..=2 {
         server.kill();

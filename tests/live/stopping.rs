@@ -7,6 +7,7 @@ use crate::support::bus::{Bus, Inbox};
 use crate::support::events::{Event, RISE_FLAGS, RISE_WARM_UP, rising_market};
 use crate::support::nats_server::NatsServer;
 use crate::support::service::Service;
+use crate::support::{eventually, holds};
 
 const LIMIT: Duration = Duration::from_secs(5);
 
@@ -34,6 +35,10 @@ fn a_stop_behind_a_burst_loses_nothing() {
     let (status, took) = service.terminate();
     assert_eq!(status.code(), Some(0), "{status}");
     assert!(took < LIMIT, "{took:?}");
+    eventually("the last line of the log", || {
+        let log = service.log();
+        holds(log.lines().last().is_some_and(|line| line.ends_with("stopped")), log)
+    });
     inbox.wait_for(10_000 - RISE_WARM_UP);
     check_signals(&market, &inbox);
     println!("stopped {took:?} after a burst of {} events, all of them worked off", market.len());
