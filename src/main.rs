@@ -1,10 +1,12 @@
 //! Reads the settings, does what the command says, ends with 0, 1 (failed) or 2 (wrong usage or settings).
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use senpai_md_consumer::config::{self, BenchArgs, Command, DemoArgs, FeedArgs, LogArgs, ReplayArgs, Settings};
 use senpai_md_consumer::drivers::access::Access;
 use senpai_md_consumer::drivers::service::{engine_settings, shard_settings};
+use senpai_md_consumer::drivers::text::plain;
 use senpai_md_consumer::drivers::{bench, demo, feed, replay, service};
 
 fn main() -> ExitCode {
@@ -90,6 +92,7 @@ fn feed(args: FeedArgs) -> Result<(), End> {
 
 fn bench(args: BenchArgs) -> Result<(), End> {
     start_log(&args.log);
+    bench::check_cores(args.cores).map_err(End::Refused)?;
     let settings = engine_settings(&args.subjects, &args.engine);
     let report = bench::bench(
         &args.file,
@@ -98,7 +101,8 @@ fn bench(args: BenchArgs) -> Result<(), End> {
         &args.subjects.symbols,
         args.engine.queue_bytes,
         settings,
+        std::io::stderr(),
     )?;
-    println!("{report}");
+    writeln!(std::io::stdout(), "{report}").map_err(|error| format!("cannot write the report: {}", plain(&error)))?;
     Ok(())
 }

@@ -9,7 +9,6 @@ use std::fmt::Write;
 
 use senpai_md_consumer::engine::decode::Decoder;
 use senpai_md_consumer::engine::event::{Body, BookSide, Side};
-use senpai_md_consumer::engine::json::Malformed;
 use senpai_md_consumer::engine::subject::EventKind::{self, Book, Heartbeat, Quote, Trade};
 use serde_json::Value;
 

@@ -14,6 +14,7 @@ pub mod executor;
 pub mod feed;
 pub mod http_message;
 pub mod http_server;
+pub mod line_faults;
 pub mod link;
 pub mod market;
 pub mod publisher;
