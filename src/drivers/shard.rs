@@ -236,6 +236,8 @@ impl Shard {
             &mut witness,
         )
         .map_err(TakeError::Protocol)?;
+        // All messages of one read have one moment, and a slice may have taken a part of them.
+        self.engine.set_moment_open(!round.is_drained);
         self.wire.frames().append(&mut self.control);
         self.begun_bytes = 0;
         if round.is_drained {
@@ -276,6 +278,7 @@ impl Shard {
     /// the server takes it, up to a limit.
     pub fn finish_output(&mut self, link: &mut Link, max_payload: u64) {
         let start_ns = self.clock.elapsed_ns();
+        self.engine.set_moment_open(false);
         while self.clock.elapsed_ns() - start_ns < FLUSH_LIMIT_NS {
             self.encode_while_room(max_payload);
             if !self.wire.flush(link, self.clock.elapsed_ns()) {
@@ -290,6 +293,7 @@ impl Shard {
 
     /// There will be no further connection: what is still unsent is counted, and said.
     pub fn give_up_outputs(&mut self) {
+        self.engine.set_moment_open(false);
         self.resend.extend_from_slice(&self.wire.take_unsent_publications());
         let mut given_up = [0u64; OutputKind::ALL.len()];
         for publication in publications(&self.resend) {

@@ -31,6 +31,9 @@ use super::symbol::{Arrival, SymbolId, SymbolTable};
 use super::time::{NANOS_PER_SECOND, UnixNanos};
 use super::trades::{TradePool, WindowLengths};
 
+/// The longest window that any feature has; a longer rolling window means this one.
+pub const ROLLING_WINDOW_MAX_NS: i64 = 60 * NANOS_PER_SECOND;
+
 /// What the engine is told at start. Lengths of time are in ns.
 #[derive(Clone, Debug)]
 pub struct EngineSettings {
@@ -40,7 +43,7 @@ pub struct EngineSettings {
     pub window_trades: usize,
     /// From one snapshot of a symbol to the next; `None` turns features off.
     pub publish_interval: Option<i64>,
-    /// More than 60 s is 60 s: no feature looks back further.
+    /// What is beyond [`ROLLING_WINDOW_MAX_NS`] means that.
     pub rolling_window: i64,
     pub clock_skew_max: i64,
     pub signal: SignalSettings,
@@ -53,7 +56,7 @@ impl Default for EngineSettings {
             symbols_max: 10_000,
             window_trades: 1_000_000,
             publish_interval: Some(NANOS_PER_SECOND / 10),
-            rolling_window: 60 * NANOS_PER_SECOND,
+            rolling_window: ROLLING_WINDOW_MAX_NS,
             clock_skew_max: 30 * NANOS_PER_SECOND,
             signal: SignalSettings {
                 return_threshold: 0.003,
@@ -106,7 +109,7 @@ pub struct Message<'a> {
 impl Engine {
     pub fn new(settings: EngineSettings) -> Self {
         let symbols = settings.symbols_max;
-        let long = settings.rolling_window.min(60 * NANOS_PER_SECOND);
+        let long = settings.rolling_window.min(ROLLING_WINDOW_MAX_NS);
         let short = settings.rolling_window.min(10 * NANOS_PER_SECOND);
         Engine {
             lengths: WindowLengths { long, short },
