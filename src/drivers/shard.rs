@@ -537,6 +537,51 @@ mod tests {
         assert_eq!((published(&shard), dropped(&shard)), (4, [6, 0]));
     }
 
+    /// One read is one moment, however many slices it takes: a signal in the last of them leaves before the snapshots of
+    /// the first.
+    #[test]
+    fn snapshots_wait_for_the_signals_of_their_read() {
+        let mut shard = shard();
+        let mut connection = ready(1 << 20);
+        let mut read = |shard: &mut Shard, moment: i64, events: &[(&str, &str)]| {
+            let mut frames = Vec::new();
+            for (subject, payload) in events {
+                encode::msg(&mut frames, subject.as_bytes(), b"1", None, None, payload.as_bytes());
+            }
+            assert_eq!(shard.queue.push(&frames), frames.len());
+            shard.bytes_read += frames.len() as u64;
+            shard.reads.push_back((shard.bytes_read, UnixNanos(moment)));
+            let mut published: Vec<Vec<String>> = Vec::new();
+            loop {
+                let is_drained = shard.take_slice(&mut connection).unwrap_or_else(|_| panic!("it is well-formed"));
+                let subjects = publications(shard.wire.frames()).map(|publication| publication.subject.to_vec());
+                published.push(subjects.map(|subject| String::from_utf8(subject).expect("text")).collect());
+                shard.wire.frames().clear();
+                if is_drained {
+                    return published;
+                }
+            }
+        };
+        const SECOND: i64 = 1_000_000_000;
+        let now = shard.clock.now().0;
+        let start = [
+            ("md.events.quote.A", "{\"bid\":99.99,\"ask\":100.01}"),
+            ("md.events.trade.A", "{\"price\":100,\"size\":2}"),
+        ];
+        read(&mut shard, now, &start);
+        let mut events = vec![("md.events.quote.B", "{\"bid\":1,\"ask\":2}"); SLICE_FRAMES as usize];
+        events.push(("md.events.trade.A", "{\"price\":101,\"size\":2}"));
+        let [.., first, last] = &read(&mut shard, now + 11 * SECOND, &events)[..] else { panic!("two slices") };
+        assert_eq!(first[..], ["senpai.features.A"], "the snapshot that was due before");
+        assert_eq!(last[..], ["senpai.signals.A", "senpai.features.B", "senpai.features.A"]);
+        // At a stop nothing is held back.
+        read(&mut shard, now + 12 * SECOND, &events[..1]);
+        shard.engine.set_moment_open(true);
+        quote(&mut shard, "C", 1.0, now + 13 * SECOND);
+        shard.give_up_outputs();
+        assert_eq!(dropped(&shard), [1, 0]);
+    }
+
     #[test]
     fn only_messages_end_the_silence() {
         let mut shard = shard();

@@ -106,7 +106,7 @@ pub fn take_messages(
                 let (kind, symbol) = split_subject(message.subject, engine.subject_prefix());
                 if !ownership.owns(symbol) {
                     engine.counters.events_foreign += 1;
-                } else if kind.is_sheddable() && queue.is_nearly_full_behind(len) {
+                } else if kind.is_sheddable() && queue.is_nearly_full(len) {
                     engine.shed(kind);
                 } else if let Err(malformed) = engine.handle_split(kind, symbol, message.payload, receipt) {
                     witness.malformed(message.subject, malformed);
@@ -250,10 +250,12 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_behind_a_quote_sheds_it() {
-        let frames = [message("quote", "A", 1_000), message("trade", "A", QUEUE_BYTES * 9 / 10 + 1)].concat();
-        assert_eq!(take(&frames, QUEUE_BYTES), (vec![], 1, 1));
-        let frames = [message("quote", "A", 1_000), message("trade", "A", QUEUE_BYTES * 8 / 10)].concat();
-        assert_eq!(take(&frames, QUEUE_BYTES), (vec![], 2, 0));
+    fn a_queue_that_is_nearly_full_sheds_quotes() {
+        let frames = |quote: usize, trade: usize| [message("quote", "A", quote), message("trade", "A", trade)].concat();
+        let nearly_full = (QUEUE_BYTES * 9).div_ceil(10);
+        assert_eq!(take(&frames(1_000, nearly_full - 1_000), QUEUE_BYTES), (vec![], 1, 1));
+        assert_eq!(take(&frames(1_000, nearly_full - 1_001), QUEUE_BYTES), (vec![], 2, 0));
+        assert_eq!(take(&frames(nearly_full - 1_000, 1_000), QUEUE_BYTES), (vec![], 1, 1));
+        assert_eq!(take(&frames(nearly_full, 1_000), QUEUE_BYTES), (vec![], 2, 0), "it fills the queue alone");
     }
 }
