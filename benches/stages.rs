@@ -218,7 +218,7 @@ fn count_instructions(recording: Option<&Path>, stage_events: &[u64]) -> Result<
 /// Every stage with its input and state.
 fn stages(recording: Option<&Path>, size: Size) -> Result<Vec<Stage>, String> {
     let stream = match recording {
-        Some(file) => Stream::load(file, &Symbols::default(), PREFIX, size.events)?,
+        Some(file) => Stream::load(file, &Symbols::default(), PREFIX, size.events, &mut std::io::stderr())?,
         None => Stream::generated(SEED, size.events as usize, PREFIX),
     };
     // What a recording has none of is made up: a stage without events has no cost to show.

@@ -159,7 +159,7 @@ pub struct ReplayArgs {
     /// The recording; `-` is standard input, .gz is read as such
     #[arg(value_name = "FILE", value_parser = values::recording)]
     pub file: PathBuf,
-    /// End with 1 at the first line that is no record
+    /// End with 1 at the first line that is no record or whose event is malformed
     #[arg(long)]
     pub strict: bool,
     #[command(flatten)]
@@ -307,7 +307,7 @@ pub struct EngineArgs {
     /// Bytes of the queue between socket and engine, per core; it must hold the largest message
     #[arg(long, env, value_name = "BYTES", default_value = "8388608", value_parser = values::queue_bytes)]
     pub queue_bytes: usize,
-    /// Length of the rolling windows in seconds; under 60 or 10 it shortens those features
+    /// Length of the rolling windows in seconds; under 60 or 10 it shortens those features, over 60 it means 60
     #[arg(long = "rolling-window-seconds", env = "ROLLING_WINDOW_SECONDS", value_name = "S", default_value = "60",
           value_parser = values::rolling_window)]
     pub rolling_window_ns: i64,

@@ -1,11 +1,13 @@
 //! Reads the settings, does what the command says, ends with 0, 1 (failed) or 2 (wrong usage or settings).
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use senpai_md_consumer::config::{self, BenchArgs, Command, DemoArgs, Exit, FeedArgs, Notes, ReplayArgs, Settings};
 use senpai_md_consumer::drivers::access::Access;
 use senpai_md_consumer::drivers::http_server::resolve;
 use senpai_md_consumer::drivers::service::{engine_settings, shard_settings};
+use senpai_md_consumer::drivers::text::plain;
 use senpai_md_consumer::drivers::{bench, demo, feed, logging, replay, service};
 
 fn main() -> ExitCode {
@@ -103,6 +105,7 @@ fn feed(args: FeedArgs, notes: &Notes) -> Result<(), End> {
 fn bench(args: BenchArgs, notes: &Notes) -> Result<(), End> {
     logging::enable(&args.log);
     notes.log_warnings();
+    bench::check_cores(args.cores).map_err(End::Refused)?;
     let settings = engine_settings(&args.subjects, &args.engine);
     let report = bench::bench(
         &args.file,
@@ -111,7 +114,8 @@ fn bench(args: BenchArgs, notes: &Notes) -> Result<(), End> {
         &args.subjects.symbols,
         args.engine.queue_bytes,
         settings,
+        std::io::stderr(),
     )?;
-    println!("{report}");
+    writeln!(std::io::stdout(), "{report}").map_err(|error| format!("cannot write the report: {}", plain(&error)))?;
     Ok(())
 }

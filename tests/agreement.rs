@@ -1,10 +1,19 @@
 //! The engine against the independent naive reference: recorded data and seeded random streams, every snapshot and
-//! every signal.
+//! every signal, in their order.
+//!
+//! Beside fixed seeds some fresh ones run each time. `SEEDS` says how many, `SEED` which is the first; both are printed:
+//!
+//! ```sh
+//! SEEDS=10000 cargo test --release --test agreement fresh_seeds -- --nocapture
+//! SEED=1234 SEEDS=1 cargo test --test agreement fresh_seeds
+//! ```
 
 mod reference;
 
-use reference::generator::{Profile, stream};
-use reference::{Published, Reference, Settings, compare, recording};
+use std::io::Write;
+
+use reference::generator::{Profile, Random, stream};
+use reference::{Published, Reference, SECOND, Settings, compare, in_order, recording};
 use senpai_md_consumer::engine::counters::DropReason;
 use senpai_md_consumer::engine::engine::{Engine, EngineSettings, Receipt};
 use senpai_md_consumer::engine::subject::EventKind;
@@ -32,21 +41,28 @@ fn drain(engine: &mut Engine, out: &mut Vec<Published>) {
     }
 }
 
-/// Runs both over `events`; says how many snapshots and signals they agree on.
-fn check(name: &str, events: &[Event], settings: EngineSettings) -> (usize, usize) {
+/// Runs both over `events`, the engine's outputs taken each `drained_each` events; says how many snapshots and signals
+/// they agree on.
+fn check(name: &str, events: &[Event], settings: EngineSettings, drained_each: usize) -> (usize, usize) {
     let mut reference = Reference::new(reference_settings(&settings));
     let mut engine = Engine::new(settings);
     let (mut expected, mut actual) = (Vec::new(), Vec::new());
-    for (receipt, subject, payload) in events {
+    // The next event may be of the same moment.
+    engine.set_moment_open(true);
+    for (index, (receipt, subject, payload)) in events.iter().enumerate() {
         expected.extend(reference.event(*receipt, subject, payload));
         let receipt = receipt.map_or(Receipt::Unrecorded, |ns| Receipt::At(UnixNanos(ns)));
         let _ = engine.handle_event(subject.as_bytes(), payload, receipt);
-        drain(&mut engine, &mut actual);
+        if index % drained_each == 0 {
+            drain(&mut engine, &mut actual);
+        }
     }
     expected.extend(reference.finish());
     engine.finish();
     drain(&mut engine, &mut actual);
+    let expected = in_order(expected);
     let summary = compare(&expected, &actual).unwrap_or_else(|difference| panic!("{name}: {difference}"));
+    assert!(summary.same_order, "{name}: the messages are those expected, in another order");
 
     let counts = reference.counts();
     for kind in EventKind::ALL {
@@ -68,7 +84,7 @@ fn check(name: &str, events: &[Event], settings: EngineSettings) -> (usize, usiz
 fn check_recording(file: &str, change: impl FnOnce(&mut EngineSettings)) -> (usize, usize) {
     let mut settings = EngineSettings::default();
     change(&mut settings);
-    check(file, &recording::read(file), settings)
+    check(file, &recording::read(file), settings, 1)
 }
 
 #[test]
@@ -106,10 +122,77 @@ fn seeded_streams() {
     for (name, profile) in Profile::all() {
         for seed in 1..=12 {
             let settings = EngineSettings::default();
-            let found = check(&format!("{name}, seed {seed}"), &stream(seed, 6_000, profile.clone()), settings);
+            let found = check(&format!("{name}, seed {seed}"), &stream(seed, 6_000, profile.clone()), settings, 1);
             snapshots += found.0;
             signals += found.1;
         }
     }
     assert!(snapshots > 10_000 && signals > 100, "{snapshots} snapshots, {signals} signals");
+}
+
+/// Over 60 s means 60 s, for what is late as well.
+#[test]
+fn a_rolling_window_over_a_minute() {
+    let mut late = 0;
+    for (name, profile) in [("hostile", Profile::hostile()), ("hostile replay", Profile::hostile_replay())] {
+        for seconds in [61, 90, 200, 3600] {
+            let settings = EngineSettings { rolling_window: seconds * SECOND, ..EngineSettings::default() };
+            let events = stream(seconds as u64, 3_000, profile.clone());
+            check(&format!("{name}, {seconds} s"), &events, settings.clone(), 1);
+            let mut engine = Engine::new(settings);
+            for (receipt, subject, payload) in &events {
+                let receipt = receipt.map_or(Receipt::Unrecorded, |ns| Receipt::At(UnixNanos(ns)));
+                let _ = engine.handle_event(subject.as_bytes(), payload, receipt);
+            }
+            late += engine.counters.dropped(DropReason::Late, EventKind::Trade);
+        }
+    }
+    assert!(late > 100, "{late} late trades prove little");
+}
+
+fn number_from(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name} is {text}, accepted is a whole number")))
+}
+
+/// Settings, stream and pace of a seed.
+fn check_seed(seed: u64) -> (usize, usize) {
+    let mut random = Random::new(seed);
+    let profiles = Profile::all();
+    let (name, profile) = &profiles[(random.next() % profiles.len() as u64) as usize];
+    let mut one_of = |choices: &[i64]| choices[(random.next() % choices.len() as u64) as usize];
+    let mut settings = EngineSettings {
+        publish_interval: [None, Some(1_000_000), Some(33_333_334), Some(SECOND / 10), Some(5 * SECOND)]
+            [one_of(&[0, 1, 2, 3, 3, 4]) as usize],
+        rolling_window: one_of(&[1, 7, 10, 30, 60, 60, 60, 90, 3600]) * SECOND,
+        clock_skew_max: one_of(&[0, 1, 30, 30]) * SECOND,
+        ..EngineSettings::default()
+    };
+    settings.signal.return_threshold = one_of(&[0, 1, 3, 30, 30]) as f64 / 10_000.0;
+    settings.signal.volume_threshold = one_of(&[0, 1, 1, 3]) as f64;
+    settings.signal.spread_max_bps = one_of(&[5, 20, 20, 1000]) as f64;
+    settings.signal.cooldown = one_of(&[0, 1, 10, 10]) * SECOND;
+    settings.signal.age_max = one_of(&[1, 5, 5, 60]) * SECOND;
+    // The outbox is as small as it can be where it is emptied after each event.
+    let drained_each = one_of(&[1, 1, 2, 7]) as usize;
+    settings.symbols_max = if drained_each == 1 { 8 } else { 1_000 };
+    settings.window_trades = 20_000;
+    let command = format!("{name}; SEED={seed} SEEDS=1 cargo test --test agreement fresh_seeds");
+    check(&command, &stream(seed, 1_500, profile.clone()), settings, drained_each)
+}
+
+#[test]
+fn fresh_seeds() {
+    let now = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("it is after 1970");
+    let first = number_from("SEED").unwrap_or_else(|| now().as_nanos() as u64);
+    let count = number_from("SEEDS").unwrap_or(300);
+    // Past the harness, which would keep it to itself where all is well.
+    let _ = writeln!(std::io::stderr(), "agreement: SEED={first} SEEDS={count}");
+    let (mut snapshots, mut signals) = (0, 0);
+    for seed in 0..count {
+        let found = check_seed(first.wrapping_add(seed));
+        snapshots += found.0;
+        signals += found.1;
+    }
+    let _ = writeln!(std::io::stderr(), "agreement: {snapshots} snapshots and {signals} signals agree");
 }

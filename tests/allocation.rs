@@ -87,7 +87,7 @@ type Recorded = (Vec<u8>, Vec<u8>, UnixNanos);
 
 fn recording(name: &str) -> Vec<Recorded> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data").join(name);
-    let mut reader = RecordReader::open(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let mut reader = RecordReader::open(&path).unwrap_or_else(|error| panic!("{error}"));
     let mut events = Vec::new();
     while let Some(record) = reader.next_record().expect("a readable file") {
         let record = record.expect("one record a line");

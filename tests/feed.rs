@@ -229,8 +229,10 @@ fn lines_that_cannot_be_published_are_said_and_skipped() {
     let (output, arrived) = feed.run(&text, &[], 1);
     assert_eq!(arrived, [("md.b".to_owned(), "{\"x\": 1}".to_owned())]);
     let log = check_success(&output);
-    assert!(log.contains("line 1: not a record") && log.contains("\"md.*\" is no subject"), "{log}");
-    assert!(log.contains("a payload of 1048578 bytes for md.a") && log.contains("3 lines skipped"), "{log}");
+    assert!(log.contains("line 1: no record: it is no JSON object"), "{log}");
+    assert!(log.contains("line 2: cannot be sent: that is no subject to publish to (md.*)"), "{log}");
+    assert!(log.contains("line 3: cannot be sent: its payload is more than the server takes (1048578 bytes"), "{log}");
+    assert!(log.contains("3 lines skipped"), "{log}");
 }
 
 fn check_failure(output: &Output, expected: &str) {
@@ -245,7 +247,11 @@ fn what_fails_is_one_clear_line() {
     let feed = Feed::new();
     let missing = feed.directory.path().join("missing.jsonl");
     check_failure(&command(&missing, &feed.broker.url(), &[]).output().unwrap(), "cannot read");
-    check_failure(&feed.command("", &["--loop", "0"]).output().unwrap(), "holds nothing to play");
+    check_failure(&feed.command("", &["--loop", "0"]).output().unwrap(), "holds no record");
+    let unpublishable = "{\"subject\":\"md.*\",\"payload\":1}";
+    for loops in ["0", "1"] {
+        check_failure(&feed.command(unpublishable, &["--loop", loops]).output().unwrap(), "holds nothing to play");
+    }
 
     // A port that nobody listens on, and one whose owner says nothing NATS.
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();

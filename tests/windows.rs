@@ -254,8 +254,6 @@ fn next_t(watermark: i64, scenario: &Scenario, random: &mut Random) -> i64 {
                 1 => lengths.short,
                 2 => lengths.long - 1,
                 3 => lengths.short + 1,
-                // Behind the window, as a rolling window of more than 60 s lets it be.
-                4 if random.one_in(5) => lengths.long + random.below(lengths.long),
                 4..7 => random.below(lengths.long),
                 _ => random.below(4 * gap),
             };

@@ -41,7 +41,8 @@ fn main() {
     let binary = binary.expect("NATS_SERVER says where the nats-server is, as benches/compare.sh has it");
     let directory = tempfile::tempdir().expect("a directory for temporary files");
     let recording = recording.unwrap_or_else(|| generate(directory.path()));
-    let mut stream = Stream::load(&recording, &Symbols::default(), PREFIX, u64::MAX).expect("a recording");
+    let mut stream =
+        Stream::load(&recording, &Symbols::default(), PREFIX, u64::MAX, &mut std::io::stderr()).expect("a recording");
     println!("{}: {} events", recording.display(), stream.event_count);
 
     let is_wanted = |section: &str| only.as_deref().is_none_or(|only| only == section);

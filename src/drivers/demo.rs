@@ -136,11 +136,10 @@ fn symbols_of(file: &Path, subject_prefix: &str) -> Result<Vec<String>, String> 
     if file == Path::new("-") {
         return Err("demo --file wants a file: it is read twice, which standard input cannot be".to_owned());
     }
-    let reading = |error: io::Error| format!("cannot read {}: {error}", file.display());
-    let mut reader = RecordReader::open(file).map_err(reading)?;
+    let mut reader = RecordReader::open(file)?;
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     for _ in 0..RECORDS_LOOKED_AT {
-        match reader.next_record().map_err(reading)? {
+        match reader.next_record()? {
             None => break,
             Some(Err(_)) => {}
             Some(Ok(record)) => {

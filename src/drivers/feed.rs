@@ -9,9 +9,8 @@
 //! first record's time and its own; records out of order or without a time go with the one before them. A rebased pass
 //! moves all of its times by one constant, so that the first pass begins now and each further one where the last ended.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::ops::Range;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -22,10 +21,11 @@ use signal_hook::flag;
 
 use super::access::Access;
 use super::clock::Clock;
+use super::line_faults::{Fault, FaultyLine, LineFaults};
 use super::logging::Report;
 use super::publisher::Publisher;
 use super::rebase::{event_time, rebase};
-use super::recording::{NoRecord, Record, RecordReader};
+use super::recording::{Record, RecordReader};
 use crate::config::{FeedArgs, Speed};
 use crate::engine::time::UnixNanos;
 
@@ -67,7 +67,7 @@ pub fn run(args: &FeedArgs, access: &Access) -> Result<(), String> {
 pub fn feed(args: &FeedArgs, access: &Access, stopped: &AtomicBool, log: impl Write) -> Result<Summary, String> {
     let FeedArgs { file, speed, rebase, loops, .. } = args;
     // First the file: nothing is to be connected for a recording that is not there.
-    let mut reader = RecordReader::open(file).map_err(|error| format!("cannot read {}: {error}", file.display()))?;
+    let mut reader = RecordReader::open(file)?;
     let publisher = Publisher::connect(access)?;
     let clock = Clock::start();
     let mut player = Player {
@@ -77,6 +77,7 @@ pub fn feed(args: &FeedArgs, access: &Access, stopped: &AtomicBool, log: impl Wr
         rebases: *rebase,
         stopped,
         log,
+        faults: LineFaults::new(file),
         pass: Pass::default(),
         batch: Vec::with_capacity(2 * BATCH_BYTES),
         payload: Vec::new(),
@@ -88,8 +89,16 @@ pub fn feed(args: &FeedArgs, access: &Access, stopped: &AtomicBool, log: impl Wr
     if *rebase && !matches!(speed, Speed::Times(speed) if *speed <= 1.0) {
         let _ = writeln!(player.log, "note: faster than recorded, the moved timestamps run ahead of the clock");
     }
-    let fed = player.play_all(&mut reader, file, *loops).and_then(|()| player.send()).and_then(|()| publisher.finish());
-    fed.map_err(|error| format!("{error}, after {} events", player.summary.events))?;
+    let read = player.play_all(&mut reader, *loops);
+    let fed = read.and_then(|()| player.send()).and_then(|()| publisher.finish());
+    player.faults.finish(&mut player.log);
+    fed.map_err(|error| match player.summary.events {
+        0 => error,
+        events => format!("{error}, after {events} events"),
+    })?;
+    if player.summary.events == 0 && !stopped.load(Ordering::Relaxed) {
+        return Err(format!("{} holds nothing to play", file.display()));
+    }
 
     let Summary { events, passes, lines_skipped } = player.summary;
     let seconds = clock.elapsed_ns() as f64 / 1e9;
@@ -109,6 +118,7 @@ struct Player<'a, L> {
     rebases: bool,
     stopped: &'a AtomicBool,
     log: L,
+    faults: LineFaults,
     pass: Pass,
     /// Frames to be written.
     batch: Vec<u8>,
@@ -202,18 +212,17 @@ impl Tape {
 }
 
 impl<L: Write> Player<'_, L> {
-    fn play_all(&mut self, reader: &mut RecordReader, file: &Path, loops: u64) -> Result<(), String> {
-        let reading = |error: io::Error| format!("cannot read {}: {error}", file.display());
+    fn play_all(&mut self, reader: &mut RecordReader, loops: u64) -> Result<(), String> {
         let needs_times = self.rebases || self.speed != Speed::Max;
         let mut tape = Tape::default();
         while !self.is_stopped()
-            && let Some(record) = reader.next_record().map_err(reading)?
+            && let Some(record) = reader.next_record()?
         {
-            let Record { ts, subject, payload } = match self.usable(record) {
+            let Record { ts, subject, payload, .. } = match self.usable(record) {
                 Ok(record) => record,
-                Err(cause) => {
+                Err(faulty) => {
                     self.summary.lines_skipped += 1;
-                    let _ = writeln!(self.log, "{}: {cause}; skipped", file.display());
+                    self.faults.note(&faulty, &mut self.log);
                     continue;
                 }
             };
@@ -229,11 +238,8 @@ impl<L: Write> Player<'_, L> {
         if loops == 1 || self.is_stopped() {
             return Ok(());
         }
-        if tape.events.is_empty() {
-            return Err(format!("{} holds nothing to play", file.display()));
-        }
         self.play_tape(&tape)?;
-        while self.summary.passes != loops && !self.is_stopped() {
+        while self.summary.passes != loops && !self.is_stopped() && !tape.events.is_empty() {
             self.summary.passes += 1;
             self.pass = self.pass.next(self.speed);
             self.play_tape(&tape)?;
@@ -242,18 +248,16 @@ impl<L: Write> Player<'_, L> {
     }
 
     /// What cannot be published would end the connection, or be refused.
-    fn usable<'r>(&self, record: Result<Record<'r>, NoRecord>) -> Result<Record<'r>, String> {
-        let record = record.map_err(|no_record| no_record.to_string())?;
-        let (subject, bytes) = (record.subject, record.payload.len());
+    fn usable<'r>(&self, record: Result<Record<'r>, FaultyLine>) -> Result<Record<'r>, FaultyLine> {
+        let record = record?;
+        let Record { line, subject, payload, .. } = record;
         if !is_valid_subject(subject.as_bytes()) || subject.len() > SUBJECT_BYTES_MAX {
-            let shown: String = subject.chars().take(100).collect();
-            return Err(format!("{shown:?} is no subject to publish to"));
+            return Err(FaultyLine { line, fault: Fault::NOT_A_SUBJECT, shown: subject.to_owned() });
         }
-        if bytes > self.publisher.payload_bytes_max {
-            return Err(format!(
-                "a payload of {bytes} bytes for {subject} is more than {} takes ({})",
-                self.publisher.server, self.publisher.payload_bytes_max
-            ));
+        let (bytes, bytes_max) = (payload.len(), self.publisher.payload_bytes_max);
+        if bytes > bytes_max {
+            let shown = format!("{bytes} bytes for {subject}, {} takes {bytes_max}", self.publisher.server);
+            return Err(FaultyLine { line, fault: Fault::PAYLOAD_TOO_LARGE, shown });
         }
         Ok(record)
     }

@@ -15,6 +15,7 @@ pub mod executor;
 pub mod feed;
 pub mod http_message;
 pub mod http_server;
+pub mod line_faults;
 pub mod link;
 pub mod log_limit;
 pub mod log_sink;

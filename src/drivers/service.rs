@@ -19,20 +19,28 @@ use super::serve::{self, HttpBeside};
 use super::shard::{Shard, ShardSettings};
 use super::stop::Stop;
 use crate::config::{CoreArgs, EngineArgs, HttpArgs, SubjectArgs};
-use crate::engine::engine::EngineSettings;
+use crate::engine::engine::{EngineSettings, ROLLING_WINDOW_MAX_NS};
 use crate::engine::intake::Ownership;
 use crate::engine::signal::SignalSettings;
+use crate::engine::time::NANOS_PER_SECOND;
 
 /// What a question to a shard may wait behind.
 const QUERIES_WAITING: usize = 64;
 
 pub fn engine_settings(subjects: &SubjectArgs, engine: &EngineArgs) -> EngineSettings {
+    if engine.rolling_window_ns > ROLLING_WINDOW_MAX_NS {
+        log::warn!(
+            "ROLLING_WINDOW_SECONDS is {}: it means {}, as no feature looks back further",
+            engine.rolling_window_ns as f64 / 1e9,
+            ROLLING_WINDOW_MAX_NS / NANOS_PER_SECOND,
+        );
+    }
     EngineSettings {
         subject_prefix: subjects.subject_prefix.clone(),
         symbols_max: engine.max_symbols,
         window_trades: engine.window_trades,
         publish_interval: engine.features_interval_ns(),
-        rolling_window: engine.rolling_window_ns,
+        rolling_window: engine.rolling_window_ns.min(ROLLING_WINDOW_MAX_NS),
         clock_skew_max: engine.max_clock_skew_ns,
         signal: SignalSettings {
             return_threshold: engine.signal_return_threshold,
@@ -55,12 +63,13 @@ pub fn shard_settings(
     let core_count = cores.cores as u32;
     let access = Arc::new(access);
     let client_name = access.client_name();
+    let engine_settings = engine_settings(subjects, engine);
     let per_core = (0..core_count).map(|core| {
         let ownership = Ownership { shard, shard_count, core, core_count };
         ShardSettings {
             engine: EngineSettings {
                 window_trades: engine.window_trades.div_ceil(cores.cores),
-                ..engine_settings(subjects, engine)
+                ..engine_settings.clone()
             },
             ownership,
             queue_bytes: engine.queue_bytes,

@@ -243,6 +243,8 @@ impl Shard {
             &mut witness,
         )
         .map_err(TakeError::Protocol)?;
+        // All messages of one read have one moment, and a slice may have taken a part of them.
+        self.engine.set_moment_open(!round.is_drained);
         self.wire.frames().append(&mut self.control);
         self.begun_bytes = 0;
         if round.is_drained {
@@ -283,6 +285,7 @@ impl Shard {
     /// the server takes it, up to a limit.
     pub fn finish_output(&mut self, link: &mut Link, max_payload: u64) {
         let start_ns = self.clock.elapsed_ns();
+        self.engine.set_moment_open(false);
         while self.clock.elapsed_ns() - start_ns < FLUSH_LIMIT_NS {
             self.encode_while_room(max_payload);
             if !self.wire.flush(link, self.clock.elapsed_ns()) {
@@ -297,6 +300,7 @@ impl Shard {
 
     /// There will be no further connection: what is still unsent is counted, and said.
     pub fn give_up_outputs(&mut self) {
+        self.engine.set_moment_open(false);
         self.resend.extend_from_slice(&self.wire.take_unsent_publications());
         let mut given_up = [0u64; OutputKind::ALL.len()];
         for publication in publications(&self.resend) {
@@ -550,6 +554,51 @@ mod tests {
         quote(&mut shard, "B", 96.0, 4_000_000);
         shard.give_up_outputs();
         assert_eq!((published(&shard), dropped(&shard)), (4, [6, 0]));
+    }
+
+    /// One read is one moment, however many slices it takes: a signal in the last of them leaves before the snapshots of
+    /// the first.
+    #[test]
+    fn snapshots_wait_for_the_signals_of_their_read() {
+        let mut shard = shard();
+        let mut connection = ready(1 << 20);
+        let mut read = |shard: &mut Shard, moment: i64, events: &[(&str, &str)]| {
+            let mut frames = Vec::new();
+            for (subject, payload) in events {
+                encode::msg(&mut frames, subject.as_bytes(), b"1", None, None, payload.as_bytes());
+            }
+            assert_eq!(shard.queue.push(&frames), frames.len());
+            shard.bytes_read += frames.len() as u64;
+            shard.reads.push_back((shard.bytes_read, UnixNanos(moment)));
+            let mut published: Vec<Vec<String>> = Vec::new();
+            loop {
+                let is_drained = shard.take_slice(&mut connection).unwrap_or_else(|_| panic!("it is well-formed"));
+                let subjects = publications(shard.wire.frames()).map(|publication| publication.subject.to_vec());
+                published.push(subjects.map(|subject| String::from_utf8(subject).expect("text")).collect());
+                shard.wire.frames().clear();
+                if is_drained {
+                    return published;
+                }
+            }
+        };
+        const SECOND: i64 = 1_000_000_000;
+        let now = shard.clock.now().0;
+        let start = [
+            ("md.events.quote.A", "{\"bid\":99.99,\"ask\":100.01}"),
+            ("md.events.trade.A", "{\"price\":100,\"size\":2}"),
+        ];
+        read(&mut shard, now, &start);
+        let mut events = vec![("md.events.quote.B", "{\"bid\":1,\"ask\":2}"); SLICE_FRAMES as usize];
+        events.push(("md.events.trade.A", "{\"price\":101,\"size\":2}"));
+        let [.., first, last] = &read(&mut shard, now + 11 * SECOND, &events)[..] else { panic!("two slices") };
+        assert_eq!(first[..], ["senpai.features.A"], "the snapshot that was due before");
+        assert_eq!(last[..], ["senpai.signals.A", "senpai.features.B", "senpai.features.A"]);
+        // At a stop nothing is held back.
+        read(&mut shard, now + 12 * SECOND, &events[..1]);
+        shard.engine.set_moment_open(true);
+        quote(&mut shard, "C", 1.0, now + 13 * SECOND);
+        shard.give_up_outputs();
+        assert_eq!(dropped(&shard), [1, 0]);
     }
 
     #[test]

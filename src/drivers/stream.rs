@@ -3,12 +3,15 @@
 //! Each pass moves the timestamps on by the length of the whole, as if it went on for ever: the payloads' `ts_exchange`
 //! and `ts_recv` are rewritten in the bytes between passes.
 
+use std::io::Write;
 use std::path::Path;
 
 use proto_nats::encode;
+use proto_nats::subject::is_valid_subject;
 
+use super::line_faults::{Fault, FaultyLine, LineFaults};
 use super::market::Market;
-use super::recording::RecordReader;
+use super::recording::{Record, RecordReader};
 use super::replay::is_wanted;
 use crate::config::Symbols;
 use crate::engine::time::{NANOS_PER_SECOND, TIME_TEXT_BYTES, UnixNanos, decode_time_text, encode_time};
@@ -28,20 +31,45 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// The recording's events of `symbols`, `events_max` of them at most.
-    pub fn load(file: &Path, symbols: &Symbols, subject_prefix: &str, events_max: u64) -> Result<Self, String> {
-        let reading = |error: std::io::Error| format!("cannot read {}: {error}", file.display());
-        let mut reader = RecordReader::open(file).map_err(reading)?;
+    /// The recording's events of `symbols`, `events_max` of them at most; on `log` the lines that are none.
+    pub fn load(
+        file: &Path,
+        symbols: &Symbols,
+        subject_prefix: &str,
+        events_max: u64,
+        log: &mut impl Write,
+    ) -> Result<Self, String> {
         let mut stream = Stream::default();
-        while stream.event_count < events_max
-            && let Some(record) = reader.next_record().map_err(reading)?
+        let mut faults = LineFaults::new(file);
+        let loaded = stream.load_from(&mut RecordReader::open(file)?, symbols, subject_prefix, events_max, |faulty| {
+            faults.note(&faulty, log);
+        });
+        faults.finish(log);
+        loaded?;
+        Ok(stream.with_times())
+    }
+
+    fn load_from(
+        &mut self,
+        reader: &mut RecordReader,
+        symbols: &Symbols,
+        subject_prefix: &str,
+        events_max: u64,
+        mut note_faulty: impl FnMut(FaultyLine),
+    ) -> Result<(), String> {
+        while self.event_count < events_max
+            && let Some(record) = reader.next_record()?
         {
-            let record = record.map_err(|no_record| format!("{}: {no_record}", file.display()))?;
-            if is_wanted(symbols, record.subject, subject_prefix.as_bytes()) {
-                stream.push(record.subject, record.payload);
+            match record {
+                Ok(record) if !is_wanted(symbols, record.subject, subject_prefix.as_bytes()) => {}
+                Ok(record) if is_valid_subject(record.subject.as_bytes()) => self.push(record.subject, record.payload),
+                Ok(Record { line, subject, .. }) => {
+                    note_faulty(FaultyLine { line, fault: Fault::NOT_A_SUBJECT, shown: subject.to_owned() });
+                }
+                Err(faulty) => note_faulty(faulty),
             }
         }
-        Ok(stream.with_times())
+        Ok(())
     }
 
     /// The demo's market.

@@ -3,13 +3,15 @@
 //!
 //! For each event, in this order (see SPEC sections 1 to 3):
 //!
-//! 1. local time moves on, and snapshots that were due before it are taken, each for its own moment;
-//! 2. the payload is decoded; a malformed one changes nothing;
+//! 1. the payload is decoded and the symbol found; a malformed event ends here and has changed nothing;
+//! 2. local time moves on, and snapshots that were due before it are taken, each for its own moment;
 //! 3. the event's t is settled, the symbol's watermark moves, latest values and windows take the event in;
 //! 4. the rules are evaluated, then the snapshot is taken or remembered for the end of its interval.
 //!
 //! Snapshots are due in the order of the publications before them, as the interval is one constant; so a FIFO of
 //! deadlines is sorted by itself. A snapshot due at the very moment of an event waits for that event.
+//!
+//! Outputs leave in the order of their moments, which are local times: an event's, or an interval's end.
 
 use std::collections::VecDeque;
 
@@ -29,6 +31,9 @@ use super::symbol::{Arrival, SymbolId, SymbolTable};
 use super::time::{NANOS_PER_SECOND, UnixNanos};
 use super::trades::{TradePool, WindowLengths};
 
+/// The longest window that any feature has; a longer rolling window means this one.
+pub const ROLLING_WINDOW_MAX_NS: i64 = 60 * NANOS_PER_SECOND;
+
 /// What the engine is told at start. Lengths of time are in ns.
 #[derive(Clone, Debug)]
 pub struct EngineSettings {
@@ -38,6 +43,7 @@ pub struct EngineSettings {
     pub window_trades: usize,
     /// From one snapshot of a symbol to the next; `None` turns features off.
     pub publish_interval: Option<i64>,
+    /// What is beyond [`ROLLING_WINDOW_MAX_NS`] means that.
     pub rolling_window: i64,
     pub clock_skew_max: i64,
     pub signal: SignalSettings,
@@ -50,7 +56,7 @@ impl Default for EngineSettings {
             symbols_max: 10_000,
             window_trades: 1_000_000,
             publish_interval: Some(NANOS_PER_SECOND / 10),
-            rolling_window: 60 * NANOS_PER_SECOND,
+            rolling_window: ROLLING_WINDOW_MAX_NS,
             clock_skew_max: 30 * NANOS_PER_SECOND,
             signal: SignalSettings {
                 return_threshold: 0.003,
@@ -85,6 +91,8 @@ pub struct Engine {
     /// The end of each symbol's running interval, soonest first.
     deadlines: VecDeque<(UnixNanos, SymbolId)>,
     outbox: Outbox,
+    /// More events of the present moment may come, so that its snapshots wait for their signals.
+    is_moment_open: bool,
     pub counters: Counters,
     decoder: Decoder,
     payload: Vec<u8>,
@@ -101,7 +109,7 @@ pub struct Message<'a> {
 impl Engine {
     pub fn new(settings: EngineSettings) -> Self {
         let symbols = settings.symbols_max;
-        let long = settings.rolling_window.min(60 * NANOS_PER_SECOND);
+        let long = settings.rolling_window.min(ROLLING_WINDOW_MAX_NS);
         let short = settings.rolling_window.min(10 * NANOS_PER_SECOND);
         Engine {
             lengths: WindowLengths { long, short },
@@ -115,6 +123,7 @@ impl Engine {
             // A symbol may have an outdated entry beside its valid one.
             deadlines: VecDeque::with_capacity(2 * symbols),
             outbox: Outbox::new(symbols),
+            is_moment_open: false,
             counters: Counters::default(),
             decoder: Decoder::default(),
             payload: Vec::with_capacity(4096),
@@ -142,21 +151,25 @@ impl Engine {
         payload: &[u8],
         receipt: Receipt,
     ) -> Result<(), Malformed> {
-        if let Receipt::At(moment) = receipt {
-            self.move_local(moment);
-        }
         let (origin, body) = match self.decoder.decode(kind, payload) {
             Ok(decoded) => decoded,
             Err(malformed) => return self.refuse(kind, malformed),
         };
+        let known = self.symbols.find(symbol);
+        if known.is_none() && kind != EventKind::Heartbeat && !is_valid_symbol(symbol) {
+            return self.refuse(kind, Malformed::Symbol);
+        }
+        if let Receipt::At(moment) = receipt {
+            self.move_local(moment);
+        }
         let (t, latency_ns, provider) = self.settle_time(&origin, receipt);
         if kind == EventKind::Heartbeat {
             self.counters.count_in(kind, provider);
             return Ok(());
         }
-        let id = match self.symbols.find(symbol) {
+        let id = match known {
             Some(id) => id,
-            None => match self.admit(kind, symbol, provider)? {
+            None => match self.admit(kind, symbol, provider) {
                 Some(id) => id,
                 None => return Ok(()),
             },
@@ -164,7 +177,7 @@ impl Engine {
         self.counters.count_in(kind, provider);
 
         let state = self.symbols.state_mut(id);
-        let is_late = state.observe(t, self.local, self.settings.rolling_window);
+        let is_late = state.observe(t, self.local, self.lengths.long);
         let arrival = Arrival { t, provider, ts_exchange: origin.ts_exchange, ts_recv: origin.ts_recv };
         match body {
             Body::Trade(trade) => {
@@ -229,19 +242,16 @@ impl Engine {
         (t, origin.ts_exchange.map(|sent| received.since(sent)), provider)
     }
 
-    /// A symbol seen for the first time.
+    /// A symbol seen for the first time, whose name is valid; `None` when there is no place left.
     #[cold]
-    fn admit(&mut self, kind: EventKind, symbol: &[u8], provider: ProviderId) -> Result<Option<SymbolId>, Malformed> {
-        let name = match std::str::from_utf8(symbol) {
-            Ok(name) if is_valid_symbol(symbol) => name,
-            _ => return self.refuse(kind, Malformed::Symbol).map(|()| None),
-        };
+    fn admit(&mut self, kind: EventKind, symbol: &[u8], provider: ProviderId) -> Option<SymbolId> {
+        let name = std::str::from_utf8(symbol).expect("a valid symbol is text");
         let id = self.symbols.add(name, &mut self.trade_pool);
         if id.is_none() {
             self.counters.count_in(kind, provider);
             self.counters.count_dropped(kind, DropReason::SymbolLimit);
         }
-        Ok(id)
+        id
     }
 
     fn snapshot(&mut self, id: SymbolId, now: UnixNanos) -> Snapshot {
@@ -268,7 +278,7 @@ impl Engine {
         let state = self.symbols.state_mut(id);
         state.cooldowns.start(direction, now);
         state.signals_emitted[direction as usize] += 1;
-        if self.outbox.push_signal(id, Signal { direction, price, snapshot }) {
+        if self.outbox.push_signal(self.local, id, Signal { direction, price, snapshot }) {
             self.counters.publish_dropped[OutputKind::Signal as usize] += 1;
         }
     }
@@ -285,10 +295,10 @@ impl Engine {
         self.publish(id, now, self.local, interval);
     }
 
-    /// Takes a snapshot for `now`; its interval runs from `local` on.
+    /// Takes a snapshot for `now`, which leaves at the moment `local`; its interval runs from there on.
     fn publish(&mut self, id: SymbolId, now: UnixNanos, local: UnixNanos, interval: i64) {
         let snapshot = self.snapshot(id, now);
-        self.outbox.push_snapshot(id, snapshot);
+        self.outbox.push_snapshot(local, id, snapshot);
         let state = self.symbols.state_mut(id);
         state.last_publication = Some(local);
         state.is_publication_pending = false;
@@ -365,6 +375,7 @@ impl Engine {
         self.symbols.states_mut().for_each(|state| state.handle_clock_step(step_ns, trade_pool, strip_pool));
         self.strips_sought = self.strips_sought.plus(step_ns);
         self.deadlines.iter_mut().for_each(|(deadline, _)| *deadline = deadline.plus(step_ns));
+        self.outbox.handle_clock_step(step_ns);
     }
 
     /// The soonest moment at which a snapshot may be due.
@@ -375,6 +386,7 @@ impl Engine {
 
     /// The input has ended: every snapshot that waits for its interval's end is taken, for that moment.
     pub fn finish(&mut self) {
+        self.is_moment_open = false;
         while let Some(deadline) = self.next_deadline() {
             self.handle_time(deadline);
         }
@@ -385,9 +397,16 @@ impl Engine {
         !self.outbox.is_empty()
     }
 
-    /// The next message to publish, signals first.
+    /// Whether more events of the present moment may come. Until they have, its snapshots are held back: at one moment
+    /// signals leave first.
+    pub fn set_moment_open(&mut self, is_open: bool) {
+        self.is_moment_open = is_open;
+    }
+
+    /// The next message to publish, in the order of moments.
     pub fn poll_output(&mut self) -> Option<Message<'_>> {
-        let outgoing = self.outbox.pop()?;
+        let open = if self.is_moment_open { self.local } else { UnixNanos(i64::MAX) };
+        let outgoing = self.outbox.pop(open)?;
         self.payload.clear();
         Some(match outgoing {
             Outgoing::Signal(id, signal) => {

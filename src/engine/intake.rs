@@ -77,6 +77,9 @@ impl Witness for Unwitnessed {
 
 /// Takes up to `frames_max` frames off the queue, all messages with the same receipt. Not generic over its witness, so
 /// that there is one code for all: what keeps the caches warm must run what the shard runs.
+///
+/// A frame may be as long as the queue. What is longer can never be whole in it, and is refused as soon as its control
+/// line says so.
 pub fn take_messages(
     engine: &mut Engine,
     queue: &mut Queue,
@@ -85,19 +88,25 @@ pub fn take_messages(
     frames_max: u64,
     witness: &mut dyn Witness,
 ) -> Result<Round, ProtocolError> {
-    let limits = Limits { payload: queue.capacity() / 2, ..Limits::default() };
+    let limits = Limits { payload: queue.capacity(), ..Limits::default() };
     let mut round = Round::default();
     // Only control operations change that.
     let mut takes_messages = witness.takes_messages();
     for _ in 0..frames_max {
-        let is_nearly_full = queue.is_nearly_full();
-        match decode_server_op(queue.unread(), &limits)? {
+        let mut decoded = decode_server_op(queue.unread(), &limits)?;
+        if let Decoded::NeedMore { at_least } = decoded
+            && at_least > queue.capacity()
+        {
+            // Only with its control line it is too long; without any limit left for its payload that shows.
+            decoded = decode_server_op(queue.unread(), &Limits { payload: 0, ..limits })?;
+        }
+        match decoded {
             Decoded::Op { op: ServerOp::Msg(message), len } if takes_messages => {
                 round.messages += 1;
                 let (kind, symbol) = split_subject(message.subject, engine.subject_prefix());
                 if !ownership.owns(symbol) {
                     engine.counters.events_foreign += 1;
-                } else if is_nearly_full && kind.is_sheddable() {
+                } else if kind.is_sheddable() && queue.is_nearly_full(len) {
                     engine.shed(kind);
                 } else if let Err(malformed) = engine.handle_split(kind, symbol, message.payload, receipt) {
                     witness.malformed(message.subject, malformed);
@@ -109,18 +118,9 @@ pub fn take_messages(
                 takes_messages = witness.takes_messages();
                 queue.consume(len);
             }
-            Decoded::Oversized { subject, skip } if !takes_messages => {
-                witness.control(&ServerOp::Msg(Msg { subject, sid: 0, reply_to: None, headers: None, payload: &[] }));
-                queue.discard(skip);
-            }
             Decoded::Oversized { subject, skip } => {
-                round.messages += 1;
-                let (kind, symbol) = split_subject(subject, engine.subject_prefix());
-                if ownership.owns(symbol)
-                    && let Err(malformed) = engine.refuse(kind, Malformed::TooLarge)
-                {
-                    witness.malformed(subject, malformed);
-                }
+                refuse_oversized(engine, witness, ownership, subject, skip, queue.capacity());
+                round.messages += u64::from(takes_messages);
                 queue.discard(skip);
             }
             Decoded::NeedMore { .. } => {
@@ -130,4 +130,132 @@ pub fn take_messages(
         }
     }
     Ok(round)
+}
+
+/// A message of `frame_bytes` with its control line, which the queue cannot hold.
+#[cold]
+fn refuse_oversized(
+    engine: &mut Engine,
+    witness: &mut dyn Witness,
+    ownership: Ownership,
+    subject: &[u8],
+    frame_bytes: usize,
+    queue_bytes: usize,
+) {
+    if !witness.takes_messages() {
+        return witness.control(&ServerOp::Msg(Msg { subject, sid: 0, reply_to: None, headers: None, payload: &[] }));
+    }
+    let (kind, symbol) = split_subject(subject, engine.subject_prefix());
+    if ownership.owns(symbol)
+        && let Err(malformed) = engine.refuse(kind, Malformed::TooLarge { frame_bytes, queue_bytes })
+    {
+        witness.malformed(subject, malformed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::counters::DropReason;
+    use crate::engine::engine::EngineSettings;
+    use crate::engine::subject::EventKind;
+    use crate::engine::time::UnixNanos;
+    use proto_nats::encode;
+
+    const QUEUE_BYTES: usize = 64 << 10;
+
+    #[derive(Default)]
+    struct Heard(Vec<String>);
+
+    impl Witness for Heard {
+        fn control(&mut self, op: &ServerOp<'_>) {
+            self.0.push(format!("{op:?}"));
+        }
+
+        fn malformed(&mut self, _: &[u8], malformed: Malformed) {
+            self.0.push(malformed.to_string());
+        }
+    }
+
+    /// Sends `frames` through a queue, `read_bytes` at a time; says what was heard, and the events taken and shed.
+    fn take(frames: &[u8], read_bytes: usize) -> (Vec<String>, u64, u64) {
+        let mut engine =
+            Engine::new(EngineSettings { symbols_max: 4, window_trades: 100, ..EngineSettings::default() });
+        let (mut queue, mut heard) = (Queue::new(QUEUE_BYTES), Heard::default());
+        for read in frames.chunks(read_bytes) {
+            let mut left = read;
+            loop {
+                let taken = queue.push(left);
+                left = &left[taken..];
+                let receipt = Receipt::At(UnixNanos(1));
+                let round = take_messages(&mut engine, &mut queue, Ownership::ALL, receipt, 1, &mut heard).unwrap();
+                if round.is_drained && left.is_empty() {
+                    break;
+                }
+                assert!(taken > 0 || !round.is_drained, "the queue is full and nothing can come of it");
+            }
+        }
+        let shed = EventKind::ALL.iter().map(|kind| engine.counters.dropped(DropReason::Backpressure, *kind)).sum();
+        (heard.0, engine.counters.events_in_total() - shed, shed)
+    }
+
+    /// A MSG whose frame has `frame_bytes` in all.
+    fn message(kind: &str, symbol: &str, frame_bytes: usize) -> Vec<u8> {
+        let payload = |spaces: usize| format!("{{\"price\":1,\"size\":1,\"bid\":1,\"ask\":2{}}}", " ".repeat(spaces));
+        let frame = |spaces: usize| {
+            let mut frame = Vec::new();
+            encode::msg(
+                &mut frame,
+                format!("md.events.{kind}.{symbol}").as_bytes(),
+                b"1",
+                None,
+                None,
+                payload(spaces).as_bytes(),
+            );
+            frame
+        };
+        let spaces = (0..=frame_bytes - frame(0).len()).rev().find(|spaces| frame(*spaces).len() == frame_bytes);
+        frame(spaces.expect("a length that its own digits allow"))
+    }
+
+    #[test]
+    fn a_message_as_long_as_the_queue_is_taken_and_a_longer_one_refused_with_its_size() {
+        let small = message("trade", "A", 80);
+        for kind in ["trade", "quote"] {
+            for frame_bytes in [QUEUE_BYTES / 2, QUEUE_BYTES / 2 + 100, QUEUE_BYTES * 95 / 100, QUEUE_BYTES] {
+                let frames = [message(kind, "A", frame_bytes), small.clone()].concat();
+                for read_bytes in [1_000, QUEUE_BYTES] {
+                    let (heard, taken, shed) = take(&frames, read_bytes);
+                    assert_eq!((&heard[..], taken, shed), (&[][..], 2, 0), "{kind} of {frame_bytes}");
+                }
+            }
+            let long_name = "x".repeat(4_000);
+            for (symbol, frame_bytes) in [
+                ("A", QUEUE_BYTES + 1),
+                ("A", QUEUE_BYTES + 50),
+                ("A", 10 * QUEUE_BYTES),
+                (&long_name, QUEUE_BYTES + 1),
+            ] {
+                let large = message(kind, symbol, frame_bytes);
+                let said = format!(
+                    "the message has {} bytes with its control line, more than the {QUEUE_BYTES} of QUEUE_BYTES",
+                    large.len()
+                );
+                for read_bytes in [1_000, QUEUE_BYTES] {
+                    let (heard, taken, shed) = take(&[large.clone(), small.clone()].concat(), read_bytes);
+                    assert_eq!((heard, taken, shed), (vec![said.clone()], 2, 0), "{kind} of {frame_bytes}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_queue_that_is_nearly_full_sheds_quotes() {
+        let frames = |quote: usize, trade: usize| [message("quote", "A", quote), message("trade", "A", trade)].concat();
+        let nearly_full = (QUEUE_BYTES * 9).div_ceil(10);
+        assert_eq!(take(&frames(1_000, nearly_full - 1_000), QUEUE_BYTES), (vec![], 1, 1));
+        assert_eq!(take(&frames(1_000, nearly_full - 1_001), QUEUE_BYTES), (vec![], 2, 0));
+        assert_eq!(take(&frames(nearly_full - 1_000, 1_000), QUEUE_BYTES), (vec![], 1, 1));
+        assert_eq!(take(&frames(nearly_full, 1_000), QUEUE_BYTES), (vec![], 2, 0), "it fills the queue alone");
+    }
 }

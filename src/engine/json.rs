@@ -1,12 +1,14 @@
 //! A forward-only JSON scanner over one payload: no tree, no allocation, every step bounds-checked.
 //!
-//! The grammar is RFC 8259's, with three mercies for real producers: a UTF-8 byte order mark before the document, the
-//! bare words `NaN`, `Infinity` and `-Infinity` that Python's json writes (values that no field can read), and raw
-//! control characters inside strings.
+//! The grammar is RFC 8259's, with mercies for real producers: a UTF-8 byte order mark before the document, the bare
+//! words `NaN`, `Infinity` and `-Infinity` that Python's json writes (values that no field can read), numbers as other
+//! languages print them (`.5`, `1.`, `+1`, `007`), and raw control characters inside strings.
 
-use super::bounds::JSON_DEPTH_MAX;
+use super::bounds::{JSON_DEPTH_MAX, SYMBOL_BYTES_MAX};
 use super::number::{Number, decode_number, decode_plain_decimal};
 use super::time::{TimeDecoder, UnixNanos, decode_time_number};
+
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 const ONE_BITS: u64 = u64::MAX / 255;
 const HIGH_BITS: u64 = ONE_BITS << 7;
@@ -23,7 +25,11 @@ pub enum Malformed {
     Unreadable(&'static str),
     Subject,
     Symbol,
-    TooLarge,
+    /// A whole message with its control line, and what the queue holds.
+    TooLarge {
+        frame_bytes: usize,
+        queue_bytes: usize,
+    },
 }
 
 impl std::fmt::Display for Malformed {
@@ -37,8 +43,15 @@ impl std::fmt::Display for Malformed {
             Self::Missing(field) => write!(f, "the required field \"{field}\" is missing"),
             Self::Unreadable(field) => write!(f, "the required field \"{field}\" has a value that cannot be used"),
             Self::Subject => f.write_str("the subject is none of trade, quote, book_l2 and heartbeat with a symbol"),
-            Self::Symbol => f.write_str("the subject's symbol is too long or not text"),
-            Self::TooLarge => f.write_str("the message is larger than the queue can hold"),
+            Self::Symbol => write!(
+                f,
+                "the subject's symbol is longer than {SYMBOL_BYTES_MAX} bytes, not UTF-8, or has an empty token, a blank, \
+                 a control character, * or > in it"
+            ),
+            Self::TooLarge { frame_bytes, queue_bytes } => write!(
+                f,
+                "the message has {frame_bytes} bytes with its control line, more than the {queue_bytes} of QUEUE_BYTES"
+            ),
         }
     }
 }
@@ -132,7 +145,7 @@ pub struct Scanner<'a> {
 
 impl<'a> Scanner<'a> {
     pub fn new(bytes: &'a [u8]) -> Self {
-        let at = if bytes.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
+        let at = if bytes.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
         Scanner { bytes, at, string_bits: 0 }
     }
 
@@ -362,7 +375,7 @@ impl<'a> Scanner<'a> {
     pub fn value(&mut self) -> Result<Value<'a>, Malformed> {
         match self.peek() {
             b'"' => Ok(Value::Text(self.string()?)),
-            b'0'..=b'9' | b'-' => self.number(),
+            b'0'..=b'9' | b'-' | b'+' | b'.' => self.number(),
             b'{' | b'[' => {
                 self.skip_nested()?;
                 Ok(Value::Other)
@@ -386,6 +399,63 @@ impl<'a> Scanner<'a> {
             return Ok(Value::Other);
         }
         Err(Malformed::Syntax)
+    }
+
+    /// Moves past the next value as it stands, without a look at its grammar: the decoder that gets it judges that. It ends
+    /// with the bracket or quote that closes it, a bare word before what follows it. A byte order mark may precede it.
+    pub fn skip_unread(&mut self) -> Result<(), Malformed> {
+        self.peek();
+        if self.bytes[self.at..].starts_with(BYTE_ORDER_MARK) {
+            self.at += BYTE_ORDER_MARK.len();
+        }
+        match self.peek() {
+            b'"' => self.skip_text_unread(),
+            b'{' | b'[' => self.skip_brackets_unread(),
+            _ => {
+                let word = &self.bytes[self.at..];
+                let is_end = |byte: &u8| matches!(byte, b',' | b'}' | b']' | b' ' | b'\t' | b'\r' | b'\n');
+                let len = word.iter().position(is_end).unwrap_or(word.len());
+                self.at += len;
+                if len > 0 { Ok(()) } else { Err(Malformed::Syntax) }
+            }
+        }
+    }
+
+    fn skip_brackets_unread(&mut self) -> Result<(), Malformed> {
+        let mut depth = 0u32;
+        loop {
+            match self.bytes.get(self.at) {
+                Some(b'"') => {
+                    self.skip_text_unread()?;
+                    continue;
+                }
+                Some(b'{' | b'[') => depth += 1,
+                Some(b'}' | b']') => depth -= 1,
+                Some(_) => {}
+                None => return Err(Malformed::Syntax),
+            }
+            self.at += 1;
+            if depth == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    /// From the opening quote to behind the closing one; what follows a backslash is passed over, whatever it is.
+    fn skip_text_unread(&mut self) -> Result<(), Malformed> {
+        self.at += 1;
+        loop {
+            self.skip_plain();
+            match self.bytes.get(self.at) {
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(());
+                }
+                Some(b'\\') if self.at + 1 < self.bytes.len() => self.at += 2,
+                Some(_) => self.at += 1,
+                None => return Err(Malformed::Syntax),
+            }
+        }
     }
 
     fn word(&mut self) -> Result<(), Malformed> {
@@ -453,11 +523,10 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// Strings may hold what other languages print: white space around, a plus sign.
+/// Strings may have white space around the number.
 fn number_in_text(text: &[u8]) -> Option<f64> {
     unescaped(text, |text| {
         let text = text.trim_ascii();
-        let text = text.strip_prefix(b"+").unwrap_or(text);
         match decode_number(text) {
             Some((number, len)) if len == text.len() => Some(number.to_f64()),
             _ => None,
@@ -570,6 +639,8 @@ mod tests {
             "[1]]",
             "\"abc",
             "01x",
+            "+Infinity",
+            ".",
             "-",
             "[,1]",
             "{,}",
@@ -577,6 +648,48 @@ mod tests {
         ];
         for text in bad {
             assert!(!skips(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn values_are_passed_over_as_they_stand() {
+        let check = |text: &str, expected: Option<&str>| {
+            let mut scanner = Scanner::new(text.as_bytes());
+            let passed = scanner.skip_unread().is_ok().then(|| &text[..scanner.position()]);
+            assert_eq!(passed, expected, "{text}");
+        };
+        for value in [
+            "{}",
+            "[]",
+            "{\"a\":[1,{\"b\":\"}]\"}]}",
+            "[NaN,.5,+1,0100.5]",
+            "{\"a\":nope,1]",
+            "\"x\\\"y\\q\t\"",
+            "1",
+            "-1.e5",
+            "nope",
+            "{\"\\\\\":1}",
+            "\u{feff}{\"a\":1}",
+            "  {\"a\":\n1}",
+            "\u{feff} 7",
+        ] {
+            check(value, Some(value));
+            for after in [",\"ts\":1}", "}", " }", "\r\n"] {
+                check(&format!("{value}{after}"), Some(value));
+            }
+            // Cut anywhere it has no end, unless it is a bare word, which ends wherever it does.
+            let is_word = !value.contains(['{', '[', '"']);
+            for cut in (0..value.len()).filter(|cut| value.is_char_boundary(*cut)) {
+                let word = value[..cut].trim_start_matches(['\u{feff}', ' ']);
+                check(&value[..cut], (is_word && !word.is_empty()).then_some(&value[..cut]));
+            }
+        }
+        let deep = "[".repeat(1_000_000);
+        check(&deep, None);
+        let closed = format!("{deep}{}", "]".repeat(1_000_000));
+        check(&closed, Some(&closed));
+        for none in ["", " ", ",", "}", "]", "\u{feff}", "\"", "\"\\", "\"\\\""] {
+            check(none, None);
         }
     }
 

@@ -1,4 +1,4 @@
-//! Decimal numbers as JSON writes them: text in, sign, digits and exponent out.
+//! Decimal numbers as JSON and other languages write them: text in, sign, digits and exponent out.
 //!
 //! ```text
 //!   - 6 3 9 4 3 . 9 e - 2        digits 639439, exponent_10 = -1 - 2
@@ -59,25 +59,22 @@ impl Number<'_> {
 }
 
 /// The number at the start of `input` and its length in bytes; `None` where there is none.
-/// JSON's grammar; leading zeros are let pass, as producers that pad numbers exist.
+/// JSON's grammar, and what producers write beyond it: leading zeros, a plus sign, a point without digits on one side.
 #[inline]
 pub fn decode_number(input: &[u8]) -> Option<(Number<'_>, usize)> {
     let negative = input.first() == Some(&b'-');
-    let start = negative as usize;
+    let start = usize::from(negative || input.first() == Some(&b'+'));
     let (mut digits, mut at) = take_digits(input, start, 0);
     let mut digit_count = at - start;
-    if digit_count == 0 {
-        return None;
-    }
     let mut exponent_10: i32 = 0;
     if input.get(at) == Some(&b'.') {
         let fraction = at + 1;
         (digits, at) = take_digits(input, fraction, digits);
-        if at == fraction {
-            return None;
-        }
         digit_count += at - fraction;
         exponent_10 = -((at - fraction) as i32);
+    }
+    if digit_count == 0 {
+        return None;
     }
     let mut truncated = false;
     if digit_count > 19 {
@@ -254,7 +251,8 @@ mod tests {
     fn agrees_with_the_standard_library() {
         let cases = "0 1 63943.9 0.095 1e5 1E-5 1.5e+3 -2.25 123456789012345678901234567890 0.1234567890123456789012345 \
                      1e22 1e23 1e308 1e309 1e-400 5e-324 9007199254740993 0.000000000000000000000000000001 \
-                     100000000000000000000000000.5 1721347022.605624123 179769313486231580793e289 000012.50 -0";
+                     100000000000000000000000000.5 1721347022.605624123 179769313486231580793e289 000012.50 -0 \
+                     .5 -.5 +.5 1. 1.e5 -1.E-5 +1 +0 0100.5 +12345678901234567890123. .1234567890123456789012345";
         for text in cases.split_whitespace() {
             let (number, len) = decode_number(text.as_bytes()).expect(text);
             assert_eq!(len, text.len(), "{text}");
@@ -292,8 +290,36 @@ mod tests {
         for (text, len) in [("1,", 1), ("1.5}", 3), ("12 ", 2), ("1e5]", 3), ("-1.0\"", 4)] {
             assert_eq!(decode_number(text.as_bytes()).unwrap().1, len, "{text}");
         }
-        for text in ["", "-", ".5", "1.", "1e", "1e+", "x", "+1", "NaN"] {
+        for text in ["", "-", "+", ".", "-.", "+.e1", "1e", "1e+", ".5e", "x", "++1", "+-1", "--1", "NaN", "inf", "e5"]
+        {
             assert!(decode_number(text.as_bytes()).is_none(), "{text}");
+        }
+    }
+
+    /// Every text of up to six of a number's characters: a number where the standard library reads one, to the same value;
+    /// and its beginning where the text goes on.
+    #[test]
+    fn every_short_text_and_every_cut() {
+        let characters = b"05.+-e";
+        for count in 1..=6u32 {
+            for mut number in 0..characters.len().pow(count) {
+                let mut text = Vec::new();
+                for _ in 0..count {
+                    text.push(characters[number % characters.len()]);
+                    number /= characters.len();
+                }
+                let text = std::str::from_utf8(&text).unwrap();
+                // The longest beginning that is one; `1e` is none, as nothing may follow a number but its end.
+                let expected: Option<f64> = text.parse().ok();
+                match decode_number(text.as_bytes()) {
+                    Some((number, len)) => {
+                        let read = text[..len].parse::<f64>().ok();
+                        assert_eq!(Some(number.to_f64().to_bits()), read.map(f64::to_bits), "{text}");
+                        assert!(expected.is_none() || len == text.len(), "{text}");
+                    }
+                    None => assert_eq!(expected, None, "{text}"),
+                }
+            }
         }
     }
 }

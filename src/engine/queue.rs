@@ -46,10 +46,11 @@ impl Queue {
         self.len_bytes() as f64 / self.capacity as f64
     }
 
-    /// At or above 90 %: from here on only trades are taken.
+    /// At or above 90 %: from here on only trades are taken. `len` is that of the frame at hand: one that makes it 90 % on
+    /// its own says nothing of others that wait.
     #[inline]
-    pub fn is_nearly_full(&self) -> bool {
-        self.len_bytes() * 10 >= self.capacity * 9
+    pub fn is_nearly_full(&self, len: usize) -> bool {
+        self.len_bytes() * 10 >= self.capacity * 9 && len * 10 < self.capacity * 9
     }
 
     #[inline]
@@ -131,9 +132,9 @@ mod tests {
     fn a_full_queue_has_no_room() {
         let mut queue = Queue::new(100);
         assert_eq!(queue.push(&[1; 89]), 89);
-        assert!(!queue.is_nearly_full());
+        assert!(!queue.is_nearly_full(1));
         assert_eq!(queue.push(&[1; 1]), 1);
-        assert!(queue.is_nearly_full());
+        assert!(queue.is_nearly_full(1) && queue.is_nearly_full(89) && !queue.is_nearly_full(90));
         assert_eq!(queue.push(&[1; 20]), 10);
         assert!(queue.room(10).is_empty());
     }

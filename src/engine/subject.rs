@@ -57,11 +57,15 @@ pub fn split_subject<'a>(subject: &'a [u8], prefix: &[u8]) -> (EventKind, &'a [u
     if symbol.is_empty() { UNKNOWN } else { (kind, symbol) }
 }
 
-/// Whether a symbol can be kept: of bearable length, and text that a JSON document and a subject can carry.
+/// Whether a symbol can be kept: of bearable length, text, and fit to end the subjects that are published for it. So it
+/// has no empty token, no white space and no control character; and no wildcard, which NATS takes for one only as a whole
+/// token, but as a letter it can only confuse.
 pub fn is_valid_symbol(symbol: &[u8]) -> bool {
-    (1..=SYMBOL_BYTES_MAX).contains(&symbol.len())
-        && symbol.iter().all(|byte| *byte > b' ' && *byte != 0x7f)
-        && std::str::from_utf8(symbol).is_ok()
+    symbol.len() <= SYMBOL_BYTES_MAX
+        && std::str::from_utf8(symbol).is_ok_and(|symbol| {
+            symbol.split('.').all(|token| !token.is_empty())
+                && !symbol.contains(|c: char| c.is_whitespace() || c.is_control() || matches!(c, '*' | '>'))
+        })
 }
 
 /// FNV-1a, 32 bit: what nats-server's `partition()` computes of a token, so that both sides agree on an owner.
@@ -90,6 +94,51 @@ mod tests {
         check("md.eventstrade.X", EventKind::Unknown, "");
         check("md.events", EventKind::Unknown, "");
         check("", EventKind::Unknown, "");
+    }
+
+    #[test]
+    fn symbols_that_can_be_published_for() {
+        let check = |symbol: &[u8], expected: bool| {
+            assert_eq!(is_valid_symbol(symbol), expected, "{}", symbol.escape_ascii());
+            let subject = [b"senpai.features.", symbol].concat();
+            assert!(!expected || proto_nats::subject::is_valid_subject(&subject), "{}", subject.escape_ascii());
+        };
+        let long = "x".repeat(SYMBOL_BYTES_MAX);
+        for good in
+            ["BTCUSDT", "BRK.B", "BTC/USD", "BTC-USDT", "1000SHIBUSDT", "ÅL.OL", "^GSPC", "$X", "株", "a.b.c", &long]
+        {
+            check(good.as_bytes(), true);
+        }
+        for bad in [
+            "",
+            "*",
+            ">",
+            "A.*",
+            "*.A",
+            "A.>",
+            "A*",
+            "A>B",
+            ".",
+            ".A",
+            "A.",
+            "A..B",
+            "A B",
+            " A",
+            "A\t",
+            "A\r\n",
+            "A\0",
+            "\u{7f}",
+            "A\u{85}",
+            "\u{9b}2J",
+            "A\u{a0}B",
+            "A\u{2028}",
+            &format!("{long}x"),
+        ] {
+            check(bad.as_bytes(), false);
+        }
+        for bad in [&b"\xff"[..], b"A\xc3", b"\xed\xa0\x80", b"\xc0\xae"] {
+            check(bad, false);
+        }
     }
 
     #[test]

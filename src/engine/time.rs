@@ -73,11 +73,6 @@ pub fn decode_time_number(number: &Number<'_>) -> Option<UnixNanos> {
     scale_to_nanos(number, scale_10)
 }
 
-/// A moment as a number of nanoseconds.
-pub fn decode_nanos_number(number: &Number<'_>) -> Option<UnixNanos> {
-    scale_to_nanos(number, 0)
-}
-
 /// A moment as a number in units of `10^scale_10` ns.
 fn scale_to_nanos(number: &Number<'_>, scale_10: i32) -> Option<UnixNanos> {
     if number.negative {

@@ -17,6 +17,7 @@ mod support;
 mod connection;
 mod counting;
 mod endpoints;
+mod intake;
 mod recordings;
 mod sharing;
 mod stopping;

@@ -20,7 +20,7 @@ use std::process::Output;
 
 use serde_json::{Value, json};
 
-use crate::reference::{Published, Reference, SECOND, Settings, State, compare, parse, recording, time};
+use crate::reference::{Published, Reference, SECOND, Settings, State, compare, in_order, parse, recording, time};
 use crate::support::bus::{Bus, Message};
 use crate::support::events::{Event, now_ns, recording_until_now, trade};
 use crate::support::nats_server::{NatsServer, Release};
@@ -299,12 +299,10 @@ fn check_replay(file: &str, return_threshold: f64) -> usize {
     let mut reference = Reference::new(Settings { return_threshold, ..Settings::default() });
     let mut expected = Vec::new();
     for (receipt, subject, payload) in recording::read(file) {
-        // Of what one event brings about, its signal leaves first: it is what somebody acts on.
-        let (signals, snapshots): (Vec<_>, Vec<_>) =
-            reference.event(receipt, &subject, &payload).into_iter().partition(is_signal);
-        expected.extend(signals.into_iter().chain(snapshots));
+        expected.extend(reference.event(receipt, &subject, &payload));
     }
     expected.extend(reference.finish());
+    let expected = in_order(expected);
     let summary = compare(&expected, &actual).unwrap_or_else(|difference| panic!("{file}: {difference}"));
     assert!(summary.same_order, "{file}: the records are those expected, in another order");
     println!("{file}: {} snapshots and {} signals agree; {}", summary.snapshots, summary.signals, log.trim());

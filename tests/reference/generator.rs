@@ -1,7 +1,7 @@
 //! Seeded streams of market data with everything that goes wrong in real ones.
 //!
 //! The same seed, length and profile give the same bytes. Chances are in thousandths. What the streams stay away from: texts on whose
-//! reading SPEC is silent (`"+1"`, `".5"`, `" 1"`, a number over f64's range), and invalid JSON inside fields that nobody reads.
+//! reading SPEC is silent (a number over f64's range), and invalid JSON inside fields that nobody reads.
 
 use super::{SECOND, time};
 
@@ -142,6 +142,10 @@ impl Profile {
         }
     }
 
+    pub fn hostile_replay() -> Self {
+        Profile { receipts: false, ..Profile::hostile() }
+    }
+
     /// Thousands of trades in a window, as in a sweep through the book.
     pub fn storm() -> Self {
         Profile { symbols: 2, mean_gap_ns: 3_000_000, tie: 500, pause: 0, ..Profile::live() }
@@ -153,7 +157,7 @@ impl Profile {
             ("live", Profile::live()),
             ("replay", Profile::replay()),
             ("hostile", Profile::hostile()),
-            ("hostile replay", Profile { receipts: false, ..Profile::hostile() }),
+            ("hostile replay", Profile::hostile_replay()),
             ("storm", Profile::storm()),
         ]
     }
@@ -256,7 +260,11 @@ impl Market {
         if self.random.chance(self.profile.malformed) {
             match self.random.next() % 8 {
                 0 => kind = self.random.pick(&["book", "trades", "Trade", "l2"]),
-                1 => symbol = "",
+                1 => {
+                    symbol = self
+                        .random
+                        .pick(&["", "*", ">", "A.*", "*.A", "A>", "A..B", ".A", "A.", "A B", "A\tB", "A\u{85}"]);
+                }
                 _ => payload = self.spoil(kind, payload),
             }
         }
@@ -442,6 +450,8 @@ impl Market {
             self.plain("symbol", "\"OTHER\\/SYMBOL \\u00e9 \\\"price\\\":1 \\\\\"");
             self.plain("raw", "{\"price\":-1,\"ts_recv\":[[[{\"a\":[]}]]],\"size\":{\"q\":\"}\"},\"e\":-1.5E-7}");
             self.plain("", "true");
+            self.plain("n", "[NaN,{\"x\":-Infinity},.5,+1,1.,0100.5,\"a\tb\"]");
+            self.plain("m", "Infinity");
         }
         // Any order, but of two values for one name the last stays the last.
         let mut fields = std::mem::take(&mut self.fields);
@@ -479,7 +489,22 @@ impl Market {
             3 => return [b"[".as_slice(), &payload, b"]"].concat(),
             _ => {}
         }
-        let bad = self.random.pick(&["null", "0", "-1", "\"abc\"", "\"\"", "\"NaN\"", "\"inf\"", "[1]", "{}", "true"]);
+        let bad = self.random.pick(&[
+            "null",
+            "0",
+            "-1",
+            "\"abc\"",
+            "\"\"",
+            "\"NaN\"",
+            "\"inf\"",
+            "[1]",
+            "{}",
+            "true",
+            "NaN",
+            "-Infinity",
+            "+",
+            ".",
+        ]);
         let text = match kind {
             "trade" => match self.random.next() % 3 {
                 0 => format!("{{\"price\":{bad},\"size\":1}}"),
@@ -507,8 +532,13 @@ impl Market {
         let unit = 10_i64.pow(decimals);
         let mut text = format!("{}.{:0width$}", value / unit, value % unit, width = decimals as usize);
         if self.random.chance(self.profile.odd_json) {
-            text = match self.random.next() % 2 {
+            text = match self.random.next() % 8 {
                 0 => format!("{text}000"),
+                1 => format!("+{text}"),
+                2 => format!("00{text}"),
+                3 => text.strip_prefix('0').map_or(text.clone(), str::to_owned),
+                4 => format!("{value}.e-{decimals}"),
+                5 if self.random.chance(500) => return quoted(&format!(" {text}\t")),
                 _ => format!("{value}e-{decimals}"),
             };
         }
@@ -524,7 +554,9 @@ impl Market {
             let local = time::format(ns + minutes * 60 * SECOND);
             format!("{}{sign}{:02}:{:02}", local.trim_end_matches('Z'), minutes.abs() / 60, minutes.abs() % 60)
         };
-        let text = match self.random.next() % 12 {
+        let text = match self.random.next() % 14 {
+            12 => format!("+{}.", ns / 1_000),
+            13 => return quoted(&format!(" 0{} ", ns / 1_000_000)),
             0 => {
                 return quoted(&format!("{}{:03}Z", time::format(ns).trim_end_matches('Z'), ns.rem_euclid(1000)));
             }

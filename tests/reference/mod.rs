@@ -13,6 +13,7 @@
 
 pub mod compare;
 pub mod generator;
+pub mod json;
 pub mod latency;
 pub mod parse;
 pub mod recording;
@@ -85,6 +86,8 @@ pub struct Published {
     pub payload: Value,
     /// The `now` that it was computed for.
     pub ts_ns: i64,
+    /// Engine time: the local receipt of the event that gave it, or the end of the interval. On the expected side only.
+    pub moment_ns: i64,
     /// Only on the expected side: from what `compare` tells which latency percentiles are acceptable.
     pub latency: Option<LatencyWindow>,
 }
@@ -93,8 +96,20 @@ impl Published {
     /// A message of the engine under test; `ts_ns` is read back from the payload, to the microsecond.
     pub fn new(subject: &str, payload: Value) -> Self {
         let ts_ns = payload.get("ts").and_then(parse::timestamp).unwrap_or(0);
-        Published { subject: subject.to_owned(), payload, ts_ns, latency: None }
+        Published { subject: subject.to_owned(), payload, ts_ns, moment_ns: 0, latency: None }
     }
+}
+
+/// The order in which messages leave: that of their moments; at one moment signal, alert, snapshot, and each kind as it
+/// came about.
+pub fn in_order(mut published: Vec<Published>) -> Vec<Published> {
+    let kind = |message: &Published| match message.subject.split('.').nth(1) {
+        Some("signals") => 0,
+        Some("alerts") => 1,
+        _ => 2,
+    };
+    published.sort_by_key(|message| (message.moment_ns, kind(message)));
+    published
 }
 
 /// By event type (`trade`, `quote`, `book_l2`, `heartbeat`, `unknown`), or by provider where said.
@@ -164,17 +179,19 @@ impl Reference {
 
     /// One message as it arrived. `receipt_ns` is the local time of its arrival, `None` in a recording without receipt times.
     pub fn event(&mut self, receipt_ns: Option<i64>, subject: &str, payload: &[u8]) -> Vec<Published> {
+        // A malformed event changes no state: not local time either.
+        let Some((kind, name)) = parse::subject(subject) else {
+            count(&mut self.counts.malformed, "unknown");
+            return Vec::new();
+        };
+        let event = parse::event(kind, payload).filter(|_| kind == Kind::Heartbeat || parse::is_symbol(name));
+        let Some(event) = event else {
+            count(&mut self.counts.malformed, kind.name());
+            return Vec::new();
+        };
         if let Some(receipt) = receipt_ns {
             self.move_local(receipt);
         }
-        let Some((kind, name)) = parse::subject(subject) else {
-            count(&mut self.counts.malformed, "unknown");
-            return self.fire_due_before_local();
-        };
-        let Some(event) = parse::event(kind, payload) else {
-            count(&mut self.counts.malformed, kind.name());
-            return self.fire_due_before_local();
-        };
         count(&mut self.counts.events, kind.name());
 
         // Event time. Without receipt times the clock is the largest t so far, and nothing is rejected or stale.
@@ -201,7 +218,7 @@ impl Reference {
             return published;
         }
         let symbol = self.symbols.entry(name.to_owned()).or_insert_with(|| Symbol::new(t, local));
-        let late = t < symbol.watermark - self.settings.rolling_window_ns;
+        let late = t < symbol.watermark - window_length(&self.settings);
         if late {
             count(&mut self.counts.late, kind.name());
         }
@@ -209,7 +226,7 @@ impl Reference {
 
         let now = symbol.now(local);
         let stale = receipt_ns.is_some() && t < local - self.settings.signal_max_age_ns;
-        published.extend(symbol.signal(name, now, stale, &self.settings, &mut self.counts));
+        published.extend(symbol.signal(name, local, now, stale, &self.settings, &mut self.counts));
         if self.settings.publish_interval_ns > 0 {
             match symbol.last_snapshot {
                 Some((last, _)) if local - last < self.settings.publish_interval_ns => symbol.pending = true,
@@ -477,6 +494,7 @@ impl Symbol {
             subject: format!("senpai.features.{name}"),
             payload: json!({"symbol": name, "ts": time::format(now), "features": features, "window_truncated": false}),
             ts_ns: now,
+            moment_ns: 0,
             latency: Some(latency),
         }
     }
@@ -485,12 +503,13 @@ impl Symbol {
         *number += 1;
         self.last_snapshot = Some((at, *number));
         self.pending = false;
-        self.features_document(name, now, settings)
+        Published { moment_ns: at, ..self.features_document(name, now, settings) }
     }
 
     fn signal(
         &mut self,
         name: &str,
+        local: i64,
         now: i64,
         stale: bool,
         settings: &Settings,
@@ -527,6 +546,7 @@ impl Symbol {
                 "price": self.price_at(now), "features": features,
             }),
             ts_ns: now,
+            moment_ns: local,
             latency: Some(latency),
         })
     }
@@ -535,6 +555,12 @@ impl Symbol {
 /// The lengths of the 10 s and 60 s windows, capped by the rolling window.
 fn windows(settings: &Settings) -> (i64, i64) {
     (settings.rolling_window_ns.min(10 * SECOND), settings.rolling_window_ns.min(60 * SECOND))
+}
+
+/// The window length: the longer of the two, at most 60 s.
+fn window_length(settings: &Settings) -> i64 {
+    let (w10, w60) = windows(settings);
+    w10.max(w60)
 }
 
 /// Neumaier's sum: what plain addition loses is carried along, so that ten times 0.1 is 1 and not a hair below the threshold.

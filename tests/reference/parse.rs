@@ -1,6 +1,6 @@
 //! A subject and a payload in, an event out, by the tolerant rules of SPEC section 1.
 
-use super::time;
+use super::{json, time};
 use serde_json::{Map, Value};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,10 +51,20 @@ pub fn subject(subject: &str) -> Option<(Kind, &str)> {
     (!symbol.is_empty()).then_some((kind, symbol))
 }
 
+/// Text of at most 128 bytes whose `senpai.features.{symbol}` can be published to: no empty token, no blank, no control
+/// character, no wildcard.
+pub fn is_symbol(symbol: &str) -> bool {
+    let is_token = |token: &str| {
+        !token.is_empty() && !token.contains(|c: char| c.is_whitespace() || c.is_control() || "*>".contains(c))
+    };
+    symbol.len() <= 128 && symbol.split('.').all(is_token)
+}
+
 /// `None`: malformed.
 pub fn event(kind: Kind, payload: &[u8]) -> Option<Event> {
     // Of a field given twice, serde_json's map keeps the last value.
-    let Ok(Value::Object(fields)) = serde_json::from_slice(payload) else {
+    let text = json::strict(std::str::from_utf8(payload).ok()?);
+    let Ok(Value::Object(fields)) = serde_json::from_str(&text) else {
         return None;
     };
     let field = |names: &[&str]| first(&fields, names);
@@ -96,7 +106,9 @@ fn first<'a>(fields: &'a Map<String, Value>, names: &[&str]) -> Option<&'a Value
 /// A string of RFC 3339, or a number or numeric string of epoch s, ms, µs or ns.
 pub fn timestamp(value: &Value) -> Option<i64> {
     match value {
-        Value::String(text) => time::parse_rfc3339(text).or_else(|| time::parse_epoch(text)),
+        Value::String(text) => {
+            time::parse_rfc3339(text).or_else(|| time::parse_epoch(&json::number(text.trim_matches(BLANKS))?))
+        }
         // Through the shortest decimal text, so that 1721347022.605 is that and not the binary fraction beside it.
         Value::Number(number) => time::parse_epoch(&number.to_string()),
         _ => None,
@@ -106,10 +118,12 @@ pub fn timestamp(value: &Value) -> Option<i64> {
 fn number(value: &Value) -> Option<f64> {
     match value {
         Value::Number(number) => number.as_f64(),
-        Value::String(text) => text.parse().ok(),
+        Value::String(text) => json::number(text.trim_matches(BLANKS))?.parse().ok(),
         _ => None,
     }
 }
+
+const BLANKS: [char; 4] = [' ', '\t', '\r', '\n'];
 
 fn price(value: &Value) -> Option<f64> {
     number(value).filter(|price| price.is_finite() && *price > 0.0)
