@@ -5,9 +5,11 @@ use std::process::ExitCode;
 use senpai_md_consumer::config::{self, BenchArgs, Command, DemoArgs, FeedArgs, LogArgs, ReplayArgs, Settings};
 use senpai_md_consumer::drivers::access::Access;
 use senpai_md_consumer::drivers::service::{engine_settings, shard_settings};
-use senpai_md_consumer::drivers::{bench, demo, feed, replay, service};
+use senpai_md_consumer::drivers::{bench, demo, feed, kernel, replay, service, signals};
 
 fn main() -> ExitCode {
+    kernel::keep_one_heap();
+    signals::ignore_file_size_limit();
     let cli = match config::parse(std::env::args_os()) {
         Ok(cli) => cli,
         Err(exit) => return exit.report(),

@@ -35,7 +35,7 @@ fn drain(engine: &mut Engine, out: &mut Vec<Published>) {
 /// Runs both over `events`; says how many snapshots and signals they agree on.
 fn check(name: &str, events: &[Event], settings: EngineSettings) -> (usize, usize) {
     let mut reference = Reference::new(reference_settings(&settings));
-    let mut engine = Engine::new(settings);
+    let mut engine = Engine::new(settings).expect("there is memory");
     let (mut expected, mut actual) = (Vec::new(), Vec::new());
     for (receipt, subject, payload) in events {
         expected.extend(reference.event(*receipt, subject, payload));

@@ -78,6 +78,11 @@ impl BrokerServer {
         self.address
     }
 
+    /// As a client writes it.
+    pub fn url(&self) -> String {
+        format!("nats://{}", self.address)
+    }
+
     /// The broker behind this port, for those on the same executor that publish into it.
     pub fn hub(&self, seed: u64) -> Hub {
         let broker = Broker::new(&self.address.ip().to_string(), self.address.port(), self.limits, seed);
@@ -93,10 +98,12 @@ impl BrokerServer {
         }
     }
 
-    /// Is a broker on a thread of its own, with a task beside it that may publish and should end at the stop.
+    /// Is a broker on a thread of its own, with a task beside it that may publish and should end at the stop. When the
+    /// thread ends `on_end` is told whether by a panic.
     pub fn spawn<B: Future<Output = ()> + 'static>(
         self,
         seed: u64,
+        on_end: impl FnOnce(bool) + Send + 'static,
         beside: impl FnOnce(Hub, Stop) -> B + Send + 'static,
     ) -> Result<BrokerThread, String> {
         let address = self.address;
@@ -111,7 +118,7 @@ impl BrokerServer {
             beside.await;
             serving.await;
         };
-        let thread = executor::spawn("broker", work)?;
+        let thread = executor::start("broker", on_end, work)?.begin();
         Ok(BrokerThread { address, life: Some(life), thread: Some(thread) })
     }
 }
@@ -121,7 +128,7 @@ pub struct BrokerThread {
     address: SocketAddr,
     /// Dropping it is the stop signal.
     life: Option<async_channel::Sender<()>>,
-    thread: Option<JoinHandle<Result<(), String>>>,
+    thread: Option<JoinHandle<Option<()>>>,
 }
 
 impl BrokerThread {
@@ -138,10 +145,8 @@ impl BrokerThread {
 impl Drop for BrokerThread {
     fn drop(&mut self) {
         self.life = None;
-        match self.thread.take().map(JoinHandle::join) {
-            None | Some(Ok(Ok(()))) => {}
-            Some(Ok(Err(error))) => log::error!("the broker has not started: {error}"),
-            Some(Err(_)) => log::error!("the broker has ended in error: please report the lines above as a bug"),
+        if let Some(Err(_)) = self.thread.take().map(JoinHandle::join) {
+            log::error!("the broker has ended in error: please report the lines above as a bug");
         }
     }
 }

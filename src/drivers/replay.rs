@@ -29,7 +29,7 @@ pub fn replay(
 ) -> Result<Summary, String> {
     let reading = |error: io::Error| format!("cannot read {}: {error}", file.display());
     let mut reader = RecordReader::open(file).map_err(reading)?;
-    let mut engine = Engine::new(settings);
+    let mut engine = Engine::new(settings).map_err(|no_memory| no_memory.to_string())?;
     let mut out = BufWriter::with_capacity(1 << 16, out);
     let mut summary = Summary { events: 0, lines_skipped: 0, snapshots: 0, signals: 0 };
     let clock = Clock::start();

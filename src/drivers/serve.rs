@@ -70,7 +70,7 @@ pub struct HttpBeside {
 }
 
 /// Runs a shard until `stop` is set.
-pub async fn run(shard: Rc<RefCell<Shard>>, http: HttpBeside, stop: Stop) {
+pub async fn run(shard: Rc<RefCell<Shard>>, mut warmer: Box<CacheWarmer>, http: HttpBeside, stop: Stop) {
     let (mut pool, clock, access) = {
         let shard = shard.borrow();
         // Cores and instances should not all try the same server first.
@@ -79,7 +79,6 @@ pub async fn run(shard: Rc<RefCell<Shard>>, http: HttpBeside, stop: Stop) {
         (ServerPool::new(access.servers().to_vec(), seed), shard.clock, access)
     };
     let mut was_ready = false;
-    let mut warmer = CacheWarmer::default();
     let mut troubles = Troubles::default();
     while !stop.is_set() {
         shard.borrow_mut().look_around();

@@ -13,8 +13,12 @@ use std::collections::VecDeque;
 
 use super::bounds::SIGNALS_WAITING_MAX;
 use super::features::Snapshot;
+use super::memory::{NoMemory, Table};
 use super::signal::Signal;
 use super::symbol::SymbolId;
+
+const SIGNALS: Table = Table::new("the signals that wait", "MAX_SYMBOLS");
+const SNAPSHOTS: Table = Table::new("the snapshots that wait", "MAX_SYMBOLS");
 
 pub struct Outbox {
     signals: VecDeque<(SymbolId, Signal)>,
@@ -34,15 +38,15 @@ pub enum Outgoing {
 
 impl Outbox {
     /// Up to `symbol_capacity` snapshots wait in order; beyond that at most one more for each symbol.
-    pub fn new(symbol_capacity: usize) -> Self {
-        Outbox {
-            signals: VecDeque::with_capacity(SIGNALS_WAITING_MAX),
-            snapshots: VecDeque::with_capacity(2 * symbol_capacity),
+    pub fn new(symbol_capacity: usize) -> Result<Self, NoMemory> {
+        Ok(Outbox {
+            signals: SIGNALS.ring(SIGNALS_WAITING_MAX)?,
+            snapshots: SNAPSHOTS.ring(symbol_capacity.saturating_mul(2))?,
             first: 1,
-            newest: vec![0; symbol_capacity],
+            newest: SNAPSHOTS.zeros(symbol_capacity)?,
             snapshot_capacity: symbol_capacity,
             is_stalled: false,
-        }
+        })
     }
 
     /// Returns whether an older signal had to go for it.
