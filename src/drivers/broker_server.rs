@@ -26,6 +26,7 @@ use super::executor::{self, give_way};
 use super::http_server::listen_alone;
 use super::race::{unless, within};
 use super::stop::Stop;
+use super::text::plain;
 
 /// What one read takes: large enough that a fast publisher costs few wake-ups, small enough that others get their turn.
 const READ_BYTES: usize = 64 << 10;
@@ -53,7 +54,8 @@ impl BrokerServer {
     pub fn bind(host: &str, port: u16) -> Result<BrokerServer, String> {
         listen(host, port).map_err(|error| match error.kind() {
             io::ErrorKind::AddrInUse => format!("port {port} on {host} is taken: stop what runs there, or use another"),
-            _ => format!("the broker cannot listen on {host}, port {port}: {error}"),
+            io::ErrorKind::PermissionDenied => format!("port {port} is not allowed for this user: use one from 1024 up"),
+            _ => format!("the broker cannot listen on {host}, port {port}: {}", plain(&error)),
         })
     }
 

@@ -252,4 +252,54 @@ mod tests {
         });
         run("test", work).expect("an executor can be started");
     }
+
+    /// Starts an executor; the receiver hears how its thread has ended.
+    fn start_watched<F: Future<Output = ()> + 'static>(
+        work: impl FnOnce() -> F + Send + 'static,
+    ) -> (Waiting<()>, mpsc::Receiver<bool>) {
+        let (tell, ended) = mpsc::channel();
+        let on_end = move |is_panic| {
+            let _ = tell.send(is_panic);
+        };
+        let waiting = start("test", on_end, work);
+        (waiting.expect("an executor can be made"), ended)
+    }
+
+    #[test]
+    fn an_executor_begins_when_it_is_told_to_and_one_that_never_is_ends() {
+        let (begun, beginning) = mpsc::channel();
+        let (waiting, ended) = start_watched({
+            let begun = begun.clone();
+            move || async move { begun.send("first").expect("it is heard") }
+        });
+        let (dropped, ended_unbegun) = start_watched(move || async move { begun.send("second").expect("it is heard") });
+        assert!(beginning.try_recv().is_err());
+        drop(dropped);
+        assert_eq!(ended_unbegun.try_recv(), Ok(false), "a drop returns after the thread's end");
+        assert_eq!(waiting.begin().join().expect("no panic"), Some(()));
+        assert_eq!((beginning.recv(), ended.recv()), (Ok("first"), Ok(false)));
+        assert!(beginning.recv().is_err(), "and nothing else has begun");
+    }
+
+    #[test]
+    fn a_panic_in_any_task_is_heard_of() {
+        let (waiting, ended) = start_watched(|| async {
+            glommio::spawn_local(async { panic!("as the test wants it") }).detach();
+            std::future::pending().await
+        });
+        assert!(waiting.begin().join().is_err());
+        assert_eq!(ended.recv(), Ok(true));
+    }
+
+    #[test]
+    fn what_glommio_panics_with_is_said_in_plain_words() {
+        let check = |work: fn(), expected: &str| {
+            let panic = caught(work).expect_err("it panics");
+            let text = why_it_panicked(&*panic);
+            assert!(text.contains(expected) && text.lines().count() == 1, "{text}");
+        };
+        check(|| panic!("failed to spawn thread: {:?}", io::ErrorKind::WouldBlock), "ulimit -u");
+        check(|| panic!("kernel witnessed Romulus killing Remus"), "ulimit -v");
+        assert_eq!(caught(|| 7).ok(), Some(7));
+    }
 }

@@ -30,6 +30,7 @@ use super::serve::{self, HttpBeside};
 use super::shard::{Shard, ShardSettings};
 use super::signals::{Listening, Request};
 use super::stop::Stop;
+use super::text::plain;
 use crate::config::{CoreArgs, EngineArgs, HttpArgs, SubjectArgs};
 use crate::engine::engine::EngineSettings;
 use crate::engine::intake::Ownership;
@@ -145,7 +146,7 @@ impl Service {
         });
         let cores = cores.map_err(|no_memory| no_memory.to_string())?;
         let server = HttpServer::bind(&http.http_host, http.http_port)?;
-        let listener = server.listener().map_err(|error| format!("HTTP_PORT cannot be listened to: {error}"))?;
+        let listener = server.listener().map_err(|error| format!("HTTP_PORT cannot be listened to: {}", plain(&error)))?;
         let (tell, events) = mpsc::channel();
         let signals = Listening::start({
             let tell = tell.clone();

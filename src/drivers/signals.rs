@@ -20,6 +20,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXCPU};
 use signal_hook::iterator::{Handle, Signals};
 
 use super::kernel::why_no_thread;
+use super::text::plain;
 
 /// What one of the signals that are listened for asks for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -71,7 +72,7 @@ impl Listening {
     pub fn start(tell: impl Fn(Request) + Send + 'static) -> Result<Listening, String> {
         ignore_strangers();
         let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGXCPU])
-            .map_err(|error| format!("signals cannot be listened for: {error}"))?;
+            .map_err(|error| format!("signals cannot be listened for: {}", plain(&error)))?;
         let handle = signals.handle();
         let listen = move || {
             for signal in signals.forever() {
