@@ -54,7 +54,9 @@ impl BrokerServer {
     pub fn bind(host: &str, port: u16) -> Result<BrokerServer, String> {
         listen(host, port).map_err(|error| match error.kind() {
             io::ErrorKind::AddrInUse => format!("port {port} on {host} is taken: stop what runs there, or use another"),
-            io::ErrorKind::PermissionDenied => format!("port {port} is not allowed for this user: use one from 1024 up"),
+            io::ErrorKind::PermissionDenied => {
+                format!("port {port} is not allowed for this user: use one from 1024 up")
+            }
             _ => format!("the broker cannot listen on {host}, port {port}: {}", plain(&error)),
         })
     }

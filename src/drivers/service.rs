@@ -146,7 +146,8 @@ impl Service {
         });
         let cores = cores.map_err(|no_memory| no_memory.to_string())?;
         let server = HttpServer::bind(&http.http_host, http.http_port)?;
-        let listener = server.listener().map_err(|error| format!("HTTP_PORT cannot be listened to: {}", plain(&error)))?;
+        let listener =
+            server.listener().map_err(|error| format!("HTTP_PORT cannot be listened to: {}", plain(&error)))?;
         let (tell, events) = mpsc::channel();
         let signals = Listening::start({
             let tell = tell.clone();
@@ -179,6 +180,7 @@ impl Service {
     /// Until SIGTERM or SIGINT, and the drain after it. The error is that a core has ended before, or does not end; other
     /// cores may still be at work then, as the process is to end at once.
     pub fn run(mut self) -> Result<(), String> {
+        let mut is_cpu_time_over = false;
         let threads: Vec<_> = self.cores.drain(..).map(Waiting::begin).collect();
         log::info!("HTTP on http://{}", self.address);
         while let Ok(event) = self.events.recv() {
@@ -187,7 +189,10 @@ impl Service {
                 Event::Signal(Request::ReadRules) => {
                     log::info!("SIGHUP is reserved for reading rules again; this version has none, so nothing changes");
                 }
+                // The kernel says it again each second.
+                Event::Signal(Request::CpuTimeOver) if is_cpu_time_over => {}
                 Event::Signal(Request::CpuTimeOver) => {
+                    is_cpu_time_over = true;
                     log::warn!(
                         "the limit of processor time is reached (ulimit -t); the kernel ends this at the hard limit"
                     );

@@ -27,7 +27,7 @@ use crate::engine::counters::OutputKind;
 use crate::engine::engine::{Engine, EngineSettings, Receipt};
 use crate::engine::intake::{Ownership, Witness, take_messages};
 use crate::engine::json::Malformed;
-use crate::engine::memory::NoMemory;
+use crate::engine::memory::{NoMemory, Table};
 use crate::engine::queue::Queue;
 use crate::engine::symbol::{FEATURES_PREFIX, SIGNALS_PREFIX};
 use crate::engine::time::UnixNanos;
@@ -111,6 +111,7 @@ pub struct Shard {
 
 /// Reads remembered; beyond them the newest ones are taken together, at the moment of the earlier.
 const READS_MAX: usize = 1024;
+const READS: Table = Table::new("the moments of reads", "CORES");
 
 impl Shard {
     /// Reserves what its engine, its queue and its outputs need.
@@ -125,7 +126,7 @@ impl Shard {
             clock,
             settings,
             wire: Wire::new()?,
-            reads: VecDeque::with_capacity(READS_MAX),
+            reads: READS.ring(READS_MAX)?,
             bytes_read: 0,
             last_message_ns: None,
             drained_ns: clock.elapsed_ns(),
