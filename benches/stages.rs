@@ -364,7 +364,7 @@ struct Handling {
 
 impl Handling {
     fn new(input: Input, settings: EngineSettings, takes_outputs: bool) -> Handling {
-        Handling { input, engine: Engine::new(settings), takes_outputs }
+        Handling { input, engine: Engine::new(settings).expect("there is memory"), takes_outputs }
     }
 }
 
@@ -410,8 +410,15 @@ struct WholePath {
 
 impl WholePath {
     fn new(stream: Stream, settings: EngineSettings) -> WholePath {
-        let (queue, wire) = (Queue::new(4 * READ_BYTES), Vec::with_capacity(4 * READ_BYTES));
-        WholePath { stream, engine: Engine::new(settings), queue, wire, pass: 0, snapshots_expected: None }
+        let (queue, wire) = (Queue::new(4 * READ_BYTES).expect("there is memory"), Vec::with_capacity(4 * READ_BYTES));
+        WholePath {
+            stream,
+            engine: Engine::new(settings).expect("there is memory"),
+            queue,
+            wire,
+            pass: 0,
+            snapshots_expected: None,
+        }
     }
 
     /// Trades of one symbol, so many of them in 60 s. Every tenth gives a snapshot, however long that takes.

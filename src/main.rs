@@ -8,9 +8,11 @@ use senpai_md_consumer::drivers::access::Access;
 use senpai_md_consumer::drivers::http_server::resolve;
 use senpai_md_consumer::drivers::service::{engine_settings, shard_settings};
 use senpai_md_consumer::drivers::text::plain;
-use senpai_md_consumer::drivers::{bench, demo, feed, logging, replay, service};
+use senpai_md_consumer::drivers::{bench, demo, feed, kernel, logging, replay, service, signals};
 
 fn main() -> ExitCode {
+    kernel::keep_one_heap();
+    signals::ignore_file_size_limit();
     let done = logging::start().map_err(End::Failed).and_then(|()| obey());
     let code = match done {
         Ok(()) => ExitCode::SUCCESS,

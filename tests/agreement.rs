@@ -45,7 +45,7 @@ fn drain(engine: &mut Engine, out: &mut Vec<Published>) {
 /// they agree on.
 fn check(name: &str, events: &[Event], settings: EngineSettings, drained_each: usize) -> (usize, usize) {
     let mut reference = Reference::new(reference_settings(&settings));
-    let mut engine = Engine::new(settings);
+    let mut engine = Engine::new(settings).expect("there is memory");
     let (mut expected, mut actual) = (Vec::new(), Vec::new());
     // The next event may be of the same moment.
     engine.set_moment_open(true);
@@ -139,7 +139,7 @@ fn a_rolling_window_over_a_minute() {
             let settings = EngineSettings { rolling_window: seconds * SECOND, ..EngineSettings::default() };
             let events = stream(seconds as u64, 3_000, profile.clone());
             check(&format!("{name}, {seconds} s"), &events, settings.clone(), 1);
-            let mut engine = Engine::new(settings);
+            let mut engine = Engine::new(settings).expect("there is memory");
             for (receipt, subject, payload) in &events {
                 let receipt = receipt.map_or(Receipt::Unrecorded, |ns| Receipt::At(UnixNanos(ns)));
                 let _ = engine.handle_event(subject.as_bytes(), payload, receipt);

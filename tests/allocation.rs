@@ -172,8 +172,8 @@ impl Intake {
         settings.signal.return_threshold = 0.000_1;
         settings.signal.volume_threshold = 0.001;
         Intake {
-            engine: Engine::new(settings),
-            queue: Queue::new(1 << 20),
+            engine: Engine::new(settings).expect("there is memory"),
+            queue: Queue::new(1 << 20).expect("there is memory"),
             wire: Vec::with_capacity(1 << 20),
             seen: Seen::default(),
             features: 0,

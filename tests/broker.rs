@@ -20,7 +20,7 @@ fn broker() -> BrokerThread {
 
 fn broker_with(limits: BrokerLimits) -> BrokerThread {
     let server = BrokerServer::bind("127.0.0.1", 0).expect("a free port").with_limits(limits);
-    server.spawn(1, |_, _| async {}).expect("an executor")
+    server.spawn(1, |_| (), |_, _| async {}).expect("an executor")
 }
 
 /// Runs `test` with a broker that is stopped afterwards, whatever happens.
@@ -291,12 +291,16 @@ fn the_port_is_its_own_and_free_again_after_the_end() {
 #[test]
 fn publications_from_within_reach_clients() {
     let server = BrokerServer::bind("127.0.0.1", 0).unwrap();
-    let thread = server.spawn(1, |hub, stop| async move {
-        while !stop.is_set() {
-            hub.publish(b"md.tick", b"{}");
-            glommio::timer::sleep(Duration::from_millis(1)).await;
-        }
-    });
+    let thread = server.spawn(
+        1,
+        |_| (),
+        |hub, stop| async move {
+            while !stop.is_set() {
+                hub.publish(b"md.tick", b"{}");
+                glommio::timer::sleep(Duration::from_millis(1)).await;
+            }
+        },
+    );
     run_with(thread.unwrap(), async |broker| {
         let client = client(broker).await;
         let mut all = subscribe(&client, "md.>").await;

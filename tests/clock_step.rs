@@ -28,7 +28,7 @@ fn outputs(error_ns: i64) -> Vec<Output> {
     let mut settings = EngineSettings::default();
     settings.signal.return_threshold = 0.0;
     settings.signal.age_max = 10 * HOUR;
-    let mut engine = Engine::new(settings);
+    let mut engine = Engine::new(settings).expect("there is memory");
     let mut outputs = Vec::new();
     let mut error_ns = error_ns;
     for index in 0..600 {
@@ -65,7 +65,7 @@ fn outputs_do_not_depend_on_when_the_clock_was_set() {
 
 #[test]
 fn events_timed_by_a_clock_that_goes_back_are_not_held_against_those_to_come() {
-    let mut engine = Engine::new(EngineSettings::default());
+    let mut engine = Engine::new(EngineSettings::default()).expect("there is memory");
     let event = |engine: &mut Engine, kind: &str, payload: &str, moment: i64| {
         let subject = format!("md.events.{kind}.A");
         let receipt = Receipt::At(UnixNanos(moment));

@@ -46,7 +46,7 @@ struct Feed {
 impl Feed {
     fn new() -> Feed {
         let server = BrokerServer::bind("127.0.0.1", 0).expect("a free port");
-        Feed { broker: server.spawn(1, |_, _| async {}).unwrap(), directory: tempfile::tempdir().unwrap() }
+        Feed { broker: server.spawn(1, |_| (), |_, _| async {}).unwrap(), directory: tempfile::tempdir().unwrap() }
     }
 
     fn command(&self, text: &str, arguments: &[&str]) -> Command {
@@ -302,7 +302,7 @@ fn a_server_that_goes_away_is_an_error() {
     let mut feed = Feed::new();
     let mut running = feed.start(&mut feed.command(&timed(&[0, 60_000]), &[]));
     // Another broker takes its place in the fixture; the one that feed is connected to ends.
-    let other = BrokerServer::bind("127.0.0.1", 0).unwrap().spawn(1, |_, _| async {}).unwrap();
+    let other = BrokerServer::bind("127.0.0.1", 0).unwrap().spawn(1, |_| (), |_, _| async {}).unwrap();
     drop(std::mem::replace(&mut feed.broker, other));
     let mut log = Vec::new();
     running.0.stderr.take().unwrap().read_to_end(&mut log).unwrap();

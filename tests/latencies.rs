@@ -38,7 +38,7 @@ fn is_about(found: Option<f64>, expected: f64) -> bool {
 #[test]
 fn a_clock_that_goes_back_leaves_no_latencies_of_its_own() {
     const UNTIMED: &str = r#"{"price":1,"size":1}"#;
-    let mut engine = Engine::new(EngineSettings::default());
+    let mut engine = Engine::new(EngineSettings::default()).expect("there is memory");
     for index in 0..500 {
         timed(&mut engine, "A", START + index * MILLISECOND, 5 * MILLISECOND);
         event(&mut engine, "A", UNTIMED, START + index * MILLISECOND);
@@ -60,7 +60,7 @@ fn a_clock_that_goes_back_leaves_no_latencies_of_its_own() {
 #[test]
 fn room_that_silent_symbols_have_taken_comes_back() {
     let settings = EngineSettings { symbols_max: 9, ..EngineSettings::default() };
-    let mut engine = Engine::new(settings);
+    let mut engine = Engine::new(settings).expect("there is memory");
     let steady = |engine: &mut Engine, start: i64| {
         for index in 0..1_000 {
             timed(engine, "STEADY", start + index * 10 * MILLISECOND, 3 * MILLISECOND + index);

@@ -68,7 +68,8 @@ fn check_failure(output: &Output, expected: &str) {
 #[test]
 fn all_commands_read_the_same_recordings() {
     let folder = Folder::new();
-    let broker = BrokerServer::bind("127.0.0.1", 0).expect("a free port").spawn(1, |_, _| async {}).expect("a thread");
+    let broker =
+        BrokerServer::bind("127.0.0.1", 0).expect("a free port").spawn(1, |_| (), |_, _| async {}).expect("a thread");
     let (url, text) = (broker.url(), quotes(40));
     let (first, second) = text.split_at(text.len() / 2);
     let same = [

@@ -173,7 +173,7 @@ fn compare(seed: u64, window: &mut TradeWindow, pool: &TradePool, twin: &Twin, n
 /// The sums are what they would be had nothing but the retained trades ever been pushed: the same bits.
 #[track_caller]
 fn compare_with_new(seed: u64, window: &TradeWindow, pool: &TradePool, twin: &Twin, now: i64, lengths: WindowLengths) {
-    let mut new_pool = TradePool::new(twin.trades.len(), 1);
+    let mut new_pool = TradePool::new(twin.trades.len(), 1).expect("there is memory");
     let mut new = TradeWindow::new(&mut new_pool);
     for trade in &twin.trades {
         new.push(&mut new_pool, UnixNanos(trade.t), trade.price, trade.size);
@@ -272,7 +272,7 @@ fn next_t(watermark: i64, scenario: &Scenario, random: &mut Random) -> i64 {
 fn run(scenario: Scenario) -> u64 {
     let Scenario { seed, symbols, pool_trades, lengths, values, .. } = scenario;
     let mut random = Random(seed);
-    let mut pool = TradePool::new(pool_trades, symbols);
+    let mut pool = TradePool::new(pool_trades, symbols).expect("there is memory");
     let chunks = pool_trades.div_ceil(CHUNK_TRADES) + symbols;
     let mut windows: Vec<_> = (0..symbols).map(|_| TradeWindow::new(&mut pool)).collect();
     let mut twins: Vec<_> = (0..symbols).map(|_| Twin { watermark: START, ..Twin::default() }).collect();
@@ -387,7 +387,7 @@ fn refill(
 #[test]
 fn a_volume_beyond_all_numbers() {
     let lengths = WindowLengths { long: 60_000_000_000, short: 10_000_000_000 };
-    let mut pool = TradePool::new(100, 1);
+    let mut pool = TradePool::new(100, 1).expect("there is memory");
     let (mut window, mut twin) = (TradeWindow::new(&mut pool), Twin::default());
     for t in START..START + 3 {
         let trade = Trade { t, price: 1.0, size: f64::MAX };
@@ -403,7 +403,7 @@ fn a_volume_beyond_all_numbers() {
 fn late_trades_in_turn() {
     let lengths = WindowLengths { long: 60_000_000_000, short: 10_000_000_000 };
     let mut random = Random(900);
-    let mut pool = TradePool::new(40_000, 1);
+    let mut pool = TradePool::new(40_000, 1).expect("there is memory");
     let (mut window, mut twin) = (TradeWindow::new(&mut pool), Twin::default());
     for event in 0..30_000i64 {
         let now = START + event * 6_000_000 - if event % 9_000 > 8_000 { event % 9_000 * 5_999_000 } else { 0 };

@@ -8,6 +8,8 @@ use std::thread;
 
 use async_channel::{Receiver, bounded};
 
+use super::kernel::why_no_thread;
+
 /// Threads at work or hanging. A resolver gives up after some minutes, and an attempt that is waited for takes 15 s.
 const THREADS_MAX: usize = 64;
 
@@ -23,10 +25,7 @@ pub fn begin<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Re
         // Nobody may wait for it any more.
         let _ = sender.try_send(work());
     };
-    thread::Builder::new()
-        .name("aside".to_owned())
-        .spawn(run)
-        .map_err(|error| format!("a thread cannot be started: {error}"))?;
+    thread::Builder::new().name("aside".to_owned()).spawn(run).map_err(|error| why_no_thread(&error))?;
     Ok(receiver)
 }
 

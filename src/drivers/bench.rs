@@ -8,17 +8,20 @@
 
 use std::io::Write;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use hdrhistogram::Histogram;
 use proto_nats::encode;
 use serde_json::json;
 
 use super::clock::Clock;
+use super::kernel::why_no_thread;
 use super::stream::Stream;
 use crate::config::Symbols;
 use crate::engine::counters::OutputKind;
 use crate::engine::engine::{Engine, EngineSettings, Receipt};
 use crate::engine::intake::{Ownership, Unwitnessed, take_messages};
+use crate::engine::memory::NoMemory;
 use crate::engine::queue::Queue;
 
 /// Bytes given to the queue at once, as one read of a busy socket gives.
@@ -57,14 +60,27 @@ pub fn bench(
     if stream.event_count == 0 {
         return Err(format!("{} holds no events to run", file.display()));
     }
+    let reserve = |_| {
+        let queue = Queue::new(queue_bytes.max(4 * READ_BYTES))?;
+        Ok((stream.clone(), Engine::new(settings.clone())?, queue))
+    };
+    let reserved = (0..cores).map(reserve).collect::<Result<Vec<_>, NoMemory>>();
+    let reserved = reserved.map_err(|no_memory| no_memory.to_string())?;
+    let is_stopped = &AtomicBool::new(false);
     let results: Vec<Measured> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..cores)
-            .map(|_| scope.spawn(|| measure(stream.clone(), duration_ns as u64, queue_bytes, settings.clone())))
-            .collect();
+        let start = |(stream, engine, queue)| {
+            let run = move || measure(stream, duration_ns as u64, engine, queue, is_stopped);
+            std::thread::Builder::new().spawn_scoped(scope, run)
+        };
+        let threads = reserved.into_iter().map(start).collect::<Result<Vec<_>, _>>().map_err(|error| {
+            // Those that run would else be waited for.
+            is_stopped.store(true, Ordering::Relaxed);
+            why_no_thread(&error)
+        })?;
         threads
             .into_iter()
-            .map(|thread| thread.join().map_err(|_| "a bench thread has ended in error"))
-            .collect::<Result<_, _>>()
+            .map(|thread| thread.join().map_err(|_| "a bench thread has ended in error".to_owned()))
+            .collect::<Result<_, String>>()
     })?;
     let sum = |figure: fn(&Measured) -> u64| results.iter().map(figure).sum::<u64>();
     let mut singles_ns = new_histogram();
@@ -100,10 +116,14 @@ fn new_histogram() -> Histogram<u64> {
     Histogram::new_with_max(TIME_NS_MAX, TIME_DIGITS).expect("these are bounds that it takes")
 }
 
-fn measure(mut stream: Stream, duration_ns: u64, queue_bytes: usize, settings: EngineSettings) -> Measured {
+fn measure(
+    mut stream: Stream,
+    duration_ns: u64,
+    mut engine: Engine,
+    mut queue: Queue,
+    is_stopped: &AtomicBool,
+) -> Measured {
     let clock = Clock::start();
-    let mut engine = Engine::new(settings);
-    let mut queue = Queue::new(queue_bytes.max(4 * READ_BYTES));
     let mut wire = Vec::with_capacity(4 * READ_BYTES);
     let mut measured =
         Measured { events: 0, busy_ns: 0, published: 0, signals: 0, malformed: 0, singles_ns: new_histogram() };
@@ -111,7 +131,7 @@ fn measure(mut stream: Stream, duration_ns: u64, queue_bytes: usize, settings: E
     let mut pass = 0;
     let mut spent_ns = 0;
     // The first pass warms up: symbols, windows and pages come to be.
-    while pass < 3 || spent_ns < duration_ns {
+    while (pass < 3 || spent_ns < duration_ns) && !is_stopped.load(Ordering::Relaxed) {
         stream.rebase(pass);
         let start_ns = clock.elapsed_ns();
         let is_timed_singly = pass % 2 == 0;

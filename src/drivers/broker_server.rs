@@ -28,6 +28,7 @@ use super::http_server::{ACCEPT_LINES_NS, listen_alone};
 use super::log_limit::LogLimit;
 use super::race::{unless, within};
 use super::stop::Stop;
+use super::text::plain;
 
 /// What one read takes: large enough that a fast publisher costs few wake-ups, small enough that others get their turn.
 const READ_BYTES: usize = 64 << 10;
@@ -55,7 +56,10 @@ impl BrokerServer {
     pub fn bind(host: &str, port: u16) -> Result<BrokerServer, String> {
         listen(host, port).map_err(|error| match error.kind() {
             io::ErrorKind::AddrInUse => format!("port {port} on {host} is taken: stop what runs there, or use another"),
-            _ => format!("the broker cannot listen on {host}, port {port}: {error}"),
+            io::ErrorKind::PermissionDenied => {
+                format!("port {port} is not allowed for this user: use one from 1024 up")
+            }
+            _ => format!("the broker cannot listen on {host}, port {port}: {}", plain(&error)),
         })
     }
 
@@ -78,6 +82,11 @@ impl BrokerServer {
     /// With the port that was free, when 0 was asked for.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
+    }
+
+    /// As a client writes it.
+    pub fn url(&self) -> String {
+        format!("nats://{}", self.address)
     }
 
     /// The broker behind this port, for those on the same executor that publish into it.
@@ -103,10 +112,12 @@ impl BrokerServer {
         }
     }
 
-    /// Is a broker on a thread of its own, with a task beside it that may publish and should end at the stop.
+    /// Is a broker on a thread of its own, with a task beside it that may publish and should end at the stop. When the
+    /// thread ends `on_end` is told whether by a panic.
     pub fn spawn<B: Future<Output = ()> + 'static>(
         self,
         seed: u64,
+        on_end: impl FnOnce(bool) + Send + 'static,
         beside: impl FnOnce(Hub, Stop) -> B + Send + 'static,
     ) -> Result<BrokerThread, String> {
         let address = self.address;
@@ -121,7 +132,7 @@ impl BrokerServer {
             beside.await;
             serving.await;
         };
-        let thread = executor::spawn("broker", work)?;
+        let thread = executor::start("broker", on_end, work)?.begin();
         Ok(BrokerThread { address, life: Some(life), thread: Some(thread) })
     }
 }
@@ -131,7 +142,7 @@ pub struct BrokerThread {
     address: SocketAddr,
     /// Dropping it is the stop signal.
     life: Option<async_channel::Sender<()>>,
-    thread: Option<JoinHandle<Result<(), String>>>,
+    thread: Option<JoinHandle<Option<()>>>,
 }
 
 impl BrokerThread {
@@ -148,10 +159,8 @@ impl BrokerThread {
 impl Drop for BrokerThread {
     fn drop(&mut self) {
         self.life = None;
-        match self.thread.take().map(JoinHandle::join) {
-            None | Some(Ok(Ok(()))) => {}
-            Some(Ok(Err(error))) => log::error!("the broker has not started: {error}"),
-            Some(Err(_)) => log::error!("the broker has ended in error: please report the lines above as a bug"),
+        if let Some(Err(_)) = self.thread.take().map(JoinHandle::join) {
+            log::error!("the broker has ended in error: please report the lines above as a bug");
         }
     }
 }

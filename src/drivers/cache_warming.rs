@@ -12,6 +12,7 @@ use proto_nats::encode;
 
 use crate::engine::engine::{Engine, EngineSettings, Receipt};
 use crate::engine::intake::{Ownership, Unwitnessed, take_messages};
+use crate::engine::memory::NoMemory;
 use crate::engine::queue::Queue;
 use crate::engine::time::{NANOS_PER_SECOND, UnixNanos, encode_time};
 
@@ -34,8 +35,8 @@ pub struct CacheWarmer {
     wire: Vec<u8>,
 }
 
-impl Default for CacheWarmer {
-    fn default() -> Self {
+impl CacheWarmer {
+    pub fn new() -> Result<Self, NoMemory> {
         let settings = EngineSettings {
             symbols_max: 1,
             window_trades: 2 * WINDOW_TRADES,
@@ -50,18 +51,16 @@ impl Default for CacheWarmer {
         );
         let frame = format!("MSG {}.trade.WARM 1 {}\r\n{payload}\r\n", settings.subject_prefix, payload.len());
         let times = [frame.find(&time), frame.rfind(&time)].map(|at| at.expect("it was just put in"));
-        CacheWarmer {
-            engine: Engine::new(settings),
-            queue: Queue::new(QUEUE_BYTES),
+        Ok(CacheWarmer {
+            engine: Engine::new(settings)?,
+            queue: Queue::new(QUEUE_BYTES)?,
             frame: frame.into_bytes(),
             times,
             now: START,
             wire: Vec::with_capacity(4096),
-        }
+        })
     }
-}
 
-impl CacheWarmer {
     /// One trade; the snapshot that it gives, as a frame.
     pub fn run(&mut self) -> &[u8] {
         self.now = self.now.plus(STEP_NS);
@@ -90,7 +89,7 @@ mod tests {
 
     #[test]
     fn every_run_goes_all_the_way_and_keeps_no_more_than_a_window() {
-        let mut warmer = CacheWarmer::default();
+        let mut warmer = CacheWarmer::new().expect("there is memory");
         for index in 1..=10_000u64 {
             let frame = warmer.run();
             let snapshot = publications(frame).next().expect("a snapshot");

@@ -19,14 +19,16 @@ use glommio::timer::Timer;
 use proto_nats::ServerAddress;
 
 use super::access::Access;
+use super::broker::BrokerLimits;
 use super::broker_server::{BrokerServer, BrokerThread, Hub};
 use super::clock::Clock;
 use super::executor::give_way;
 use super::feed::feed;
-use super::http_server::HttpServer;
+use super::http_server::Limits;
+use super::kernel;
 use super::market::Market;
 use super::recording::RecordReader;
-use super::service::{self, shard_settings};
+use super::service::{Service, shard_settings};
 use super::stop::Stop;
 use crate::config::{DemoArgs, FeedArgs, NatsArgs, Speed};
 use crate::engine::subject::{EventKind, split_subject};
@@ -45,13 +47,10 @@ pub fn run(args: DemoArgs) -> Result<(), String> {
         Some(file) => symbols_of(file, &prefix)?,
         None => Market::symbols().map(str::to_owned).collect(),
     };
-    let http_server = HttpServer::bind(&http.http_host, http.http_port)?;
+    let connections = Limits::default().connections + BrokerLimits::default().connections;
+    kernel::grant(cores.cores + 1, connections)?;
     let broker_server = BrokerServer::bind_free(BROKER_HOST, port)?;
-    let broker = match &file {
-        None => broker_server.spawn(seed, move |hub, stop| generate(seed, prefix, hub, stop))?,
-        Some(_) => broker_server.spawn(seed, |_, _| async {})?,
-    };
-    let server = ServerAddress::parse(&broker.url()).map_err(|error| error.to_string())?;
+    let server = ServerAddress::parse(&broker_server.url()).map_err(|error| error.to_string())?;
     let access = Access::new(NatsArgs::open(server.clone(), "senpai-demo"))?;
     let shards = shard_settings(access, &subjects, &cores, &engine);
     // One that the service follows, where there is one.
@@ -60,21 +59,29 @@ pub fn run(args: DemoArgs) -> Result<(), String> {
         is_asked_for && shards[0].ownership.core_of(symbol.as_bytes()).is_some()
     };
     let symbol = candidates.iter().find(is_followed).or(candidates.first()).map_or("BTCUSDT", String::as_str);
+    let service = Service::start(shards, &http)?;
+    let on_end = service.watch("the broker");
+    let broker = match &file {
+        None => broker_server.spawn(seed, on_end, move |hub, stop| generate(seed, prefix, hub, stop))?,
+        Some(_) => broker_server.spawn(seed, on_end, |_, _| async {})?,
+    };
+    let nats = NatsArgs::open(server, "senpai-demo-feed");
+    let feed = |file| FeedArgs { file, speed: Speed::Times(1.0), rebase: true, loops: 0, nats, log };
+    let feeding = file.clone().map(|file| Feeding::start(feed(file))).transpose()?;
     let source = match &file {
         None => format!("a generated market (seed {seed})"),
         Some(file) => format!("{}, over and over, as if it happened now", file.display()),
     };
-    let text = what_to_look_at(&source, port, &broker, http_server.local_addr(), symbol);
+    let text = what_to_look_at(&source, port, &broker, service.address(), symbol);
     // Nobody may be reading it.
     let _ = io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush());
 
-    let nats = NatsArgs::open(server, "senpai-demo-feed");
-    let feeding =
-        file.map(|file| Feeding::start(FeedArgs { file, speed: Speed::Times(1.0), rebase: true, loops: 0, nats, log }));
-    // `service` hears the signals; everything else ends after it.
-    let done = service::run_bound(shards, http_server);
-    drop(feeding);
-    drop(broker);
+    // It hears the signals; everything else ends after it.
+    let done = service.run();
+    if done.is_err() {
+        // The process ends at once: nothing more is waited for.
+        std::mem::forget((feeding, broker));
+    }
     done
 }
 
@@ -108,7 +115,7 @@ struct Feeding {
 }
 
 impl Feeding {
-    fn start(args: FeedArgs) -> Feeding {
+    fn start(args: FeedArgs) -> Result<Feeding, String> {
         let stopped = Arc::new(AtomicBool::new(false));
         let watched = stopped.clone();
         // Its progress is not interesting here.
@@ -118,7 +125,9 @@ impl Feeding {
                 log::error!(cause:% = error; "no more events come: {error}");
             }
         };
-        Feeding { stopped, thread: Some(std::thread::spawn(play)) }
+        let thread = std::thread::Builder::new().name("feed".to_owned()).spawn(play);
+        let thread = thread.map_err(|error| kernel::why_no_thread(&error))?;
+        Ok(Feeding { stopped, thread: Some(thread) })
     }
 }
 

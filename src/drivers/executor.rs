@@ -7,18 +7,24 @@
 //! times a second: by the work's waker, or, as long as its very first turn may have been lost and there is no waker yet,
 //! by a signal that interrupts the sleep.
 
+use std::any::Any;
+use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::pin;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::task::Waker;
-use std::thread::JoinHandle;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use glommio::timer::Timer;
-use glommio::{LocalExecutorBuilder, Placement};
+use glommio::{GlommioError, LocalExecutor, LocalExecutorBuilder, Placement};
 use nix::sys::pthread::{Pthread, pthread_kill, pthread_self};
 use nix::sys::signal::Signal;
+use rustix::io::Errno;
+
+use super::kernel::{why_no_executor, why_no_thread};
 
 /// A thread that does not get a core for so long loses a turn, so it is long. Nothing here relies on being interrupted:
 /// whoever has worked gives way.
@@ -31,42 +37,123 @@ const RING_DEPTH: usize = 128;
 /// The longest sleep of an executor, whatever is waited for.
 const SLEEP_MAX: Duration = Duration::from_millis(250);
 
-/// Runs `work` on an executor of this thread. The error is one line that says what to do.
-pub fn run<T>(name: &str, work: impl Future<Output = T>) -> Result<T, String> {
-    let executor = LocalExecutorBuilder::new(Placement::Unbound)
-        .name(name)
-        .preempt_timer(PREEMPT_TIMER)
-        .io_memory(IO_MEMORY_BYTES)
-        .ring_depth(RING_DEPTH)
-        .make()
-        .map_err(cannot_start)?;
-    let sleeper = watched().map_err(cannot_start)?;
-    Ok(executor.run(async move {
-        let mut work = pin!(work);
-        poll_fn(|cx| {
-            {
-                let mut sleeper = sleeper.lock().unwrap_or_else(PoisonError::into_inner);
-                if !matches!(&*sleeper, Sleeper::Polled(known) if known.will_wake(cx.waker())) {
-                    *sleeper = Sleeper::Polled(cx.waker().clone());
-                }
-            }
-            work.as_mut().poll(cx)
-        })
-        .await
-    }))
+/// An executor of this thread, with its rings and its threads, that runs nothing yet.
+struct Executor {
+    executor: LocalExecutor,
+    sleeper: Arc<Mutex<Sleeper>>,
 }
 
-/// As [`run`], on a thread of its own.
-pub fn spawn<F: Future + 'static>(
+impl Executor {
+    /// The error is one line that says what to do.
+    fn make(name: &str) -> Result<Executor, String> {
+        // First, as the error of a thread of ours says what it was; glommio panics when its own cannot be started.
+        let sleeper = watched().map_err(|error| why_no_thread(&error))?;
+        let builder = LocalExecutorBuilder::new(Placement::Unbound)
+            .name(name)
+            .preempt_timer(PREEMPT_TIMER)
+            .io_memory(IO_MEMORY_BYTES)
+            .ring_depth(RING_DEPTH);
+        match caught(|| builder.make()) {
+            Ok(Ok(executor)) => Ok(Executor { executor, sleeper }),
+            Ok(Err(GlommioError::IoError(error))) => Err(why_no_executor(&error)),
+            Ok(Err(error)) => Err(format!("an executor cannot be made: {error}")),
+            Err(panic) => Err(why_it_panicked(&*panic)),
+        }
+    }
+
+    fn run<T>(self, work: impl Future<Output = T>) -> T {
+        let sleeper = self.sleeper;
+        // glommio moves what it runs on the stack, and a service's work is large.
+        let mut work = Box::pin(work);
+        self.executor.run(async move {
+            poll_fn(|cx| {
+                {
+                    let mut sleeper = sleeper.lock().unwrap_or_else(PoisonError::into_inner);
+                    if !matches!(&*sleeper, Sleeper::Polled(known) if known.will_wake(cx.waker())) {
+                        *sleeper = Sleeper::Polled(cx.waker().clone());
+                    }
+                }
+                work.as_mut().poll(cx)
+            })
+            .await
+        })
+    }
+}
+
+/// Runs `work` on an executor of this thread. The error is one line that says what to do.
+pub fn run<T>(name: &str, work: impl Future<Output = T>) -> Result<T, String> {
+    Ok(Executor::make(name)?.run(work))
+}
+
+/// An executor on a thread of its own that is made and waits to begin its work. Dropped instead, it ends before the drop
+/// returns.
+pub struct Waiting<T> {
+    begin: Option<Sender<()>>,
+    /// `None`: it was dropped before it began.
+    thread: Option<JoinHandle<Option<T>>>,
+}
+
+/// Makes an executor on a thread of its own. When that thread ends `on_end` is told whether by a panic. The error is one
+/// line that says what to do; nothing is left of the thread then.
+pub fn start<F: Future + 'static>(
     name: &str,
+    on_end: impl FnOnce(bool) + Send + 'static,
     work: impl FnOnce() -> F + Send + 'static,
-) -> Result<JoinHandle<Result<F::Output, String>>, String>
+) -> Result<Waiting<F::Output>, String>
 where
     F::Output: Send,
 {
-    let thread = std::thread::Builder::new().name(name.to_owned());
-    let name = name.to_owned();
-    thread.spawn(move || run(&name, work())).map_err(cannot_start)
+    let (begin, begun) = mpsc::channel();
+    let (report, reported) = mpsc::channel();
+    let executor_name = name.to_owned();
+    let live = move || {
+        let _end = OnEnd(Some(on_end));
+        let executor = match Executor::make(&executor_name) {
+            Ok(executor) => executor,
+            Err(cause) => {
+                let _ = report.send(Err(cause));
+                return None;
+            }
+        };
+        let _ = report.send(Ok(()));
+        begun.recv().ok()?;
+        Some(executor.run(work()))
+    };
+    let thread = thread::Builder::new().name(name.to_owned()).spawn(live).map_err(|error| why_no_thread(&error))?;
+    // From here on the thread is joined, whatever comes.
+    let waiting = Waiting { begin: Some(begin), thread: Some(thread) };
+    let is_made = reported.recv().unwrap_or_else(|_| Err("an executor has failed without a word".to_owned()));
+    is_made.map(|()| waiting)
+}
+
+impl<T> Waiting<T> {
+    pub fn begin(mut self) -> JoinHandle<Option<T>> {
+        if let Some(begin) = self.begin.take() {
+            // It waits for this.
+            let _ = begin.send(());
+        }
+        self.thread.take().expect("it is taken here alone")
+    }
+}
+
+impl<T> Drop for Waiting<T> {
+    fn drop(&mut self) {
+        self.begin = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// On the thread's own stack: what glommio holds when it panics may never be dropped.
+struct OnEnd<E: FnOnce(bool)>(Option<E>);
+
+impl<E: FnOnce(bool)> Drop for OnEnd<E> {
+    fn drop(&mut self) {
+        if let Some(on_end) = self.0.take() {
+            on_end(thread::panicking());
+        }
+    }
 }
 
 /// Lets the sockets, the timers and the other tasks have their turn. To yield would let only those tasks run that can:
@@ -75,9 +162,36 @@ pub async fn give_way() {
     Timer::new(WAY).await;
 }
 
-pub fn cannot_start(error: impl ToString) -> String {
-    let error = error.to_string();
-    format!("cannot start an executor: {error}; io_uring needs Linux 5.8 or later and 512 KiB of locked memory a core")
+thread_local! {
+    static IS_CAUGHT: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The result of `work`, or what it panicked with, which nothing says a word about.
+fn caught<T>(work: impl FnOnce() -> T) -> Result<T, Box<dyn Any + Send>> {
+    static QUIET: Once = Once::new();
+    QUIET.call_once(|| {
+        let say = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |bug| {
+            if !IS_CAUGHT.get() {
+                say(bug);
+            }
+        }));
+    });
+    IS_CAUGHT.set(true);
+    let outcome = catch_unwind(AssertUnwindSafe(work));
+    IS_CAUGHT.set(false);
+    outcome
+}
+
+/// glommio panics where it cannot start a thread, or has no memory for what it shares with the kernel. Its own text says
+/// something else.
+fn why_it_panicked(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map_or("", String::as_str);
+    match text.contains("failed to spawn thread") {
+        true => why_no_thread(&Errno::AGAIN.into()),
+        false => "an executor cannot be made: is there memory for it (ulimit -v, ulimit -l), and may io_uring be used?"
+            .to_owned(),
+    }
 }
 
 /// How an executor's sleep is ended.
@@ -98,9 +212,9 @@ fn watched() -> io::Result<Arc<Mutex<Sleeper>>> {
     });
     let sleeper = Arc::new(Mutex::new(Sleeper::Unpolled(pthread_self())));
     let watched = sleeper.clone();
-    std::thread::Builder::new().name("keep-awake".to_owned()).spawn(move || {
+    thread::Builder::new().name("keep-awake".to_owned()).spawn(move || {
         loop {
-            std::thread::sleep(SLEEP_MAX);
+            thread::sleep(SLEEP_MAX);
             // The work is done and its half dropped.
             if Arc::strong_count(&watched) == 1 {
                 return;
@@ -121,7 +235,6 @@ fn watched() -> io::Result<Arc<Mutex<Sleeper>>> {
 mod tests {
     use super::*;
     use rustix::event::poll;
-    use rustix::io::Errno;
     use std::task::Poll;
 
     #[test]
@@ -138,5 +251,55 @@ mod tests {
             if polls == 3 { Poll::Ready(()) } else { Poll::Pending }
         });
         run("test", work).expect("an executor can be started");
+    }
+
+    /// Starts an executor; the receiver hears how its thread has ended.
+    fn start_watched<F: Future<Output = ()> + 'static>(
+        work: impl FnOnce() -> F + Send + 'static,
+    ) -> (Waiting<()>, mpsc::Receiver<bool>) {
+        let (tell, ended) = mpsc::channel();
+        let on_end = move |is_panic| {
+            let _ = tell.send(is_panic);
+        };
+        let waiting = start("test", on_end, work);
+        (waiting.expect("an executor can be made"), ended)
+    }
+
+    #[test]
+    fn an_executor_begins_when_it_is_told_to_and_one_that_never_is_ends() {
+        let (begun, beginning) = mpsc::channel();
+        let (waiting, ended) = start_watched({
+            let begun = begun.clone();
+            move || async move { begun.send("first").expect("it is heard") }
+        });
+        let (dropped, ended_unbegun) = start_watched(move || async move { begun.send("second").expect("it is heard") });
+        assert!(beginning.try_recv().is_err());
+        drop(dropped);
+        assert_eq!(ended_unbegun.try_recv(), Ok(false), "a drop returns after the thread's end");
+        assert_eq!(waiting.begin().join().expect("no panic"), Some(()));
+        assert_eq!((beginning.recv(), ended.recv()), (Ok("first"), Ok(false)));
+        assert!(beginning.recv().is_err(), "and nothing else has begun");
+    }
+
+    #[test]
+    fn a_panic_in_any_task_is_heard_of() {
+        let (waiting, ended) = start_watched(|| async {
+            glommio::spawn_local(async { panic!("as the test wants it") }).detach();
+            std::future::pending().await
+        });
+        assert!(waiting.begin().join().is_err());
+        assert_eq!(ended.recv(), Ok(true));
+    }
+
+    #[test]
+    fn what_glommio_panics_with_is_said_in_plain_words() {
+        let check = |work: fn(), expected: &str| {
+            let panic = caught(work).expect_err("it panics");
+            let text = why_it_panicked(&*panic);
+            assert!(text.contains(expected) && text.lines().count() == 1, "{text}");
+        };
+        check(|| panic!("failed to spawn thread: {:?}", io::ErrorKind::WouldBlock), "ulimit -u");
+        check(|| panic!("kernel witnessed Romulus killing Remus"), "ulimit -v");
+        assert_eq!(caught(|| 7).ok(), Some(7));
     }
 }

@@ -190,6 +190,14 @@ struct TapeEvent {
 
 impl Tape {
     fn push(&mut self, at: Option<UnixNanos>, subject: &str, payload: &[u8]) -> Result<(), String> {
+        // The frame's own text is far shorter than what is added here for it.
+        let has_room = self.frames.try_reserve(subject.len() + payload.len() + 64).is_ok();
+        if !has_room || self.events.try_reserve(1).is_err() {
+            let megabytes = self.frames.len() / 1_000_000;
+            return Err(format!(
+                "a recording that is looped is kept in memory, and there is none beyond {megabytes} MB"
+            ));
+        }
         let start = self.frames.len();
         encode::publish(&mut self.frames, subject.as_bytes(), None, payload);
         let frame = start..self.frames.len();

@@ -516,7 +516,8 @@ mod tests {
 
     /// Times of the signals, by direction.
     fn signals(seed: u64, seconds: i64) -> BTreeMap<String, Vec<f64>> {
-        let mut engine = Engine::new(EngineSettings { symbols_max: 16, window_trades: 200_000, ..Default::default() });
+        let mut engine = Engine::new(EngineSettings { symbols_max: 16, window_trades: 200_000, ..Default::default() })
+            .expect("there is memory");
         let mut market = Market::new(seed, "md.events");
         let mut payload = Vec::new();
         let mut signals: BTreeMap<String, Vec<f64>> = BTreeMap::new();

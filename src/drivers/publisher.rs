@@ -15,6 +15,7 @@ use proto_nats::{
 
 use super::access::Access;
 use super::clock::Clock;
+use super::kernel::why_no_thread;
 use super::link::{Attempt, Link, wait_readable};
 use super::log_limit::LogLimit;
 use super::text::plain;
@@ -78,7 +79,7 @@ impl Publisher {
         let socket = line.link.duplicate().map_err(|error| plain(&error))?;
         let payload_bytes_max = usize::try_from(line.connection.max_payload()).unwrap_or(usize::MAX);
         let line = Arc::new(Mutex::new(line));
-        let listening = std::thread::spawn({
+        let listening = std::thread::Builder::new().name("publisher".to_owned()).spawn({
             let (line, socket) = (line.clone(), socket.try_clone().map_err(|error| plain(&error))?);
             move || {
                 while lock(&line).drive() {
@@ -86,6 +87,7 @@ impl Publisher {
                 }
             }
         });
+        let listening = listening.map_err(|error| why_no_thread(&error))?;
         Ok(Publisher { line, socket, listening: Some(listening), server: server.to_string(), payload_bytes_max })
     }
 

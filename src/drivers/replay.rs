@@ -23,7 +23,7 @@ pub fn replay(
     mut log: impl Write,
 ) -> Result<(), String> {
     let mut replay = Replay {
-        engine: Engine::new(settings),
+        engine: Engine::new(settings).map_err(|no_memory| no_memory.to_string())?,
         out: BufWriter::with_capacity(1 << 16, out),
         outputs: [0; OutputKind::ALL.len()],
         events: 0,

@@ -67,7 +67,7 @@ pub struct HttpBeside {
 }
 
 /// Runs a shard until `stop` is set.
-pub async fn run(shard: Rc<RefCell<Shard>>, http: HttpBeside, stop: Stop) {
+pub async fn run(shard: Rc<RefCell<Shard>>, mut warmer: Box<CacheWarmer>, http: HttpBeside, stop: Stop) {
     let (mut pool, clock, access) = {
         let shard = shard.borrow();
         // Cores and instances should not all try the same server first.
@@ -76,7 +76,6 @@ pub async fn run(shard: Rc<RefCell<Shard>>, http: HttpBeside, stop: Stop) {
         (ServerPool::new(access.servers().to_vec(), seed), shard.clock, access)
     };
     let mut was_ready = false;
-    let mut warmer = CacheWarmer::default();
     let mut connection_log = ConnectionLog::new(shard.borrow().settings.ownership.core);
     while !stop.is_set() {
         shard.borrow_mut().look_around();

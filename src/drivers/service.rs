@@ -1,31 +1,52 @@
-//! The service: one executor a core, each with a shard; the first one answers HTTP and hears the signals.
+//! The service: one executor a core, each with a shard; the first one answers HTTP, the main thread hears the signals.
+//!
+//! ```text
+//!   main      start: memory, port, executors ──► begin ──► waits: a signal? a core that has ended? ──► stop ──► joined
+//!   shard-0             made, waits ───────────► shard, HTTP ─────────────────────────────────────────► drained
+//!   shard-1             made, waits ───────────► shard ───────────────────────────────────────────────► drained
+//! ```
+//!
+//! The start is one transaction: no event is asked for, and nothing is said to work, before everything is there that the
+//! settings ask for; where something is missing, what has started is stopped, and the error says what to do.
 
 use std::cell::{Cell, RefCell};
-use std::io::Read;
-use std::os::unix::net::UnixStream;
+use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::mpsc;
+use std::time::Duration;
 
 use async_channel::{Receiver, Sender, bounded};
 
 use super::access::Access;
 use super::api::Api;
+use super::cache_warming::CacheWarmer;
 use super::clock::Clock;
-use super::executor;
-use super::http_server::HttpServer;
-use super::logging;
+use super::executor::{self, Waiting};
+use super::http_server::{HttpServer, Limits};
+use super::kernel;
 use super::query::{Query, answer};
 use super::serve::{self, HttpBeside};
 use super::shard::{Shard, ShardSettings};
+use super::signals::{Listening, Request};
 use super::stop::Stop;
+use super::text::plain;
 use crate::config::{CoreArgs, EngineArgs, HttpArgs, SubjectArgs};
 use crate::engine::engine::{EngineSettings, ROLLING_WINDOW_MAX_NS};
 use crate::engine::intake::Ownership;
+use crate::engine::memory::{NoMemory, Table};
 use crate::engine::signal::SignalSettings;
 use crate::engine::time::NANOS_PER_SECOND;
 
 /// What a question to a shard may wait behind.
 const QUERIES_WAITING: usize = 64;
+/// What is beside the tables: connections, answers, and for each core the stacks of its threads. Not kept, but it must be
+/// there at the start: whoever lacks it later aborts.
+const BESIDE: Table = Table::new("threads, connections and answers", "MAX_SYMBOLS or CORES");
+const BESIDE_BYTES: usize = 48 << 20;
+const BESIDE_CORE_BYTES: usize = 16 << 20;
+/// From the stop to the end of the last core. A drain takes 5 s at most; systemd and Docker kill after 10.
+const STOP_LIMIT: Duration = Duration::from_secs(8);
 
 pub fn engine_settings(subjects: &SubjectArgs, engine: &EngineArgs) -> EngineSettings {
     if engine.rolling_window_ns > ROLLING_WINDOW_MAX_NS {
@@ -98,100 +119,173 @@ fn subscriptions(subjects: &SubjectArgs, ownership: Ownership) -> Vec<String> {
 
 /// Runs until SIGTERM or SIGINT; then drains and returns.
 pub fn run(shards: Vec<ShardSettings>, http: &HttpArgs) -> Result<(), String> {
-    run_bound(shards, HttpServer::bind(&http.http_host, http.http_port)?)
+    kernel::grant(shards.len(), Limits::default().connections)?;
+    Service::start(shards, http)?.run()
 }
 
-/// As [`run`], with the HTTP port already bound.
-pub fn run_bound(shards: Vec<ShardSettings>, server: HttpServer) -> Result<(), String> {
-    let address = server.local_addr();
-    log::info!(address:%; "HTTP on http://{address}");
-    let clock = Clock::start();
-    let signals = signal_stream()?;
-    let listener = server.listener().map_err(executor::cannot_start)?;
-    let ownership = shards[0].ownership;
-    let channels: Vec<(Sender<Query>, Receiver<Query>)> = shards.iter().map(|_| bounded(QUERIES_WAITING)).collect();
-    let senders: Vec<Sender<Query>> = channels.iter().map(|(sender, _)| sender.clone()).collect();
+/// A service that has all it needs and waits to begin. Dropped instead, it ends before the drop returns.
+pub struct Service {
+    address: SocketAddr,
+    cores: Vec<Waiting<()>>,
+    questions: Vec<Sender<Query>>,
+    events: mpsc::Receiver<Event>,
+    /// For those who have events to tell.
+    tell: mpsc::Sender<Event>,
+    _signals: Listening,
+}
 
-    let mut settings = shards.into_iter().zip(channels.into_iter().map(|(_, receiver)| receiver));
-    let (first_settings, first_queries) = settings.next().expect("there is a core");
-    let mut others = Vec::new();
-    for (settings, queries) in settings {
-        let name = format!("shard-{}", settings.ownership.core);
-        others.push(executor::spawn(&name, move || run_shard(settings, queries, HttpBeside::default(), clock))?);
+enum Event {
+    Signal(Request),
+    /// A thread that the service needs.
+    Ended {
+        name: String,
+        is_panic: bool,
+    },
+}
+
+impl Service {
+    /// Reserves the memory, takes the port, makes every core's executor. The kernel must have granted what that needs.
+    /// The error is one line that says what to do.
+    pub fn start(settings: Vec<ShardSettings>, http: &HttpArgs) -> Result<Service, String> {
+        let clock = Clock::start();
+        let cores = settings.into_iter().map(|settings| Core::reserve(settings, clock)).collect::<Result<Vec<_>, _>>();
+        let cores = cores.and_then(|cores| {
+            BESIDE.list::<u8>(BESIDE_BYTES + BESIDE_CORE_BYTES * cores.len())?;
+            Ok(cores)
+        });
+        let cores = cores.map_err(|no_memory| no_memory.to_string())?;
+        let server = HttpServer::bind(&http.http_host, http.http_port)?;
+        let listener =
+            server.listener().map_err(|error| format!("HTTP_PORT cannot be listened to: {}", plain(&error)))?;
+        let (tell, events) = mpsc::channel();
+        let signals = Listening::start({
+            let tell = tell.clone();
+            move |request| drop(tell.send(Event::Signal(request)))
+        })?;
+        let (address, ownership) = (server.local_addr(), cores[0].shard.settings.ownership);
+        let mut service =
+            Service { address, cores: Vec::new(), questions: Vec::new(), events, tell, _signals: signals };
+        service.questions = cores.iter().map(|core| core.questions.clone()).collect();
+        let mut http = Some(Http { server, listener, shards: service.questions.clone(), ownership });
+        for (index, core) in cores.into_iter().enumerate() {
+            let (name, http) = (format!("shard-{index}"), http.take());
+            let core = executor::start(&name, service.watch(&name), move || core.run(http))?;
+            service.cores.push(core);
+        }
+        Ok(service)
     }
-    let first = async move {
-        let http_stop = Stop::new();
-        let requests = Rc::new(Cell::new(0));
-        let api = Rc::new(Api { shards: senders.clone(), ownership, clock, requests: requests.clone() });
-        let beside = HttpBeside { requests, listener: Some(listener) };
-        let http = glommio::spawn_local({
-            let stop = http_stop.clone();
+
+    /// Where HTTP is.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// To be told when a thread has ended that the service needs, with whether by a panic: without it there is no service.
+    pub fn watch(&self, name: &str) -> impl FnOnce(bool) + Send + use<> {
+        let (tell, name) = (self.tell.clone(), name.to_owned());
+        move |is_panic| drop(tell.send(Event::Ended { name, is_panic }))
+    }
+
+    /// Until SIGTERM or SIGINT, and the drain after it. The error is that a core has ended before, or does not end; other
+    /// cores may still be at work then, as the process is to end at once.
+    pub fn run(mut self) -> Result<(), String> {
+        let mut is_cpu_time_over = false;
+        let threads: Vec<_> = self.cores.drain(..).map(Waiting::begin).collect();
+        let address = self.address;
+        log::info!(address:%; "HTTP on http://{address}");
+        while let Ok(event) = self.events.recv() {
+            match event {
+                Event::Signal(Request::Stop) => break,
+                Event::Signal(Request::ReadRules) => {
+                    log::info!("SIGHUP is reserved for reading rules again; this version has none, so nothing changes");
+                }
+                // The kernel says it again each second.
+                Event::Signal(Request::CpuTimeOver) if is_cpu_time_over => {}
+                Event::Signal(Request::CpuTimeOver) => {
+                    is_cpu_time_over = true;
+                    log::warn!(
+                        "the limit of processor time is reached (ulimit -t); the kernel ends this at the hard limit"
+                    );
+                }
+                Event::Ended { name, .. } => return Err(ended_in_error(&name)),
+            }
+        }
+        log::info!("stopping: draining the NATS connection");
+        for questions in &self.questions {
+            // It does not wait, even where a core answers no more; the question that it may replace is one of HTTP's.
+            let _ = questions.force_send(Query::Stop);
+        }
+        let (clock, mut running) = (Clock::start(), threads.len());
+        while running > 0 {
+            let left = STOP_LIMIT.saturating_sub(Duration::from_nanos(clock.elapsed_ns()));
+            match self.events.recv_timeout(left) {
+                Ok(Event::Signal(_)) => {}
+                Ok(Event::Ended { name, is_panic: true }) => return Err(ended_in_error(&name)),
+                Ok(Event::Ended { .. }) => running -= 1,
+                Err(_) => return Err(format!("{running} cores have not ended within {STOP_LIMIT:?} of the stop")),
+            }
+        }
+        // Nothing is left of them but that.
+        threads.into_iter().for_each(|thread| drop(thread.join()));
+        log::info!("stopped");
+        Ok(())
+    }
+}
+
+fn ended_in_error(name: &str) -> String {
+    format!("{name} has ended in error, so the service ends; please report the lines above as a bug")
+}
+
+/// What a core needs, reserved before there is a thread for it.
+struct Core {
+    // Boxed, as futures that hold them are moved on a thread's stack.
+    shard: Box<Shard>,
+    warmer: Box<CacheWarmer>,
+    questions: Sender<Query>,
+    queries: Receiver<Query>,
+}
+
+/// What the first core has beside its shard.
+struct Http {
+    server: HttpServer,
+    listener: TcpListener,
+    shards: Vec<Sender<Query>>,
+    ownership: Ownership,
+}
+
+impl Core {
+    fn reserve(settings: ShardSettings, clock: Clock) -> Result<Core, NoMemory> {
+        let (questions, queries) = bounded(QUERIES_WAITING);
+        let (shard, warmer) = (Box::new(Shard::new(settings, clock)?), Box::new(CacheWarmer::new()?));
+        Ok(Core { shard, warmer, questions, queries })
+    }
+
+    /// Until [`Query::Stop`]; HTTP answers as long as the shard is there.
+    async fn run(self, http: Option<Http>) {
+        let Core { shard, warmer, queries, .. } = self;
+        let Some(Http { server, listener, shards, ownership }) = http else {
+            return run_shard(shard, warmer, queries, HttpBeside::default()).await;
+        };
+        let (stop, requests) = (Stop::new(), Rc::new(Cell::new(0)));
+        let api = Rc::new(Api { shards, ownership, clock: shard.clock, requests: requests.clone() });
+        let serving = glommio::spawn_local({
+            let stop = stop.clone();
             async move { server.serve(api, stop).await }
         });
-        let shard = glommio::spawn_local(run_shard(first_settings, first_queries, beside, clock));
-        wait_for_signal(signals).await;
-        log::info!("stopping: draining the NATS connection");
-        for sender in &senders {
-            let _ = sender.send(Query::Stop).await;
-        }
-        shard.await;
-        http_stop.set();
-        http.await;
-    };
-    executor::run("shard-0", first)?;
-    for other in others {
-        other.join().map_err(|_| "a core has ended in error: please report the lines above as a bug")??;
+        run_shard(shard, warmer, queries, HttpBeside { requests, listener: Some(listener) }).await;
+        stop.set();
+        serving.await;
     }
-    log::info!("stopped");
-    Ok(())
 }
 
-async fn run_shard(settings: ShardSettings, queries: Receiver<Query>, http: HttpBeside, clock: Clock) {
-    let _end = EndOnPanic;
-    let shard = Rc::new(RefCell::new(Shard::new(settings, clock)));
+async fn run_shard(shard: Box<Shard>, warmer: Box<CacheWarmer>, queries: Receiver<Query>, http: HttpBeside) {
+    let shard = Rc::new(RefCell::new(*shard));
     let stop = Stop::new();
     let answering = glommio::spawn_local({
         let (shard, questions, stop) = (shard.clone(), queries.clone(), stop.clone());
-        async move {
-            let _end = EndOnPanic;
-            answer(shard, questions, stop).await;
-        }
+        async move { answer(shard, questions, stop).await }
     });
-    serve::run(shard, http, stop).await;
+    serve::run(shard, warmer, http, stop).await;
     queries.close();
     answering.await;
-}
-
-/// A core that has met a bug of ours ends the process: the other cores would go on as if nothing were missing.
-struct EndOnPanic;
-
-impl Drop for EndOnPanic {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            log::error!("a core has ended in error, so the service ends; please report the lines above as a bug");
-            logging::flush();
-            std::process::exit(1);
-        }
-    }
-}
-
-/// A stream that gets a byte for each SIGTERM and SIGINT.
-fn signal_stream() -> Result<UnixStream, String> {
-    let (receiver, sender) = UnixStream::pair().map_err(|error| format!("cannot listen for signals: {error}"))?;
-    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
-        let sender = sender.try_clone().map_err(|error| format!("cannot listen for signals: {error}"))?;
-        signal_hook::low_level::pipe::register(signal, sender)
-            .map_err(|error| format!("cannot listen for signals: {error}"))?;
-    }
-    Ok(receiver)
-}
-
-/// Waits on a thread of its own: signals are rare, and a thread that sleeps costs nothing.
-async fn wait_for_signal(mut signals: UnixStream) {
-    let (signalled, signal) = bounded::<()>(1);
-    std::thread::spawn(move || {
-        let _ = signals.read(&mut [0]);
-        let _ = signalled.try_send(());
-    });
-    let _ = signal.recv().await;
 }

@@ -28,6 +28,7 @@ use crate::engine::counters::OutputKind;
 use crate::engine::engine::{Engine, EngineSettings, Receipt};
 use crate::engine::intake::{Ownership, Witness, take_messages};
 use crate::engine::json::Malformed;
+use crate::engine::memory::{NoMemory, Table};
 use crate::engine::queue::Queue;
 use crate::engine::symbol::{FEATURES_PREFIX, SIGNALS_PREFIX};
 use crate::engine::time::UnixNanos;
@@ -110,20 +111,22 @@ pub struct Shard {
 
 /// Reads remembered; beyond them the newest ones are taken together, at the moment of the earlier.
 const READS_MAX: usize = 1024;
+const READS: Table = Table::new("the moments of reads", "CORES");
 
 impl Shard {
-    pub fn new(settings: ShardSettings, clock: Clock) -> Self {
-        let mut engine = Engine::new(settings.engine.clone());
+    /// Reserves what its engine, its queue and its outputs need.
+    pub fn new(settings: ShardSettings, clock: Clock) -> Result<Self, NoMemory> {
+        let mut engine = Engine::new(settings.engine.clone())?;
         engine.stall_output();
-        Shard {
+        Ok(Shard {
             engine,
-            queue: Queue::new(settings.queue_bytes),
+            queue: Queue::new(settings.queue_bytes)?,
             connection: ConnectionReport::default(),
             rate: Rate::new(clock.elapsed_ns()),
             clock,
             settings,
-            wire: Wire::default(),
-            reads: VecDeque::with_capacity(READS_MAX),
+            wire: Wire::new()?,
+            reads: READS.ring(READS_MAX)?,
             bytes_read: 0,
             last_message_ns: None,
             drained_ns: clock.elapsed_ns(),
@@ -134,7 +137,7 @@ impl Shard {
             complaint_lines: LogLimit::default(),
             publish_refused_ns: None,
             clock_checked_ns: clock.elapsed_ns(),
-        }
+        })
     }
 
     /// A new connection begins with nothing unread, and with the publications that the last one did not take.
@@ -484,7 +487,7 @@ mod tests {
             client_name: "test".into(),
             subjects: Vec::new(),
         };
-        Shard::new(settings, Clock::start())
+        Shard::new(settings, Clock::start()).expect("there is memory")
     }
 
     fn ready(max_payload: u64) -> Connection {

@@ -6,9 +6,12 @@
 use proto_nats::{ClientOp, Decoded, Limits, decode_client_op, encode};
 
 use super::link::{Attempt, Link};
+use crate::engine::memory::{NoMemory, Table};
 
 /// Unsent bytes from which no more messages are encoded: they wait as values instead, where newer ones replace older.
 const PENDING_BYTES_MAX: usize = 512 << 10;
+
+const BUFFER: Table = Table::new("the send buffer", "CORES");
 
 pub struct Wire {
     bytes: Vec<u8>,
@@ -17,13 +20,11 @@ pub struct Wire {
     moved_ns: u64,
 }
 
-impl Default for Wire {
-    fn default() -> Self {
-        Wire { bytes: Vec::with_capacity(2 * PENDING_BYTES_MAX), sent: 0, moved_ns: 0 }
-    }
-}
-
 impl Wire {
+    pub fn new() -> Result<Self, NoMemory> {
+        Ok(Wire { bytes: BUFFER.list(2 * PENDING_BYTES_MAX)?, sent: 0, moved_ns: 0 })
+    }
+
     pub fn pending_bytes(&self) -> usize {
         self.bytes.len() - self.sent
     }
@@ -111,7 +112,7 @@ mod tests {
         encode::ping(&mut frames);
         encode::publish(&mut frames, b"b", None, b"two\r\nPUB x 1\r\n");
         for sent in 0..=frames.len() {
-            let mut wire = Wire::default();
+            let mut wire = Wire::new().expect("there is memory");
             wire.frames().extend_from_slice(&frames);
             wire.sent = sent;
             let unsent = wire.take_unsent_publications();

@@ -23,6 +23,7 @@ use super::event::{Body, Origin};
 use super::features::Snapshot;
 use super::json::Malformed;
 use super::latency::StripPool;
+use super::memory::{NoMemory, Table};
 use super::outbox::{Outbox, Outgoing};
 use super::provider::{ProviderId, Providers};
 use super::signal::{Signal, SignalSettings, direction};
@@ -77,6 +78,8 @@ pub enum Receipt {
     Unrecorded,
 }
 
+const DEADLINES: Table = Table::new("the snapshots that are due", "MAX_SYMBOLS");
+
 pub struct Engine {
     settings: EngineSettings,
     lengths: WindowLengths,
@@ -107,28 +110,30 @@ pub struct Message<'a> {
 }
 
 impl Engine {
-    pub fn new(settings: EngineSettings) -> Self {
+    /// Reserves all the memory that it will need, but for the names of symbols.
+    pub fn new(settings: EngineSettings) -> Result<Self, NoMemory> {
         let symbols = settings.symbols_max;
+        let strips = symbols.saturating_mul(LATENCY_STRIPS_PER_SYMBOL).saturating_add(LATENCY_STRIPS_SPARE);
         let long = settings.rolling_window.min(ROLLING_WINDOW_MAX_NS);
         let short = settings.rolling_window.min(10 * NANOS_PER_SECOND);
-        Engine {
+        Ok(Engine {
             lengths: WindowLengths { long, short },
             slot_ns: (long / LATENCY_SLOTS as i64).max(1),
             local: UnixNanos(0),
-            symbols: SymbolTable::new(symbols),
+            symbols: SymbolTable::new(symbols)?,
             providers: Providers::default(),
-            trade_pool: TradePool::new(settings.window_trades, symbols),
-            strip_pool: StripPool::new(symbols * LATENCY_STRIPS_PER_SYMBOL + LATENCY_STRIPS_SPARE),
+            trade_pool: TradePool::new(settings.window_trades, symbols)?,
+            strip_pool: StripPool::new(strips)?,
             strips_sought: UnixNanos(0),
             // A symbol may have an outdated entry beside its valid one.
-            deadlines: VecDeque::with_capacity(2 * symbols),
-            outbox: Outbox::new(symbols),
+            deadlines: DEADLINES.ring(symbols.saturating_mul(2))?,
+            outbox: Outbox::new(symbols)?,
             is_moment_open: false,
             counters: Counters::default(),
             decoder: Decoder::default(),
             payload: Vec::with_capacity(4096),
             settings,
-        }
+        })
     }
 
     #[inline]

@@ -180,8 +180,9 @@ mod tests {
     /// Sends `frames` through a queue, `read_bytes` at a time; says what was heard, and the events taken and shed.
     fn take(frames: &[u8], read_bytes: usize) -> (Vec<String>, u64, u64) {
         let mut engine =
-            Engine::new(EngineSettings { symbols_max: 4, window_trades: 100, ..EngineSettings::default() });
-        let (mut queue, mut heard) = (Queue::new(QUEUE_BYTES), Heard::default());
+            Engine::new(EngineSettings { symbols_max: 4, window_trades: 100, ..EngineSettings::default() })
+                .expect("there is memory");
+        let (mut queue, mut heard) = (Queue::new(QUEUE_BYTES).expect("there is memory"), Heard::default());
         for read in frames.chunks(read_bytes) {
             let mut left = read;
             loop {

@@ -18,6 +18,7 @@
 use std::ops::Range;
 
 use super::bounds::LATENCY_SLOTS;
+use super::memory::{NoMemory, Table};
 use super::time::{NANOS_PER_SECOND, UnixNanos};
 
 const ROW_BUCKETS: usize = 8;
@@ -50,6 +51,8 @@ const NO_STRIP: u32 = u32::MAX;
 
 const EMPTY_STRIP: Strip = Strip { total: 0, totals: [0; ROW_BUCKETS], slots: [[0; ROW_BUCKETS]; LATENCY_SLOTS] };
 
+const STRIPS: Table = Table::new("the counts of latencies", "MAX_SYMBOLS");
+
 /// All strips there will ever be.
 pub struct StripPool {
     strips: Vec<Strip>,
@@ -60,13 +63,9 @@ pub struct StripPool {
 }
 
 impl StripPool {
-    pub fn new(strip_capacity: usize) -> Self {
-        StripPool {
-            strips: Vec::with_capacity(strip_capacity),
-            strip_capacity,
-            free: Vec::with_capacity(strip_capacity),
-            is_wanted: false,
-        }
+    pub fn new(strip_capacity: usize) -> Result<Self, NoMemory> {
+        let (strips, free) = (STRIPS.list(strip_capacity)?, STRIPS.list(strip_capacity)?);
+        Ok(StripPool { strips, strip_capacity, free, is_wanted: false })
     }
 
     /// Somebody has gone without a strip since this was asked last.
@@ -126,10 +125,14 @@ pub struct LatencyPercentiles {
     pub p95_ms: Option<f64>,
 }
 
-impl Default for LatencyWindow {
-    fn default() -> Self {
-        LatencyWindow {
-            strip_of_row: Box::new([NO_STRIP; ROWS_BOTH_SIGNS]),
+impl LatencyWindow {
+    /// Without a sample; `None` when there is no memory for it.
+    pub fn new() -> Option<Self> {
+        let mut strip_of_row = Vec::new();
+        strip_of_row.try_reserve_exact(ROWS_BOTH_SIGNS).ok()?;
+        strip_of_row.resize(ROWS_BOTH_SIGNS, NO_STRIP);
+        Some(LatencyWindow {
+            strip_of_row: strip_of_row.into_boxed_slice().try_into().ok()?,
             rows_in_use: [0; BITMAP_WORDS],
             slot_counts: [0; LATENCY_SLOTS],
             slot_rows: [0; LATENCY_SLOTS],
@@ -140,11 +143,9 @@ impl Default for LatencyWindow {
             listed_in: [0; LATENCY_SLOTS],
             listed: [0; LISTED_MAX],
             lost_slot: None,
-        }
+        })
     }
-}
 
-impl LatencyWindow {
     /// Takes in an event's latency at the event's `t`; `slot_ns` is the window's length over the number of slots.
     #[inline]
     pub fn push(&mut self, pool: &mut StripPool, t: UnixNanos, latency_ns: i64, slot_ns: i64) {
@@ -549,8 +550,8 @@ mod tests {
             seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
             (seed >> 33) % bound
         };
-        let mut pool = StripPool::new(2_000);
-        let mut window = LatencyWindow::default();
+        let mut pool = StripPool::new(2_000).expect("there is memory");
+        let mut window = LatencyWindow::new().expect("there is memory");
         let mut all: Vec<(i64, i64)> = Vec::new();
         let mut watermark = 1_700_000_000_000_000_000i64;
         for _ in 0..10_000 {
@@ -599,8 +600,8 @@ mod tests {
 
     #[test]
     fn a_busy_minute_and_late_samples_take_strips_only_while_they_have_to() {
-        let mut pool = StripPool::new(1_000);
-        let mut window = LatencyWindow::default();
+        let mut pool = StripPool::new(1_000).expect("there is memory");
+        let mut window = LatencyWindow::new().expect("there is memory");
         push_seconds(&mut window, &mut pool, 0..1_000, |second| second % 7 == 0);
         assert!(pool.strips.is_empty(), "late samples have their place on the list");
         for index in 0..1_000 {
@@ -619,8 +620,8 @@ mod tests {
 
     #[test]
     fn strips_that_are_wanted_elsewhere_are_released_once_the_window_is_over() {
-        let mut pool = StripPool::new(1);
-        let mut window = LatencyWindow::default();
+        let mut pool = StripPool::new(1).expect("there is memory");
+        let mut window = LatencyWindow::new().expect("there is memory");
         for _ in 0..=LISTED_MAX {
             window.push(&mut pool, UnixNanos(2 * SLOT), 3_000_000, SLOT);
         }
@@ -639,8 +640,8 @@ mod tests {
 
     #[test]
     fn moments_of_the_far_future_overflow_nothing() {
-        let mut pool = StripPool::new(1);
-        let mut window = LatencyWindow::default();
+        let mut pool = StripPool::new(1).expect("there is memory");
+        let mut window = LatencyWindow::new().expect("there is memory");
         let t = UnixNanos(i64::MAX - 60 * NANOS_PER_SECOND);
         window.push(&mut pool, t, 3_000_000, SLOT);
         assert!(window.percentiles(&mut pool, t, SLOT).p50_ms.is_some());
@@ -652,8 +653,8 @@ mod tests {
 
     #[test]
     fn samples_lost_for_want_of_strips_are_said_until_they_would_have_left() {
-        let mut pool = StripPool::new(0);
-        let mut window = LatencyWindow::default();
+        let mut pool = StripPool::new(0).expect("there is memory");
+        let mut window = LatencyWindow::new().expect("there is memory");
         let mut push = |window: &mut LatencyWindow, t| window.push(&mut pool, UnixNanos(t), 3_000_000, SLOT);
         for _ in 0..LISTED_MAX {
             push(&mut window, 2 * SLOT);

@@ -3,6 +3,7 @@
 
 pub mod bounds;
 pub mod intake;
+pub mod memory;
 pub mod queue;
 
 pub mod decode;

@@ -17,12 +17,16 @@ use std::collections::VecDeque;
 
 use super::bounds::SIGNALS_WAITING_MAX;
 use super::features::Snapshot;
+use super::memory::{NoMemory, Table};
 use super::signal::Signal;
 use super::symbol::SymbolId;
 use super::time::UnixNanos;
 
 /// No slot: the end of the list, or a symbol of which nothing waits.
 const NONE: u32 = u32::MAX;
+
+const SIGNALS: Table = Table::new("the signals that wait", "MAX_SYMBOLS");
+const SNAPSHOTS: Table = Table::new("the snapshots that wait", "MAX_SYMBOLS");
 
 pub struct Outbox {
     signals: VecDeque<(UnixNanos, SymbolId, Signal)>,
@@ -57,19 +61,21 @@ impl Outbox {
     /// Room for all that one step of the engine can add to what is held back of the moment before it, which is a
     /// snapshot a symbol: the snapshots that are due, one a symbol, and the event's own. Beyond that at most one more for
     /// each symbol.
-    pub fn new(symbol_capacity: usize) -> Self {
-        let in_order_max = 2 * symbol_capacity + 1;
-        Outbox {
-            signals: VecDeque::with_capacity(SIGNALS_WAITING_MAX),
-            slots: Vec::with_capacity(in_order_max + symbol_capacity),
+    pub fn new(symbol_capacity: usize) -> Result<Self, NoMemory> {
+        let in_order_max = symbol_capacity.saturating_mul(2).saturating_add(1);
+        let mut newest = SNAPSHOTS.list(symbol_capacity)?;
+        newest.resize(symbol_capacity, NONE);
+        Ok(Outbox {
+            signals: SIGNALS.ring(SIGNALS_WAITING_MAX)?,
+            slots: SNAPSHOTS.list(in_order_max.saturating_add(symbol_capacity))?,
             first: NONE,
             last: NONE,
             free: NONE,
-            newest: vec![NONE; symbol_capacity],
+            newest,
             snapshot_count: 0,
             in_order_max,
             is_stalled: false,
-        }
+        })
     }
 
     /// Returns whether an older signal had to go for it.
@@ -263,7 +269,7 @@ mod tests {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             (state >> 33) % bound
         };
-        let mut outbox = Outbox::new(symbol_capacity);
+        let mut outbox = Outbox::new(symbol_capacity).expect("there is memory");
         let mut naive = Naive { entries: Vec::new(), symbol_capacity, is_stalled: false };
         let capacity = outbox.slots.capacity();
         // How often one is taken for a hundred that are pushed changes from phase to phase.
@@ -323,7 +329,7 @@ mod tests {
     /// More signals than there is room for, beside few snapshots.
     #[test]
     fn the_oldest_signal_goes() {
-        let mut outbox = Outbox::new(1);
+        let mut outbox = Outbox::new(1).expect("there is memory");
         let signal = |number| Signal { direction: Direction::Short, price: 1.0, snapshot: snapshot(number) };
         outbox.push_snapshot(UnixNanos(0), SymbolId(0), snapshot(-1));
         let count = SIGNALS_WAITING_MAX as i64;
@@ -338,7 +344,7 @@ mod tests {
 
     #[test]
     fn signals_first_at_one_moment_and_snapshots_once_it_is_over() {
-        let mut outbox = Outbox::new(2);
+        let mut outbox = Outbox::new(2).expect("there is memory");
         let signal = Signal { direction: Direction::Long, price: 1.0, snapshot: snapshot(3) };
         outbox.push_snapshot(UnixNanos(10), SymbolId(0), snapshot(1));
         outbox.push_snapshot(UnixNanos(20), SymbolId(1), snapshot(2));

@@ -2,6 +2,7 @@
 
 use super::bounds::{PROVIDER_BYTES_MAX, PROVIDERS_MAX};
 use super::json::unescape;
+use super::memory::joined;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ProviderId(u8);
@@ -44,7 +45,7 @@ impl Providers {
         self.names.iter().enumerate().map(|(index, name)| (index, &**name))
     }
 
-    /// The provider of an event, by the inside of its JSON string; new ones are taken in while there is room.
+    /// The provider of an event, by the inside of its JSON string; new ones are taken in while there is room, and memory.
     #[inline]
     pub fn intern(&mut self, raw: &[u8]) -> ProviderId {
         if self.names[self.last.index()].as_bytes() == raw {
@@ -69,7 +70,8 @@ impl Providers {
         if self.names.len() == PROVIDERS_MAX {
             return ProviderId::OTHER;
         }
-        self.names.push(name.into());
+        let Some(name) = joined(&[name]) else { return ProviderId::OTHER };
+        self.names.push(name);
         ProviderId((self.names.len() - 1) as u8)
     }
 }

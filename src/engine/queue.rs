@@ -9,11 +9,14 @@
 //! was consumed, so that a reader that keeps up stays in the same few cache lines; else only when the tail is used up,
 //! which takes at least `capacity` consumed bytes. So a byte is moved at most once on average.
 
+use super::memory::{NoMemory, Table};
+
+const BUFFER: Table = Table::new("the receive buffer", "QUEUE_BYTES");
 /// Unread bytes are few when they are at most this part of those consumed before them.
 const FEW: usize = 16;
 
 pub struct Queue {
-    bytes: Box<[u8]>,
+    bytes: Vec<u8>,
     start: usize,
     end: usize,
     capacity: usize,
@@ -23,8 +26,9 @@ pub struct Queue {
 
 impl Queue {
     /// A queue of `capacity` bytes. Memory that was never filled is never touched.
-    pub fn new(capacity: usize) -> Self {
-        Queue { bytes: vec![0; 2 * capacity].into(), start: 0, end: 0, capacity, discard: 0 }
+    pub fn new(capacity: usize) -> Result<Self, NoMemory> {
+        let bytes = BUFFER.zeros(capacity.saturating_mul(2))?;
+        Ok(Queue { bytes, start: 0, end: 0, capacity, discard: 0 })
     }
 
     #[inline]
@@ -112,7 +116,7 @@ mod tests {
 
     #[test]
     fn bytes_come_out_as_they_went_in() {
-        let mut queue = Queue::new(97);
+        let mut queue = Queue::new(97).expect("there is memory");
         let (mut written, mut read) = (0u8, 0u8);
         for step in 0..10_000usize {
             let chunk: Vec<u8> = (0..step * 7 % 60).map(|index| written.wrapping_add(index as u8)).collect();
@@ -130,7 +134,7 @@ mod tests {
 
     #[test]
     fn a_full_queue_has_no_room() {
-        let mut queue = Queue::new(100);
+        let mut queue = Queue::new(100).expect("there is memory");
         assert_eq!(queue.push(&[1; 89]), 89);
         assert!(!queue.is_nearly_full(1));
         assert_eq!(queue.push(&[1; 1]), 1);
@@ -141,7 +145,7 @@ mod tests {
 
     #[test]
     fn discards_what_is_yet_to_come() {
-        let mut queue = Queue::new(10);
+        let mut queue = Queue::new(10).expect("there is memory");
         queue.push(&[1; 10]);
         queue.discard(25);
         assert_eq!(queue.push(&[2; 10]), 10);

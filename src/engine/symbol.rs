@@ -7,6 +7,7 @@ use super::bounds::{SYMBOL_BYTES_MAX, TRADE_ID_BYTES_MAX};
 use super::event::{Book, Quote, Side, Trade};
 use super::features::{BestPrices, Features, Snapshot};
 use super::latency::{LatencyWindow, StripPool};
+use super::memory::{NoMemory, Table, joined};
 use super::provider::ProviderId;
 use super::signal::Cooldowns;
 use super::time::UnixNanos;
@@ -80,7 +81,7 @@ pub struct SymbolState {
 }
 
 impl SymbolState {
-    fn new(name: &str, trade_pool: &mut TradePool) -> Self {
+    fn new(name: &str, latency: LatencyWindow, trade_pool: &mut TradePool) -> Self {
         let mut name_start = [0; NAME_START_BYTES];
         let kept = name.len().min(NAME_START_BYTES);
         name_start[..kept].copy_from_slice(&name.as_bytes()[..kept]);
@@ -95,7 +96,7 @@ impl SymbolState {
             two_sided: None,
             quote: None,
             trades: TradeWindow::new(trade_pool),
-            latency: LatencyWindow::default(),
+            latency,
             trade: None,
             features_published: 0,
             signals_emitted: [0; 2],
@@ -223,15 +224,24 @@ pub struct SymbolNames {
 }
 
 impl SymbolNames {
-    fn new(name: &str) -> Self {
-        SymbolNames {
-            name: name.into(),
-            json: serde_json::to_vec(name).expect("text is always representable").into(),
-            features_subject: format!("{FEATURES_PREFIX}{name}").into_bytes().into(),
-            signals_subject: format!("{SIGNALS_PREFIX}{name}").into_bytes().into(),
-        }
+    /// `None` when there is no memory for it.
+    fn new(name: &str) -> Option<Self> {
+        // A symbol has no control characters, so that what is escaped in it takes two bytes.
+        let mut place = [0; 2 * SYMBOL_BYTES_MAX + 2];
+        let mut rest = &mut place[..];
+        serde_json::to_writer(&mut rest, name).expect("a symbol fits, and text is always representable");
+        let unused = rest.len();
+        let json = std::str::from_utf8(&place[..place.len() - unused]).expect("JSON is text");
+        Some(SymbolNames {
+            name: joined(&[name])?,
+            json: joined(&[json])?.into(),
+            features_subject: joined(&[FEATURES_PREFIX, name])?.into(),
+            signals_subject: joined(&[SIGNALS_PREFIX, name])?.into(),
+        })
     }
 }
+
+const STATES: Table = Table::new("the symbols", "MAX_SYMBOLS");
 
 /// All symbols, found by name and kept by number.
 pub struct SymbolTable {
@@ -245,14 +255,17 @@ pub struct SymbolTable {
 }
 
 impl SymbolTable {
-    pub fn new(symbol_capacity: usize) -> Self {
-        SymbolTable {
-            by_name: HashTable::with_capacity(symbol_capacity),
+    pub fn new(symbol_capacity: usize) -> Result<Self, NoMemory> {
+        let mut by_name = HashTable::new();
+        let nothing_moves = |_: &SymbolId| unreachable!("it is empty");
+        by_name.try_reserve(symbol_capacity, nothing_moves).map_err(|_| STATES.missing::<SymbolId>(symbol_capacity))?;
+        Ok(SymbolTable {
+            by_name,
             hasher: ahash::RandomState::new(),
-            states: Vec::with_capacity(symbol_capacity),
-            names: Vec::with_capacity(symbol_capacity),
+            states: STATES.list(symbol_capacity)?,
+            names: STATES.list(symbol_capacity)?,
             symbol_capacity,
-        }
+        })
     }
 
     #[inline]
@@ -269,15 +282,16 @@ impl SymbolTable {
             && (start == name.len() || self.names(id).name.as_bytes() == name)
     }
 
-    /// Takes a new symbol in; `None` when the table is full.
+    /// Takes a new symbol in; `None` when the table is full, or there is no memory for the name.
     #[cold]
     pub fn add(&mut self, name: &str, trade_pool: &mut TradePool) -> Option<SymbolId> {
         if self.states.len() == self.symbol_capacity {
             return None;
         }
         let id = SymbolId(self.states.len() as u32);
-        self.states.push(SymbolState::new(name, trade_pool));
-        self.names.push(SymbolNames::new(name));
+        let (names, latency) = (SymbolNames::new(name)?, LatencyWindow::new()?);
+        self.states.push(SymbolState::new(name, latency, trade_pool));
+        self.names.push(names);
         let hash_of = |name: &[u8]| self.hasher.hash_one(name);
         self.by_name
             .insert_unique(hash_of(name.as_bytes()), id, |id| hash_of(self.names[id.0 as usize].name.as_bytes()));
@@ -328,8 +342,8 @@ mod tests {
         let same = lengths.map(|length| long[..length].to_owned());
         let other_ends = lengths.map(|length| format!("{}y", &long[..length - 1]));
         let names: Vec<String> = same.into_iter().chain(other_ends).collect();
-        let mut trade_pool = TradePool::new(0, names.len());
-        let mut table = SymbolTable::new(names.len());
+        let mut trade_pool = TradePool::new(0, names.len()).expect("there is memory");
+        let mut table = SymbolTable::new(names.len()).expect("there is memory");
         for name in &names {
             assert_eq!(table.find(name.as_bytes()), None, "{name} is not there yet");
             let id = table.add(name, &mut trade_pool);

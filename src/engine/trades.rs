@@ -15,6 +15,7 @@
 //! free the symbol gives up its own oldest trades, and remembers up to when its windows lack them.
 
 use super::bounds::CHUNK_TRADES;
+use super::memory::{NoMemory, Table};
 use super::sums::{NotionalSum, ReturnQuanta, ReturnSums, SizeSum, log_return, return_quanta, weighted_mean};
 use super::time::UnixNanos;
 
@@ -39,6 +40,8 @@ struct Chunk {
     trades: [TradeRecord; CHUNK_TRADES],
 }
 
+const CHUNKS: Table = Table::new("the trades of the windows", "WINDOW_TRADES or MAX_SYMBOLS");
+
 /// All chunks there will ever be. One is set aside for each symbol, so that none is without.
 pub struct TradePool {
     chunks: Vec<Chunk>,
@@ -56,9 +59,10 @@ struct Position {
 
 impl TradePool {
     /// Room for `trades` trades over all symbols, and a chunk for each of `symbols` symbols whatever the others take.
-    pub fn new(trades: usize, symbols: usize) -> Self {
-        let chunk_capacity = trades.div_ceil(CHUNK_TRADES) + symbols;
-        TradePool { chunks: Vec::with_capacity(chunk_capacity), chunk_capacity, free: NO_CHUNK, trade_count: 0 }
+    pub fn new(trades: usize, symbols: usize) -> Result<Self, NoMemory> {
+        let chunk_capacity = trades.div_ceil(CHUNK_TRADES).saturating_add(symbols);
+        let chunks = CHUNKS.list(chunk_capacity)?;
+        Ok(TradePool { chunks, chunk_capacity, free: NO_CHUNK, trade_count: 0 })
     }
 
     /// Trades held now, over all symbols.

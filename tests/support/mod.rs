@@ -6,6 +6,7 @@ pub mod bus;
 pub mod events;
 pub mod http;
 pub mod nats_server;
+pub mod seccomp;
 pub mod service;
 
 use std::fmt::Display;
