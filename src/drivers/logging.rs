@@ -11,7 +11,7 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use log::kv::{self, Key, Source, ToValue, Value, VisitSource, VisitValue};
@@ -155,16 +155,16 @@ impl Log for Logger {
 /// A bug of ours is said as what it is, whatever the level; what it ends is up to where it happens.
 fn tell_bug(bug: &std::panic::PanicHookInfo<'_>) {
     // Of one place at most once a second: a peer may know how to bring it about.
-    static TOLD: OnceLock<(Clock, Mutex<Vec<(String, LogLimit)>>)> = OnceLock::new();
-    let (clock, told) = TOLD.get_or_init(|| (Clock::start(), Mutex::default()));
+    static CLOCK: LazyLock<Clock> = LazyLock::new(Clock::start);
+    static TOLD: Mutex<Vec<(String, LogLimit)>> = Mutex::new(Vec::new());
     let place = bug.location().map_or_else(String::new, |place| format!("{}:{}", place.file(), place.line()));
     let count = {
-        let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
         let known = told.iter().position(|(known, _)| *known == place).unwrap_or_else(|| {
             told.push((place.clone(), LogLimit::default()));
             told.len() - 1
         });
-        told[known].1.count(clock.elapsed_ns())
+        told[known].1.count(CLOCK.elapsed_ns())
     };
     let Some(count) = count else { return };
     let message = format!("internal error ({place}): {}{count}", bug.payload_as_str().unwrap_or("no text"));
