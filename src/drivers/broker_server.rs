@@ -299,10 +299,10 @@ impl House {
             let house = &place.house;
             // A panic would take the executor with it.
             let served = AssertUnwindSafe(converse(&house.hub, id, &mut stream)).catch_unwind();
-            if let Some(Err(_)) = unless(&house.stop, served).await {
-                if let Some(count) = house.panics.count(house.clock.elapsed_ns()) {
-                    log::error!(count; "broker: a connection panicked and was closed{count}");
-                }
+            if let Some(Err(_)) = unless(&house.stop, served).await
+                && let Some(count) = house.panics.count(house.clock.elapsed_ns())
+            {
+                log::error!(count; "broker: a connection panicked and was closed{count}");
             }
             // The FIN must not wait for the ring.
             let _ = stream.shutdown(Shutdown::Both).await;

@@ -1,5 +1,8 @@
-//! What the log says of a shard's NATS connections. Servers and networks can end them as often as they like, so each kind
-//! of line has its limit, over all connections, and says how many it stands for.
+//! What the log says of a shard's NATS connections, which servers and networks can end as often as they like.
+//!
+//! That one has begun, or has ended, is always said, so that the last line is how things stand. There are few such lines:
+//! one of each kind a connection, and `ServerPool` sees to it that attempts at one server are soon a second apart, those
+//! at servers that accept and drop us, too. What could be said more often has its limit, and says how many it stands for.
 
 use std::collections::HashMap;
 use std::fmt::Display;
@@ -18,11 +21,7 @@ pub struct ConnectionLog {
     core: u32,
     /// By server: the last trouble that was said since the last good connection.
     troubles: HashMap<String, (String, LogLimit)>,
-    connected: LogLimit,
-    refused: LogLimit,
-    lame_duck: LogLimit,
     no_refuge: LogLimit,
-    unconfirmed: LogLimit,
 }
 
 impl ConnectionLog {
@@ -31,7 +30,7 @@ impl ConnectionLog {
     }
 
     /// Why an attempt, or a connection, has ended; gives the text back with the server in front. The same again is for the
-    /// debug log. Another one is news at once: attempts at one server are a second apart before long, see `ServerPool`.
+    /// debug log, but for a reminder. Another one is news at once.
     pub fn trouble(&mut self, server: &ServerAddress, cause: &str, now_ns: u64) -> String {
         let (core, server) = (self.core, server.endpoint());
         let trouble = format!("NATS {server}: {cause}");
@@ -51,29 +50,21 @@ impl ConnectionLog {
     }
 
     /// All is well, or `refused` says what is not. The next trouble is news, whatever it is.
-    pub fn connected(&mut self, server: &ServerAddress, about: impl Display, refused: Option<&str>, now_ns: u64) {
+    pub fn connected(&mut self, server: &ServerAddress, about: impl Display, refused: Option<&str>) {
         let (core, server) = (self.core, server.endpoint());
         self.troubles.values_mut().for_each(|(known, _)| known.clear());
-        if let Some(refused) = refused
-            && let Some(count) = self.refused.count(now_ns)
-        {
-            log::error!(core, server:%, count; "{refused}{count}");
+        if let Some(refused) = refused {
+            log::error!(core, server:%; "{refused}");
         }
-        if let Some(count) = self.connected.count(now_ns) {
-            log::info!(core, server:%, count; "connected to NATS {server}{about}, core {core}{count}");
-        }
+        log::info!(core, server:%; "connected to NATS {server}{about}, core {core}");
     }
 
-    pub fn lame_duck(&self, server: &ServerAddress, now_ns: u64) {
-        if let Some(count) = self.lame_duck.count(now_ns) {
-            let (core, server) = (self.core, server.endpoint());
-            log::warn!(
-                core, server:%, count;
-                "the NATS server is about to shut down (lame duck): looking for another one{count}"
-            );
-        }
+    pub fn lame_duck(&self, server: &ServerAddress) {
+        let (core, server) = (self.core, server.endpoint());
+        log::warn!(core, server:%; "the NATS server is about to shut down (lame duck): looking for another one");
     }
 
+    /// While it looks, and finds none.
     pub fn no_refuge(&self, server: &ServerAddress, now_ns: u64) {
         if let Some(count) = self.no_refuge.count_within(now_ns, REMINDER_NS) {
             let (core, server) = (self.core, server.endpoint());
@@ -84,10 +75,8 @@ impl ConnectionLog {
         }
     }
 
-    pub fn unconfirmed_drain(&self, server: &ServerAddress, now_ns: u64) {
-        if let Some(count) = self.unconfirmed.count(now_ns) {
-            let (core, server) = (self.core, server.endpoint());
-            log::warn!(core, server:%, count; "NATS did not confirm the drain in time{count}");
-        }
+    pub fn unconfirmed_drain(&self, server: &ServerAddress) {
+        let (core, server) = (self.core, server.endpoint());
+        log::warn!(core, server:%; "NATS did not confirm the drain in time");
     }
 }

@@ -244,10 +244,10 @@ impl<R: Responder + 'static> House<R> {
             let house = &place.0;
             // A panic would take the executor with it, and the engine on it.
             let served = AssertUnwindSafe(Connection::new(house, &mut stream).serve()).catch_unwind();
-            if let Some(Err(_)) = unless(&house.abort, served).await {
-                if let Some(count) = house.panics.count(house.clock.elapsed_ns()) {
-                    log::error!(count; "http: a connection panicked and was closed{count}");
-                }
+            if let Some(Err(_)) = unless(&house.abort, served).await
+                && let Some(count) = house.panics.count(house.clock.elapsed_ns())
+            {
+                log::error!(count; "http: a connection panicked and was closed{count}");
             }
             // As for the listener: the FIN must not wait for the ring.
             let _ = stream.shutdown(Shutdown::Both).await;

@@ -9,9 +9,10 @@
 //! A line goes to the [sink](super::log_sink), which never blocks and never fails. It is one line whatever its message
 //! holds, and is cut where it would be longer than [`LINE_BYTES_MAX`].
 
+use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use log::kv::{self, Key, Source, ToValue, Value, VisitSource, VisitValue};
@@ -93,7 +94,7 @@ pub fn lines_lost() -> u64 {
 /// Why the command has failed, in one line.
 pub fn tell_failure(text: &str) {
     push(match format() {
-        LogFormat::Text => text_line(&format!("error: {text}")),
+        LogFormat::Text => text_line(&format!("error: {}", printed(text))),
         LogFormat::Json => json_line(Level::Error, OWN_TARGET, text, &NO_KEYS),
     });
 }
@@ -111,7 +112,7 @@ impl Write for Report {
             let line: Vec<u8> = self.begun.drain(..=end).collect();
             let text = String::from_utf8_lossy(&line[..end]);
             push(match format() {
-                LogFormat::Text => text_line(&text),
+                LogFormat::Text => text_line(&printed(&text)),
                 LogFormat::Json => json_line(Level::Info, OWN_TARGET, &text, &NO_KEYS),
             });
         }
@@ -155,16 +156,16 @@ impl Log for Logger {
 /// A bug of ours is said as what it is, whatever the level; what it ends is up to where it happens.
 fn tell_bug(bug: &std::panic::PanicHookInfo<'_>) {
     // Of one place at most once a second: a peer may know how to bring it about.
-    static TOLD: OnceLock<(Clock, Mutex<Vec<(String, LogLimit)>>)> = OnceLock::new();
-    let (clock, told) = TOLD.get_or_init(|| (Clock::start(), Mutex::default()));
+    static CLOCK: LazyLock<Clock> = LazyLock::new(Clock::start);
+    static TOLD: Mutex<Vec<(String, LogLimit)>> = Mutex::new(Vec::new());
     let place = bug.location().map_or_else(String::new, |place| format!("{}:{}", place.file(), place.line()));
     let count = {
-        let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
         let known = told.iter().position(|(known, _)| *known == place).unwrap_or_else(|| {
             told.push((place.clone(), LogLimit::default()));
             told.len() - 1
         });
-        told[known].1.count(clock.elapsed_ns())
+        told[known].1.count(CLOCK.elapsed_ns())
     };
     let Some(count) = count else { return };
     let message = format!("internal error ({place}): {}{count}", bug.payload_as_str().unwrap_or("no text"));
@@ -198,15 +199,31 @@ fn log_line(level: Level, target: &str, message: &str, keys: &dyn Source) -> Str
         Level::Warn => ("\x1b[33m", "\x1b[0m"),
         _ => ("\x1b[36m", "\x1b[0m"),
     };
-    text_line(&format!("{now} {colour}{level:<5}{plain} [{target}] {message}"))
+    text_line(&format!("{now} {colour}{level:<5}{plain} [{target}] {}", printed(message)))
 }
 
 /// One line, with its end.
 fn text_line(text: &str) -> String {
-    let text = text.replace('\n', "\\n").replace('\r', "\\r");
-    let mut line = cut(&text, LINE_BYTES_MAX - 1);
+    let mut line = cut(text, LINE_BYTES_MAX - 1);
     line.push('\n');
     line
+}
+
+/// Line ends would forge lines, escape sequences would steer a terminal.
+fn printed(text: &str) -> Cow<'_, str> {
+    match text.contains(char::is_control) {
+        false => text.into(),
+        true => text
+            .chars()
+            .fold(String::with_capacity(text.len()), |mut printed, char| {
+                match char.is_control() {
+                    true => printed.extend(char.escape_debug()),
+                    false => printed.push(char),
+                }
+                printed
+            })
+            .into(),
+    }
 }
 
 /// As much of a text as `bytes_max` have room for; one that is cut ends in `…`.
@@ -304,7 +321,8 @@ mod tests {
 
     #[test]
     fn a_message_stays_on_its_line() {
-        assert_eq!(text_line("a\nb\r\n"), "a\\nb\\r\\n\n");
+        assert_eq!(printed("a\n2026 ERROR \u{1b}[2J\u{9b}b"), "a\\n2026 ERROR \\u{1b}[2J\\u{9b}b");
+        assert_eq!(printed("as it \"is\", é"), "as it \"is\", é");
         let line = json_line(Level::Info, "t", "a\nb", &NO_KEYS);
         assert_eq!((line.matches('\n').count(), line.ends_with("}\n")), (1, true), "{line:?}");
     }

@@ -425,12 +425,12 @@ impl Service<'_> {
                     let how = if self.connection.is_secured() { " through TLS" } else { "" };
                     let about = format!("{how} (server {} {})", printable(&info.server_name), printable(&info.version));
                     let refused = shard.connection.trouble.as_deref();
-                    self.connection_log.connected(self.server, about, refused, now_ns);
+                    self.connection_log.connected(self.server, about, refused);
                     shard.encode_outputs(&self.connection);
                 }
                 Action::Confirmed => shard.connection.is_ready = self.connection.is_ready(),
                 Action::LameDuck => {
-                    self.connection_log.lame_duck(self.server, now_ns);
+                    self.connection_log.lame_duck(self.server);
                     self.pool.handle_lame_duck(now_ns);
                     self.refuge_search = Some(RefugeSearch::default());
                 }
@@ -444,7 +444,7 @@ impl Service<'_> {
                 Action::UnreadableInfo => shard.warn("NATS sent an INFO that is not a JSON object"),
                 Action::DrainComplete { confirmed } => {
                     if !confirmed {
-                        self.connection_log.unconfirmed_drain(self.server, now_ns);
+                        self.connection_log.unconfirmed_drain(self.server);
                     }
                     let text = (!self.stop.is_set()).then(|| "left, as it is about to shut down".to_owned());
                     return Some(Request::End(Ended { cause: Cause::Left, text }));
