@@ -93,14 +93,7 @@ pub fn take_messages(
     // Only control operations change that.
     let mut takes_messages = witness.takes_messages();
     for _ in 0..frames_max {
-        let mut decoded = decode_server_op(queue.unread(), &limits)?;
-        if let Decoded::NeedMore { at_least } = decoded
-            && at_least > queue.capacity()
-        {
-            // Only with its control line it is too long; without any limit left for its payload that shows.
-            decoded = decode_server_op(queue.unread(), &Limits { payload: 0, ..limits })?;
-        }
-        match decoded {
+        match decode_server_op(queue.unread(), &limits)? {
             Decoded::Op { op: ServerOp::Msg(message), len } if takes_messages => {
                 round.messages += 1;
                 let (kind, symbol) = split_subject(message.subject, engine.subject_prefix());
@@ -123,13 +116,29 @@ pub fn take_messages(
                 round.messages += u64::from(takes_messages);
                 queue.discard(skip);
             }
-            Decoded::NeedMore { .. } => {
+            Decoded::NeedMore { at_least } => {
+                // Only with its control line it is too long.
+                if at_least > queue.capacity()
+                    && let Some(subject) = begun_message(queue.unread())
+                {
+                    refuse_oversized(engine, witness, ownership, subject, at_least, queue.capacity());
+                    round.messages += u64::from(takes_messages);
+                    queue.discard(at_least);
+                    continue;
+                }
                 round.is_drained = true;
                 break;
             }
         }
     }
     Ok(round)
+}
+
+/// The subject of a message whose control line is there as a whole; `None` where that has no end yet.
+#[cold]
+fn begun_message(unread: &[u8]) -> Option<&[u8]> {
+    let end = unread.iter().position(|byte| *byte == b'\n')?;
+    unread[..end].split(u8::is_ascii_whitespace).filter(|token| !token.is_empty()).nth(1)
 }
 
 /// A message of `frame_bytes` with its control line, which the queue cannot hold.
