@@ -113,7 +113,13 @@ pub fn run_bound(shards: Vec<ShardSettings>, server: HttpServer) -> Result<(), S
     let first = async move {
         let http_stop = Stop::new();
         let requests = Rc::new(Cell::new(0));
-        let api = Rc::new(Api { shards: senders.clone(), ownership, clock, requests: requests.clone() });
+        let api = Rc::new(Api {
+            shards: senders.clone(),
+            ownership,
+            clock,
+            requests: requests.clone(),
+            http: server.counters(),
+        });
         let beside = HttpBeside { requests, listener: Some(listener) };
         let http = glommio::spawn_local({
             let stop = http_stop.clone();
