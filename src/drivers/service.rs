@@ -267,7 +267,8 @@ impl Core {
             return run_shard(shard, warmer, queries, HttpBeside::default()).await;
         };
         let (stop, requests) = (Stop::new(), Rc::new(Cell::new(0)));
-        let api = Rc::new(Api { shards, ownership, clock: shard.clock, requests: requests.clone() });
+        let api =
+            Rc::new(Api { shards, ownership, clock: shard.clock, requests: requests.clone(), http: server.counters() });
         let serving = glommio::spawn_local({
             let stop = stop.clone();
             async move { server.serve(api, stop).await }
