@@ -263,18 +263,20 @@ impl Core {
     /// Until [`Query::Stop`]; HTTP answers as long as the shard is there.
     async fn run(self, http: Option<Http>) {
         let Core { shard, warmer, queries, .. } = self;
-        let Some(Http { server, listener, shards, ownership }) = http else {
-            return run_shard(shard, warmer, queries, HttpBeside::default()).await;
-        };
         let (stop, requests) = (Stop::new(), Rc::new(Cell::new(0)));
-        let api = Rc::new(Api { shards, ownership, clock: shard.clock, requests: requests.clone() });
-        let serving = glommio::spawn_local({
-            let stop = stop.clone();
-            async move { server.serve(api, stop).await }
-        });
-        run_shard(shard, warmer, queries, HttpBeside { requests, listener: Some(listener) }).await;
+        let (serving, listener) = match http {
+            None => (None, None),
+            Some(Http { server, listener, shards, ownership }) => {
+                let api = Rc::new(Api { shards, ownership, clock: shard.clock, requests: requests.clone() });
+                let stop = stop.clone();
+                (Some(glommio::spawn_local(async move { server.serve(api, stop).await })), Some(listener))
+            }
+        };
+        run_shard(shard, warmer, queries, HttpBeside { requests, listener }).await;
         stop.set();
-        serving.await;
+        if let Some(serving) = serving {
+            serving.await;
+        }
     }
 }
 
