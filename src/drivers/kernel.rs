@@ -34,7 +34,7 @@ pub fn grant(executors: usize, connections: usize) -> Result<(), String> {
     if locked_bytes < LOCKED_BYTES_MIN {
         return Err(too_little_locked_memory(executors));
     }
-    probe().map_err(|errno| why_no_uring(errno, setting_of("io_uring_disabled"), executors))
+    probe().map_err(|errno| why_no_uring(errno, &Kernel::of_this_machine(), executors))
 }
 
 /// All threads allocate from one heap. glibc would else give each thread its own and 64 MiB of addresses with it, so that a
@@ -51,9 +51,11 @@ pub fn keep_one_heap() {
 /// Why an executor could not be made though there was an io_uring.
 pub fn why_no_executor(error: &std::io::Error) -> String {
     match Errno::from_io_error(error) {
-        Some(Errno::NOMEM) => too_little_locked_memory(1),
+        Some(Errno::NOMEM) => "an executor cannot be made: raise the limit of locked memory (ulimit -l, LimitMEMLOCK: \
+                               512 KiB a core), or of memory (ulimit -v)"
+            .to_owned(),
         Some(errno @ (Errno::PERM | Errno::ACCESS | Errno::NOSYS)) => {
-            why_no_uring(errno, setting_of("io_uring_disabled"), 1)
+            why_no_uring(errno, &Kernel::of_this_machine(), 1)
         }
         Some(Errno::MFILE | Errno::NFILE) => {
             format!("an executor cannot be made ({}): raise the limit of open files (ulimit -n)", plain(error))
@@ -84,10 +86,28 @@ fn too_little_locked_memory(executors: usize) -> String {
     format!("io_uring needs {needed} KiB of locked memory (CORES): raise its limit (ulimit -l, LimitMEMLOCK)")
 }
 
-/// A setting of the kernel; `None` where there is no such.
-fn setting_of(name: &str) -> Option<String> {
-    let text = std::fs::read_to_string(format!("/proc/sys/kernel/{name}")).ok()?;
-    Some(text.trim().to_owned())
+/// What it says of itself.
+struct Kernel {
+    /// As in `6.1.0-18-amd64`.
+    release: String,
+    /// kernel.io_uring_disabled: 1 is for all but privileged users, 2 for everyone; `None` where there is no such.
+    io_uring_disabled: Option<String>,
+}
+
+impl Kernel {
+    fn of_this_machine() -> Kernel {
+        let disabled = std::fs::read_to_string("/proc/sys/kernel/io_uring_disabled").ok();
+        Kernel {
+            release: uname().release().to_string_lossy().into_owned(),
+            io_uring_disabled: disabled.map(|text| text.trim().to_owned()),
+        }
+    }
+
+    /// Whether it is one that has all of io_uring that is used here.
+    fn is_new_enough(&self) -> bool {
+        let mut numbers = self.release.split(['.', '-']).map(|part| part.parse::<u32>().unwrap_or(0));
+        (numbers.next(), numbers.next()) >= (Some(5), Some(8))
+    }
 }
 
 /// Makes the smallest ring there is and uses each of the three calls once.
@@ -111,23 +131,25 @@ fn probe() -> Result<(), Errno> {
     if known[0] < IoringOp::Recv as u8 { Err(Errno::INVAL) } else { Ok(()) }
 }
 
-/// What to do about it. `disabled` is kernel.io_uring_disabled: 1 is for all but privileged users, 2 for everyone.
-fn why_no_uring(errno: Errno, disabled: Option<String>, executors: usize) -> String {
-    match errno {
-        Errno::PERM | Errno::ACCESS => match disabled.as_deref() {
-            Some(value @ ("1" | "2")) => {
-                format!("io_uring is turned off on this machine: sysctl kernel.io_uring_disabled=0 (it is {value})")
-            }
-            _ => "io_uring is blocked, by a container's seccomp profile most likely: ops/docker-seccomp.sh > seccomp.json, \
-                  then docker run --security-opt seccomp=seccomp.json"
-                .to_owned(),
-        },
-        Errno::NOSYS | Errno::INVAL => {
-            let release = uname().release().to_string_lossy().into_owned();
-            format!("io_uring is missing or too old: Linux 5.8 or later is needed, and no sandbox without it ({release})")
+/// What to do about it.
+fn why_no_uring(errno: Errno, kernel: &Kernel, executors: usize) -> String {
+    const PROFILE: &str =
+        "ops/docker-seccomp.sh > seccomp.json, then docker run --security-opt seccomp=seccomp.json, allows it";
+    match (errno, kernel.io_uring_disabled.as_deref()) {
+        (Errno::PERM | Errno::ACCESS, Some(value @ ("1" | "2"))) => {
+            format!("io_uring is turned off on this machine: sysctl kernel.io_uring_disabled=0 (it is {value})")
         }
-        Errno::NOMEM => too_little_locked_memory(executors),
-        errno => format!("io_uring cannot be used: {}", plain(&errno.into())),
+        (Errno::PERM | Errno::ACCESS, _) => {
+            format!("io_uring is blocked, by a container's seccomp profile most likely: {PROFILE}")
+        }
+        (Errno::NOSYS | Errno::INVAL, _) if kernel.is_new_enough() => {
+            format!("io_uring is hidden, by a sandbox (gVisor has none) or a container's seccomp profile: {PROFILE}")
+        }
+        (Errno::NOSYS | Errno::INVAL, _) => {
+            format!("io_uring is too old or missing: Linux 5.8 or later is needed, this is {}", kernel.release)
+        }
+        (Errno::NOMEM, _) => too_little_locked_memory(executors),
+        _ => format!("io_uring cannot be used: {}", plain(&errno.into())),
     }
 }
 
@@ -142,19 +164,24 @@ mod tests {
 
     #[test]
     fn each_cause_has_its_remedy() {
-        let check = |errno, disabled: Option<&str>, expected: &str| {
-            let text = why_no_uring(errno, disabled.map(str::to_owned), 4);
-            assert!(text.contains(expected) && text.lines().count() == 1, "{errno:?} {disabled:?}: {text}");
+        let check = |errno, disabled: Option<&str>, release: &str, expected: &str| {
+            let kernel = Kernel { release: release.to_owned(), io_uring_disabled: disabled.map(str::to_owned) };
+            let text = why_no_uring(errno, &kernel, 4);
+            assert!(text.contains(expected) && text.lines().count() == 1, "{errno:?} {disabled:?} {release}: {text}");
         };
-        check(Errno::PERM, Some("0"), "--security-opt seccomp=");
-        check(Errno::PERM, None, "--security-opt seccomp=");
-        check(Errno::ACCESS, None, "--security-opt seccomp=");
-        check(Errno::PERM, Some("1"), "kernel.io_uring_disabled=0");
-        check(Errno::PERM, Some("2"), "kernel.io_uring_disabled=0");
-        check(Errno::NOSYS, None, "Linux 5.8");
-        check(Errno::INVAL, None, "Linux 5.8");
-        check(Errno::NOMEM, None, "2048 KiB");
-        check(Errno::MFILE, None, "Too many open files");
+        check(Errno::PERM, Some("0"), "6.6.1", "--security-opt seccomp=");
+        check(Errno::PERM, None, "5.15.0", "--security-opt seccomp=");
+        check(Errno::ACCESS, None, "5.15.0", "--security-opt seccomp=");
+        check(Errno::PERM, Some("1"), "6.6.1", "kernel.io_uring_disabled=0");
+        check(Errno::PERM, Some("2"), "6.6.1", "kernel.io_uring_disabled=0");
+        check(Errno::NOSYS, None, "4.4.0", "Linux 5.8 or later is needed, this is 4.4.0");
+        check(Errno::INVAL, None, "5.7-rc1", "Linux 5.8");
+        check(Errno::NOSYS, None, "unheard of", "Linux 5.8");
+        check(Errno::NOSYS, None, "5.8-rc1", "a sandbox");
+        check(Errno::NOSYS, None, "6.1.0-18-amd64", "a sandbox");
+        check(Errno::NOSYS, None, "10.0", "a sandbox");
+        check(Errno::NOMEM, None, "5.10.0", "2048 KiB");
+        check(Errno::MFILE, None, "6.1.0", "Too many open files");
         let text = why_no_executor(&Errno::MFILE.into());
         assert!(text.contains("ulimit -n") && !text.contains("os error"), "{text}");
     }

@@ -263,10 +263,8 @@ impl Core {
     /// Until [`Query::Stop`]; HTTP answers as long as the shard is there.
     async fn run(self, http: Option<Http>) {
         let Core { shard, warmer, queries, .. } = self;
-        let Some(Http { server, listener, shards, ownership }) = http else {
-            return run_shard(shard, warmer, queries, HttpBeside::default()).await;
-        };
         let (stop, requests) = (Stop::new(), Rc::new(Cell::new(0)));
+<<<<<<< HEAD
         let api =
             Rc::new(Api { shards, ownership, clock: shard.clock, requests: requests.clone(), http: server.counters() });
         let serving = glommio::spawn_local({
@@ -274,8 +272,21 @@ impl Core {
             async move { server.serve(api, stop).await }
         });
         run_shard(shard, warmer, queries, HttpBeside { requests, listener: Some(listener) }).await;
+=======
+        let (serving, listener) = match http {
+            None => (None, None),
+            Some(Http { server, listener, shards, ownership }) => {
+                let api = Rc::new(Api { shards, ownership, clock: shard.clock, requests: requests.clone() });
+                let stop = stop.clone();
+                (Some(glommio::spawn_local(async move { server.serve(api, stop).await })), Some(listener))
+            }
+        };
+        run_shard(shard, warmer, queries, HttpBeside { requests, listener }).await;
+>>>>>>> start
         stop.set();
-        serving.await;
+        if let Some(serving) = serving {
+            serving.await;
+        }
     }
 }
 
