@@ -264,25 +264,16 @@ impl Core {
     async fn run(self, http: Option<Http>) {
         let Core { shard, warmer, queries, .. } = self;
         let (stop, requests) = (Stop::new(), Rc::new(Cell::new(0)));
-<<<<<<< HEAD
-        let api =
-            Rc::new(Api { shards, ownership, clock: shard.clock, requests: requests.clone(), http: server.counters() });
-        let serving = glommio::spawn_local({
-            let stop = stop.clone();
-            async move { server.serve(api, stop).await }
-        });
-        run_shard(shard, warmer, queries, HttpBeside { requests, listener: Some(listener) }).await;
-=======
         let (serving, listener) = match http {
             None => (None, None),
             Some(Http { server, listener, shards, ownership }) => {
-                let api = Rc::new(Api { shards, ownership, clock: shard.clock, requests: requests.clone() });
+                let (requests, http) = (requests.clone(), server.counters());
+                let api = Rc::new(Api { shards, ownership, clock: shard.clock, requests, http });
                 let stop = stop.clone();
                 (Some(glommio::spawn_local(async move { server.serve(api, stop).await })), Some(listener))
             }
         };
         run_shard(shard, warmer, queries, HttpBeside { requests, listener }).await;
->>>>>>> start
         stop.set();
         if let Some(serving) = serving {
             serving.await;
