@@ -114,7 +114,7 @@ fn bench(args: BenchArgs, notes: &Notes) -> Result<(), End> {
         &args.subjects.symbols,
         args.engine.queue_bytes,
         settings,
-        std::io::stderr(),
+        logging::Report::default(),
     )?;
     writeln!(std::io::stdout(), "{report}").map_err(|error| format!("cannot write the report: {}", plain(&error)))?;
     Ok(())
