@@ -178,7 +178,7 @@ pub struct BenchArgs {
     /// How long
     #[arg(long = "seconds", value_name = "S", default_value = "10", value_parser = values::bench_seconds)]
     pub duration_ns: i64,
-    /// Cores to use, one independent engine each
+    /// Cores to use, one independent engine each; no more than there are
     #[arg(long, env, value_name = "N", default_value = "1", value_parser = values::cores)]
     pub cores: usize,
     #[command(flatten)]
