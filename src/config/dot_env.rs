@@ -43,11 +43,11 @@ impl DotEnv {
     fn parse(text: &str, settings: &[&str]) -> Result<DotEnv, String> {
         let text = text.trim_start_matches('\u{feff}');
         let taken = Cell::new(0);
-        let mut items = dotenvy::Iter::new(Lines { text, taken: &taken });
+        let items = dotenvy::Iter::new(Lines { text, taken: &taken });
         let mut read = DotEnv::default();
         let mut strangers = Strangers::default();
         let (mut start, mut lines_before) = (0, 0);
-        while let Some(item) = items.next() {
+        for item in items {
             let taken_by_item = &text[start..taken.get()];
             let line = Assignment::first_in(taken_by_item, lines_before + 1);
             start += taken_by_item.len();
