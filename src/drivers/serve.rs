@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Reads and writes are attempted at once, and waiting is done in `poll(2)`, on the NATS socket and on the port of HTTP.
-//! To park in glommio would cost some 60 us more for each event that comes after a pause; so the reactor gets its turn by
+//! To park in glommio would cost 10 to 60 us more for each event that comes after a pause; so the reactor gets its turn by
 //! the clock, and at once when somebody knocks, and only a connection on which no message has come for a second parks.
 //! Until then the next message is expected, and what it will need is kept in the caches (see [`CacheWarmer`]).
 
