@@ -2,14 +2,13 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use async_channel::{Sender, bounded};
 
 use super::clock::Clock;
 use super::documents;
 use super::http_message::{Request, Response};
-use super::http_server::{HttpCounters, Responder};
+use super::http_server::Responder;
 use super::query::{Detail, Query, ShardReport};
 use crate::engine::intake::Ownership;
 
@@ -20,7 +19,6 @@ pub struct Api {
     pub clock: Clock,
     /// Requests being answered, for the shard that shares the executor.
     pub requests: Rc<Cell<usize>>,
-    pub http: Arc<HttpCounters>,
 }
 
 /// Counts a request for as long as it is being answered, however that ends.
@@ -49,13 +47,9 @@ impl Responder for Api {
                 let status = if documents::is_ready(&reports) { 200 } else { 503 };
                 Response::json(status, documents::ready(&reports).to_string())
             }
-            "/stats" => {
-                let mut stats = documents::stats(&self.reports(Detail::Totals).await, self.uptime_seconds());
-                stats["http"] = documents::http_stats(&self.http);
-                self.document(&stats)
-            }
+            "/stats" => self.document(&documents::stats(&self.reports(Detail::Totals).await, self.uptime_seconds())),
             "/metrics" => {
-                let text = documents::metrics(&self.reports(Detail::Symbols).await, &self.http);
+                let text = documents::metrics(&self.reports(Detail::Symbols).await);
                 Response::text(200, documents::METRICS_TYPE, text)
             }
             "/state/latest" => self.symbol_document(&request, Query::State).await,

@@ -9,7 +9,6 @@ use prometheus::{Encoder, TextEncoder};
 use serde_json::{Map, Value, json};
 use smallvec::{SmallVec, smallvec};
 
-use super::http_server::{Closed, HttpCounters};
 use super::logging;
 use super::query::ShardReport;
 use crate::engine::counters::{DropReason, LATENCY_BOUNDS_NS, OutputKind};
@@ -127,20 +126,13 @@ pub fn stats(reports: &[ShardReport], uptime_seconds: f64) -> Value {
     Value::Object(stats)
 }
 
-/// The HTTP side's own figures, for [`stats`].
-pub fn http_stats(http: &HttpCounters) -> Value {
-    let closed: Map<String, Value> =
-        Closed::ALL.map(|reason| (reason.name().to_owned(), http.closed(reason).into())).into_iter().collect();
-    json!({ "closed": closed, "answers_refused": http.answers_refused(), "in_flight_bytes": http.in_flight_bytes() })
-}
-
 /// Content type of [`metrics`].
 pub const METRICS_TYPE: &str = prometheus::TEXT_FORMAT;
 
 /// Label values by name; counts of the same labels over all cores are one sample.
 type Samples = BTreeMap<SmallVec<[String; 2]>, u64>;
 
-pub fn metrics(reports: &[ShardReport], http: &HttpCounters) -> Vec<u8> {
+pub fn metrics(reports: &[ShardReport]) -> Vec<u8> {
     let mut families = ProcessCollector::for_self().collect();
     let mut events_in = Samples::new();
     let mut events_dropped = Samples::new();
@@ -183,7 +175,6 @@ pub fn metrics(reports: &[ShardReport], http: &HttpCounters) -> Vec<u8> {
     let sum = |figure: &dyn Fn(&ShardReport) -> u64| reports.iter().map(figure).sum::<u64>();
     let one = |count: u64| Samples::from([(SmallVec::new(), count)]);
     let stale = Samples::from([(smallvec!["stale".into()], sum(&|r| r.counters.signals_suppressed_stale))]);
-    let closed = Closed::ALL.map(|reason| (smallvec![reason.name().into()], http.closed(reason)));
     families.extend([
         counter("senpai_events_in_total", "Events received.", &["type", "provider"], events_in),
         counter("senpai_events_dropped_total", "Events not used, or not wholly.", &["reason", "type"], events_dropped),
@@ -208,18 +199,6 @@ pub fn metrics(reports: &[ShardReport], http: &HttpCounters) -> Vec<u8> {
             "Ends of the connection that look like the server gave up on a slow consumer.",
             &[],
             one(sum(&|r| r.connection.slow_consumer_cuts)),
-        ),
-        counter(
-            "senpai_http_connections_closed_total",
-            "HTTP connections that were closed although their peers might have kept them.",
-            &["reason"],
-            Samples::from(closed),
-        ),
-        counter(
-            "senpai_http_answers_refused_total",
-            "HTTP answers that were 503 as too many bytes of answers waited for their readers.",
-            &[],
-            one(http.answers_refused()),
         ),
         counter(
             "senpai_log_lines_lost_total",

@@ -71,16 +71,14 @@ impl Response {
             Ending::KeepAliveOldClient => "Connection: keep-alive\r\n",
             Ending::Close => "Connection: close\r\n",
         };
-        // A 405 must say what is allowed (RFC 9110, section 15.5.6), and that is the same everywhere. Every 503 is of
-        // a kind that may be over soon.
-        let hint = match self.status {
+        // A 405 must say what is allowed (RFC 9110, section 15.5.6), and that is the same everywhere.
+        let allow = match self.status {
             405 => "Allow: GET, HEAD\r\n",
-            503 => "Retry-After: 1\r\n",
             _ => "",
         };
         write!(
             out,
-            "HTTP/1.1 {} {}\r\nContent-Type: {}\r\nContent-Length: {}\r\nCache-Control: no-store\r\n{hint}{connection}\r\n",
+            "HTTP/1.1 {} {}\r\nContent-Type: {}\r\nContent-Length: {}\r\nCache-Control: no-store\r\n{allow}{connection}\r\n",
             self.status,
             reason(self.status),
             self.content_type,

@@ -267,8 +267,7 @@ impl Core {
         let (serving, listener) = match http {
             None => (None, None),
             Some(Http { server, listener, shards, ownership }) => {
-                let (requests, http) = (requests.clone(), server.counters());
-                let api = Rc::new(Api { shards, ownership, clock: shard.clock, requests, http });
+                let api = Rc::new(Api { shards, ownership, clock: shard.clock, requests: requests.clone() });
                 let stop = stop.clone();
                 (Some(glommio::spawn_local(async move { server.serve(api, stop).await })), Some(listener))
             }
