@@ -5,6 +5,7 @@ mod reference;
 #[path = "support/mod.rs"]
 mod support;
 
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Output, Stdio};
@@ -26,6 +27,14 @@ fn limited(limits: &str, arguments: &[&str]) -> Command {
     command
 }
 
+/// Root is above some limits: the command runs as a user who is not.
+fn as_nobody(command: &mut Command) {
+    // SAFETY: a bare system call.
+    if unsafe { libc::getuid() } == 0 {
+        command.uid(NOBODY).gid(NOBODY);
+    }
+}
+
 /// Its output; killed and failed when it does not end.
 fn output(mut command: Command) -> Output {
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("a shell");
@@ -39,6 +48,11 @@ fn output(mut command: Command) -> Output {
     })
 }
 
+/// Said before the start begins, whatever comes of it.
+fn is_of_settings(line: &str) -> bool {
+    line.contains("settings that differ from their defaults")
+}
+
 /// It ends with 1 and one line on standard error that has all of `expected`; nothing is said to work.
 #[track_caller]
 fn check_refused(command: Command, expected: &[&str]) {
@@ -46,7 +60,9 @@ fn check_refused(command: Command, expected: &[&str]) {
     let Output { status, stdout, stderr } = output(command);
     let error = String::from_utf8_lossy(&stderr);
     assert_eq!(status.code(), Some(1), "{shown}: {status}: {error}");
-    assert!(error.starts_with("error: ") && error.lines().count() == 1, "{shown}: {error}");
+    let lines: Vec<&str> = error.lines().filter(|line| !is_of_settings(line)).collect();
+    let [error] = lines[..] else { panic!("{shown}: {error}") };
+    assert!(error.starts_with("error: "), "{shown}: {error}");
     for text in expected {
         assert!(error.contains(text), "{shown}: no {text:?} in: {error}");
     }
@@ -72,7 +88,11 @@ fn a_limit_that_is_too_low_is_named_with_what_is_needed() {
     check("ulimit -n 64;", &DEMO, &["64 files", "600 are needed", "ulimit -n"]);
     check("ulimit -n 1000;", &with(&RUN, &["--cores", "256"]), &["1000 files", "3392 are needed"]);
     check("ulimit -l 64;", &RUN, &["ulimit -l", "LimitMEMLOCK", "512 KiB"]);
-    check("ulimit -l 64;", &with(&DEMO, &["--cores", "3"]), &["ulimit -l", "2048 KiB"]);
+    check("ulimit -l 64;", &with(&DEMO, &["--cores", "3"]), &["ulimit -l", "1024 KiB"]);
+    // Root may lock what it likes.
+    let mut command = limited("ulimit -l 1000;", &with(&RUN, &["--cores", "8"]));
+    as_nobody(&mut command);
+    check_refused(command, &["ulimit -l", "2048 KiB"]);
 }
 
 #[test]
@@ -99,6 +119,22 @@ fn memory_that_is_not_there_is_named_with_its_setting() {
     }
     // All tables fit, and nothing else.
     check("ulimit -v 245000;", &RUN, &["no memory for threads", "MAX_SYMBOLS or CORES"]);
+}
+
+#[test]
+fn a_recording_that_is_larger_than_memory_is_an_error() {
+    let directory = tempfile::tempdir().expect("a directory for temporary files");
+    let path = directory.path().join("large.jsonl.gz");
+    let file = std::fs::File::create(&path).expect("a file");
+    let mut recording = flate2::write::GzEncoder::new(file, flate2::Compression::fast());
+    let filling = "x".repeat(1 << 20);
+    for index in 0..100 {
+        let payload = format!("{{\"price\":1,\"size\":1,\"trade_id\":{index},\"filling\":\"{filling}\"}}");
+        writeln!(recording, "{{\"subject\":\"md.events.trade.A\",\"payload\":{payload}}}").expect("room");
+    }
+    recording.finish().expect("room");
+    let path = path.to_str().expect("text");
+    check_refused(limited("ulimit -v 90000;", &["bench", path]), &["no memory for the recording", "ulimit -v"]);
 }
 
 /// As a container's profile, an old kernel, a sandbox or a limit refuses them.
@@ -139,14 +175,10 @@ fn a_port_that_is_taken_is_said_before_anything_else() {
 /// Whichever thread is the first that cannot be had: the start fails in one line, until there are enough.
 #[test]
 fn every_limit_of_threads_is_said_or_is_enough() {
-    // SAFETY: a bare system call.
-    let is_root = unsafe { libc::getuid() } == 0;
     for count in 1..=40 {
         let mut command = limited(&format!("ulimit -u {count};"), &with(&RUN, &["--cores", "2"]));
         // The limit is no limit for root, and counts all processes of a user.
-        if is_root {
-            command.uid(NOBODY).gid(NOBODY);
-        }
+        as_nobody(&mut command);
         let mut process =
             command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().map(Guard).expect("a shell can be started");
         let first_line = process.first_line();
@@ -165,12 +197,11 @@ fn every_limit_of_threads_is_said_or_is_enough() {
 struct Guard(std::process::Child);
 
 impl Guard {
+    /// Of what the start comes to.
     fn first_line(&mut self) -> String {
-        use std::io::BufRead;
-        let mut line = String::new();
         let stderr = self.0.stderr.as_mut().expect("it is piped");
-        std::io::BufReader::new(stderr).read_line(&mut line).expect("text");
-        line
+        let mut lines = BufReader::new(stderr).lines().map(|line| line.expect("text"));
+        lines.find(|line| !is_of_settings(line)).unwrap_or_default()
     }
 }
 

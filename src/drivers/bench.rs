@@ -61,11 +61,12 @@ pub fn bench(
         return Err(format!("{} holds no events to run", file.display()));
     }
     let reserve = |_| {
-        let queue = Queue::new(queue_bytes.max(4 * READ_BYTES))?;
-        Ok((stream.clone(), Engine::new(settings.clone())?, queue))
+        let no_memory = |no_memory: NoMemory| no_memory.to_string();
+        let engine = Engine::new(settings.clone()).map_err(no_memory)?;
+        let queue = Queue::new(queue_bytes.max(4 * READ_BYTES)).map_err(no_memory)?;
+        Ok((stream.try_clone()?, engine, queue))
     };
-    let reserved = (0..cores).map(reserve).collect::<Result<Vec<_>, NoMemory>>();
-    let reserved = reserved.map_err(|no_memory| no_memory.to_string())?;
+    let reserved = (0..cores).map(reserve).collect::<Result<Vec<_>, String>>()?;
     let is_stopped = &AtomicBool::new(false);
     let results: Vec<Measured> = std::thread::scope(|scope| {
         let start = |(stream, engine, queue)| {

@@ -9,6 +9,7 @@ use rustix::io_uring::{
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::system::uname;
+use rustix::thread::{CapabilitySet, capabilities};
 
 use super::text::plain;
 
@@ -16,8 +17,10 @@ use super::text::plain;
 const FILES_PER_EXECUTOR: u64 = 12;
 /// Standard input and output, listeners, signals, and what is open for a moment: resolvers, certificates, /proc.
 const FILES_BESIDE: u64 = 64;
-/// What glommio insists on, whoever asks; a core needs about half of it.
+/// What glommio insists on, whoever asks,
 const LOCKED_BYTES_MIN: u64 = 512 << 10;
+/// and what the rings of an executor take, of a user who may not lock as much as he likes.
+const LOCKED_BYTES_PER_EXECUTOR: u64 = 256 << 10;
 
 /// Raises the limits as far as they may be raised, and looks whether everything is there that `executors` executors and
 /// `connections` accepted connections need. The error is one line that says what to do.
@@ -31,7 +34,9 @@ pub fn grant(executors: usize, connections: usize) -> Result<(), String> {
         ));
     }
     let locked_bytes = raised(Resource::Memlock);
-    if locked_bytes < LOCKED_BYTES_MIN {
+    let is_counted = !capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::IPC_LOCK));
+    let needed_bytes = if is_counted { locked_bytes_needed(executors) } else { LOCKED_BYTES_MIN };
+    if locked_bytes < needed_bytes {
         return Err(too_little_locked_memory(executors));
     }
     probe().map_err(|errno| why_no_uring(errno, &Kernel::of_this_machine(), executors))
@@ -52,7 +57,7 @@ pub fn keep_one_heap() {
 pub fn why_no_executor(error: &std::io::Error) -> String {
     match Errno::from_io_error(error) {
         Some(Errno::NOMEM) => "an executor cannot be made: raise the limit of locked memory (ulimit -l, LimitMEMLOCK: \
-                               512 KiB a core), or of memory (ulimit -v)"
+                               256 KiB a core, for all processes of the user), or of memory (ulimit -v)"
             .to_owned(),
         Some(errno @ (Errno::PERM | Errno::ACCESS | Errno::NOSYS)) => {
             why_no_uring(errno, &Kernel::of_this_machine(), 1)
@@ -81,8 +86,12 @@ fn raised(resource: Resource) -> u64 {
     granted.unwrap_or(u64::MAX)
 }
 
+fn locked_bytes_needed(executors: usize) -> u64 {
+    LOCKED_BYTES_MIN.max(LOCKED_BYTES_PER_EXECUTOR * executors as u64)
+}
+
 fn too_little_locked_memory(executors: usize) -> String {
-    let needed = LOCKED_BYTES_MIN / 1024 * executors as u64;
+    let needed = locked_bytes_needed(executors) / 1024;
     format!("io_uring needs {needed} KiB of locked memory (CORES): raise its limit (ulimit -l, LimitMEMLOCK)")
 }
 
@@ -180,7 +189,7 @@ mod tests {
         check(Errno::NOSYS, None, "5.8-rc1", "a sandbox");
         check(Errno::NOSYS, None, "6.1.0-18-amd64", "a sandbox");
         check(Errno::NOSYS, None, "10.0", "a sandbox");
-        check(Errno::NOMEM, None, "5.10.0", "2048 KiB");
+        check(Errno::NOMEM, None, "5.10.0", "1024 KiB");
         check(Errno::MFILE, None, "6.1.0", "Too many open files");
         let text = why_no_executor(&Errno::MFILE.into());
         assert!(text.contains("ulimit -n") && !text.contains("os error"), "{text}");

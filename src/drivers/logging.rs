@@ -12,7 +12,7 @@
 use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
+use std::sync::{LazyLock, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use log::kv::{self, Key, Source, ToValue, Value, VisitSource, VisitValue};
@@ -20,6 +20,7 @@ use log::{Level, Log, Metadata, Record};
 use serde::ser::{SerializeMap, Serializer};
 
 use super::clock::{Clock, system_now};
+use super::kernel::why_no_thread;
 use super::log_limit::LogLimit;
 use super::log_sink::{Gap, LINE_BYTES_MAX, Sink, StandardError};
 use crate::config::{LogArgs, LogFormat};
@@ -60,12 +61,8 @@ static IS_COLOURED: AtomicBool = AtomicBool::new(false);
 /// To be called first of all: from then on nothing that is said can block or fail. The error is one line.
 pub fn start() -> Result<(), String> {
     let mut stderr = StandardError::default();
-    let sink = Sink::start(move |line| stderr.write(line), gap_line)
-        .map_err(|error| format!("cannot start a thread: {error}; is there a limit on processes or memory?"))?;
+    let sink = Sink::start(move |line| stderr.write(line), gap_line).map_err(|error| why_no_thread(&error))?;
     let _ = SINK.set(sink);
-    // A file that reaches the user's limit (`ulimit -f`) is an error of the write, and no end of the process. Where that
-    // cannot be had it ends as any process does.
-    let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default());
     std::panic::set_hook(Box::new(tell_bug));
     Ok(())
 }

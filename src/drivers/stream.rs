@@ -3,6 +3,7 @@
 //! Each pass moves the timestamps on by the length of the whole, as if it went on for ever: the payloads' `ts_exchange`
 //! and `ts_recv` are rewritten in the bytes between passes.
 
+use std::collections::TryReserveError;
 use std::io::Write;
 use std::path::Path;
 
@@ -18,6 +19,13 @@ use crate::engine::time::{NANOS_PER_SECOND, TIME_TEXT_BYTES, UnixNanos, decode_t
 
 /// When a generated market begins: any moment will do, as long as it is always the same.
 const GENERATED_START: UnixNanos = UnixNanos(1_721_347_022 * NANOS_PER_SECOND);
+
+/// What a MSG has beside its subject and payload: a verb, a sid, a length, line ends.
+const FRAME_BYTES_MAX: usize = 64;
+
+fn no_memory(_: TryReserveError) -> String {
+    "no memory for the recording, which is held once for each core: take a shorter one, or raise ulimit -v".to_owned()
+}
 
 #[derive(Clone, Default)]
 pub struct Stream {
@@ -46,7 +54,7 @@ impl Stream {
         });
         faults.finish(log);
         loaded?;
-        Ok(stream.with_times())
+        stream.with_times().map_err(no_memory)
     }
 
     fn load_from(
@@ -62,7 +70,9 @@ impl Stream {
         {
             match record {
                 Ok(record) if !is_wanted(symbols, record.subject, subject_prefix.as_bytes()) => {}
-                Ok(record) if is_valid_subject(record.subject.as_bytes()) => self.push(record.subject, record.payload),
+                Ok(record) if is_valid_subject(record.subject.as_bytes()) => {
+                    self.push(record.subject, record.payload).map_err(no_memory)?;
+                }
                 Ok(Record { line, subject, .. }) => {
                     note_faulty(FaultyLine { line, fault: Fault::NOT_A_SUBJECT, shown: subject.to_owned() });
                 }
@@ -78,25 +88,39 @@ impl Stream {
         let mut stream = Stream::default();
         for _ in 0..event_count {
             let event = market.next_event(GENERATED_START, &mut payload);
-            stream.push(event.subject, &payload);
+            stream.push(event.subject, &payload).expect("there is memory");
         }
-        stream.with_times()
+        stream.with_times().expect("there is memory")
     }
 
     /// Subjects and payloads.
     pub fn of(events: impl IntoIterator<Item = (String, String)>) -> Self {
         let mut stream = Stream::default();
-        events.into_iter().for_each(|(subject, payload)| stream.push(&subject, payload.as_bytes()));
-        stream.with_times()
+        for (subject, payload) in events {
+            stream.push(&subject, payload.as_bytes()).expect("there is memory");
+        }
+        stream.with_times().expect("there is memory")
     }
 
-    fn push(&mut self, subject: &str, payload: &[u8]) {
+    /// The same again, for another core.
+    pub fn try_clone(&self) -> Result<Stream, String> {
+        let mut stream = Stream { event_count: self.event_count, length_ns: self.length_ns, ..Stream::default() };
+        stream.bytes.try_reserve_exact(self.bytes.len()).map_err(no_memory)?;
+        stream.bytes.extend_from_slice(&self.bytes);
+        stream.times.try_reserve_exact(self.times.len()).map_err(no_memory)?;
+        stream.times.extend_from_slice(&self.times);
+        Ok(stream)
+    }
+
+    fn push(&mut self, subject: &str, payload: &[u8]) -> Result<(), TryReserveError> {
+        self.bytes.try_reserve(subject.len() + payload.len() + FRAME_BYTES_MAX)?;
         encode::msg(&mut self.bytes, subject.as_bytes(), b"1", None, None, payload);
         self.event_count += 1;
+        Ok(())
     }
 
     /// Finds the timestamps that `rebase` writes.
-    fn with_times(mut self) -> Self {
+    fn with_times(mut self) -> Result<Self, TryReserveError> {
         for key in ["\"ts_exchange\":\"", "\"ts_recv\":\""] {
             for at in memchr::memmem::find_iter(&self.bytes, key) {
                 let start = at + key.len();
@@ -104,6 +128,7 @@ impl Stream {
                 if let Some(moment) = decode_time_text(text)
                     && encode_time(moment) == text
                 {
+                    self.times.try_reserve(1)?;
                     self.times.push((start, moment));
                 }
             }
@@ -112,7 +137,7 @@ impl Stream {
         if let (Some(first), Some(last)) = (moments().min(), moments().max()) {
             self.length_ns = last.since(first) + 1_000_000;
         }
-        self
+        Ok(self)
     }
 
     /// Writes the timestamps of pass number `pass`.
