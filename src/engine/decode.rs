@@ -50,7 +50,7 @@ const SHAPE_FIELDS: usize = 16;
 type Shape = [(Lead, Name); SHAPE_FIELDS];
 
 /// Shapes that are remembered a type.
-const SHAPES: usize = 4;
+const SHAPES: usize = 8;
 
 /// The shapes of one type of event.
 struct Shapes {
@@ -389,4 +389,45 @@ fn side_of(text: Option<&[u8]>) -> Side {
         })
     });
     side.unwrap_or(Side::Unknown)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Layouts in turn, with a key of `key_len` bytes in each; says how many were learnt after the first round.
+    fn learnt_again(layouts: usize, key_len: usize) -> usize {
+        let key = "k".repeat(key_len);
+        let fields =
+            [r#""price":1.5"#.to_owned(), r#""size":2"#.to_owned(), format!(r#""{key}":3"#), r#""ts":5"#.to_owned()];
+        let payload = |layout: usize| {
+            let mut fields = fields.to_vec();
+            fields.rotate_left(layout % 4);
+            if layout >= 4 {
+                fields.swap(1, 2);
+            }
+            format!("{{{}}}", fields.join(","))
+        };
+        let mut decoder = Decoder::default();
+        let mut learnt = 0;
+        for round in 0..3 {
+            for layout in 0..layouts {
+                let payload = payload(layout);
+                assert!(decoder.decode(EventKind::Trade, payload.as_bytes()).is_ok(), "{payload}");
+                let shapes = &decoder.shapes[EventKind::Trade as usize];
+                learnt += usize::from(round > 0 && shapes.is_learning);
+            }
+        }
+        learnt
+    }
+
+    #[test]
+    fn eight_layouts_and_keys_of_forty_bytes_are_remembered() {
+        for layouts in 1..=8 {
+            for key_len in [1, 16, 20, 21, 24, 40] {
+                assert_eq!(learnt_again(layouts, key_len), 0, "{layouts} layouts, keys of {key_len} bytes");
+            }
+        }
+        assert!(learnt_again(1, 60) > 0, "what does not fit is searched for each time");
+    }
 }

@@ -67,7 +67,7 @@ pub enum Value<'a> {
 }
 
 /// What led to a value in an earlier message (punctuation, white space, the key in its quotes, the colon), as it is
-/// compared with the bytes that come: three words under a mask.
+/// compared with the bytes that come: two words under a mask, and the rest of a long one.
 ///
 /// ```text
 ///   {"bid":  63943.9  ,"ask":  63944  }
@@ -78,15 +78,17 @@ pub struct Lead {
     text: u128,
     mask: u128,
     /// The seventeenth byte and those behind it.
-    more: [u8; 8],
+    more: [u8; Lead::MORE_BYTES_MAX],
     len: u8,
 }
 
 impl Lead {
-    const BYTES_MAX: usize = 24;
+    /// A key of 40 bytes with its punctuation, and a few blanks.
+    const BYTES_MAX: usize = 48;
+    const MORE_BYTES_MAX: usize = Self::BYTES_MAX - 16;
 
     /// What no JSON text can match.
-    pub const NONE: Lead = Lead { text: u128::MAX, mask: u128::MAX, more: [0; 8], len: 0 };
+    pub const NONE: Lead = Lead { text: u128::MAX, mask: u128::MAX, more: [0; Self::MORE_BYTES_MAX], len: 0 };
 
     /// `None` for one that is too long to be remembered, or not ASCII: that must be seen by the check of UTF-8 each time.
     pub fn new(bytes: &[u8]) -> Option<Self> {
