@@ -27,6 +27,14 @@ pub const LATENCY_SLOTS: usize = 12;
 pub const LATENCY_STRIPS_PER_SYMBOL: usize = 24;
 /// And this many on top, so that a few symbols may have wild latencies.
 pub const LATENCY_STRIPS_SPARE: usize = 4096;
+/// Once no more than this part of a pool is left, silent symbols are asked for what they hold for nothing.
+pub const POOL_LOW_PART: usize = 8;
+/// Symbols that are asked with one event. A symbol takes its first strip with its 121st sample of a minute: before that
+/// 1,900 symbols are asked.
+pub const ROOM_ASKED_SYMBOLS: usize = 16;
+/// Once so many strips and chunks have been given back with one event, the next symbol waits for the next event, so that
+/// all of it takes microseconds. (A symbol's strips go at once; it seldom has more than 20, and never more than 604.)
+pub const ROOM_GIVEN_BACK: usize = 64;
 
 const _: () = assert!(JSON_DEPTH_MAX == u128::BITS);
 const _: () = assert!(PROVIDERS_MAX <= u8::MAX as usize);

@@ -15,7 +15,9 @@
 
 use std::collections::VecDeque;
 
-use super::bounds::{LATENCY_SLOTS, LATENCY_STRIPS_PER_SYMBOL, LATENCY_STRIPS_SPARE};
+use super::bounds::{
+    LATENCY_SLOTS, LATENCY_STRIPS_PER_SYMBOL, LATENCY_STRIPS_SPARE, ROOM_ASKED_SYMBOLS, ROOM_GIVEN_BACK,
+};
 use super::counters::{Counters, DropReason, OutputKind};
 use super::decode::Decoder;
 use super::encode::{encode_signal, encode_snapshot, encode_state};
@@ -42,6 +44,8 @@ pub struct EngineSettings {
     pub subject_prefix: String,
     pub symbols_max: usize,
     pub window_trades: usize,
+    /// Latency strips beside those for each symbol.
+    pub latency_strips_spare: usize,
     /// From one snapshot of a symbol to the next; `None` turns features off.
     pub publish_interval: Option<i64>,
     /// What is beyond [`ROLLING_WINDOW_MAX_NS`] means that.
@@ -56,6 +60,7 @@ impl Default for EngineSettings {
             subject_prefix: "md.events".into(),
             symbols_max: 10_000,
             window_trades: 1_000_000,
+            latency_strips_spare: LATENCY_STRIPS_SPARE,
             publish_interval: Some(NANOS_PER_SECOND / 10),
             rolling_window: ROLLING_WINDOW_MAX_NS,
             clock_skew_max: 30 * NANOS_PER_SECOND,
@@ -89,8 +94,7 @@ pub struct Engine {
     providers: Providers,
     trade_pool: TradePool,
     strip_pool: StripPool,
-    /// When symbols were last asked for strips that they no longer need.
-    strips_sought: UnixNanos,
+    room_round: RoomRound,
     /// The end of each symbol's running interval, soonest first.
     deadlines: VecDeque<(UnixNanos, SymbolId)>,
     outbox: Outbox,
@@ -99,6 +103,14 @@ pub struct Engine {
     pub counters: Counters,
     decoder: Decoder,
     payload: Vec<u8>,
+}
+
+/// All symbols are asked in turn for the room that they hold for nothing.
+#[derive(Default)]
+struct RoomRound {
+    began: UnixNanos,
+    /// Number of the symbol that comes next; as many as there are symbols where the round is over.
+    next: usize,
 }
 
 /// A message to publish, lent until the next is asked for.
@@ -113,7 +125,7 @@ impl Engine {
     /// Reserves all the memory that it will need, but for the names of symbols.
     pub fn new(settings: EngineSettings) -> Result<Self, NoMemory> {
         let symbols = settings.symbols_max;
-        let strips = symbols.saturating_mul(LATENCY_STRIPS_PER_SYMBOL).saturating_add(LATENCY_STRIPS_SPARE);
+        let strips = symbols.saturating_mul(LATENCY_STRIPS_PER_SYMBOL).saturating_add(settings.latency_strips_spare);
         let long = settings.rolling_window.min(ROLLING_WINDOW_MAX_NS);
         let short = settings.rolling_window.min(10 * NANOS_PER_SECOND);
         Ok(Engine {
@@ -124,7 +136,7 @@ impl Engine {
             providers: Providers::default(),
             trade_pool: TradePool::new(settings.window_trades, symbols)?,
             strip_pool: StripPool::new(strips)?,
-            strips_sought: UnixNanos(0),
+            room_round: RoomRound::default(),
             // A symbol may have an outdated entry beside its valid one.
             deadlines: DEADLINES.ring(symbols.saturating_mul(2))?,
             outbox: Outbox::new(symbols)?,
@@ -210,6 +222,9 @@ impl Engine {
         };
         self.evaluate_rules(id, now, is_stale);
         self.publish_or_wait(id, now);
+        if self.trade_pool.is_low() || self.strip_pool.is_low() {
+            self.seek_room();
+        }
         Ok(())
     }
 
@@ -311,18 +326,31 @@ impl Engine {
             self.discard_outdated_deadlines();
         }
         self.deadlines.push_back((local.plus(interval), id));
-        if self.local.since(self.strips_sought) >= self.slot_ns && self.strip_pool.take_wanted() {
-            self.seek_strips();
-        }
     }
 
-    /// Symbols that have fallen silent keep the strips of their last window until these are wanted.
+    /// Symbols that have fallen silent keep the room of their last windows. While little is left, some of them are asked for
+    /// it with each event, every one once a slot at most. With events alone: what a symbol finds must not depend on how
+    /// often the engine was told the time, as that differs from live to replay.
     #[cold]
-    fn seek_strips(&mut self) {
-        self.strips_sought = self.local;
-        for state in self.symbols.states_mut() {
+    fn seek_room(&mut self) {
+        let round = &mut self.room_round;
+        if round.next == self.symbols.len() {
+            if self.local.since(round.began) < self.slot_ns {
+                return;
+            }
+            *round = RoomRound { began: self.local, next: 0 };
+        }
+        let mut pieces = 0;
+        for state in self.symbols.states_mut(round.next..).take(ROOM_ASKED_SYMBOLS) {
             let now = state.now(self.local);
-            state.latency.release_outrun(&mut self.strip_pool, now, self.slot_ns);
+            pieces += state.latency.release_outrun(&mut self.strip_pool, now, self.slot_ns);
+            let pieces_left = ROOM_GIVEN_BACK.saturating_sub(pieces);
+            let (chunks, is_done) = state.trades.release_outrun(&mut self.trade_pool, now, self.lengths, pieces_left);
+            pieces += chunks;
+            if !is_done {
+                break;
+            }
+            round.next += 1;
         }
     }
 
@@ -377,8 +405,8 @@ impl Engine {
     pub fn handle_clock_step(&mut self, step_ns: i64) {
         self.local = self.local.plus(step_ns);
         let (trade_pool, strip_pool) = (&mut self.trade_pool, &mut self.strip_pool);
-        self.symbols.states_mut().for_each(|state| state.handle_clock_step(step_ns, trade_pool, strip_pool));
-        self.strips_sought = self.strips_sought.plus(step_ns);
+        self.symbols.states_mut(..).for_each(|state| state.handle_clock_step(step_ns, trade_pool, strip_pool));
+        self.room_round.began = self.room_round.began.plus(step_ns);
         self.deadlines.iter_mut().for_each(|(deadline, _)| *deadline = deadline.plus(step_ns));
         self.outbox.handle_clock_step(step_ns);
     }

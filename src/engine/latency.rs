@@ -17,7 +17,7 @@
 
 use std::ops::Range;
 
-use super::bounds::LATENCY_SLOTS;
+use super::bounds::{LATENCY_SLOTS, POOL_LOW_PART};
 use super::memory::{NoMemory, Table};
 use super::time::{NANOS_PER_SECOND, UnixNanos};
 
@@ -55,42 +55,48 @@ const STRIPS: Table = Table::new("the counts of latencies", "MAX_SYMBOLS");
 
 /// All strips there will ever be.
 pub struct StripPool {
+    /// Those that have been in use; the others' memory is there as well, and untouched.
     strips: Vec<Strip>,
-    strip_capacity: usize,
+    /// Those of `strips` that are in use no more.
     free: Vec<u32>,
-    /// Somebody has asked for a strip when there was none.
-    is_wanted: bool,
+    left: usize,
+    /// With no more of them left, silent symbols are asked for theirs.
+    low: usize,
 }
 
 impl StripPool {
     pub fn new(strip_capacity: usize) -> Result<Self, NoMemory> {
         let (strips, free) = (STRIPS.list(strip_capacity)?, STRIPS.list(strip_capacity)?);
-        Ok(StripPool { strips, strip_capacity, free, is_wanted: false })
+        Ok(StripPool { strips, free, left: strip_capacity, low: strip_capacity / POOL_LOW_PART })
     }
 
-    /// Somebody has gone without a strip since this was asked last.
-    pub fn take_wanted(&mut self) -> bool {
-        std::mem::take(&mut self.is_wanted)
+    /// Few strips are left.
+    #[inline]
+    pub fn is_low(&self) -> bool {
+        self.left <= self.low
     }
 
     fn take(&mut self) -> Option<u32> {
-        if let Some(id) = self.free.pop() {
-            return Some(id);
-        }
-        if self.strips.len() == self.strip_capacity {
-            self.is_wanted = true;
-            return None;
-        }
-        self.strips.push(EMPTY_STRIP);
-        Some((self.strips.len() - 1) as u32)
+        self.left = self.left.checked_sub(1)?;
+        Some(self.free.pop().unwrap_or_else(|| {
+            self.strips.push(EMPTY_STRIP);
+            (self.strips.len() - 1) as u32
+        }))
+    }
+
+    /// Takes back an emptied strip.
+    fn give_back(&mut self, id: u32) {
+        self.free.push(id);
+        self.left += 1;
     }
 }
 
 /// Room on the list: two samples a second, over the longest window.
 const LISTED_MAX: usize = 120;
 const _: () = assert!(LISTED_MAX <= u8::MAX as usize);
-/// A window that has come down to this many goes back to the list; half of the room, so that it does not go to and fro.
-const RELISTED_MAX: usize = LISTED_MAX / 2;
+/// A window that has come down to this many when a slot begins goes back to the list: what two samples a second leave,
+/// and room for as many again as a slot of them has.
+const RELISTED_MAX: usize = LISTED_MAX - LISTED_MAX / LATENCY_SLOTS;
 /// Before every window, and not within a slot of any moment.
 const NO_SLOT: i64 = i64::MIN / 2;
 const NO_START: UnixNanos = UnixNanos(-60 * NANOS_PER_SECOND);
@@ -267,7 +273,7 @@ impl LatencyWindow {
                 if strip.total == 0 {
                     self.rows_in_use[row / 64] &= !(1 << (row % 64));
                     self.strip_of_row[row] = NO_STRIP;
-                    pool.free.push(id);
+                    pool.give_back(id);
                 }
             }
         }
@@ -305,15 +311,17 @@ impl LatencyWindow {
         self.forget_counted(pool);
     }
 
-    /// Gives all strips back, with what is counted in them.
-    fn forget_counted(&mut self, pool: &mut StripPool) {
+    /// Gives all strips back, with what is counted in them; says how many.
+    fn forget_counted(&mut self, pool: &mut StripPool) -> usize {
+        let left_before = pool.left;
         for row in rows(std::mem::take(&mut self.rows_in_use)) {
             let id = std::mem::replace(&mut self.strip_of_row[row], NO_STRIP);
             pool.strips[id as usize] = EMPTY_STRIP;
-            pool.free.push(id);
+            pool.give_back(id);
         }
         self.slot_counts = [0; LATENCY_SLOTS];
         self.slot_rows = [0; LATENCY_SLOTS];
+        pool.left - left_before
     }
 
     /// Forgets everything.
@@ -324,13 +332,14 @@ impl LatencyWindow {
         self.lost_slot = None;
     }
 
-    /// Strips are wanted elsewhere: where `now` has left the whole window behind, what is counted is given up. Should
-    /// `now` step back among it, its loss is said.
-    pub fn release_outrun(&mut self, pool: &mut StripPool, now: UnixNanos, slot_ns: i64) {
-        if self.is_counted() && oldest_slot(now, slot_ns) > self.newest_slot {
-            self.lost_slot = self.lost_slot.max(Some(self.newest_slot));
-            self.forget_counted(pool);
+    /// Few strips are left: where `now` has left the whole window behind, what is counted is given up. Says how many strips
+    /// that were. Should `now` step back among it, its loss is said.
+    pub fn release_outrun(&mut self, pool: &mut StripPool, now: UnixNanos, slot_ns: i64) -> usize {
+        if !self.is_counted() || oldest_slot(now, slot_ns) <= self.newest_slot {
+            return 0;
         }
+        self.lost_slot = self.lost_slot.max(Some(self.newest_slot));
+        self.forget_counted(pool)
     }
 
     /// Nearest-rank percentiles over the slots that lie wholly in the window ending at `now`, and the newest.
@@ -619,20 +628,42 @@ mod tests {
     }
 
     #[test]
-    fn strips_that_are_wanted_elsewhere_are_released_once_the_window_is_over() {
+    fn a_steady_symbol_of_up_to_two_events_a_second_comes_back_to_its_list() {
+        for gap_ms in [500, 600, 750, 900, 1_000, 3_000] {
+            let mut pool = StripPool::new(1_000).expect("there is memory");
+            let mut window = LatencyWindow::new().expect("there is memory");
+            for index in 0..1_000 {
+                window.push(&mut pool, UnixNanos(index), 1_000 * index, SLOT);
+            }
+            let moments = (gap_ms..80_000).step_by(gap_ms as usize).map(|ms| UnixNanos(ms * 1_000_000));
+            let mut listed_since = None;
+            for t in moments {
+                window.push(&mut pool, t, 3_000_000, SLOT);
+                assert!(window.percentiles(&mut pool, t, SLOT).p50_ms.is_some());
+                match (pool.free.len() == pool.strips.len(), listed_since) {
+                    (true, None) => listed_since = Some(t),
+                    (false, Some(since)) => panic!("every {gap_ms} ms: listed at {since:?}, counted at {t:?}"),
+                    _ => {}
+                }
+            }
+            let listed_since = listed_since.unwrap_or_else(|| panic!("every {gap_ms} ms: still counted"));
+            assert!(listed_since.0 <= 60 * NANOS_PER_SECOND + gap_ms * 1_000_000, "{gap_ms} {listed_since:?}");
+        }
+    }
+
+    #[test]
+    fn strips_of_a_silent_symbol_are_released_once_its_window_is_over() {
         let mut pool = StripPool::new(1).expect("there is memory");
         let mut window = LatencyWindow::new().expect("there is memory");
         for _ in 0..=LISTED_MAX {
             window.push(&mut pool, UnixNanos(2 * SLOT), 3_000_000, SLOT);
         }
-        assert!(!pool.take_wanted());
-        assert_eq!(pool.take(), None);
-        assert!(pool.take_wanted() && !pool.take_wanted());
+        assert!(pool.is_low() && pool.take().is_none());
         window.release_outrun(&mut pool, UnixNanos(14 * SLOT - 1), SLOT);
         assert!(pool.free.is_empty());
         let over = UnixNanos(14 * SLOT);
         window.release_outrun(&mut pool, over, SLOT);
-        assert_eq!(pool.free.len(), 1);
+        assert!(!pool.is_low() && pool.free.len() == 1);
         assert_eq!(window.percentiles(&mut pool, over, SLOT), LatencyPercentiles::default());
         assert!(!window.is_truncated(over, SLOT));
         assert!(window.is_truncated(UnixNanos(14 * SLOT - 1), SLOT), "`now` has stepped back");

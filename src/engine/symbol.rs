@@ -1,5 +1,7 @@
 //! What is known of each symbol, and the table that finds it by name.
 
+use std::slice::SliceIndex;
+
 use hashbrown::HashTable;
 use serde_json::value::RawValue;
 
@@ -308,8 +310,12 @@ impl SymbolTable {
         &mut self.states[id.0 as usize]
     }
 
-    pub fn states_mut(&mut self) -> impl Iterator<Item = &mut SymbolState> {
-        self.states.iter_mut()
+    /// Those with numbers in `ids`.
+    pub fn states_mut(
+        &mut self,
+        ids: impl SliceIndex<[SymbolState], Output = [SymbolState]>,
+    ) -> impl Iterator<Item = &mut SymbolState> {
+        self.states[ids].iter_mut()
     }
 
     pub fn names(&self, id: SymbolId) -> &SymbolNames {

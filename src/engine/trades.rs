@@ -11,10 +11,12 @@
 //! depends on the watermark alone. `b`, the newest trade that has left the window, is kept because it still answers
 //! for p(now - 10 s).
 //!
-//! Trades live in chunks of one pool. A late trade goes into its place; a full chunk is split for it. When no chunk is
-//! free the symbol gives up its own oldest trades, and remembers up to when its windows lack them.
+//! Trades live in chunks of one pool. Each symbol has one of its own, from its first event on; the others are shared. A
+//! late trade goes into its place; a full chunk is split for it. When no shared chunk is left the symbol gives up its own
+//! oldest trades, and remembers up to when its windows lack them. So what is kept is always the newest: a late trade that
+//! is older than one given up is given up, too.
 
-use super::bounds::CHUNK_TRADES;
+use super::bounds::{CHUNK_TRADES, POOL_LOW_PART};
 use super::memory::{NoMemory, Table};
 use super::sums::{NotionalSum, ReturnQuanta, ReturnSums, SizeSum, log_return, return_quanta, weighted_mean};
 use super::time::UnixNanos;
@@ -42,11 +44,18 @@ struct Chunk {
 
 const CHUNKS: Table = Table::new("the trades of the windows", "WINDOW_TRADES or MAX_SYMBOLS");
 
-/// All chunks there will ever be. One is set aside for each symbol, so that none is without.
+/// All chunks there will ever be: those that windows hold, those set aside for symbols still to come, and the shared
+/// ones that are left. A window that holds n chunks holds one of its own and n - 1 shared ones, whichever they are.
 pub struct TradePool {
+    /// Those that have been in use; the others' memory is there as well, and untouched.
     chunks: Vec<Chunk>,
-    chunk_capacity: usize,
+    /// Chunks that are in use no more, as a list through `next`.
     free: ChunkId,
+    /// Set aside, one for each symbol still to come.
+    own_left: usize,
+    shared_left: usize,
+    /// With no more shared ones left, silent symbols are asked for theirs.
+    shared_low: usize,
     trade_count: u64,
 }
 
@@ -60,9 +69,10 @@ struct Position {
 impl TradePool {
     /// Room for `trades` trades over all symbols, and a chunk for each of `symbols` symbols whatever the others take.
     pub fn new(trades: usize, symbols: usize) -> Result<Self, NoMemory> {
-        let chunk_capacity = trades.div_ceil(CHUNK_TRADES).saturating_add(symbols);
-        let chunks = CHUNKS.list(chunk_capacity)?;
-        Ok(TradePool { chunks, chunk_capacity, free: NO_CHUNK, trade_count: 0 })
+        let shared = trades.div_ceil(CHUNK_TRADES);
+        let chunks = CHUNKS.list(shared.saturating_add(symbols))?;
+        let shared_low = shared / POOL_LOW_PART;
+        Ok(TradePool { chunks, free: NO_CHUNK, own_left: symbols, shared_left: shared, shared_low, trade_count: 0 })
     }
 
     /// Trades held now, over all symbols.
@@ -70,36 +80,51 @@ impl TradePool {
         self.trade_count
     }
 
-    fn take_chunk(&mut self) -> Option<ChunkId> {
+    /// Few chunks are left.
+    #[inline]
+    pub fn is_low(&self) -> bool {
+        self.shared_left <= self.shared_low
+    }
+
+    /// The own chunk of a new symbol.
+    fn take_own(&mut self) -> ChunkId {
+        assert!(self.own_left > 0, "there are no more symbols than the pool was made for");
+        self.own_left -= 1;
+        self.take()
+    }
+
+    /// A chunk beyond a symbol's own, while one is left.
+    fn take_shared(&mut self) -> Option<ChunkId> {
+        self.shared_left = self.shared_left.checked_sub(1)?;
+        Some(self.take())
+    }
+
+    fn take(&mut self) -> ChunkId {
         let id = self.free;
         if id != NO_CHUNK {
             let chunk = self.chunk_mut(id);
             let next = chunk.next;
             (chunk.previous, chunk.next, chunk.start, chunk.end) = (NO_CHUNK, NO_CHUNK, 0, 0);
             self.free = next;
-            return Some(id);
+            return id;
         }
         // The vector's memory is there from the start; a page of it costs nothing before it is written.
-        (self.chunks.len() < self.chunk_capacity).then(|| {
-            self.chunks.push(Chunk {
-                previous: NO_CHUNK,
-                next: NO_CHUNK,
-                start: 0,
-                end: 0,
-                trades: [TradeRecord::default(); CHUNK_TRADES],
-            });
-            (self.chunks.len() - 1) as ChunkId
-        })
+        self.chunks.push(Chunk {
+            previous: NO_CHUNK,
+            next: NO_CHUNK,
+            start: 0,
+            end: 0,
+            trades: [TradeRecord::default(); CHUNK_TRADES],
+        });
+        (self.chunks.len() - 1) as ChunkId
     }
 
-    fn has_free_chunk(&self) -> bool {
-        self.free != NO_CHUNK || self.chunks.len() < self.chunk_capacity
-    }
-
-    fn give_back(&mut self, id: ChunkId) {
+    /// A chunk of a window that has others.
+    fn give_back_shared(&mut self, id: ChunkId) {
         let free = self.free;
         self.chunk_mut(id).next = free;
         self.free = id;
+        self.shared_left += 1;
     }
 
     #[inline]
@@ -194,7 +219,7 @@ pub struct TradeWindow {
     newest_t: UnixNanos,
     /// Price of the trade before the short window, for p(now - 10 s).
     price_before_short: Option<f64>,
-    /// t of the newest trade that was given up for want of room.
+    /// t of the newest trade that was given up for want of room. No trade that is kept is older.
     lost: Option<UnixNanos>,
     head: ChunkId,
     tail: ChunkId,
@@ -244,7 +269,11 @@ pub struct TradeFeatures {
 
 impl TradeWindow {
     pub fn new(pool: &mut TradePool) -> Self {
-        let chunk = pool.take_chunk().expect("a chunk is set aside for each symbol");
+        Self::over(pool.take_own())
+    }
+
+    /// Without a trade, over its one chunk.
+    fn over(chunk: ChunkId) -> Self {
         let first = Position { chunk, offset: 0 };
         TradeWindow {
             long_after: UnixNanos(i64::MIN),
@@ -330,7 +359,7 @@ impl TradeWindow {
     #[inline(never)]
     fn extend(&mut self, pool: &mut TradePool, t: UnixNanos) {
         loop {
-            if let Some(id) = pool.take_chunk() {
+            if let Some(id) = pool.take_shared() {
                 self.link_after(pool, self.tail, id);
                 let finger = &mut self.fingers[finger_of(t)];
                 // The first chunk of the finger's span, unless that is another turn's.
@@ -377,7 +406,7 @@ impl TradeWindow {
     #[cold]
     fn give_up_oldest(&mut self, pool: &mut TradePool) {
         let oldest = *pool.record(self.oldest(pool));
-        self.lost = Some(self.lost.map_or(oldest.t, |lost| lost.max(oldest.t)));
+        self.lost = Some(oldest.t);
         if oldest.t > self.long_after {
             self.long_leave_first(pool);
         }
@@ -392,17 +421,21 @@ impl TradeWindow {
         Position { chunk: self.head, offset: pool.chunk(self.head).start }
     }
 
-    /// As if no trade had ever come.
+    /// As if no trade had ever come: all chunks go back but one.
     pub fn clear(&mut self, pool: &mut TradePool) {
-        let mut id = self.head;
-        while id != NO_CHUNK {
-            let chunk = pool.chunk(id);
-            let (held, next) = ((chunk.end - chunk.start) as u64, chunk.next);
-            pool.trade_count -= held;
-            pool.give_back(id);
-            id = next;
+        let own = self.tail;
+        while self.head != own {
+            let head = pool.chunk(self.head);
+            let (held, next) = (head.end - head.start, head.next);
+            pool.trade_count -= held as u64;
+            pool.give_back_shared(self.head);
+            self.head = next;
         }
-        *self = TradeWindow::new(pool);
+        let chunk = pool.chunk_mut(own);
+        let held = chunk.end - chunk.start;
+        (chunk.previous, chunk.start, chunk.end) = (NO_CHUNK, 0, 0);
+        pool.trade_count -= held as u64;
+        *self = TradeWindow::over(own);
     }
 
     /// Removes the oldest trade, which no cursor covers any more. It is never the only one.
@@ -414,21 +447,56 @@ impl TradeWindow {
         let (emptied, next) = (chunk.start == chunk.end, chunk.next);
         pool.trade_count -= 1;
         if emptied {
-            assert!(next != NO_CHUNK, "the newest trade is always retained");
             for cursor in [&mut self.long_first, &mut self.short_first] {
                 if cursor.chunk == head {
                     *cursor = Position { chunk: next, offset: 0 };
                 }
             }
-            for finger in &mut self.fingers {
-                if *finger == head {
-                    *finger = NO_CHUNK;
-                }
-            }
-            self.head = next;
-            pool.chunk_mut(next).previous = NO_CHUNK;
-            pool.give_back(head);
+            self.give_back_head(pool, next);
         }
+    }
+
+    /// Gives the first chunk back, of which nothing is needed; `next` is first then.
+    fn give_back_head(&mut self, pool: &mut TradePool, next: ChunkId) {
+        assert!(next != NO_CHUNK, "the newest trade is always retained");
+        let head = std::mem::replace(&mut self.head, next);
+        for finger in &mut self.fingers {
+            if *finger == head {
+                *finger = NO_CHUNK;
+            }
+        }
+        pool.chunk_mut(next).previous = NO_CHUNK;
+        pool.give_back_shared(head);
+    }
+
+    /// Few chunks are left: where `now` has left both windows behind, all but the newest go back, at most `count_max`
+    /// with one call. Says how many went, and whether none is left to go. Should `now` step back among their trades,
+    /// their loss is said.
+    pub fn release_outrun(
+        &mut self,
+        pool: &mut TradePool,
+        now: UnixNanos,
+        lengths: WindowLengths,
+        count_max: usize,
+    ) -> (usize, bool) {
+        if self.head == self.tail || self.newest_t > now.minus(lengths.long) {
+            return (0, true);
+        }
+        // What `advance` comes to, without a walk: sums of no trade, cursors at the end.
+        (self.long_after, self.short_after) = (now.minus(lengths.long), now.minus(lengths.short));
+        (self.long, self.short, self.returns) = Default::default();
+        (self.long_first, self.short_first) = (self.end(pool), self.end(pool));
+        let mut count = 0;
+        while self.head != self.tail && count < count_max {
+            let chunk = pool.chunk(self.head);
+            let (held, last, next) = (chunk.end - chunk.start, chunk.trades[chunk.end as usize - 1].t, chunk.next);
+            pool.trade_count -= held as u64;
+            self.lost = Some(last);
+            self.give_back_head(pool, next);
+            count += 1;
+        }
+        self.note_edges(pool);
+        (count, self.head == self.tail)
     }
 
     #[inline]
@@ -550,11 +618,15 @@ impl TradeWindow {
 
     #[inline(never)]
     fn insert(&mut self, pool: &mut TradePool, t: UnixNanos, price: f64, size: f64) {
+        if self.lost.is_some_and(|lost| t < lost) {
+            // Kept, it would answer for moments whose trades are gone.
+            return;
+        }
         let mut place = self.place_of(pool, t);
         while pool.chunk(place.chunk).end as usize == CHUNK_TRADES {
-            if place == self.oldest(pool) && pool.chunk(place.chunk).start == 0 && !pool.has_free_chunk() {
+            if place == self.oldest(pool) && pool.chunk(place.chunk).start == 0 && pool.shared_left == 0 {
                 // It would be the oldest itself: it is the one that is given up.
-                self.lost = Some(self.lost.map_or(t, |lost| lost.max(t)));
+                self.lost = Some(t);
                 return;
             }
             place = self.make_room_at(pool, place);
@@ -616,7 +688,7 @@ impl TradeWindow {
             self.compact_head(pool);
             return Position { chunk: place.chunk, offset: place.offset - start };
         }
-        match pool.take_chunk() {
+        match pool.take_shared() {
             Some(id) => self.split(pool, place, id),
             None => {
                 self.give_up_oldest(pool);
