@@ -92,7 +92,7 @@ fn a_step_of_the_clock_when_the_pool_is_full() {
     let mut pair = Pair::new(settings(3, 62));
     pair.trades("A", START, 100, MILLISECOND);
     pair.trades("B", START + SECOND, 40, MILLISECOND);
-    pair.take(&Step::ClockStep(-3600 * SECOND));
+    pair.take(&Step::Clock(-3600 * SECOND));
     assert!(pair.twin.is_empty() && pair.twin.trade_count() == 0);
     let back = START + 2 * SECOND - 3600 * SECOND;
     pair.event("C", back, QUOTE);

@@ -76,7 +76,7 @@ impl Pair {
                 self.engine.handle_time(UnixNanos(*moment));
                 self.twin.time(*moment)
             }
-            Step::ClockStep(step) => {
+            Step::Clock(step) => {
                 self.engine.handle_clock_step(*step);
                 self.twin.clock_step(*step);
                 Vec::new()

@@ -65,7 +65,7 @@ pub enum Step {
     /// Local time passes.
     Time(i64),
     /// Local time was wrong by so much, and is right from now on.
-    ClockStep(i64),
+    Clock(i64),
 }
 
 /// What an event says of its times.
@@ -162,7 +162,7 @@ impl Market {
                 let step = self.random.between(-size, size);
                 if (self.error + step).abs() < 600 * SECOND {
                     self.error += step;
-                    return Step::ClockStep(step);
+                    return Step::Clock(step);
                 }
             }
             _ => {}
