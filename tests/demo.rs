@@ -142,7 +142,7 @@ fn a_recording_plays_as_if_it_happened_now() {
 fn what_cannot_work_is_one_clear_line() {
     let check = |arguments: &[&str], expected: &str| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_senpai-md-consumer"));
-        let output = command.arg("demo").args(arguments).output().unwrap();
+        let output = command.args(["demo", "--log-level", "warn"]).args(arguments).output().unwrap();
         let error = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(1), "{error}");
         assert!(error.starts_with("error: ") && error.contains(expected) && error.lines().count() == 1, "{error}");
