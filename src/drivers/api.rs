@@ -1,71 +1,63 @@
 //! The HTTP endpoints (SPEC section 5): asks the shards, shows their answers.
 
-use std::cell::Cell;
 use std::rc::Rc;
 
 use async_channel::{Sender, bounded};
+use prometheus::process_collector::ProcessCollector;
 
 use super::clock::Clock;
 use super::documents;
-use super::http_message::{Request, Response};
+use super::http_counts::HttpCounts;
+use super::http_request::Request;
+use super::http_response::Response;
 use super::http_server::Responder;
-use super::query::{Detail, Query, ShardReport};
+use super::query::{Line, Query, ShardReport};
 use crate::engine::intake::Ownership;
 
 pub struct Api {
-    pub shards: Vec<Sender<Query>>,
+    shards: Vec<Line>,
     /// Of any shard: all of them share instance and number of cores.
-    pub ownership: Ownership,
-    pub clock: Clock,
-    /// Requests being answered, for the shard that shares the executor.
-    pub requests: Rc<Cell<usize>>,
-}
-
-/// Counts a request for as long as it is being answered, however that ends.
-struct Counted<'a>(&'a Cell<usize>);
-
-impl<'a> Counted<'a> {
-    fn new(requests: &'a Cell<usize>) -> Self {
-        requests.set(requests.get() + 1);
-        Counted(requests)
-    }
-}
-
-impl Drop for Counted<'_> {
-    fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
-    }
+    ownership: Ownership,
+    clock: Clock,
+    counts: Rc<HttpCounts>,
+    process: Rc<ProcessCollector>,
 }
 
 impl Responder for Api {
     async fn respond(&self, request: Request) -> Response {
-        let _counted = Counted::new(&self.requests);
         match request.path.as_str() {
-            "/health" => self.document(&documents::health(&self.reports(Detail::Symbols).await, self.uptime_seconds())),
+            "/health" => {
+                let reports = self.reports().await;
+                Response::json(200, documents::health(&reports, &self.shards, self.uptime_seconds()))
+            }
             "/ready" => {
-                let reports = self.reports(Detail::Totals).await;
+                let reports = self.reports().await;
                 let status = if documents::is_ready(&reports) { 200 } else { 503 };
                 Response::json(status, documents::ready(&reports).to_string())
             }
-            "/stats" => self.document(&documents::stats(&self.reports(Detail::Totals).await, self.uptime_seconds())),
+            "/stats" => {
+                let reports = self.reports().await;
+                Response::json(200, documents::stats(&reports, &self.counts, self.uptime_seconds()).to_string())
+            }
             "/metrics" => {
-                let text = documents::metrics(&self.reports(Detail::Symbols).await);
+                let (reports, counts, process) = (self.reports().await, self.counts.clone(), self.process.clone());
+                let text = documents::metrics(reports, &self.shards, counts, process);
                 Response::text(200, documents::METRICS_TYPE, text)
             }
             "/state/latest" => self.symbol_document(&request, Query::State).await,
-            "/features/latest" => self.symbol_document(&request, Query::Features).await,
+            "/features/latest" | "/features" => self.symbol_document(&request, Query::Features).await,
             _ => Response::error(
                 404,
                 "no such page; there are /health, /ready, /metrics, /stats, /state/latest?symbol= and \
-                 /features/latest?symbol=",
+                 /features/latest?symbol= (or /features?symbol=)",
             ),
         }
     }
 }
 
 impl Api {
-    fn document(&self, value: &serde_json::Value) -> Response {
-        Response::json(200, value.to_string())
+    pub fn new(shards: Vec<Line>, ownership: Ownership, clock: Clock, counts: Rc<HttpCounts>) -> Api {
+        Api { shards, ownership, clock, counts, process: Rc::new(ProcessCollector::for_self()) }
     }
 
     fn uptime_seconds(&self) -> f64 {
@@ -73,12 +65,12 @@ impl Api {
     }
 
     /// All shards are asked at once; each has its place, also one that has ended.
-    async fn reports(&self, detail: Detail) -> Vec<ShardReport> {
+    async fn reports(&self) -> Vec<ShardReport> {
         let mut answers = Vec::with_capacity(self.shards.len());
         for shard in &self.shards {
             let (reply, answer) = bounded(1);
             // Where nobody takes the question the answer's channel closes.
-            let _ = shard.send(Query::Report(detail, reply)).await;
+            shard.ask(Query::Report(reply)).await;
             answers.push(answer);
         }
         let mut reports = Vec::with_capacity(answers.len());
@@ -100,7 +92,7 @@ impl Api {
             || Response::error(404, &format!("no event of the symbol {symbol} has arrived; /health lists the symbols"));
         let Some(core) = self.ownership.core_of(symbol.as_bytes()) else { return unknown() };
         let (reply, answer) = bounded(1);
-        if self.shards[core as usize].send(query(symbol.to_owned(), reply)).await.is_err() {
+        if !self.shards[core as usize].ask(query(symbol.to_owned(), reply)).await {
             return Response::error(503, "the service is stopping");
         }
         match answer.recv().await {

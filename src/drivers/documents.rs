@@ -1,17 +1,24 @@
-//! /health, /ready and /stats as JSON, /metrics as Prometheus text: made of the shards' reports when somebody asks.
+//! /health, /ready and /stats as JSON, /metrics as Prometheus text: made of the shards' reports when they are asked for.
+//! What has a line for every symbol is made a page of symbols at a time, while it is sent.
 
 use std::collections::BTreeMap;
+use std::mem;
+use std::rc::Rc;
 
+use futures_lite::stream;
 use prometheus::core::Collector;
 use prometheus::process_collector::ProcessCollector;
-use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
 use prometheus::{Encoder, TextEncoder};
 use serde_json::{Map, Value, json};
-use smallvec::{SmallVec, smallvec};
 
+use super::http_counts::{HttpCounts, Unserved};
+use super::http_response::Parts;
 use super::logging;
-use super::query::ShardReport;
-use crate::engine::counters::{DropReason, LATENCY_BOUNDS_NS, OutputKind};
+use super::prometheus_text::MetricType::{Counter, Gauge};
+use super::prometheus_text::{begin_family, histogram, sample, single};
+use super::query::{Line, ShardReport};
+use super::symbol_walk::SymbolWalk;
+use crate::engine::counters::{DropReason, OutputKind};
 use crate::engine::signal::Direction;
 use crate::engine::subject::EventKind;
 
@@ -34,23 +41,57 @@ fn troubles(reports: &[ShardReport]) -> Vec<&str> {
     troubles
 }
 
-pub fn health(reports: &[ShardReport], uptime_seconds: f64) -> Value {
-    let mut symbols: Vec<&str> =
-        reports.iter().flat_map(|report| &report.symbols).map(|symbol| symbol.name.as_str()).collect();
-    symbols.sort_unstable();
-    json!({
-        "status": if is_ready(reports) && troubles(reports).is_empty() { "ok" } else { "degraded" },
-        "nats_connected": is_connected(reports),
-        "symbol_count": symbols.len(),
-        "symbols": symbols,
-        "uptime_seconds": uptime_seconds,
-        "version": VERSION,
-        "troubles": troubles(reports),
-    })
-}
-
 pub fn ready(reports: &[ShardReport]) -> Value {
     json!({ "ready": is_ready(reports), "troubles": troubles(reports) })
+}
+
+/// The list of symbols may be longer than it was in the reports; `symbol_count` is its length.
+pub fn health(reports: &[ShardReport], lines: &[Line], uptime_seconds: f64) -> Parts {
+    let troubles = troubles(reports);
+    let status = if is_ready(reports) && troubles.is_empty() { "ok" } else { "degraded" };
+    let begin = format!(
+        r#"{{"status":"{status}","troubles":{},"nats_connected":{},"symbols":["#,
+        json!(troubles),
+        is_connected(reports),
+    );
+    let end = format!(r#","uptime_seconds":{},"version":"{VERSION}"}}"#, json!(uptime_seconds));
+    Health { begin, symbols: Some(SymbolWalk::new(lines)), symbol_count: 0, end }.in_parts()
+}
+
+struct Health {
+    begin: String,
+    /// `None` after the end.
+    symbols: Option<SymbolWalk>,
+    symbol_count: usize,
+    end: String,
+}
+
+impl PartByPart for Health {
+    async fn next(&mut self) -> Option<Vec<u8>> {
+        let page = self.symbols.as_mut()?.next_page().await;
+        let mut out = mem::take(&mut self.begin).into_bytes();
+        for symbol in &page {
+            if self.symbol_count > 0 {
+                out.push(b',');
+            }
+            serde_json::to_writer(&mut out, &*symbol.name).expect("a Vec takes every write");
+            self.symbol_count += 1;
+        }
+        if page.is_empty() {
+            self.symbols = None;
+            out.extend_from_slice(format!(r#"],"symbol_count":{}{}"#, self.symbol_count, self.end).as_bytes());
+        }
+        Some(out)
+    }
+}
+
+/// A document that is made part by part.
+trait PartByPart: Sized + 'static {
+    async fn next(&mut self) -> Option<Vec<u8>>;
+
+    fn in_parts(self) -> Parts {
+        Box::pin(stream::unfold(self, |mut document| async move { Some((document.next().await?, document)) }))
+    }
 }
 
 fn dropped(reports: &[ShardReport]) -> Value {
@@ -89,8 +130,8 @@ fn figures(reports: &[ShardReport]) -> Map<String, Value> {
         "events_in_by_type": by_kind,
         "events_foreign": sum(&|r| r.counters.events_foreign),
         "timestamps_rejected": sum(&|r| r.counters.timestamps_rejected.iter().sum()),
-        "features_published": sum(&|r| r.features_published),
-        "signals_emitted": sum(&|r| r.signals_emitted),
+        "features_published": sum(&|r| r.counters.features_published),
+        "signals_emitted": sum(&|r| r.counters.signals_emitted.iter().sum()),
         "signals_suppressed": { "stale": sum(&|r| r.counters.signals_suppressed_stale) },
         "publish_dropped": publish_dropped,
         "symbols": sum(&|r| r.symbol_count as u64),
@@ -111,7 +152,7 @@ fn fill_ratio(reports: &[ShardReport]) -> f64 {
     ratios.fold(0.0, f64::max)
 }
 
-pub fn stats(reports: &[ShardReport], uptime_seconds: f64) -> Value {
+pub fn stats(reports: &[ShardReport], http: &HttpCounts, uptime_seconds: f64) -> Value {
     let mut stats = figures(reports);
     let cores = reports.iter().map(|report| {
         let mut core = figures(std::slice::from_ref(report));
@@ -121,6 +162,9 @@ pub fn stats(reports: &[ShardReport], uptime_seconds: f64) -> Value {
         Value::Object(core)
     });
     stats.insert("cores".into(), cores.collect());
+    let unserved = Unserved::ALL.map(|reason| (reason.name().to_owned(), http.unserved(reason).into()));
+    let unserved: Map<String, Value> = unserved.into_iter().collect();
+    stats.insert("http".into(), json!({ "unserved": unserved }));
     stats.insert("nats_connected".into(), is_connected(reports).into());
     stats.insert("uptime_seconds".into(), uptime_seconds.into());
     Value::Object(stats)
@@ -129,165 +173,165 @@ pub fn stats(reports: &[ShardReport], uptime_seconds: f64) -> Value {
 /// Content type of [`metrics`].
 pub const METRICS_TYPE: &str = prometheus::TEXT_FORMAT;
 
-/// Label values by name; counts of the same labels over all cores are one sample.
-type Samples = BTreeMap<SmallVec<[String; 2]>, u64>;
+/// The counters of all labels are there, with 0 where nothing has been counted; those with a label for the symbol only for
+/// symbols of which something has been.
+pub fn metrics(
+    reports: Vec<ShardReport>,
+    lines: &[Line],
+    http: Rc<HttpCounts>,
+    process: Rc<ProcessCollector>,
+) -> Parts {
+    let lines = lines.to_vec();
+    Metrics { reports, lines, http, process, stage: Stage::Totals }.in_parts()
+}
 
-pub fn metrics(reports: &[ShardReport]) -> Vec<u8> {
-    let mut families = ProcessCollector::for_self().collect();
-    let mut events_in = Samples::new();
-    let mut events_dropped = Samples::new();
-    let mut rejected = Samples::new();
-    let mut published = Samples::new();
-    let mut signals = Samples::new();
-    let mut publish_dropped = Samples::new();
+struct Metrics {
+    reports: Vec<ShardReport>,
+    lines: Vec<Line>,
+    http: Rc<HttpCounts>,
+    process: Rc<ProcessCollector>,
+    stage: Stage,
+}
+
+/// What comes next.
+enum Stage {
+    Totals,
+    Process,
+    Published(SymbolWalk),
+    Signals(SymbolWalk),
+    End,
+}
+
+const PUBLISHED: &str = "senpai_feature_publish_total";
+const SIGNALS: &str = "senpai_signals_emitted_total";
+
+impl PartByPart for Metrics {
+    async fn next(&mut self) -> Option<Vec<u8>> {
+        let mut out = Vec::with_capacity(16 << 10);
+        match &mut self.stage {
+            Stage::Totals => {
+                totals(&self.reports, &self.http, &mut out);
+                self.stage = Stage::Process;
+            }
+            Stage::Process => {
+                let families = self.process.collect();
+                TextEncoder::new().encode(&families, &mut out).expect("its families have names and samples");
+                begin_family(PUBLISHED, Counter, "Feature snapshots published.", &mut out);
+                self.stage = Stage::Published(SymbolWalk::new(&self.lines));
+            }
+            Stage::Published(symbols) => {
+                let page = symbols.next_page().await;
+                for symbol in page.iter().filter(|symbol| symbol.features_published > 0) {
+                    sample(PUBLISHED, &[("symbol", &symbol.name)], symbol.features_published, &mut out);
+                }
+                if page.is_empty() {
+                    begin_family(SIGNALS, Counter, "Signals emitted.", &mut out);
+                    let has_signals = self.reports.iter().any(|report| report.counters.signals_emitted != [0, 0]);
+                    self.stage = match has_signals {
+                        true => Stage::Signals(SymbolWalk::new(&self.lines)),
+                        false => Stage::End,
+                    };
+                }
+            }
+            Stage::Signals(symbols) => {
+                let page = symbols.next_page().await;
+                for symbol in page.iter().filter(|symbol| symbol.signals_emitted != [0, 0]) {
+                    for direction in Direction::ALL {
+                        let labels = [("symbol", &*symbol.name), ("direction", direction.name())];
+                        sample(SIGNALS, &labels, symbol.signals_emitted[direction as usize], &mut out);
+                    }
+                }
+                if page.is_empty() {
+                    self.stage = Stage::End;
+                }
+            }
+            Stage::End => return None,
+        }
+        Some(out)
+    }
+}
+
+/// What does not have a line for each symbol.
+fn totals(reports: &[ShardReport], http: &HttpCounts, out: &mut Vec<u8>) {
+    let sum = |figure: &dyn Fn(&ShardReport) -> u64| reports.iter().map(figure).sum::<u64>();
+    // Each core has its own numbers for the providers.
+    let mut providers: BTreeMap<&str, ([u64; EventKind::ALL.len()], u64)> = BTreeMap::new();
     for report in reports {
-        let counters = &report.counters;
-        for kind in EventKind::ALL {
-            for (provider, count) in report.providers.iter().zip(counters.events_in[kind as usize]) {
-                if count > 0 {
-                    *events_in.entry(smallvec![kind.name().into(), provider.clone()]).or_default() += count;
-                }
-            }
-            for reason in DropReason::ALL {
-                let count = counters.dropped(reason, kind);
-                *events_dropped.entry(smallvec![reason.name().into(), kind.name().into()]).or_default() += count;
-            }
-        }
-        for (provider, count) in report.providers.iter().zip(counters.timestamps_rejected) {
-            if count > 0 {
-                *rejected.entry(smallvec![provider.clone()]).or_default() += count;
-            }
-        }
-        for symbol in &report.symbols {
-            *published.entry(smallvec![symbol.name.clone()]).or_default() += symbol.features_published;
-            for direction in Direction::ALL {
-                let count = symbol.signals_emitted[direction as usize];
-                if count > 0 {
-                    *signals.entry(smallvec![symbol.name.clone(), direction.name().into()]).or_default() += count;
-                }
-            }
-        }
-        for kind in OutputKind::ALL {
-            *publish_dropped.entry(smallvec![kind.name().into()]).or_default() +=
-                counters.publish_dropped[kind as usize];
+        for (index, name) in report.providers.iter().enumerate() {
+            let (events, rejected) = providers.entry(name).or_default();
+            EventKind::ALL.iter().for_each(|kind| {
+                events[*kind as usize] += report.counters.events_in[*kind as usize][index];
+            });
+            *rejected += report.counters.timestamps_rejected[index];
         }
     }
-    let sum = |figure: &dyn Fn(&ShardReport) -> u64| reports.iter().map(figure).sum::<u64>();
-    let one = |count: u64| Samples::from([(SmallVec::new(), count)]);
-    let stale = Samples::from([(smallvec!["stale".into()], sum(&|r| r.counters.signals_suppressed_stale))]);
-    families.extend([
-        counter("senpai_events_in_total", "Events received.", &["type", "provider"], events_in),
-        counter("senpai_events_dropped_total", "Events not used, or not wholly.", &["reason", "type"], events_dropped),
-        counter(
-            "senpai_timestamps_rejected_total",
-            "Event times too far ahead of local receipt.",
-            &["provider"],
-            rejected,
-        ),
-        counter("senpai_feature_publish_total", "Feature snapshots published.", &["symbol"], published),
-        counter("senpai_signals_emitted_total", "Signals emitted.", &["symbol", "direction"], signals),
-        counter("senpai_signals_suppressed_total", "Signals not emitted.", &["reason"], stale),
-        counter("senpai_publish_dropped_total", "Outputs that were given up unsent.", &["kind"], publish_dropped),
-        counter(
-            "senpai_nats_reconnects_total",
-            "Connections made ready again after a loss.",
-            &[],
-            one(sum(&|r| r.connection.reconnects)),
-        ),
-        counter(
-            "senpai_nats_slow_consumer_cuts_total",
-            "Ends of the connection that look like the server gave up on a slow consumer.",
-            &[],
-            one(sum(&|r| r.connection.slow_consumer_cuts)),
-        ),
-        counter(
-            "senpai_log_lines_lost_total",
-            "Log lines that standard error did not take.",
-            &[],
-            one(logging::lines_lost()),
-        ),
-        gauge(
-            "senpai_queue_fill_ratio",
-            "Fill of the queue between socket and engine, 0..1.",
-            &[],
-            fill_ratio(reports),
-        ),
-        gauge(
-            "senpai_nats_connected",
-            "1 when every core has its NATS connection.",
-            &[],
-            is_connected(reports) as u8 as f64,
-        ),
-        gauge("senpai_symbols", "Symbols tracked.", &[], sum(&|r| r.symbol_count as u64) as f64),
-        gauge("senpai_window_trades", "Trades held in the windows.", &[], sum(&|r| r.window_trade_count) as f64),
-        gauge("senpai_build_info", "Always 1; the label tells the version.", &[("version", VERSION)], 1.0),
-        processing_latency(reports),
-    ]);
-    families.sort_by(|a, b| a.name().cmp(b.name()));
-    // A family without samples is not text that Prometheus expects.
-    families.retain(|family| !family.get_metric().is_empty());
-    let mut text = Vec::new();
-    TextEncoder::new().encode(&families, &mut text).expect("families with names and samples can be written");
-    text
-}
 
-fn family(name: &str, help: &str, kind: MetricType, metrics: Vec<Metric>) -> MetricFamily {
-    let mut family = MetricFamily::default();
-    family.set_name(name.into());
-    family.set_help(help.into());
-    family.set_field_type(kind);
-    family.set_metric(metrics);
-    family
-}
+    let name = "senpai_events_in_total";
+    begin_family(name, Counter, "Events received.", out);
+    for kind in EventKind::ALL {
+        for (provider, (events, _)) in &providers {
+            sample(name, &[("type", kind.name()), ("provider", provider)], events[kind as usize], out);
+        }
+    }
+    let name = "senpai_events_dropped_total";
+    begin_family(name, Counter, "Events not used, or not wholly.", out);
+    for reason in DropReason::ALL {
+        for kind in EventKind::ALL {
+            let count = sum(&|report| report.counters.dropped(reason, kind));
+            sample(name, &[("reason", reason.name()), ("type", kind.name())], count, out);
+        }
+    }
+    let name = "senpai_timestamps_rejected_total";
+    begin_family(name, Counter, "Event times too far ahead of local receipt.", out);
+    for (provider, (_, rejected)) in &providers {
+        sample(name, &[("provider", provider)], rejected, out);
+    }
+    let name = "senpai_signals_suppressed_total";
+    begin_family(name, Counter, "Signals not emitted.", out);
+    sample(name, &[("reason", "stale")], sum(&|report| report.counters.signals_suppressed_stale), out);
+    let name = "senpai_publish_dropped_total";
+    begin_family(name, Counter, "Outputs that were given up unsent, or that the server refused.", out);
+    for kind in OutputKind::ALL {
+        let count = sum(&|report| report.counters.publish_dropped[kind as usize]);
+        sample(name, &[("kind", kind.name())], count, out);
+    }
+    let name = "senpai_http_unserved_total";
+    begin_family(name, Counter, "Peers of HTTP that were not served, or not to the end.", out);
+    for reason in Unserved::ALL {
+        sample(name, &[("reason", reason.name())], http.unserved(reason), out);
+    }
+    let mut counter = |name, help, count: u64| single(name, Counter, help, count, out);
+    counter(
+        "senpai_nats_reconnects_total",
+        "Connections made ready again after a loss.",
+        sum(&|report| report.connection.reconnects),
+    );
+    counter(
+        "senpai_nats_slow_consumer_cuts_total",
+        "Ends of the connection that look like the server gave up on a slow consumer.",
+        sum(&|report| report.connection.slow_consumer_cuts),
+    );
+    counter("senpai_log_lines_lost_total", "Log lines that standard error did not take.", logging::lines_lost());
 
-fn label(name: &str, value: &str) -> LabelPair {
-    let mut pair = LabelPair::default();
-    pair.set_name(name.into());
-    pair.set_value(value.into());
-    pair
-}
+    let mut gauge = |name, help, value: f64| single(name, Gauge, help, value, out);
+    gauge("senpai_queue_fill_ratio", "Fill of the queue between socket and engine, 0..1.", fill_ratio(reports));
+    gauge("senpai_nats_connected", "1 when every core has its NATS connection.", f64::from(is_connected(reports)));
+    gauge("senpai_symbols", "Symbols tracked.", sum(&|report| report.symbol_count as u64) as f64);
+    gauge("senpai_window_trades", "Trades held in the windows.", sum(&|report| report.window_trade_count) as f64);
+    let name = "senpai_build_info";
+    begin_family(name, Gauge, "Always 1; the label tells the version.", out);
+    sample(name, &[("version", VERSION)], 1, out);
 
-fn counter(name: &str, help: &str, labels: &[&str], samples: Samples) -> MetricFamily {
-    let metrics = samples.into_iter().map(|(values, count)| {
-        let mut metric =
-            Metric::from_label(labels.iter().zip(&values).map(|(name, value)| label(name, value)).collect());
-        let mut counter = Counter::default();
-        counter.set_value(count as f64);
-        metric.set_counter(counter);
-        metric
-    });
-    family(name, help, MetricType::COUNTER, metrics.collect())
-}
-
-fn gauge(name: &str, help: &str, labels: &[(&str, &str)], value: f64) -> MetricFamily {
-    let mut metric = Metric::from_label(labels.iter().map(|(name, value)| label(name, value)).collect());
-    let mut gauge = Gauge::default();
-    gauge.set_value(value);
-    metric.set_gauge(gauge);
-    family(name, help, MetricType::GAUGE, vec![metric])
-}
-
-fn processing_latency(reports: &[ShardReport]) -> MetricFamily {
-    let mut histogram = Histogram::default();
-    let mut cumulative = 0;
-    let count_in =
-        |bucket: usize| -> u64 { reports.iter().map(|r| r.counters.processing_latency.counts[bucket]).sum() };
-    let buckets = LATENCY_BOUNDS_NS.iter().enumerate().map(|(index, bound_ns)| {
-        cumulative += count_in(index);
-        let mut bucket = Bucket::default();
-        bucket.set_cumulative_count(cumulative);
-        bucket.set_upper_bound(*bound_ns as f64 / 1e6);
-        bucket
-    });
-    histogram.set_bucket(buckets.collect());
-    histogram.set_sample_count(cumulative + count_in(LATENCY_BOUNDS_NS.len()));
-    histogram.set_sample_sum(reports.iter().map(|r| r.counters.processing_latency.sum_ns).sum::<u64>() as f64 / 1e6);
-    let mut metric = Metric::default();
-    metric.set_histogram(histogram);
-    family(
+    histogram(
         "senpai_processing_latency_ms",
         "From an event's bytes being read to its outputs being in the outgoing buffer, in ms.",
-        MetricType::HISTOGRAM,
-        vec![metric],
-    )
+        reports.iter().map(|report| &report.counters.processing_latency),
+        out,
+    );
+    histogram(
+        "senpai_read_gap_ms",
+        "From one look at the NATS socket to the next while there was work, in ms: what an event may wait unread.",
+        reports.iter().filter_map(|report| report.read_gap.as_ref()),
+        out,
+    );
 }

@@ -1,38 +1,48 @@
-//! The HTTP responder's sockets: accepts, reads request heads, asks the [`Responder`], writes what it says.
+//! The HTTP responder's sockets: takes the port, accepts, and decides who has a place. What a connection does is in
+//! [`http_connection`](super::http_connection).
 //!
 //! Everything that a peer can hold on to has a limit ([`Limits`]): the connections, the bytes of a head, the time for a
 //! request, for an answer, for taking it, for saying nothing. A connection is one task that ends by itself: it races
-//! its own futures against timers and the stop flag, and nothing ever cancels it from outside (a cancelled glommio task
-//! leaks). When [`HttpServer::serve`] returns, every socket is shut down and no task of it is left.
+//! its own futures against timers and flags, and nothing ever cancels it from outside (a cancelled glommio task leaks).
+//! When [`HttpServer::serve`] returns, every socket is shut down and no task of it is left.
+//!
+//! Nothing waits for a place: when all are taken, the peer that has been silent for longest gives its own to the new one.
+//! Only where every connection is being answered the new one is told so.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpListener as StdListener, ToSocketAddrs};
-use std::os::fd::{FromRawFd, IntoRawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd};
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use futures_lite::{AsyncReadExt, AsyncWriteExt, FutureExt, future};
+use futures_lite::FutureExt;
 use glommio::net::{TcpListener, TcpStream};
 use glommio::timer::Timer;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::clock::Clock;
-use super::executor::give_way;
-use super::http_message::{Ending, HEAD_BYTES_MAX, Head, decode_head};
-pub use super::http_message::{Request, Response};
+use super::http_connection::{Connection, Seat};
+use super::http_counts::{HttpCounts, Unserved};
+pub use super::http_request::Request;
+pub use super::http_response::Response;
 use super::log_limit::LogLimit;
 use super::race::{unless, within};
-use super::stop::{Stop, Stopped};
+use super::stop::Stop;
 use super::text::plain;
+use super::turns::Turns;
 
-/// Connections that the kernel keeps for the accept loop; a scrape and a few dashboards arrive at once, not more.
-const BACKLOG: i32 = 256;
-/// A body up to this goes out together with its head, in one segment train; a longer one by itself, uncopied.
-const COALESCED_BODY_BYTES_MAX: usize = 16 << 10;
+/// Connections that the kernel keeps for the accept loop, which is fast: more than come in one burst.
+const BACKLOG: i32 = 1024;
+/// Of an answer that the kernel keeps for a peer (it takes twice that): what is not sent yet has no other bound there.
+const SEND_BUFFER_BYTES: usize = 64 << 10;
+/// Peers that are told at once that there is no place for them; more are closed without a word.
+const TELLING_MAX: usize = 16;
 /// After an error of `accept`. Most mean that descriptors or memory ran out, and would come back at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Between two lines about it: it may last.
@@ -47,16 +57,16 @@ pub trait Responder {
 /// What a peer may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections at once. One more is told 503 and closed: a client that is told can say so, one that waits in the
-    /// backlog cannot tell a full service from a dead one.
+    /// Connections at once. For one more the one that has been silent for longest is closed; where none is, it is told
+    /// 503: a client that is told can say so, one that waits in the backlog cannot tell a full service from a dead one.
     pub connections: usize,
     /// From the accept, or the first byte of a later request, to the end of the request: 408.
     pub request: Duration,
     /// From one response to the first byte of the next request; then the connection is closed without a word.
     pub idle: Duration,
-    /// For the responder: 503.
+    /// For the responder, and for each further part of its answer: 503, or the end.
     pub respond: Duration,
-    /// For the peer to take a whole response.
+    /// For the peer to take the next piece of an answer (32 KiB at most).
     pub write: Duration,
     /// After a response that ends the connection: until the peer has closed its side too. Closing at once with bytes
     /// unread would send a reset, which can overtake the response (RFC 9112, section 9.6).
@@ -72,7 +82,7 @@ impl Default for Limits {
             request: Duration::from_secs(10),
             idle: Duration::from_secs(60),
             respond: Duration::from_secs(5),
-            write: Duration::from_secs(10),
+            write: Duration::from_secs(2),
             linger: Duration::from_millis(500),
             // The service has 5 s to end in, and more to do than this.
             drain: Duration::from_secs(1),
@@ -84,6 +94,10 @@ impl Default for Limits {
 #[derive(Debug)]
 pub struct HttpServer {
     listener: StdListener,
+    /// The same socket, to ask whether a peer waits, and to close it.
+    door: StdListener,
+    /// And once more: a descriptor to give up when no other is left.
+    spare: StdListener,
     address: SocketAddr,
     limits: Limits,
 }
@@ -106,7 +120,13 @@ impl HttpServer {
             ),
             _ => format!("HTTP_HOST {host}, HTTP_PORT {port}: {error}"),
         })?;
-        Ok(HttpServer { listener, address, limits: Limits::default() })
+        let again = || {
+            listener.try_clone().map_err(|error| format!("HTTP_PORT {port} cannot be listened to: {}", plain(&error)))
+        };
+        let (door, spare) = (again()?, again()?);
+        // What it accepts inherits that.
+        let _ = SockRef::from(&listener).set_send_buffer_size(SEND_BUFFER_BYTES);
+        Ok(HttpServer { listener, door, spare, address, limits: Limits::default() })
     }
 
     pub fn with_limits(self, limits: Limits) -> HttpServer {
@@ -118,20 +138,33 @@ impl HttpServer {
         self.address
     }
 
-    /// The port again, to see whether somebody knocks.
-    pub fn listener(&self) -> io::Result<StdListener> {
-        self.listener.try_clone()
-    }
-
     /// Answers until `stop` is set, in the task queue that this runs in. Then the port is free at once, requests being
     /// answered have `Limits::drain` to finish, and when it returns every connection is closed.
     pub async fn serve<R: Responder + 'static>(self, responder: Rc<R>, stop: Stop) {
-        let HttpServer { listener, limits, .. } = self;
+        self.serve_beside(responder, stop, Rc::default(), Rc::default()).await;
+    }
+
+    /// As [`serve`](Self::serve), taking its turns beside others, and counting for others to see.
+    pub async fn serve_beside<R: Responder + 'static>(
+        self,
+        responder: Rc<R>,
+        stop: Stop,
+        turns: Rc<Turns>,
+        counts: Rc<HttpCounts>,
+    ) {
+        let HttpServer { listener, door, spare, limits, .. } = self;
         let house = Rc::new(House {
             responder,
             limits,
             stop,
+            turns,
+            counts,
             abort: Stop::new(),
+            door,
+            spare: RefCell::new(Some(spare)),
+            seats: RefCell::default(),
+            last_number: Cell::new(0),
+            telling_count: Cell::new(0),
             open_count: Cell::new(0),
             on_empty: Cell::new(None),
             clock: Clock::start(),
@@ -174,13 +207,23 @@ pub fn listen_alone(address: SocketAddr) -> io::Result<(StdListener, SocketAddr)
 }
 
 /// What the accept loop and the connections share.
-struct House<R> {
-    responder: Rc<R>,
-    limits: Limits,
+pub struct House<R> {
+    pub responder: Rc<R>,
+    pub limits: Limits,
     /// No further request is read.
-    stop: Stop,
+    pub stop: Stop,
+    pub turns: Rc<Turns>,
+    pub counts: Rc<HttpCounts>,
     /// What is still going on after `Limits::drain` ends here.
     abort: Stop,
+    door: StdListener,
+    spare: RefCell<Option<StdListener>>,
+    /// Of the connections that keep their places.
+    seats: RefCell<Vec<Rc<Seat>>>,
+    last_number: Cell<u64>,
+    /// Peers that are told that there is no place for them.
+    telling_count: Cell<usize>,
+    /// All tasks.
     open_count: Cell<usize>,
     on_empty: Cell<Option<Waker>>,
     clock: Clock,
@@ -189,81 +232,64 @@ struct House<R> {
 }
 
 /// A connection's place in the house, given back however it ends.
-struct Place<R>(Rc<House<R>>);
+struct Place<R> {
+    house: Rc<House<R>>,
+    seat: Rc<Seat>,
+}
+
+impl<R> Place<R> {
+    fn new(house: &Rc<House<R>>) -> Place<R> {
+        house.open_count.set(house.open_count.get() + 1);
+        let seat = Rc::new(Seat::default());
+        house.note_waiting(&seat);
+        Place { house: house.clone(), seat }
+    }
+}
 
 impl<R> Drop for Place<R> {
     fn drop(&mut self) {
-        let left = self.0.open_count.get() - 1;
-        self.0.open_count.set(left);
+        self.house.seats.borrow_mut().retain(|seat| !Rc::ptr_eq(seat, &self.seat));
+        let left = self.house.open_count.get() - 1;
+        self.house.open_count.set(left);
         if left == 0
-            && let Some(waker) = self.0.on_empty.take()
+            && let Some(waker) = self.house.on_empty.take()
         {
             waker.wake();
         }
     }
 }
 
-impl<R: Responder + 'static> House<R> {
-    async fn accept_until_stopped(self: &Rc<Self>, listener: StdListener) {
-        let closer = listener.try_clone();
-        // SAFETY: `into_raw_fd` gives the descriptor away, and it is given here once. glommio has no safe way in.
-        let listener = unsafe { TcpListener::from_raw_fd(listener.into_raw_fd()) };
-        while let Some(accepted) = unless(&self.stop, listener.accept()).await {
-            match accepted {
-                Ok(stream) => {
-                    // Refused only when the peer is gone already; then reading says so.
-                    let _ = stream.set_nodelay(true);
-                    match self.open_count.get() < self.limits.connections {
-                        true => self.admit(stream),
-                        // Here and not in a task of its own, so that refusals need no bound: while the house is full
-                        // there is nothing better to do, and further peers wait in the backlog.
-                        false => drop(unless(&self.stop, self.turn_away(stream)).await),
-                    }
-                }
-                Err(error) => {
-                    let now_ns = self.clock.elapsed_ns();
-                    if let Some(count) = self.accept_errors.count_within(now_ns, ACCEPT_LINES_NS) {
-                        log::warn!(cause:% = error, count; "http: accept fails, trying on: {error}{count}");
-                    }
-                    unless(&self.stop, Timer::new(ACCEPT_PAUSE)).await;
-                }
-            }
-            give_way().await;
-        }
-        // The ring may hold on to a descriptor that is closed until it gets to the cancelled accept; a shutdown works
-        // at once.
-        if let Ok(closer) = closer {
-            let _ = SockRef::from(&closer).shutdown(Shutdown::Both);
-        }
+impl<R> House<R> {
+    /// From now on the connection waits for its peer.
+    pub fn note_waiting(&self, seat: &Seat) {
+        self.last_number.set(self.last_number.get() + 1);
+        seat.waiting_since.set(Some(self.last_number.get()));
     }
 
-    fn admit(self: &Rc<Self>, mut stream: TcpStream) {
-        self.open_count.set(self.open_count.get() + 1);
-        let place = Place(self.clone());
-        let connection = async move {
-            let house = &place.0;
-            // A panic would take the executor with it, and the engine on it.
-            let served = AssertUnwindSafe(Connection::new(house, &mut stream).serve()).catch_unwind();
-            if let Some(Err(_)) = unless(&house.abort, served).await
-                && let Some(count) = house.panics.count(house.clock.elapsed_ns())
-            {
-                log::error!(count; "http: a connection panicked and was closed{count}");
-            }
-            // As for the listener: the FIN must not wait for the ring.
-            let _ = stream.shutdown(Shutdown::Both).await;
-            drop(stream);
-            drop(place);
-        };
-        glommio::spawn_local(connection).detach();
+    /// Has the connection that has been silent for longest leave; false when all are being answered. Its descriptor is
+    /// free by the next turn.
+    fn make_room(&self) -> bool {
+        let mut seats = self.seats.borrow_mut();
+        let silent = seats.iter().enumerate().filter_map(|(index, seat)| Some((seat.waiting_since.get()?, index)));
+        let Some((_, index)) = silent.min() else { return false };
+        seats.swap_remove(index).leave.set();
+        self.counts.count(Unserved::Silent);
+        true
     }
 
-    async fn turn_away(self: &Rc<Self>, mut stream: TcpStream) {
-        let message = format!("all {} connections are in use", self.limits.connections);
-        let mut connection = Connection::new(self, &mut stream);
-        if connection.write(&Response::error(503, &message), true, Ending::Close).await {
-            connection.linger().await;
+    /// A peer waits to be accepted. (Without a free descriptor io_uring does not even look.)
+    fn is_knocked(&self) -> bool {
+        let mut awaited = [PollFd::new(&self.door, PollFlags::IN)];
+        matches!(poll(&mut awaited, Some(&Timespec::default())), Ok(1..))
+    }
+
+    /// Takes the spare descriptor back if it was given up; false: there is none to be had.
+    fn has_spare(&self) -> bool {
+        let mut spare = self.spare.borrow_mut();
+        if spare.is_none() {
+            *spare = self.door.try_clone().ok();
         }
-        let _ = stream.shutdown(Shutdown::Both).await;
+        spare.is_some()
     }
 
     async fn is_empty(&self) {
@@ -278,190 +304,95 @@ impl<R: Responder + 'static> House<R> {
     }
 }
 
-/// One peer. Its memory is a head's worth of receive buffer, and a response on its way out.
-struct Connection<'a, R> {
-    house: &'a House<R>,
-    stream: &'a mut TcpStream,
-    /// The first `unread_len` bytes are not used yet.
-    receive: Box<[u8]>,
-    unread_len: usize,
-    transmit: Vec<u8>,
-    /// Of what is read at present: the idle time, then the request.
-    deadline: Timer,
-    stopped: Stopped,
+impl<R: Responder + 'static> House<R> {
+    async fn accept_until_stopped(self: &Rc<Self>, listener: StdListener) {
+        self.turns.watch(&listener);
+        // SAFETY: `into_raw_fd` gives the descriptor away, and it is given here once. glommio has no safe way in.
+        let listener = unsafe { TcpListener::from_raw_fd(listener.into_raw_fd()) };
+        while let Some(accepted) = unless(&self.stop, listener.accept()).await {
+            match accepted {
+                Ok(stream) => self.receive(stream),
+                Err(error) => self.handle_failed_accept(error.into()).await,
+            }
+            self.turns.next().await;
+        }
+        // The ring may hold on to a descriptor that is closed until it gets to the cancelled accept; a shutdown works
+        // at once.
+        let _ = SockRef::from(&self.door).shutdown(Shutdown::Both);
+        self.seats.borrow().iter().for_each(|seat| seat.leave.set());
+    }
+
+    fn receive(self: &Rc<Self>, stream: TcpStream) {
+        // Refused only when the peer is gone already; then reading says so.
+        let _ = stream.set_nodelay(true);
+        // SAFETY: the stream is borrowed for longer, and keeps its descriptor open.
+        self.turns.watch(unsafe { BorrowedFd::borrow_raw(stream.as_raw_fd()) });
+        if !self.has_spare() {
+            self.turn_away(stream, Unserved::Descriptors);
+        } else if self.seats.borrow().len() < self.limits.connections || self.make_room() {
+            self.admit(stream);
+        } else {
+            self.turn_away(stream, Unserved::Busy);
+        }
+    }
+
+    async fn handle_failed_accept(&self, error: io::Error) {
+        let errno = Errno::from_io_error(&error);
+        if errno == Some(Errno::CONNABORTED) {
+            return;
+        }
+        if let Some(count) = self.accept_errors.count_within(self.clock.elapsed_ns(), ACCEPT_LINES_NS) {
+            log::warn!(cause:% = error, count; "http: accept fails, trying on: {error}{count}");
+        }
+        let is_out_of_descriptors = matches!(errno, Some(Errno::MFILE | Errno::NFILE));
+        if is_out_of_descriptors && self.is_knocked() && (self.make_room() || self.spare.take().is_some()) {
+            return;
+        }
+        unless(&self.stop, Timer::new(ACCEPT_PAUSE)).await;
+    }
+
+    fn admit(self: &Rc<Self>, mut stream: TcpStream) {
+        let place = Place::new(self);
+        self.seats.borrow_mut().push(place.seat.clone());
+        let connection = async move {
+            let house = &place.house;
+            // A panic would take the executor with it, and the engine on it.
+            let served = AssertUnwindSafe(Connection::new(house, &place.seat, &mut stream).serve()).catch_unwind();
+            if let Some(Err(_)) = unless(&house.abort, served).await
+                && let Some(count) = house.panics.count(house.clock.elapsed_ns())
+            {
+                log::error!(count; "http: a connection panicked and was closed{count}");
+            }
+            close(stream).await;
+            drop(place);
+        };
+        glommio::spawn_local(connection).detach();
+    }
+
+    fn turn_away(self: &Rc<Self>, mut stream: TcpStream, reason: Unserved) {
+        self.counts.count(reason);
+        if self.telling_count.get() == TELLING_MAX {
+            return;
+        }
+        self.telling_count.set(self.telling_count.get() + 1);
+        let message = match reason {
+            Unserved::Descriptors => "no file descriptor is left for another connection".to_owned(),
+            _ => format!("all {} connections are being answered", self.limits.connections),
+        };
+        let place = Place::new(self);
+        let telling = async move {
+            let house = &place.house;
+            let mut connection = Connection::new(house, &place.seat, &mut stream);
+            unless(&house.stop, connection.tell(Response::error(503, &message))).await;
+            close(stream).await;
+            house.telling_count.set(house.telling_count.get() - 1);
+            drop(place);
+        };
+        glommio::spawn_local(telling).detach();
+    }
 }
 
-/// Why there is no further request.
-enum End {
-    Silent,
-    Told(Response),
-}
-
-enum Event {
-    Bytes,
-    EndOfStream,
-    Broken,
-    TimedOut,
-    Stopped,
-}
-
-impl<'a, R: Responder> Connection<'a, R> {
-    fn new(house: &'a House<R>, stream: &'a mut TcpStream) -> Self {
-        Connection {
-            house,
-            stream,
-            receive: vec![0; HEAD_BYTES_MAX].into(),
-            unread_len: 0,
-            transmit: Vec::new(),
-            deadline: Timer::new(house.limits.request),
-            stopped: house.stop.wait(),
-        }
-    }
-
-    async fn serve(mut self) {
-        loop {
-            let head = match self.next_request().await {
-                Ok(head) => head,
-                Err(End::Silent) => return,
-                Err(End::Told(response)) => {
-                    if self.write(&response, true, Ending::Close).await {
-                        self.linger().await;
-                    }
-                    return;
-                }
-            };
-            let response = match head.asked {
-                Ok(request) => self.answer(request).await,
-                Err(response) => response,
-            };
-            let ending = if self.house.stop.is_set() { Ending::Close } else { head.ending };
-            if !self.write(&response, head.wants_body, ending).await {
-                return;
-            }
-            if ending == Ending::Close {
-                return self.linger().await;
-            }
-            // Pipelined requests must not keep the engine waiting.
-            give_way().await;
-            if self.unread_len > 0 {
-                self.deadline = Timer::new(self.house.limits.request);
-            } else {
-                self.deadline = Timer::new(self.house.limits.idle);
-                match self.fill().await {
-                    Event::Bytes => self.deadline = Timer::new(self.house.limits.request),
-                    _ => return,
-                }
-            }
-        }
-    }
-
-    /// Reads one request, head and body, up to the deadline.
-    async fn next_request(&mut self) -> Result<Head, End> {
-        let head = loop {
-            match decode_head(&self.receive[..self.unread_len]) {
-                Ok(Some(head)) => break head,
-                Ok(None) => self.fill_request().await?,
-                Err(response) => return Err(End::Told(response)),
-            }
-        };
-        self.consume(head.len_bytes);
-        let mut body_left = head.body_len_bytes;
-        loop {
-            let discarded = body_left.min(self.unread_len);
-            self.consume(discarded);
-            body_left -= discarded;
-            if body_left == 0 {
-                return Ok(head);
-            }
-            self.fill_request().await?;
-        }
-    }
-
-    async fn fill_request(&mut self) -> Result<(), End> {
-        match self.fill().await {
-            Event::Bytes => Ok(()),
-            // A peer that has only closed its sending side may still want to know.
-            Event::EndOfStream if self.unread_len > 0 => {
-                Err(End::Told(Response::error(400, "the request ends in the middle")))
-            }
-            Event::TimedOut => {
-                let seconds = self.house.limits.request.as_secs_f64();
-                let message = format!("the request was not complete within {seconds} s");
-                Err(End::Told(Response::error(408, &message)))
-            }
-            Event::EndOfStream | Event::Broken | Event::Stopped => Err(End::Silent),
-        }
-    }
-
-    /// Reads once.
-    async fn fill(&mut self) -> Event {
-        let Connection { stream, receive, unread_len, deadline, stopped, .. } = self;
-        let room = &mut receive[*unread_len..];
-        assert!(!room.is_empty(), "a full buffer is a head or an error, never waited on");
-        let read = async {
-            match stream.read(room).await {
-                Ok(0) => Event::EndOfStream,
-                Ok(len) => {
-                    *unread_len += len;
-                    Event::Bytes
-                }
-                Err(_) => Event::Broken,
-            }
-        };
-        let timed_out = async {
-            deadline.await;
-            Event::TimedOut
-        };
-        let stopped = async {
-            stopped.await;
-            Event::Stopped
-        };
-        future::or(stopped, future::or(read, timed_out)).await
-    }
-
-    fn consume(&mut self, len: usize) {
-        self.receive.copy_within(len..self.unread_len, 0);
-        self.unread_len -= len;
-    }
-
-    async fn answer(&self, request: Request) -> Response {
-        let answer = async { self.house.responder.respond(request).await };
-        match within(self.house.limits.respond, AssertUnwindSafe(answer).catch_unwind()).await {
-            Some(Ok(response)) => response,
-            Some(Err(_)) => Response::error(500, "the answer failed; the log says more"),
-            None => Response::error(503, "no answer in time"),
-        }
-    }
-
-    /// False: the peer is gone, or takes too long.
-    async fn write(&mut self, response: &Response, wants_body: bool, ending: Ending) -> bool {
-        let Connection { stream, transmit, .. } = self;
-        transmit.clear();
-        response.encode_head(ending, transmit);
-        let body: &[u8] = if wants_body { &response.body } else { b"" };
-        let separate = match body.len() <= COALESCED_BODY_BYTES_MAX {
-            true => {
-                transmit.extend_from_slice(body);
-                b""
-            }
-            false => body,
-        };
-        let written = async {
-            stream.write_all(transmit).await?;
-            stream.write_all(separate).await
-        };
-        matches!(within(self.house.limits.write, written).await, Some(Ok(())))
-    }
-
-    /// Says the end, and reads what the peer still sends until it says so too.
-    async fn linger(&mut self) {
-        let _ = self.stream.shutdown(Shutdown::Write).await;
-        let Connection { stream, receive, .. } = self;
-        let rest = async {
-            while let Ok(1..) = stream.read(receive).await {
-                give_way().await;
-            }
-        };
-        within(self.house.limits.linger, rest).await;
-    }
+async fn close(stream: TcpStream) {
+    // As for the listener: the FIN must not wait for the ring.
+    let _ = stream.shutdown(Shutdown::Both).await;
 }

@@ -8,13 +8,14 @@
 //! The protocol above it and the waiting below it are the same for both.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{TcpListener, TcpStream, ToSocketAddrs};
+use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
 use proto_nats::ServerAddress;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
+use super::bell::Bell;
 use super::text::plain;
 use super::tls::TlsSession;
 
@@ -114,9 +115,9 @@ impl Link {
         wait(&mut [self.awaited(for_writing)], limit);
     }
 
-    /// As [`wait`](Self::wait), or until somebody knocks at `listener`; says whether somebody does.
-    pub fn wait_or_knock(&self, for_writing: bool, listener: &TcpListener, limit: Duration) -> bool {
-        let mut both = [self.awaited(for_writing), PollFd::new(listener, PollFlags::IN)];
+    /// As [`wait`](Self::wait), or until `bell` rings; says whether it has rung.
+    pub fn wait_or_bell(&self, for_writing: bool, bell: &Bell, limit: Duration) -> bool {
+        let mut both = [self.awaited(for_writing), PollFd::new(bell, PollFlags::IN)];
         wait(&mut both, limit);
         !both[1].revents().is_empty()
     }

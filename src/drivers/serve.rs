@@ -4,13 +4,13 @@
 //!   read what is there ──► take a slice of messages ──► encode and send what they gave ──► drained? wait : again
 //! ```
 //!
-//! Reads and writes are attempted at once, and waiting is done in `poll(2)`, on the NATS socket and on the port of HTTP.
-//! To park in glommio would cost 10 to 60 us more for each event that comes after a pause; so the reactor gets its turn by
-//! the clock, and at once when somebody knocks, and only a connection on which no message has come for a second parks.
+//! Reads and writes are attempted at once, and waiting is done in `poll(2)`, on the NATS socket and on the [`Bell`]. To park
+//! in glommio would cost 10 to 60 us more for each event that comes after a pause; so the reactor gets its turns from here:
+//! when the bell rings, when somebody stands in line for one ([`Turns`]), and by the clock. Only a connection on which no
+//! message has come for a second parks.
 //! Until then the next message is expected, and what it will need is kept in the caches (see [`CacheWarmer`]).
 
-use std::cell::{Cell, RefCell};
-use std::net::TcpListener;
+use std::cell::RefCell;
 use std::os::fd::{FromRawFd, IntoRawFd};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -23,6 +23,7 @@ use proto_nats::{Action, Cause, Connection, Next, Reason, ServerAddress, ServerP
 
 use super::access::Access;
 use super::aside;
+use super::bell::Bell;
 use super::cache_warming::CacheWarmer;
 use super::connection_log::ConnectionLog;
 use super::executor::give_way;
@@ -32,12 +33,13 @@ use super::refuge::RefugeSearch;
 use super::shard::{ReadOutcome, Shard, TakeError};
 use super::stop::Stop;
 use super::text::{plain, printable};
+use super::turns::Turns;
 
 /// The reactor (HTTP, the other tasks) gets its turn this often, however busy the socket is,
 const TURN_NS: u64 = 1_000_000;
-/// this often while a request is being answered, which takes several turns,
-const REQUEST_TURN_NS: u64 = 100_000;
-/// and this often while there is nothing to do but more may come: a tick costs up to 100 us.
+/// this often while somebody stands in line for one, and then each time that the queue is drained,
+const WANTED_TURN_NS: u64 = 100_000;
+/// and this often while there is nothing to do but more may come: for its timers.
 const IDLE_TURN_NS: u64 = 10_000_000;
 /// What the next event needs is in the caches for about so long; until it comes, that is renewed.
 const WARMTH_NS: u64 = 1_000_000;
@@ -45,8 +47,6 @@ const WARMTH_NS: u64 = 1_000_000;
 const REST_AFTER_NS: u64 = 1_000_000_000;
 /// For so long at a time, so that a process that was stopped meanwhile can be told from one that had nothing to do.
 const REST: Duration = Duration::from_millis(250);
-/// Somebody who knocks at the HTTP port has a request.
-const ATTENTION_NS: u64 = 2_000_000;
 /// For a name to be resolved, a server to answer and files to be read.
 const CONNECT_LIMIT: Duration = Duration::from_secs(15);
 /// nats-server's own `write_deadline`: a peer that takes nothing for so long takes nothing any more.
@@ -58,16 +58,8 @@ const DRAIN_LIMIT_NS: u64 = 2_000_000_000;
 /// A hung mount is no reason to wait.
 const FILES_LIMIT: Duration = Duration::from_secs(5);
 
-/// What a shard should know of the HTTP on its executor; the default is that there is none.
-#[derive(Default)]
-pub struct HttpBeside {
-    /// Those being answered.
-    pub requests: Rc<Cell<usize>>,
-    pub listener: Option<TcpListener>,
-}
-
-/// Runs a shard until `stop` is set.
-pub async fn run(shard: Rc<RefCell<Shard>>, mut warmer: Box<CacheWarmer>, http: HttpBeside, stop: Stop) {
+/// Runs a shard until `stop` is set. `turns` are those that it gives, `bell` what it is woken by.
+pub async fn run(shard: Rc<RefCell<Shard>>, mut warmer: Box<CacheWarmer>, turns: Rc<Turns>, bell: &Bell, stop: Stop) {
     let (mut pool, clock, access) = {
         let shard = shard.borrow();
         // Cores and instances should not all try the same server first.
@@ -110,7 +102,8 @@ pub async fn run(shard: Rc<RefCell<Shard>>, mut warmer: Box<CacheWarmer>, http: 
                     connection_log: &mut connection_log,
                     was_ready: &mut was_ready,
                     warmer: &mut warmer,
-                    http: &http,
+                    turns: &turns,
+                    bell,
                     refuge_search: None,
                     stop: &stop,
                 };
@@ -176,7 +169,8 @@ struct Service<'a> {
     connection_log: &'a mut ConnectionLog,
     was_ready: &'a mut bool,
     warmer: &'a mut CacheWarmer,
-    http: &'a HttpBeside,
+    turns: &'a Turns,
+    bell: &'a Bell,
     /// The server is about to go.
     refuge_search: Option<RefugeSearch>,
     stop: &'a Stop,
@@ -196,8 +190,9 @@ impl Service<'_> {
             (shard.clock, shard.settings.busy_poll)
         };
         let mut last_turn_ns = clock.elapsed_ns();
-        let mut attentive_until_ns = 0;
-        let mut is_knocked = false;
+        let mut has_rung = false;
+        // When the socket was last looked at, if something else was done since.
+        let mut unwatched_ns = None;
         let mut last_pass_ns = last_turn_ns;
         let mut warmed_ns = last_turn_ns;
         let mut is_paused = false;
@@ -208,6 +203,9 @@ impl Service<'_> {
                 is_paused = true;
             }
             last_pass_ns = pass_ns;
+            if let Some(unwatched_ns) = unwatched_ns.replace(pass_ns) {
+                self.shard.borrow_mut().read_gap.observe(pass_ns - unwatched_ns, 1);
+            }
             // Before what comes next is given its moment.
             self.shard.borrow_mut().look_around();
             self.read(&mut is_paused);
@@ -248,8 +246,9 @@ impl Service<'_> {
                 continue;
             }
             let turn_ns = match is_drained {
-                _ if self.http.requests.get() > 0 || now_ns < attentive_until_ns => REQUEST_TURN_NS,
+                true if has_rung || self.turns.is_wanted() => 0,
                 true if !busy_poll => IDLE_TURN_NS,
+                false if self.turns.is_wanted() => WANTED_TURN_NS,
                 _ => TURN_NS,
             };
             if now_ns - last_turn_ns >= turn_ns {
@@ -260,7 +259,7 @@ impl Service<'_> {
                 }
                 give_way().await;
                 last_turn_ns = clock.elapsed_ns();
-                is_knocked = false;
+                has_rung = false;
                 continue;
             }
             if !is_drained {
@@ -271,6 +270,11 @@ impl Service<'_> {
             if !is_silent && silence_ns.min(now_ns - warmed_ns) >= WARMTH_NS {
                 warmed_ns = now_ns;
                 self.warmer.run();
+            }
+            // The wait is a look as well; without any message there was nothing to do before it.
+            unwatched_ns = None;
+            if silence_ns <= now_ns - pass_ns {
+                self.shard.borrow_mut().read_gap.observe(now_ns - pass_ns, 1);
             }
             if busy_poll {
                 continue;
@@ -294,15 +298,9 @@ impl Service<'_> {
             let limit_ns = deadline_ns.saturating_sub(now_ns).min(turn_ns - (now_ns - last_turn_ns));
             let limit_ns = if is_silent { limit_ns } else { limit_ns.min(WARMTH_NS) };
             let limit = Duration::from_nanos(limit_ns);
-            match &self.http.listener {
-                // Who has knocked already is let in by the next turn.
-                Some(listener) if !is_knocked => {
-                    is_knocked = self.link.wait_or_knock(for_writing, listener, limit);
-                    if is_knocked {
-                        attentive_until_ns = clock.elapsed_ns() + ATTENTION_NS;
-                    }
-                }
-                _ => self.link.wait(for_writing, limit),
+            has_rung = self.link.wait_or_bell(for_writing, self.bell, limit);
+            if has_rung {
+                self.bell.silence();
             }
             self.shard.borrow_mut().note_rest();
         }

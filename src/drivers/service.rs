@@ -9,28 +9,28 @@
 //! The start is one transaction: no event is asked for, and nothing is said to work, before everything is there that the
 //! settings ask for; where something is missing, what has started is stopped, and the error says what to do.
 
-use std::cell::{Cell, RefCell};
-use std::net::{SocketAddr, TcpListener};
+use std::cell::RefCell;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use async_channel::{Receiver, Sender, bounded};
-
 use super::access::Access;
 use super::api::Api;
+use super::bell::Bell;
 use super::cache_warming::CacheWarmer;
 use super::clock::Clock;
 use super::executor::{self, Waiting};
 use super::http_server::{HttpServer, Limits};
 use super::kernel;
-use super::query::{Query, answer};
-use super::serve::{self, HttpBeside};
+use super::query::{Inquiries, Line, Query, answer, line};
+use super::serve;
 use super::shard::{Shard, ShardSettings};
 use super::signals::{Listening, Request};
 use super::stop::Stop;
 use super::text::plain;
+use super::turns::Turns;
 use crate::config::{CoreArgs, EngineArgs, HttpArgs, SubjectArgs};
 use crate::engine::bounds::LATENCY_STRIPS_SPARE;
 use crate::engine::engine::{EngineSettings, ROLLING_WINDOW_MAX_NS};
@@ -39,8 +39,6 @@ use crate::engine::memory::{NoMemory, Table};
 use crate::engine::signal::SignalSettings;
 use crate::engine::time::NANOS_PER_SECOND;
 
-/// What a question to a shard may wait behind.
-const QUERIES_WAITING: usize = 64;
 /// What is beside the tables: connections, answers, and for each core the stacks of its threads. Not kept, but it must be
 /// there at the start: whoever lacks it later aborts.
 const BESIDE: Table = Table::new("threads, connections and answers", "MAX_SYMBOLS or CORES");
@@ -129,7 +127,7 @@ pub fn run(shards: Vec<ShardSettings>, http: &HttpArgs) -> Result<(), String> {
 pub struct Service {
     address: SocketAddr,
     cores: Vec<Waiting<()>>,
-    questions: Vec<Sender<Query>>,
+    questions: Vec<Line>,
     events: mpsc::Receiver<Event>,
     /// For those who have events to tell.
     tell: mpsc::Sender<Event>,
@@ -150,15 +148,20 @@ impl Service {
     /// The error is one line that says what to do.
     pub fn start(settings: Vec<ShardSettings>, http: &HttpArgs) -> Result<Service, String> {
         let clock = Clock::start();
-        let cores = settings.into_iter().map(|settings| Core::reserve(settings, clock)).collect::<Result<Vec<_>, _>>();
+        let bells = settings.iter().map(|_| Bell::new().map(Arc::new)).collect::<Result<Vec<_>, _>>();
+        let bells = bells.map_err(|error| format!("an event descriptor cannot be had: {}", plain(&error)))?;
+        let cores = settings
+            .into_iter()
+            .zip(&bells)
+            // HTTP is on the first core: it is told there when an answer has come.
+            .map(|(settings, bell)| Core::reserve(settings, line(bell.clone(), bells[0].clone()), clock))
+            .collect::<Result<Vec<_>, _>>();
         let cores = cores.and_then(|cores| {
             BESIDE.list::<u8>(BESIDE_BYTES + BESIDE_CORE_BYTES * cores.len())?;
             Ok(cores)
         });
         let cores = cores.map_err(|no_memory| no_memory.to_string())?;
         let server = HttpServer::bind(&http.http_host, http.http_port)?;
-        let listener =
-            server.listener().map_err(|error| format!("HTTP_PORT cannot be listened to: {}", plain(&error)))?;
         let (tell, events) = mpsc::channel();
         let signals = Listening::start({
             let tell = tell.clone();
@@ -168,7 +171,7 @@ impl Service {
         let mut service =
             Service { address, cores: Vec::new(), questions: Vec::new(), events, tell, _signals: signals };
         service.questions = cores.iter().map(|core| core.questions.clone()).collect();
-        let mut http = Some(Http { server, listener, shards: service.questions.clone(), ownership });
+        let mut http = Some(Http { server, shards: service.questions.clone(), ownership });
         for (index, core) in cores.into_iter().enumerate() {
             let (name, http) = (format!("shard-{index}"), http.take());
             let core = executor::start(&name, service.watch(&name), move || core.run(http))?;
@@ -214,8 +217,7 @@ impl Service {
         }
         log::info!("stopping: draining the NATS connection");
         for questions in &self.questions {
-            // It does not wait, even where a core answers no more; the question that it may replace is one of HTTP's.
-            let _ = questions.force_send(Query::Stop);
+            questions.ask_now(Query::Stop);
         }
         let (clock, mut running) = (Clock::start(), threads.len());
         while running > 0 {
@@ -243,38 +245,38 @@ struct Core {
     // Boxed, as futures that hold them are moved on a thread's stack.
     shard: Box<Shard>,
     warmer: Box<CacheWarmer>,
-    questions: Sender<Query>,
-    queries: Receiver<Query>,
+    questions: Line,
+    inquiries: Inquiries,
 }
 
 /// What the first core has beside its shard.
 struct Http {
     server: HttpServer,
-    listener: TcpListener,
-    shards: Vec<Sender<Query>>,
+    shards: Vec<Line>,
     ownership: Ownership,
 }
 
 impl Core {
-    fn reserve(settings: ShardSettings, clock: Clock) -> Result<Core, NoMemory> {
-        let (questions, queries) = bounded(QUERIES_WAITING);
+    fn reserve(
+        settings: ShardSettings,
+        (questions, inquiries): (Line, Inquiries),
+        clock: Clock,
+    ) -> Result<Core, NoMemory> {
         let (shard, warmer) = (Box::new(Shard::new(settings, clock)?), Box::new(CacheWarmer::new()?));
-        Ok(Core { shard, warmer, questions, queries })
+        Ok(Core { shard, warmer, questions, inquiries })
     }
 
     /// Until [`Query::Stop`]; HTTP answers as long as the shard is there.
     async fn run(self, http: Option<Http>) {
-        let Core { shard, warmer, queries, .. } = self;
-        let (stop, requests) = (Stop::new(), Rc::new(Cell::new(0)));
-        let (serving, listener) = match http {
-            None => (None, None),
-            Some(Http { server, listener, shards, ownership }) => {
-                let api = Rc::new(Api { shards, ownership, clock: shard.clock, requests: requests.clone() });
-                let stop = stop.clone();
-                (Some(glommio::spawn_local(async move { server.serve(api, stop).await })), Some(listener))
-            }
-        };
-        run_shard(shard, warmer, queries, HttpBeside { requests, listener }).await;
+        let Core { shard, warmer, inquiries, .. } = self;
+        let (stop, turns) = (Stop::new(), Rc::new(Turns::new(inquiries.bell.clone())));
+        let serving = http.map(|Http { server, shards, ownership }| {
+            let counts = Rc::default();
+            let api = Rc::new(Api::new(shards, ownership, shard.clock, Rc::clone(&counts)));
+            let (stop, turns) = (stop.clone(), turns.clone());
+            glommio::spawn_local(async move { server.serve_beside(api, stop, turns, counts).await })
+        });
+        run_shard(shard, warmer, inquiries, turns).await;
         stop.set();
         if let Some(serving) = serving {
             serving.await;
@@ -282,14 +284,14 @@ impl Core {
     }
 }
 
-async fn run_shard(shard: Box<Shard>, warmer: Box<CacheWarmer>, queries: Receiver<Query>, http: HttpBeside) {
+async fn run_shard(shard: Box<Shard>, warmer: Box<CacheWarmer>, inquiries: Inquiries, turns: Rc<Turns>) {
     let shard = Rc::new(RefCell::new(*shard));
     let stop = Stop::new();
     let answering = glommio::spawn_local({
-        let (shard, questions, stop) = (shard.clone(), queries.clone(), stop.clone());
-        async move { answer(shard, questions, stop).await }
+        let (shard, inquiries, turns, stop) = (shard.clone(), inquiries.clone(), turns.clone(), stop.clone());
+        async move { answer(shard, inquiries, turns, stop).await }
     });
-    serve::run(shard, warmer, http, stop).await;
-    queries.close();
+    serve::run(shard, warmer, turns, &inquiries.bell, stop).await;
+    inquiries.close();
     answering.await;
 }

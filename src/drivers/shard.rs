@@ -24,7 +24,7 @@ use super::log_limit::LogLimit;
 use super::rate::Rate;
 use super::text::printable;
 use super::wire::{Wire, publications};
-use crate::engine::counters::OutputKind;
+use crate::engine::counters::{Histogram, OutputKind, READ_GAP_BOUNDS_NS};
 use crate::engine::engine::{Engine, EngineSettings, Receipt};
 use crate::engine::intake::{Ownership, Witness, take_messages};
 use crate::engine::json::Malformed;
@@ -87,6 +87,8 @@ pub struct Shard {
     pub queue: Queue,
     pub connection: ConnectionReport,
     pub rate: Rate,
+    /// From one look at the socket to the next, where something was done in between.
+    pub read_gap: Histogram,
     pub clock: Clock,
     pub settings: ShardSettings,
     pub wire: Wire,
@@ -123,6 +125,7 @@ impl Shard {
             queue: Queue::new(settings.queue_bytes)?,
             connection: ConnectionReport::default(),
             rate: Rate::new(clock.elapsed_ns()),
+            read_gap: Histogram::new(&READ_GAP_BOUNDS_NS),
             clock,
             settings,
             wire: Wire::new()?,
@@ -237,6 +240,7 @@ impl Shard {
             core: self.settings.ownership.core,
             malformed_lines: &self.malformed_lines,
         };
+        let foreign_before = self.engine.counters.events_foreign;
         let round = take_messages(
             &mut self.engine,
             &mut self.queue,
@@ -261,8 +265,10 @@ impl Shard {
             self.encode_outputs(connection);
             let now = self.clock.now();
             let latency_ns = now.since(read_at).max(0) as u64;
-            self.engine.counters.processing_latency.observe(latency_ns, round.messages);
-            self.rate.count(self.clock.elapsed_ns(), round.messages);
+            // Those of other shards are no events here.
+            let events = round.messages - (self.engine.counters.events_foreign - foreign_before);
+            self.engine.counters.processing_latency.observe(latency_ns, events);
+            self.rate.count(self.clock.elapsed_at(now), events);
         }
         if round.is_drained && self.queue.len_bytes() == self.queue.capacity() {
             return Err(TakeError::QueueTooSmall);
@@ -307,7 +313,9 @@ impl Shard {
         self.resend.extend_from_slice(&self.wire.take_unsent_publications());
         let mut given_up = [0u64; OutputKind::ALL.len()];
         for publication in publications(&self.resend) {
-            given_up[output_of(publication.subject).0 as usize] += 1;
+            let (kind, name) = output_of(publication.subject);
+            self.engine.take_back_published(kind, name);
+            given_up[kind as usize] += 1;
         }
         while let Some(message) = self.engine.poll_output() {
             given_up[message.kind as usize] += 1;
@@ -347,6 +355,7 @@ impl Shard {
             let is_overtaken =
                 newest[publication.subject] > index || self.engine.symbols().find(name).is_some_and(has_newer);
             if kind == OutputKind::Features && is_overtaken || publication.payload.len() as u64 > max_payload {
+                self.engine.take_back_published(kind, name);
                 self.engine.count_unpublished(kind, 1);
                 continue;
             }
@@ -376,7 +385,7 @@ impl Shard {
         if let ServerError::PermissionsViolation { operation: Operation::Publish, subject } = error {
             let (kind, name) = output_of(subject.as_bytes());
             // A server may name what it was never sent.
-            if self.engine.symbols().find(name).is_some() {
+            if self.engine.take_back_published(kind, name) {
                 self.engine.count_unpublished(kind, 1);
             }
             text.push_str(": grant it that permission");
@@ -518,7 +527,9 @@ mod tests {
     }
 
     fn published(shard: &Shard) -> u64 {
-        shard.engine.symbols().iter().map(|(_, state)| state.features_published).sum()
+        let of_symbols: u64 = shard.engine.symbols().after(None).map(|(_, state)| state.features_published).sum();
+        assert_eq!(shard.engine.counters.features_published, of_symbols);
+        of_symbols
     }
 
     fn dropped(shard: &Shard) -> [u64; 2] {
@@ -543,20 +554,20 @@ mod tests {
         quote(&mut shard, "B", 98.0, 3_000_000);
         shard.encode_outputs(&ready(1 << 20));
         assert_eq!(on_the_wire(&mut shard), [("A".into(), 97.0), ("B".into(), 99.0)]);
-        assert_eq!(published(&shard), 4);
+        assert_eq!(published(&shard), 2, "what is on the wire");
         assert_eq!(dropped(&shard), [2, 0], "what was overtaken was given up");
 
         // The next server takes less: counted, not sent.
         shard.begin_connection();
         shard.encode_outputs(&ready(10));
         assert!(on_the_wire(&mut shard).is_empty());
-        assert_eq!(dropped(&shard), [4, 0]);
+        assert_eq!((published(&shard), dropped(&shard)), (0, [4, 0]));
 
         // There is no next server.
         quote(&mut shard, "A", 96.0, 4_000_000);
         quote(&mut shard, "B", 96.0, 4_000_000);
         shard.give_up_outputs();
-        assert_eq!((published(&shard), dropped(&shard)), (4, [6, 0]));
+        assert_eq!((published(&shard), dropped(&shard)), (0, [6, 0]));
     }
 
     /// One read is one moment, however many slices it takes: a signal in the last of them leaves before the snapshots of
@@ -632,7 +643,11 @@ mod tests {
             let subject = subject.to_owned();
             shard.note_complaint(&ServerError::PermissionsViolation { operation: Operation::Publish, subject });
         }
-        assert_eq!(dropped(&shard), [1, 1]);
+        assert_eq!(
+            (published(&shard), dropped(&shard)),
+            (0, [1, 1]),
+            "the refused snapshot does not count as published"
+        );
         assert_eq!(shard.connection.trouble.as_deref(), Some("something else"), "that is another trouble");
         assert!(shard.connection.publish_trouble.as_deref().is_some_and(|trouble| trouble.contains("may not publish")));
     }

@@ -2,6 +2,7 @@
 
 use super::bounds::PROVIDERS_MAX;
 use super::provider::ProviderId;
+use super::signal::Direction;
 use super::subject::EventKind;
 
 const KINDS: usize = EventKind::ALL.len();
@@ -55,12 +56,15 @@ pub struct Counters {
     pub events_in: [[u64; PROVIDERS_MAX]; KINDS],
     pub events_dropped: [[u64; KINDS]; DropReason::ALL.len()],
     pub timestamps_rejected: [u64; PROVIDERS_MAX],
+    /// Snapshots handed to the connection, less those that were lost with it or that the server refused.
+    pub features_published: u64,
+    pub signals_emitted: [u64; Direction::ALL.len()],
     pub signals_suppressed_stale: u64,
     /// Outputs that found no room, or that the server would not have taken.
     pub publish_dropped: [u64; OutputKind::ALL.len()],
     /// Messages skipped because another shard owns their symbol.
     pub events_foreign: u64,
-    pub processing_latency: LatencyHistogram,
+    pub processing_latency: Histogram,
 }
 
 impl Default for Counters {
@@ -69,10 +73,12 @@ impl Default for Counters {
             events_in: [[0; PROVIDERS_MAX]; KINDS],
             events_dropped: Default::default(),
             timestamps_rejected: [0; PROVIDERS_MAX],
+            features_published: 0,
+            signals_emitted: Default::default(),
             signals_suppressed_stale: 0,
             publish_dropped: Default::default(),
             events_foreign: 0,
-            processing_latency: LatencyHistogram::default(),
+            processing_latency: Histogram::new(&LATENCY_BOUNDS_NS),
         }
     }
 }
@@ -103,21 +109,46 @@ impl Counters {
     }
 }
 
-/// Upper bounds of the processing-latency histogram, in ns; one more bucket is above them all.
-pub const LATENCY_BOUNDS_NS: [u64; 12] =
+/// Of each histogram.
+const BOUNDS: usize = 12;
+/// Of the processing latency, in ns.
+const LATENCY_BOUNDS_NS: [u64; BOUNDS] =
     [1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000, 5_000_000, 25_000_000, 100_000_000];
 
-#[derive(Clone, Debug, Default)]
-pub struct LatencyHistogram {
-    pub counts: [u64; LATENCY_BOUNDS_NS.len() + 1],
+/// Of the time between two looks at the socket, in ns: from what goes unnoticed to what every agent notices.
+pub const READ_GAP_BOUNDS_NS: [u64; BOUNDS] = [
+    100_000,
+    250_000,
+    500_000,
+    1_000_000,
+    2_500_000,
+    5_000_000,
+    10_000_000,
+    25_000_000,
+    50_000_000,
+    100_000_000,
+    250_000_000,
+    1_000_000_000,
+];
+
+/// Lengths of time, by upper bounds.
+#[derive(Clone, Debug)]
+pub struct Histogram {
+    pub bounds_ns: &'static [u64; BOUNDS],
+    /// One for each bound, and one for what is above them all.
+    pub counts: [u64; BOUNDS + 1],
     pub sum_ns: u64,
 }
 
-impl LatencyHistogram {
-    /// Counts `events` events that took `latency_ns` each.
-    pub fn observe(&mut self, latency_ns: u64, events: u64) {
-        let bucket = LATENCY_BOUNDS_NS.partition_point(|bound| *bound < latency_ns);
-        self.counts[bucket] += events;
-        self.sum_ns += latency_ns * events;
+impl Histogram {
+    pub fn new(bounds_ns: &'static [u64; BOUNDS]) -> Self {
+        Histogram { bounds_ns, counts: [0; BOUNDS + 1], sum_ns: 0 }
+    }
+
+    /// Counts `times` lengths of `length_ns` each.
+    pub fn observe(&mut self, length_ns: u64, times: u64) {
+        let bucket = self.bounds_ns.partition_point(|bound| *bound < length_ns);
+        self.counts[bucket] += times;
+        self.sum_ns += length_ns * times;
     }
 }

@@ -298,6 +298,7 @@ impl Engine {
         let state = self.symbols.state_mut(id);
         state.cooldowns.start(direction, now);
         state.signals_emitted[direction as usize] += 1;
+        self.counters.signals_emitted[direction as usize] += 1;
         if self.outbox.push_signal(self.local, id, Signal { direction, price, snapshot }) {
             self.counters.publish_dropped[OutputKind::Signal as usize] += 1;
         }
@@ -480,7 +481,20 @@ impl Engine {
     pub fn count_published(&mut self, kind: OutputKind, symbol: SymbolId) {
         if kind == OutputKind::Features {
             self.symbols.state_mut(symbol).features_published += 1;
+            self.counters.features_published += 1;
         }
+    }
+
+    /// A message of the symbol `name` that the connection had taken reaches nobody after all. False: there is no such
+    /// symbol.
+    pub fn take_back_published(&mut self, kind: OutputKind, name: &[u8]) -> bool {
+        let Some(id) = self.symbols.find(name) else { return false };
+        let published = &mut self.symbols.state_mut(id).features_published;
+        if kind == OutputKind::Features && *published > 0 {
+            *published -= 1;
+            self.counters.features_published -= 1;
+        }
+        true
     }
 
     /// Counts messages that are given up: the connection cannot take them, or has not sent them.

@@ -155,9 +155,9 @@ fn refuse_oversized(
         return witness.control(&ServerOp::Msg(Msg { subject, sid: 0, reply_to: None, headers: None, payload: &[] }));
     }
     let (kind, symbol) = split_subject(subject, engine.subject_prefix());
-    if ownership.owns(symbol)
-        && let Err(malformed) = engine.refuse(kind, Malformed::TooLarge { frame_bytes, queue_bytes })
-    {
+    if !ownership.owns(symbol) {
+        engine.counters.events_foreign += 1;
+    } else if let Err(malformed) = engine.refuse(kind, Malformed::TooLarge { frame_bytes, queue_bytes }) {
         witness.malformed(subject, malformed);
     }
 }

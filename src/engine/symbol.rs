@@ -250,6 +250,8 @@ pub struct SymbolTable {
     /// Numbers alone, so that it stays in the caches; a name is compared where its symbol's state begins, which is needed
     /// next.
     by_name: HashTable<SymbolId>,
+    /// For lists of all of them, which are made a page at a time.
+    in_order: Vec<SymbolId>,
     hasher: ahash::RandomState,
     states: Vec<SymbolState>,
     names: Vec<SymbolNames>,
@@ -263,6 +265,7 @@ impl SymbolTable {
         by_name.try_reserve(symbol_capacity, nothing_moves).map_err(|_| STATES.missing::<SymbolId>(symbol_capacity))?;
         Ok(SymbolTable {
             by_name,
+            in_order: STATES.list(symbol_capacity)?,
             hasher: ahash::RandomState::new(),
             states: STATES.list(symbol_capacity)?,
             names: STATES.list(symbol_capacity)?,
@@ -293,6 +296,8 @@ impl SymbolTable {
         let id = SymbolId(self.states.len() as u32);
         let (names, latency) = (SymbolNames::new(name)?, LatencyWindow::new()?);
         self.states.push(SymbolState::new(name, latency, trade_pool));
+        let place = self.in_order.partition_point(|known| *self.names(*known).name < *name);
+        self.in_order.insert(place, id);
         self.names.push(names);
         let hash_of = |name: &[u8]| self.hasher.hash_one(name);
         self.by_name
@@ -322,8 +327,10 @@ impl SymbolTable {
         &self.names[id.0 as usize]
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = (&SymbolNames, &SymbolState)> {
-        self.names.iter().zip(&self.states)
+    /// Those whose names come after `name`, in the order of their names; all of them after `None`.
+    pub fn after(&self, name: Option<&str>) -> impl Iterator<Item = (&str, &SymbolState)> {
+        let start = name.map_or(0, |name| self.in_order.partition_point(|id| *self.names(*id).name <= *name));
+        self.in_order[start..].iter().map(|id| (&*self.names(*id).name, self.state(*id)))
     }
 
     pub fn len(&self) -> usize {
@@ -357,6 +364,13 @@ mod tests {
         }
         let found: Vec<u32> = names.iter().filter_map(|name| Some(table.find(name.as_bytes())?.0)).collect();
         assert_eq!(found, (0..names.len() as u32).collect::<Vec<_>>());
+        let mut sorted = names.clone();
+        sorted.sort();
+        for start in 0..=sorted.len() {
+            let last = start.checked_sub(1).map(|index| sorted[index].as_str());
+            let listed: Vec<&str> = table.after(last).map(|(name, _)| name).collect();
+            assert_eq!(listed, sorted[start..], "after {last:?}");
+        }
         assert_eq!(table.add("one more", &mut trade_pool), None);
         assert_eq!(table.find(b"x".repeat(300).as_slice()), None, "longer than any symbol");
     }

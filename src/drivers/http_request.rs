@@ -1,4 +1,4 @@
-//! HTTP/1.1 messages: a request head out of bytes, a response into bytes. No socket, no glommio, no clock.
+//! HTTP/1.1 requests out of bytes. No socket, no glommio, no clock.
 //!
 //! ```text
 //!   GET /state/latest?symbol=BTC%2FUSD HTTP/1.1\r\n
@@ -12,6 +12,9 @@
 //! in two ways (two lengths, a length and a transfer coding) ends the connection (RFC 9112, section 6.3).
 
 use httparse::Status;
+
+pub use super::http_response::Ending;
+use super::http_response::Response;
 
 /// Longest request head, SPEC section 5; also the size of a connection's receive buffer.
 pub const HEAD_BYTES_MAX: usize = 8 << 10;
@@ -37,93 +40,35 @@ impl Request {
     }
 }
 
-/// What a responder answers.
+/// Why a request has no other answer than this error.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Response {
+pub struct Refusal {
     pub status: u16,
-    pub content_type: &'static str,
-    pub body: Vec<u8>,
+    pub message: String,
 }
 
-impl Response {
-    /// `body` is one JSON document.
-    pub fn json(status: u16, body: impl Into<Vec<u8>>) -> Response {
-        Response { status, content_type: "application/json", body: body.into() }
-    }
-
-    /// `{"error":"…"}`
-    pub fn error(status: u16, message: &str) -> Response {
-        let body = serde_json::json!({ "error": message });
-        Response::json(status, body.to_string())
-    }
-
-    /// `content_type` with its charset, as in `text/html; charset=utf-8`.
-    pub fn text(status: u16, content_type: &'static str, body: impl Into<Vec<u8>>) -> Response {
-        Response { status, content_type, body: body.into() }
-    }
-
-    /// Appends the status line and the header fields, up to the empty line. The body may follow as it is; for HEAD it
-    /// must not.
-    pub fn encode_head(&self, ending: Ending, out: &mut Vec<u8>) {
-        use std::io::Write;
-        let connection = match ending {
-            Ending::KeepAlive => "",
-            Ending::KeepAliveOldClient => "Connection: keep-alive\r\n",
-            Ending::Close => "Connection: close\r\n",
-        };
-        // A 405 must say what is allowed (RFC 9110, section 15.5.6), and that is the same everywhere.
-        let allow = match self.status {
-            405 => "Allow: GET, HEAD\r\n",
-            _ => "",
-        };
-        write!(
-            out,
-            "HTTP/1.1 {} {}\r\nContent-Type: {}\r\nContent-Length: {}\r\nCache-Control: no-store\r\n{allow}{connection}\r\n",
-            self.status,
-            reason(self.status),
-            self.content_type,
-            self.body.len(),
-        )
-        .expect("a Vec takes every write");
+impl Refusal {
+    pub fn new(status: u16, message: impl Into<String>) -> Refusal {
+        Refusal { status, message: message.into() }
     }
 }
 
-fn reason(status: u16) -> &'static str {
-    match status {
-        200 => "OK",
-        204 => "No Content",
-        400 => "Bad Request",
-        404 => "Not Found",
-        405 => "Method Not Allowed",
-        408 => "Request Timeout",
-        413 => "Content Too Large",
-        417 => "Expectation Failed",
-        431 => "Request Header Fields Too Large",
-        500 => "Internal Server Error",
-        501 => "Not Implemented",
-        503 => "Service Unavailable",
-        // The phrase may be empty (RFC 9112, section 4).
-        _ => "",
+impl From<Refusal> for Response {
+    fn from(refusal: Refusal) -> Response {
+        Response::error(refusal.status, &refusal.message)
     }
-}
-
-/// What becomes of the connection after a response.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
-    KeepAlive,
-    /// HTTP/1.0 closes unless told otherwise, so it is told.
-    KeepAliveOldClient,
-    Close,
 }
 
 /// A whole head, understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
-    /// What is asked for; or the answer to a method that is not served, or to a target that means nothing. Unlike the
-    /// `Err` of [`decode_head`] that leaves the connection as it is.
-    pub asked: Result<Request, Response>,
+    /// What is asked for; or why a method is not served, or a target means nothing. Unlike the `Err` of [`decode_head`]
+    /// that leaves the connection as it is.
+    pub asked: Result<Request, Refusal>,
     /// False for HEAD: the answer ends before its body, whatever it is.
     pub wants_body: bool,
+    /// Of HTTP/1.1, so that it understands chunks.
+    pub is_http_1_1: bool,
     pub ending: Ending,
     /// Of the head itself, with its empty line.
     pub len_bytes: usize,
@@ -131,9 +76,9 @@ pub struct Head {
     pub body_len_bytes: usize,
 }
 
-/// Decodes the head at the front of `bytes`. `Ok(None)`: it is not all there yet. `Err`: the response after which the
+/// Decodes the head at the front of `bytes`. `Ok(None)`: it is not all there yet. `Err`: the refusal after which the
 /// connection must close, because nobody knows where the next request begins.
-pub fn decode_head(bytes: &[u8]) -> Result<Option<Head>, Response> {
+pub fn decode_head(bytes: &[u8]) -> Result<Option<Head>, Refusal> {
     let mut fields = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut parsed = httparse::Request::new(&mut fields);
     let window = &bytes[..bytes.len().min(HEAD_BYTES_MAX)];
@@ -142,25 +87,27 @@ pub fn decode_head(bytes: &[u8]) -> Result<Option<Head>, Response> {
         Ok(Status::Partial) if window.len() == HEAD_BYTES_MAX => return Err(too_large()),
         Ok(Status::Partial) => return Ok(None),
         Err(httparse::Error::TooManyHeaders) => return Err(too_large()),
-        Err(problem) => return Err(Response::error(400, &format!("malformed request: {problem}"))),
+        Err(problem) => return Err(Refusal::new(400, format!("malformed request: {problem}"))),
     };
     let (method, target) = (parsed.method.unwrap_or_default(), parsed.path.unwrap_or_default());
-    let framing = decode_fields(parsed.version == Some(1), parsed.headers)?;
+    let is_http_1_1 = parsed.version == Some(1);
+    let framing = decode_fields(is_http_1_1, parsed.headers)?;
     let asked = match method {
         "GET" | "HEAD" => decode_target(target),
-        _ => Err(Response::error(405, "only GET and HEAD are answered here")),
+        _ => Err(Refusal::new(405, "only GET and HEAD are answered here")),
     };
     Ok(Some(Head {
         asked,
         wants_body: method != "HEAD",
+        is_http_1_1,
         ending: framing.ending,
         len_bytes,
         body_len_bytes: framing.body_len_bytes,
     }))
 }
 
-fn too_large() -> Response {
-    Response::error(431, &format!("the request head is longer than {HEAD_BYTES_MAX} bytes or {HEADERS_MAX} fields"))
+fn too_large() -> Refusal {
+    Refusal::new(431, format!("the request head is longer than {HEAD_BYTES_MAX} bytes or {HEADERS_MAX} fields"))
 }
 
 struct Framing {
@@ -169,8 +116,8 @@ struct Framing {
 }
 
 /// A missing `Host` is let pass: there is one host here, and a hand-typed request does without.
-fn decode_fields(is_http_1_1: bool, fields: &[httparse::Header<'_>]) -> Result<Framing, Response> {
-    let malformed = |message| Err(Response::error(400, message));
+fn decode_fields(is_http_1_1: bool, fields: &[httparse::Header<'_>]) -> Result<Framing, Refusal> {
+    let malformed = |message| Err(Refusal::new(400, message));
     let mut length: Option<u64> = None;
     let mut has_coding = false;
     let mut expects = false;
@@ -206,16 +153,15 @@ fn decode_fields(is_http_1_1: bool, fields: &[httparse::Header<'_>]) -> Result<F
     }
     let body_len_bytes = match (length, has_coding) {
         (Some(_), true) => return malformed("Content-Length and Transfer-Encoding exclude each other"),
-        (None, true) => return Err(Response::error(501, "Transfer-Encoding is not supported")),
+        (None, true) => return Err(Refusal::new(501, "Transfer-Encoding is not supported")),
         (Some(length), false) if length > BODY_BYTES_MAX => {
-            let message = format!("the request body is longer than {BODY_BYTES_MAX} bytes");
-            return Err(Response::error(413, &message));
+            return Err(Refusal::new(413, format!("the request body is longer than {BODY_BYTES_MAX} bytes")));
         }
         (length, false) => length.unwrap_or(0) as usize,
     };
     // The client would wait for leave to send a body that nobody wants.
     if expects && body_len_bytes > 0 {
-        return Err(Response::error(417, "no request here needs a body"));
+        return Err(Refusal::new(417, "no request here needs a body"));
     }
     let ending = match (close, is_http_1_1, keep_alive) {
         (true, _, _) | (false, false, false) => Ending::Close,
@@ -226,8 +172,8 @@ fn decode_fields(is_http_1_1: bool, fields: &[httparse::Header<'_>]) -> Result<F
 }
 
 /// `/path?query`, or `http://host/path?query` as proxies send it (RFC 9112, section 3.2.2).
-fn decode_target(target: &str) -> Result<Request, Response> {
-    let malformed = |message| Response::error(400, message);
+fn decode_target(target: &str) -> Result<Request, Refusal> {
+    let malformed = |message| Refusal::new(400, message);
     let scheme_len = ["http://", "https://"]
         .into_iter()
         .find(|scheme| {
@@ -262,7 +208,7 @@ fn decode_target(target: &str) -> Result<Request, Response> {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             Ok((decode(name)?, decode(value)?))
         })
-        .collect::<Result<_, Response>>()?;
+        .collect::<Result<_, Refusal>>()?;
     Ok(Request { path: decode(path)?, query })
 }
 
@@ -350,7 +296,7 @@ mod tests {
     fn targets_that_mean_nothing_leave_the_connection_alone() {
         let check = |target: &str| {
             let head = decode_in_parts(&format!("GET {target} HTTP/1.1\r\n\r\n"));
-            let status = head.asked.map_err(|response| response.status);
+            let status = head.asked.map_err(|refusal| refusal.status);
             assert_eq!((status, head.ending), (Err(400), Ending::KeepAlive), "{target}");
         };
         check("/s?a=%");
@@ -371,7 +317,7 @@ mod tests {
     fn other_methods() {
         let check = |method: &str, expected: Result<&str, u16>, wants_body: bool| {
             let head = decode_in_parts(&format!("{method} /health HTTP/1.1\r\n\r\n"));
-            let asked = head.asked.as_ref().map(|request| request.path.as_str()).map_err(|response| response.status);
+            let asked = head.asked.as_ref().map(|request| request.path.as_str()).map_err(|refusal| refusal.status);
             assert_eq!((asked, head.wants_body), (expected, wants_body), "{method}");
         };
         check("GET", Ok("/health"), true);
@@ -408,7 +354,7 @@ mod tests {
     fn bodies() {
         let check = |fields: &str, expected: Result<usize, u16>| {
             let text = format!("GET / HTTP/1.1\r\n{fields}\r\n");
-            let decoded = decode_head(text.as_bytes()).map_err(|response| response.status);
+            let decoded = decode_head(text.as_bytes()).map_err(|refusal| refusal.status);
             let found = decoded.map(|head| head.expect("whole").body_len_bytes);
             assert_eq!(found, expected, "{fields:?}");
         };
@@ -440,11 +386,11 @@ mod tests {
     #[test]
     fn malformed_heads() {
         let check = |text: &[u8], status: u16| {
-            let found = decode_head(text).map_err(|response| response.status);
+            let found = decode_head(text).map_err(|refusal| refusal.status);
             assert_eq!(found, Err(status), "{:?}", String::from_utf8_lossy(text));
             // However it is cut, it is never taken for something else.
             for end in 0..text.len() {
-                let found = decode_head(&text[..end]).map_err(|response| response.status);
+                let found = decode_head(&text[..end]).map_err(|refusal| refusal.status);
                 assert!(matches!(found, Ok(None) | Err(400 | 431)), "cut at {end}: {found:?}");
             }
         };
@@ -475,7 +421,7 @@ mod tests {
         };
         let longest = decode_head(&of_len(HEAD_BYTES_MAX)).unwrap().unwrap();
         assert_eq!(longest.len_bytes, HEAD_BYTES_MAX);
-        let status = |bytes: &[u8]| decode_head(bytes).map_err(|response| response.status);
+        let status = |bytes: &[u8]| decode_head(bytes).map_err(|refusal| refusal.status);
         assert_eq!(status(&of_len(HEAD_BYTES_MAX + 1)), Err(431));
         assert_eq!(status(&of_len(HEAD_BYTES_MAX + 1)[..HEAD_BYTES_MAX]), Err(431));
         assert_eq!(status(&of_len(HEAD_BYTES_MAX + 1)[..HEAD_BYTES_MAX - 1]), Ok(None));
@@ -540,32 +486,5 @@ mod tests {
             }
         }
         assert!(whole_count > 500, "{whole_count} whole heads show nothing");
-    }
-
-    #[test]
-    fn responses() {
-        let check = |response: Response, ending: Ending, expected: &str| {
-            let mut bytes = b"before ".to_vec();
-            response.encode_head(ending, &mut bytes);
-            assert_eq!(String::from_utf8(bytes).unwrap(), format!("before {expected}\r\n\r\n"));
-        };
-        check(
-            Response::json(200, "{}"),
-            Ending::KeepAlive,
-            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\nCache-Control: no-store",
-        );
-        check(
-            Response::error(405, "no"),
-            Ending::Close,
-            "HTTP/1.1 405 Method Not Allowed\r\nContent-Type: application/json\r\nContent-Length: 14\r\n\
-             Cache-Control: no-store\r\nAllow: GET, HEAD\r\nConnection: close",
-        );
-        check(
-            Response::text(299, "text/plain; charset=utf-8", ""),
-            Ending::KeepAliveOldClient,
-            "HTTP/1.1 299 \r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 0\r\n\
-             Cache-Control: no-store\r\nConnection: keep-alive",
-        );
-        assert_eq!(Response::error(400, "a \"b\"\n").body, br#"{"error":"a \"b\"\n"}"#);
     }
 }

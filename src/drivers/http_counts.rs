@@ -1,0 +1,51 @@
+//! Peers of HTTP that were not served, or not to the end: by reason.
+
+use std::cell::Cell;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Unserved {
+    /// Every connection was being answered: told 503, or closed.
+    Busy,
+    /// No descriptor was left: told 503.
+    Descriptors,
+    /// It was silent when another needed its place: closed.
+    Silent,
+    /// Its request was not complete in time: told 408.
+    SlowRequest,
+    /// The answer was not there in time: told 503, or closed where the answer had begun.
+    SlowAnswer,
+    /// It did not read its answer: closed.
+    Unread,
+}
+
+impl Unserved {
+    pub const ALL: [Unserved; 6] =
+        [Self::Busy, Self::Descriptors, Self::Silent, Self::SlowRequest, Self::SlowAnswer, Self::Unread];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Busy => "busy",
+            Self::Descriptors => "descriptors",
+            Self::Silent => "silent",
+            Self::SlowRequest => "slow_request",
+            Self::SlowAnswer => "slow_answer",
+            Self::Unread => "unread",
+        }
+    }
+}
+
+/// Since the start.
+#[derive(Default)]
+pub struct HttpCounts([Cell<u64>; Unserved::ALL.len()]);
+
+impl HttpCounts {
+    pub fn count(&self, reason: Unserved) {
+        let count = &self.0[reason as usize];
+        count.set(count.get() + 1);
+    }
+
+    pub fn unserved(&self, reason: Unserved) -> u64 {
+        self.0[reason as usize].get()
+    }
+}
