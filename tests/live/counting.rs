@@ -127,3 +127,37 @@ fn a_flood_costs_no_trade() {
     assert_eq!((&stats["reconnects"], &stats["slow_consumer_cuts"]), (&0.into(), &0.into()));
     println!("a flood of {} events: {shed:?} shed, {trade_count} trades taken", events.len());
 }
+
+#[test]
+fn counters_are_there_before_anything_is_counted() {
+    let server = NatsServer::start();
+    let service = Service::start_ready(&server.url(), &[]);
+    let (status, text) = service.get("/metrics");
+    assert_eq!(status, 200);
+    let is_there = |series: &str| {
+        let mut lines = text.lines();
+        assert!(lines.any(|line| line.strip_prefix(series).is_some_and(|rest| rest == " 0")), "{series}:\n{text}");
+    };
+    for kind in ["trade", "quote", "book_l2", "heartbeat", "unknown"] {
+        for reason in ["malformed", "backpressure", "late", "symbol_limit"] {
+            is_there(&format!("senpai_events_dropped_total{{reason=\"{reason}\",type=\"{kind}\"}}"));
+        }
+        is_there(&format!("senpai_events_in_total{{type=\"{kind}\",provider=\"unknown\"}}"));
+    }
+    is_there("senpai_signals_suppressed_total{reason=\"stale\"}");
+    is_there("senpai_publish_dropped_total{kind=\"features\"}");
+    is_there("senpai_publish_dropped_total{kind=\"signal\"}");
+    is_there("senpai_nats_reconnects_total");
+    is_there("senpai_log_lines_lost_total");
+    assert!(text.contains("# TYPE senpai_read_gap_ms histogram"), "{text}");
+    assert!(!text.contains("senpai_signals_emitted_total{"), "there is no symbol:\n{text}");
+
+    // A symbol without signals has no line of them.
+    let bus = Bus::connect(&server.url());
+    bus.publish(&[trade("A", now_ns(), 100.0)]);
+    service.wait_events_in(1);
+    let (_, text) = service.get("/metrics");
+    assert!(!text.contains("senpai_signals_emitted_total{"), "{text}");
+    assert_eq!(service.get("/features?symbol=A").0, 200, "as SPEC names it too");
+    assert_eq!(service.get("/features").0, 400);
+}

@@ -41,8 +41,9 @@ fn two_cores_follow_every_symbol_between_them() {
     let stats = service.wait_events_in(events.len());
     assert_eq!(stats["events_in"], events.len());
     assert_eq!(stats["events_in_by_type"]["heartbeat"], 40);
-    // Each core hears everything and leaves the other's alone.
+    // Each core hears everything and leaves the other's alone: what is foreign is no load.
     assert_eq!(stats["events_foreign"], events.len());
+    assert_eq!(service.metric("senpai_processing_latency_ms_count", &[]), events.len() as f64);
     let of_cores: Vec<u64> =
         stats["cores"].as_array().unwrap().iter().map(|core| core["symbols"].as_u64().unwrap()).collect();
     assert_eq!((of_cores.len(), of_cores.iter().sum::<u64>()), (2, SYMBOL_COUNT as u64), "{of_cores:?}");
