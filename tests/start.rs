@@ -50,7 +50,7 @@ fn output(mut command: Command) -> Output {
 
 /// Said before the start begins, whatever comes of it.
 fn is_of_settings(line: &str) -> bool {
-    line.contains("settings that differ from their defaults")
+    line.contains("config::notes]")
 }
 
 /// It ends with 1 and one line on standard error that has all of `expected`; nothing is said to work.
