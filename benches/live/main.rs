@@ -27,6 +27,8 @@ const PREFIX: &str = "md.events";
 const GENERATED_EVENTS: usize = 50_000;
 
 fn main() {
+    // Parts of the service run in this process; what they have to say goes to standard error.
+    simple_logger::init_with_level(log::Level::Warn).expect("it is the only logger");
     let mut args = std::env::args().skip(1).filter(|arg| arg != "--bench");
     let (mut peer, mut only, mut recording) = (None, None, None);
     while let Some(arg) = args.next() {
