@@ -424,13 +424,15 @@ fn one_connection_too_many_is_told_so() {
     for client in &mut busy {
         client.send("GET /never HTTP/1.1\r\n\r\n");
     }
-    // Until all eight are being answered, a newcomer may take the place of one that has not been read yet.
+    // A newcomer may take the place of one that has not been read yet: until eight are being answered, one more asks.
     let mut told = loop {
         let mut client = server.connect();
         let answer = client.send("GET /echo HTTP/1.1\r\n\r\n").answer();
         if answer.status == 503 {
             break client;
         }
+        busy.push(server.connect());
+        busy.last_mut().expect("it was pushed").send("GET /never HTTP/1.1\r\n\r\n");
     };
     told.assert_closed();
 }
