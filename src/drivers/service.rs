@@ -149,7 +149,9 @@ impl Service {
     pub fn start(settings: Vec<ShardSettings>, http: &HttpArgs) -> Result<Service, String> {
         let clock = Clock::start();
         let bells = settings.iter().map(|_| Bell::new().map(Arc::new)).collect::<Result<Vec<_>, _>>();
-        let bells = bells.map_err(|error| format!("an event descriptor cannot be had: {}", plain(&error)))?;
+        let bells = bells.map_err(|error| {
+            format!("an executor cannot be made, as there is no event descriptor for it: {}", plain(&error))
+        })?;
         let cores = settings
             .into_iter()
             .zip(&bells)
