@@ -150,7 +150,7 @@ impl Service {
         let clock = Clock::start();
         let bells = settings.iter().map(|_| Bell::new().map(Arc::new)).collect::<Result<Vec<_>, _>>();
         let bells = bells.map_err(|error| {
-            format!("an executor cannot be made, as there is no event descriptor for it: {}", plain(&error))
+            format!("an executor cannot be made, as there is no event descriptor for it ({}): raise the limit (ulimit -n, LimitNOFILE)", plain(&error))
         })?;
         let cores = settings
             .into_iter()

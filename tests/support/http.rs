@@ -69,12 +69,31 @@ impl Connection {
                 body.resize(length, 0);
                 self.0.read_exact(&mut body)?;
             }
+            None if reply.header("transfer-encoding") == Some("chunked") => self.read_chunks(&mut body)?,
             // The end of the stream is the end of the body.
             None if line.starts_with("HTTP/1.0 ") => _ = self.0.read_to_end(&mut body)?,
             None => return Err(wrong("no Content-Length")),
         }
         reply.body = String::from_utf8(body).map_err(|_| wrong("the body is no text"))?;
         Ok(reply)
+    }
+
+    /// The body of an answer that was made while it was sent, up to its last chunk.
+    fn read_chunks(&mut self, body: &mut Vec<u8>) -> std::io::Result<()> {
+        loop {
+            let mut line = String::new();
+            self.0.read_line(&mut line)?;
+            let len = usize::from_str_radix(line.trim_end(), 16)
+                .map_err(|_| std::io::Error::new(std::io::ErrorKind::InvalidData, format!("no chunk: {line:?}")))?;
+            let start = body.len();
+            // With the line end behind the chunk.
+            body.resize(start + len + 2, 0);
+            self.0.read_exact(&mut body[start..])?;
+            body.truncate(start + len);
+            if len == 0 {
+                return Ok(());
+            }
+        }
     }
 
     /// Whether the other side has ended the connection, with nothing left to read.
