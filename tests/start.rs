@@ -182,7 +182,8 @@ fn every_limit_of_threads_is_said_or_is_enough() {
         let mut process =
             command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().map(Guard).expect("a shell can be started");
         let first_line = process.first_line();
-        if first_line.contains("HTTP on http://") {
+        // Its connection to NATS wants a thread, too, and may be the first to say that there is none: a start all the same.
+        if first_line.contains("HTTP on http://") || first_line.ends_with("trying again") {
             assert!(count > 4, "{count} threads cannot be enough: {first_line}");
             return;
         }
