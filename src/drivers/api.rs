@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use async_channel::{Sender, bounded};
 use prometheus::process_collector::ProcessCollector;
+use smallvec::SmallVec;
 
 use super::clock::Clock;
 use super::documents;
@@ -13,6 +14,9 @@ use super::http_response::Response;
 use super::http_server::Responder;
 use super::query::{Line, Query, ShardReport};
 use crate::engine::intake::Ownership;
+
+/// Of so many cores the answers are waited for without a trip to the heap.
+const FEW_CORES: usize = 4;
 
 pub struct Api {
     shards: Vec<Line>,
@@ -66,7 +70,7 @@ impl Api {
 
     /// All shards are asked at once; each has its place, also one that has ended.
     async fn reports(&self) -> Vec<ShardReport> {
-        let mut answers = Vec::with_capacity(self.shards.len());
+        let mut answers = SmallVec::<[_; FEW_CORES]>::with_capacity(self.shards.len());
         for shard in &self.shards {
             let (reply, answer) = bounded(1);
             // Where nobody takes the question the answer's channel closes.
