@@ -29,11 +29,11 @@ const SNAPSHOT_BYTES: usize = 360;
 
 /// Where trades go and snapshots come from.
 #[derive(Clone, Copy)]
-struct Route {
-    name: &'static str,
-    prefix: &'static str,
-    answers: &'static str,
-    symbol: &'static str,
+pub struct Route {
+    pub name: &'static str,
+    pub prefix: &'static str,
+    pub answers: &'static str,
+    pub symbol: &'static str,
 }
 
 const ECHO: Route = Route { name: "bare server hops", prefix: "echo", answers: "echoed", symbol: "E" };
@@ -90,14 +90,14 @@ pub fn echo(port: u16) {
     }
 }
 
-struct Probe {
+pub struct Probe {
     client: Client,
     symbols: usize,
     trades: usize,
 }
 
 impl Probe {
-    fn start(server: &NatsServer, symbols: usize) -> Probe {
+    pub fn start(server: &NatsServer, symbols: usize) -> Probe {
         let mut client = Client::connect(server.port).expect("the server takes clients");
         client.subscribe("senpai.features.>").expect("the server takes subscriptions");
         client.subscribe(ECHO.answers).expect("the server takes subscriptions");
@@ -123,7 +123,7 @@ impl Probe {
         }
     }
 
-    fn time_trade(&mut self, route: &Route, symbol: &str) -> u64 {
+    pub fn time_trade(&mut self, route: &Route, symbol: &str) -> u64 {
         let now = UnixNanos(SystemTime::now().duration_since(UNIX_EPOCH).expect("it is after 1970").as_nanos() as i64);
         let [ts_exchange, ts_recv] = [now.minus(3_000_000), now].map(encode_time);
         let payload = format!(

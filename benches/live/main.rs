@@ -2,16 +2,19 @@
 //! flooded, latency, HTTP under flood, memory, rest. `benches/compare.sh` builds what this needs and runs it:
 //!
 //! ```text
-//!   cargo bench --bench live -- [--peer BINARY] [--only SECTION] [RECORDING]      the nats-server is $NATS_SERVER
+//!   cargo bench --bench live -- [--peer BINARY] [--base BINARY] [--only SECTION] [RECORDING]
 //! ```
 //!
-//! Sections: memory, latency, flood, http, resources. Everything that is compared runs in turns, so that whatever else the machine does falls on all alike.
+//! The nats-server is $NATS_SERVER; `--base` is another version of the service, for scrapes and peers. Sections: memory,
+//! latency, flood, http, scrapes, peers, resources. Everything that is compared runs in turns, so that whatever else the machine does falls on all alike.
 
 mod client;
 mod flood;
 mod latency;
+mod peers;
 mod processes;
 mod resources;
+mod scrapes;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -30,10 +33,11 @@ fn main() {
     // Parts of the service run in this process; what they have to say goes to standard error.
     simple_logger::init_with_level(log::Level::Warn).expect("it is the only logger");
     let mut args = std::env::args().skip(1).filter(|arg| arg != "--bench");
-    let (mut peer, mut only, mut recording) = (None, None, None);
+    let (mut peer, mut base, mut only, mut recording) = (None, None, None, None);
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--peer" => peer = args.next().map(PathBuf::from),
+            "--base" => base = args.next().map(PathBuf::from),
             "--only" => only = args.next(),
             ECHO_FLAG => return latency::echo(args.next().and_then(|port| port.parse().ok()).expect("a port")),
             _ => recording = Some(PathBuf::from(arg)),
@@ -61,6 +65,12 @@ fn main() {
     }
     if is_wanted("http") {
         flood::http(&server, &mut stream);
+    }
+    if is_wanted("scrapes") {
+        scrapes::scrapes(&server, base.as_deref());
+    }
+    if is_wanted("peers") {
+        peers::peers(&server, base.as_deref());
     }
     if is_wanted("resources") {
         resources::resources(&server);

@@ -117,7 +117,11 @@ pub struct Service {
 
 impl Service {
     pub fn start(server: &NatsServer, flags: &[&str]) -> Service {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_senpai-md-consumer"));
+        Service::start_binary(Path::new(env!("CARGO_BIN_EXE_senpai-md-consumer")), server, flags)
+    }
+
+    pub fn start_binary(binary: &Path, server: &NatsServer, flags: &[&str]) -> Service {
+        let mut command = Command::new(binary);
         command.args(["run", "--http-port", "0", "--nats-url", &server.url()]).args(flags);
         let process = Process::start(command);
         let address = process
