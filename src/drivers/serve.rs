@@ -39,6 +39,8 @@ use super::turns::Turns;
 const TURN_NS: u64 = 1_000_000;
 /// this often while somebody stands in line for one, and then each time that the queue is drained,
 const WANTED_TURN_NS: u64 = 100_000;
+/// or for this long after the bell has rung: what it has told of takes several turns (accept, read, write, close),
+const ATTENTION_NS: u64 = 1_000_000;
 /// and this often while there is nothing to do but more may come: for its timers.
 const IDLE_TURN_NS: u64 = 10_000_000;
 /// What the next event needs is in the caches for about so long; until it comes, that is renewed.
@@ -190,7 +192,8 @@ impl Service<'_> {
             (shard.clock, shard.settings.busy_poll)
         };
         let mut last_turn_ns = clock.elapsed_ns();
-        let mut has_rung = false;
+        // When the bell has rung, until the first turn after it; when it rang last.
+        let (mut has_rung, mut rung_ns) = (false, None);
         // When the socket was last looked at, if something else was done since.
         let mut unwatched_ns = None;
         let mut last_pass_ns = last_turn_ns;
@@ -247,6 +250,7 @@ impl Service<'_> {
             }
             let turn_ns = match is_drained {
                 true if has_rung || self.turns.is_wanted() => 0,
+                true if rung_ns.is_some_and(|rung_ns| now_ns - rung_ns < ATTENTION_NS) => WANTED_TURN_NS,
                 true if !busy_poll => IDLE_TURN_NS,
                 false if self.turns.is_wanted() => WANTED_TURN_NS,
                 _ => TURN_NS,
@@ -301,6 +305,7 @@ impl Service<'_> {
             has_rung = self.link.wait_or_bell(for_writing, self.bell, limit);
             if has_rung {
                 self.bell.silence();
+                rung_ns = Some(clock.elapsed_ns());
             }
             self.shard.borrow_mut().note_rest();
         }
