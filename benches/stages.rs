@@ -21,15 +21,15 @@ use std::time::Instant;
 
 use proto_nats::{Decoded, Limits, ServerOp, decode_server_op, encode};
 use senpai_md_consumer::config::Symbols;
-use senpai_md_consumer::drivers::random::Random;
-use senpai_md_consumer::drivers::stream::Stream;
-use senpai_md_consumer::engine::decode::Decoder;
 use senpai_md_consumer::engine::engine::{Engine, EngineSettings, Receipt};
+use senpai_md_consumer::engine::input::decode::Decoder;
+use senpai_md_consumer::engine::input::json::Malformed;
+use senpai_md_consumer::engine::input::receive_buffer::Queue;
+use senpai_md_consumer::engine::input::subject::{EventKind, split_subject};
 use senpai_md_consumer::engine::intake::{Ownership, Witness, take_messages};
-use senpai_md_consumer::engine::json::Malformed;
-use senpai_md_consumer::engine::queue::Queue;
-use senpai_md_consumer::engine::subject::{EventKind, split_subject};
 use senpai_md_consumer::engine::time::{NANOS_PER_SECOND, UnixNanos, encode_time};
+use senpai_md_consumer::recording::looped_frames::Stream;
+use senpai_md_consumer::runtime::random::Random;
 
 const PREFIX: &str = "md.events";
 const SEED: u64 = 1;

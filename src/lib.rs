@@ -64,7 +64,14 @@
 //!   byte for byte to the one decoder, so that what is taken live can be recorded and replayed; turned down: a JSON parser
 //!   over the whole line, which refuses what the decoder takes (`NaN`, `.5`, 128 levels).
 
+pub mod api;
+pub mod broker;
+pub mod commands;
 pub mod config;
-pub mod drivers;
-
 pub mod engine;
+pub mod http;
+pub mod market;
+pub mod nats;
+pub mod recording;
+pub mod runtime;
+pub mod service;

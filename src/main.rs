@@ -3,12 +3,13 @@
 use std::io::Write;
 use std::process::ExitCode;
 
+use senpai_md_consumer::commands::run::{engine_settings, shard_settings};
+use senpai_md_consumer::commands::{bench, demo, feed, replay, run};
 use senpai_md_consumer::config::{self, BenchArgs, Command, DemoArgs, Exit, FeedArgs, Notes, ReplayArgs, Settings};
-use senpai_md_consumer::drivers::access::Access;
-use senpai_md_consumer::drivers::http_server::resolve;
-use senpai_md_consumer::drivers::service::{engine_settings, shard_settings};
-use senpai_md_consumer::drivers::text::plain;
-use senpai_md_consumer::drivers::{bench, demo, feed, kernel, logging, replay, service, signals};
+use senpai_md_consumer::http::server::resolve;
+use senpai_md_consumer::nats::credentials::Access;
+use senpai_md_consumer::runtime::log_text::plain;
+use senpai_md_consumer::runtime::{kernel, logging, signals};
 
 fn main() -> ExitCode {
     kernel::keep_one_heap();
@@ -70,7 +71,7 @@ fn run(settings: Settings, notes: &Notes) -> Result<(), End> {
     notes.log_warnings();
     notes.log_settings();
     let shards = shard_settings(access, &subjects, &cores, &engine);
-    Ok(service::run(shards, &http)?)
+    Ok(run::run(shards, &http)?)
 }
 
 fn demo(args: DemoArgs, notes: &Notes) -> Result<(), End> {

@@ -16,7 +16,7 @@ use reference::generator::{Profile, Random, stream};
 use reference::{Published, Reference, SECOND, Settings, compare, in_order, recording};
 use senpai_md_consumer::engine::counters::DropReason;
 use senpai_md_consumer::engine::engine::{Engine, EngineSettings, Receipt};
-use senpai_md_consumer::engine::subject::EventKind;
+use senpai_md_consumer::engine::input::subject::EventKind;
 use senpai_md_consumer::engine::time::UnixNanos;
 
 type Event = (Option<i64>, String, Vec<u8>);

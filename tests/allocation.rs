@@ -12,15 +12,15 @@ use std::cell::{Cell, RefCell};
 use std::path::Path;
 
 use proto_nats::{ServerOp, encode};
-use senpai_md_consumer::drivers::rebase::{event_time, rebase};
-use senpai_md_consumer::drivers::recording::RecordReader;
 use senpai_md_consumer::engine::counters::{DropReason, OutputKind};
 use senpai_md_consumer::engine::engine::{Engine, EngineSettings, Receipt};
+use senpai_md_consumer::engine::input::json::Malformed;
+use senpai_md_consumer::engine::input::receive_buffer::Queue;
+use senpai_md_consumer::engine::input::subject::EventKind;
 use senpai_md_consumer::engine::intake::{Ownership, Witness, take_messages};
-use senpai_md_consumer::engine::json::Malformed;
-use senpai_md_consumer::engine::queue::Queue;
-use senpai_md_consumer::engine::subject::EventKind;
 use senpai_md_consumer::engine::time::UnixNanos;
+use senpai_md_consumer::recording::reader::RecordReader;
+use senpai_md_consumer::recording::rebase::{event_time, rebase};
 
 /// The system's allocator, counting what a thread asks of it while that thread wants it counted.
 struct Counting;

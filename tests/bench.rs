@@ -3,8 +3,8 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use senpai_md_consumer::commands::bench::bench;
 use senpai_md_consumer::config::Symbols;
-use senpai_md_consumer::drivers::bench::bench;
 use senpai_md_consumer::engine::engine::EngineSettings;
 use serde_json::Value;
 

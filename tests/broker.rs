@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use async_nats::{Client, ConnectOptions, HeaderMap, RequestErrorKind, Subscriber};
 use futures_lite::StreamExt;
-use senpai_md_consumer::drivers::broker::BrokerLimits;
-use senpai_md_consumer::drivers::broker_server::{BrokerServer, BrokerThread};
+use senpai_md_consumer::broker::router::BrokerLimits;
+use senpai_md_consumer::broker::server::{BrokerServer, BrokerThread};
 
 /// No test waits this long unless it fails.
 const PATIENCE: Duration = Duration::from_secs(10);

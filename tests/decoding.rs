@@ -7,9 +7,9 @@
 use std::cell::RefCell;
 use std::fmt::Write;
 
-use senpai_md_consumer::engine::decode::Decoder;
-use senpai_md_consumer::engine::event::{Body, BookSide, Side};
-use senpai_md_consumer::engine::subject::EventKind::{self, Book, Heartbeat, Quote, Trade};
+use senpai_md_consumer::engine::input::decode::Decoder;
+use senpai_md_consumer::engine::input::event::{Body, BookSide, Side};
+use senpai_md_consumer::engine::input::subject::EventKind::{self, Book, Heartbeat, Quote, Trade};
 use serde_json::Value;
 
 const KINDS: [EventKind; 4] = [Trade, Quote, Book, Heartbeat];

@@ -5,8 +5,8 @@ use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use senpai_md_consumer::drivers::market::Market;
 use senpai_md_consumer::engine::time::UnixNanos;
+use senpai_md_consumer::market::generator::Market;
 use serde_json::Value;
 
 /// Nothing is waited for this long unless the test fails.

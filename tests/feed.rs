@@ -10,10 +10,10 @@ use async_nats::Subscriber;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use futures_lite::StreamExt;
-use senpai_md_consumer::drivers::broker_server::{BrokerServer, BrokerThread};
-use senpai_md_consumer::drivers::market::Market;
-use senpai_md_consumer::drivers::rebase::event_time;
+use senpai_md_consumer::broker::server::{BrokerServer, BrokerThread};
 use senpai_md_consumer::engine::time::UnixNanos;
+use senpai_md_consumer::market::generator::Market;
+use senpai_md_consumer::recording::rebase::event_time;
 
 /// No test waits this long unless it fails.
 const PATIENCE: Duration = Duration::from_secs(20);

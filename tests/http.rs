@@ -12,11 +12,11 @@ use std::rc::Rc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use senpai_md_consumer::drivers::executor;
-use senpai_md_consumer::drivers::http_counts::{HttpCounts, Unserved};
-use senpai_md_consumer::drivers::http_response::Parts;
-use senpai_md_consumer::drivers::http_server::{HttpServer, Limits, Request, Responder, Response};
-use senpai_md_consumer::drivers::stop::Stop;
+use senpai_md_consumer::http::counts::{HttpCounts, Unserved};
+use senpai_md_consumer::http::response::Parts;
+use senpai_md_consumer::http::server::{HttpServer, Limits, Request, Responder, Response};
+use senpai_md_consumer::runtime::executor;
+use senpai_md_consumer::runtime::stop::Stop;
 
 /// No test waits this long unless it fails.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -14,7 +14,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use senpai_md_consumer::drivers::logging::{self, KEYS};
+use senpai_md_consumer::runtime::logging::{self, KEYS};
 use serde_json::{Value, json};
 use tempfile::{NamedTempFile, TempDir};
 
@@ -406,7 +406,7 @@ fn json_lines_carry_their_keys_and_say_how_many_they_stand_for() {
     assert_eq!((&first["level"], &first["core"], &first["field"]), (&json!("warn"), &json!(0), &json!("price")));
     assert_eq!(first["subject"], "md.events.trade.A\\\"B");
     assert_eq!(first["cause"], "the required field \"price\" has a value that cannot be used");
-    assert_eq!(first["target"], "senpai_md_consumer::drivers::shard");
+    assert_eq!(first["target"], "senpai_md_consumer::service::shard");
     let count = second["count"].as_u64().expect("a number");
     assert!(count > 51, "a second's worth: {second}");
     let message = second["message"].as_str().expect("text");

@@ -7,16 +7,16 @@ use std::sync::Arc;
 
 use proto_nats::ServerAddress;
 use senpai_md_consumer::config::NatsArgs;
-use senpai_md_consumer::drivers::access::Access;
-use senpai_md_consumer::drivers::cache_warming::CacheWarmer;
-use senpai_md_consumer::drivers::clock::Clock;
-use senpai_md_consumer::drivers::shard::{Shard, ShardSettings};
 use senpai_md_consumer::engine::counters::DropReason;
 use senpai_md_consumer::engine::engine::{Engine, EngineSettings, Receipt};
+use senpai_md_consumer::engine::input::subject::EventKind;
 use senpai_md_consumer::engine::intake::Ownership;
 use senpai_md_consumer::engine::memory::NoMemory;
-use senpai_md_consumer::engine::subject::EventKind;
 use senpai_md_consumer::engine::time::UnixNanos;
+use senpai_md_consumer::nats::credentials::Access;
+use senpai_md_consumer::runtime::clock::Clock;
+use senpai_md_consumer::service::cache_warming::CacheWarmer;
+use senpai_md_consumer::service::shard::{Shard, ShardSettings};
 
 /// The system's allocator, which refuses one allocation where a thread asks for that.
 struct Refusing;

@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use senpai_md_consumer::drivers::broker_server::BrokerServer;
+use senpai_md_consumer::broker::server::BrokerServer;
 use serde_json::Value;
 
 struct Folder(tempfile::TempDir);

@@ -5,8 +5,8 @@
 //! too: always the symbol's oldest trades.
 
 use senpai_md_consumer::engine::bounds::CHUNK_TRADES;
+use senpai_md_consumer::engine::state::trade_window::{TradeFeatures, TradePool, TradeWindow, WindowLengths};
 use senpai_md_consumer::engine::time::UnixNanos;
-use senpai_md_consumer::engine::trades::{TradeFeatures, TradePool, TradeWindow, WindowLengths};
 
 const SECOND: i64 = 1_000_000_000;
 const START: i64 = 1_721_347_020 * SECOND;

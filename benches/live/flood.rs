@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use proto_nats::{Decoded, Limits, ServerOp, decode_server_op, encode};
-use senpai_md_consumer::drivers::stream::Stream;
+use senpai_md_consumer::recording::looped_frames::Stream;
 
 use super::client::Client;
 use super::processes::{Consumer, NatsServer, Peer, Service, get};

@@ -20,9 +20,9 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use senpai_md_consumer::config::Symbols;
-use senpai_md_consumer::drivers::market::Market;
-use senpai_md_consumer::drivers::stream::Stream;
 use senpai_md_consumer::engine::time::{NANOS_PER_SECOND, UnixNanos};
+use senpai_md_consumer::market::generator::Market;
+use senpai_md_consumer::recording::looped_frames::Stream;
 
 use processes::{ECHO_FLAG, NatsServer, report};
 

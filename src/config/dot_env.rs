@@ -8,9 +8,9 @@ use std::collections::HashMap;
 use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 
-use super::files::read_regular;
-use super::names::meant_by;
-use super::shown::{is_about_nats, may_be_secret};
+use crate::config::files::read_regular;
+use crate::config::names::meant_by;
+use crate::config::shown::{is_about_nats, may_be_secret};
 
 const STRANGERS_SAID_MAX: usize = 10;
 

@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-use super::shown::shown_path;
+use crate::config::shown::shown_path;
 
 /// Far more than a `.env`, a key or a bundle of all authorities has.
 pub const FILE_BYTES_MAX: u64 = 1 << 20;

@@ -10,12 +10,12 @@ use std::path::Path;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command as Grammar, CommandFactory, FromArgMatches};
 
-use super::dot_env::DotEnv;
-use super::names::meant_by;
-use super::notes::Notes;
-use super::refusal::{Exit, Given};
-use super::shown::shown_accepted;
-use super::{Cli, Command, NatsArgs};
+use crate::config::dot_env::DotEnv;
+use crate::config::names::meant_by;
+use crate::config::notes::Notes;
+use crate::config::refusal::{Exit, Given};
+use crate::config::shown::shown_accepted;
+use crate::config::{Cli, Command, NatsArgs};
 
 pub(super) fn parse(args: Vec<OsString>, dot_env: &Path) -> Result<(Cli, Notes), Exit> {
     let given = Given::new(args);

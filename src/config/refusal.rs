@@ -8,9 +8,9 @@ use std::ffi::OsString;
 use clap::Command as Grammar;
 use clap::error::{ContextKind, ContextValue, ErrorKind as Clap};
 
-use super::dot_env::DotEnv;
-use super::layers::{env_name, env_value};
-use super::shown::{shown, shown_refused};
+use crate::config::dot_env::DotEnv;
+use crate::config::layers::{env_name, env_value};
+use crate::config::shown::{shown, shown_refused};
 
 /// Longer than any flag there is.
 const FLAG_BYTES_MAX: usize = 40;

@@ -1,4 +1,4 @@
-//! Texts into values. An `Err` is what would have been accepted; [`super::layers`] puts the setting and the value before it.
+//! Texts into values. An `Err` is what would have been accepted; [`crate::config::layers`] puts the setting and the value before it.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -7,11 +7,11 @@ use std::str::FromStr;
 
 use proto_nats::Secret;
 
-use super::files::NamedFile;
-use super::shown::may_be_secret;
+use crate::config::files::NamedFile;
+use crate::config::shown::may_be_secret;
 use crate::engine::bounds::{SYMBOL_BYTES_MAX, SYMBOLS_MAX, WINDOW_TRADES_MAX};
-use crate::engine::subject::is_valid_symbol;
-use crate::engine::symbol::{FEATURES_PREFIX, SIGNALS_PREFIX};
+use crate::engine::input::subject::is_valid_symbol;
+use crate::engine::state::symbol::{FEATURES_PREFIX, SIGNALS_PREFIX};
 
 const NANOS_PER_SECOND: f64 = 1e9;
 /// A year: no length of time here makes sense beyond it, and sums with moments stay far from overflow.

@@ -1,9 +1,9 @@
 //! What is counted: plain integers, added up on the way and read when somebody asks.
 
-use super::bounds::PROVIDERS_MAX;
-use super::provider::ProviderId;
-use super::signal::Direction;
-use super::subject::EventKind;
+use crate::engine::bounds::PROVIDERS_MAX;
+use crate::engine::input::subject::EventKind;
+use crate::engine::rules::momentum::Direction;
+use crate::engine::state::provider::ProviderId;
 
 const KINDS: usize = EventKind::ALL.len();
 

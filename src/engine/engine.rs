@@ -15,24 +15,24 @@
 
 use std::collections::VecDeque;
 
-use super::bounds::{
+use crate::engine::bounds::{
     LATENCY_SLOTS, LATENCY_STRIPS_PER_SYMBOL, LATENCY_STRIPS_SPARE, ROOM_ASKED_SYMBOLS, ROOM_GIVEN_BACK,
 };
-use super::counters::{Counters, DropReason, OutputKind};
-use super::decode::Decoder;
-use super::encode::{encode_signal, encode_snapshot, encode_state};
-use super::event::{Body, Origin};
-use super::features::Snapshot;
-use super::json::Malformed;
-use super::latency::StripPool;
-use super::memory::{NoMemory, Table};
-use super::outbox::{Outbox, Outgoing};
-use super::provider::{ProviderId, Providers};
-use super::signal::{Signal, SignalSettings, direction};
-use super::subject::{EventKind, is_valid_symbol, split_subject};
-use super::symbol::{Arrival, SymbolId, SymbolTable};
-use super::time::{NANOS_PER_SECOND, UnixNanos};
-use super::trades::{TradePool, WindowLengths};
+use crate::engine::counters::{Counters, DropReason, OutputKind};
+use crate::engine::features::snapshot::Snapshot;
+use crate::engine::input::decode::Decoder;
+use crate::engine::input::event::{Body, Origin};
+use crate::engine::input::json::Malformed;
+use crate::engine::input::subject::{EventKind, is_valid_symbol, split_subject};
+use crate::engine::memory::{NoMemory, Table};
+use crate::engine::output::encode::{encode_signal, encode_snapshot, encode_state};
+use crate::engine::output::outbox::{Outbox, Outgoing};
+use crate::engine::rules::momentum::{Signal, SignalSettings, direction};
+use crate::engine::state::latency_window::StripPool;
+use crate::engine::state::provider::{ProviderId, Providers};
+use crate::engine::state::symbol::{Arrival, SymbolId, SymbolTable};
+use crate::engine::state::trade_window::{TradePool, WindowLengths};
+use crate::engine::time::{NANOS_PER_SECOND, UnixNanos};
 
 /// The longest window that any feature has; a longer rolling window means this one.
 pub const ROLLING_WINDOW_MAX_NS: i64 = 60 * NANOS_PER_SECOND;

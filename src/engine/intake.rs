@@ -3,10 +3,10 @@
 
 use proto_nats::{Decoded, Limits, Msg, ProtocolError, ServerOp, decode_server_op};
 
-use super::engine::{Engine, Receipt};
-use super::json::Malformed;
-use super::queue::Queue;
-use super::subject::{fnv1a_32, split_subject};
+use crate::engine::engine::{Engine, Receipt};
+use crate::engine::input::json::Malformed;
+use crate::engine::input::receive_buffer::Queue;
+use crate::engine::input::subject::{fnv1a_32, split_subject};
 
 /// Which symbols this engine owns. Instances share by FNV-1a modulo their number, as nats-server's `partition()` does;
 /// the cores of an instance share what is its by the quotient, so that every core has its part of every partition.
@@ -167,7 +167,7 @@ mod tests {
     use super::*;
     use crate::engine::counters::DropReason;
     use crate::engine::engine::EngineSettings;
-    use crate::engine::subject::EventKind;
+    use crate::engine::input::subject::EventKind;
     use crate::engine::time::UnixNanos;
     use proto_nats::encode;
 

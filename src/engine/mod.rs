@@ -1,29 +1,21 @@
-//! The core, in the order of the data: bytes of a subject and a payload come in, messages to publish go out.
-//! Nothing here names a runtime, a socket or a clock.
+//! The core: bytes of a subject and a payload come in, messages to publish go out. A message's way reads from left to right:
+//!
+//! ```text
+//!   input ──► state ──► features ──► rules ──► output        led by engine.rs
+//! ```
+//!
+//! Invariant: a function of its inputs. Nothing here names a runtime, a socket or a clock; what is full is counted.
+//! Imported by every room; imports `proto_nats`.
 
 pub mod bounds;
-pub mod intake;
-pub mod memory;
-pub mod queue;
-
-pub mod decode;
-pub mod event;
-pub mod json;
-pub mod number;
-pub mod provider;
-pub mod subject;
-pub mod time;
-
-pub mod latency;
-pub mod sums;
-pub mod symbol;
-pub mod trades;
-
-pub mod encode;
-pub mod features;
-pub mod outbox;
-pub mod signal;
-
 pub mod counters;
 #[allow(clippy::module_inception)]
 pub mod engine;
+pub mod features;
+pub mod input;
+pub mod intake;
+pub mod memory;
+pub mod output;
+pub mod rules;
+pub mod state;
+pub mod time;

@@ -30,7 +30,7 @@ use reference::generator::Random;
 use reference::time;
 use senpai_md_consumer::engine::counters::DropReason;
 use senpai_md_consumer::engine::engine::{Engine, EngineSettings, Receipt};
-use senpai_md_consumer::engine::subject::EventKind;
+use senpai_md_consumer::engine::input::subject::EventKind;
 use senpai_md_consumer::engine::time::UnixNanos;
 use serde_json::Value;
 

@@ -1,0 +1,108 @@
+//! The HTTP endpoints (SPEC section 5): asks the shards, shows their answers.
+
+use std::rc::Rc;
+
+use async_channel::{Sender, bounded};
+use prometheus::process_collector::ProcessCollector;
+use smallvec::SmallVec;
+
+use crate::api::documents;
+use crate::engine::intake::Ownership;
+use crate::http::counts::HttpCounts;
+use crate::http::request::Request;
+use crate::http::response::Response;
+use crate::http::server::Responder;
+use crate::runtime::clock::Clock;
+use crate::service::report::{Line, Query, ShardReport};
+
+/// Of so many cores the answers are waited for without a trip to the heap.
+const FEW_CORES: usize = 4;
+
+pub struct Api {
+    shards: Vec<Line>,
+    /// Of any shard: all of them share instance and number of cores.
+    ownership: Ownership,
+    clock: Clock,
+    counts: Rc<HttpCounts>,
+    process: Rc<ProcessCollector>,
+}
+
+impl Responder for Api {
+    async fn respond(&self, request: Request) -> Response {
+        match request.path.as_str() {
+            "/health" => {
+                let reports = self.reports().await;
+                Response::json(200, documents::health(&reports, &self.shards, self.uptime_seconds()))
+            }
+            "/ready" => {
+                let reports = self.reports().await;
+                let status = if documents::is_ready(&reports) { 200 } else { 503 };
+                Response::json(status, documents::ready(&reports).to_string())
+            }
+            "/stats" => {
+                let reports = self.reports().await;
+                Response::json(200, documents::stats(&reports, &self.counts, self.uptime_seconds()).to_string())
+            }
+            "/metrics" => {
+                let (reports, counts, process) = (self.reports().await, self.counts.clone(), self.process.clone());
+                let text = documents::metrics(reports, &self.shards, counts, process);
+                Response::text(200, documents::METRICS_TYPE, text)
+            }
+            "/state/latest" => self.symbol_document(&request, Query::State).await,
+            "/features/latest" | "/features" => self.symbol_document(&request, Query::Features).await,
+            _ => Response::error(
+                404,
+                "no such page; there are /health, /ready, /metrics, /stats, /state/latest?symbol= and \
+                 /features/latest?symbol= (or /features?symbol=)",
+            ),
+        }
+    }
+}
+
+impl Api {
+    pub fn new(shards: Vec<Line>, ownership: Ownership, clock: Clock, counts: Rc<HttpCounts>) -> Api {
+        Api { shards, ownership, clock, counts, process: Rc::new(ProcessCollector::for_self()) }
+    }
+
+    fn uptime_seconds(&self) -> f64 {
+        self.clock.elapsed_ns() as f64 / 1e9
+    }
+
+    /// All shards are asked at once; each has its place, also one that has ended.
+    async fn reports(&self) -> Vec<ShardReport> {
+        let mut answers = SmallVec::<[_; FEW_CORES]>::with_capacity(self.shards.len());
+        for shard in &self.shards {
+            let (reply, answer) = bounded(1);
+            // Where nobody takes the question the answer's channel closes.
+            shard.ask(Query::Report(reply)).await;
+            answers.push(answer);
+        }
+        let mut reports = Vec::with_capacity(answers.len());
+        for (core, answer) in (0..).zip(answers) {
+            reports.push(answer.recv().await.unwrap_or_else(|_| ShardReport::missing(core)));
+        }
+        reports
+    }
+
+    async fn symbol_document(
+        &self,
+        request: &Request,
+        query: fn(String, Sender<Option<Vec<u8>>>) -> Query,
+    ) -> Response {
+        let Some(symbol) = request.parameter("symbol").filter(|symbol| !symbol.is_empty()) else {
+            return Response::error(400, &format!("say which symbol: {}?symbol=BTCUSDT", request.path));
+        };
+        let unknown =
+            || Response::error(404, &format!("no event of the symbol {symbol} has arrived; /health lists the symbols"));
+        let Some(core) = self.ownership.core_of(symbol.as_bytes()) else { return unknown() };
+        let (reply, answer) = bounded(1);
+        if !self.shards[core as usize].ask(query(symbol.to_owned(), reply)).await {
+            return Response::error(503, "the service is stopping");
+        }
+        match answer.recv().await {
+            Ok(Some(document)) => Response::json(200, document),
+            Ok(None) => unknown(),
+            Err(_) => Response::error(503, "the service is stopping"),
+        }
+    }
+}

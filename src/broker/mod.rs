@@ -1,0 +1,7 @@
+//! A NATS server for `demo` and the tests: subjects and subscriptions, no cluster, no persistence.
+//! In: clients' bytes. Out: the bytes for each client. `router` owns no socket; `server` is its sockets.
+//! Invariant: every buffer of a client is bounded, and a client that does not read is cut off.
+//! Imported by `commands`.
+
+pub mod router;
+pub mod server;

@@ -1,0 +1,299 @@
+//! The service: one executor a core, each with a shard; the first one answers HTTP, the main thread hears the signals.
+//!
+//! ```text
+//!   main      start: memory, port, executors ──► begin ──► waits: a signal? a core that has ended? ──► stop ──► joined
+//!   shard-0             made, waits ───────────► shard, HTTP ─────────────────────────────────────────► drained
+//!   shard-1             made, waits ───────────► shard ───────────────────────────────────────────────► drained
+//! ```
+//!
+//! The start is one transaction: no event is asked for, and nothing is said to work, before everything is there that the
+//! settings ask for; where something is missing, what has started is stopped, and the error says what to do.
+
+use std::cell::RefCell;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use crate::api::endpoints::Api;
+use crate::config::{CoreArgs, EngineArgs, HttpArgs, SubjectArgs};
+use crate::engine::bounds::LATENCY_STRIPS_SPARE;
+use crate::engine::engine::{EngineSettings, ROLLING_WINDOW_MAX_NS};
+use crate::engine::intake::Ownership;
+use crate::engine::memory::{NoMemory, Table};
+use crate::engine::rules::momentum::SignalSettings;
+use crate::engine::time::NANOS_PER_SECOND;
+use crate::http::server::{HttpServer, Limits};
+use crate::nats::credentials::Access;
+use crate::runtime::bell::Bell;
+use crate::runtime::clock::Clock;
+use crate::runtime::executor::{self, Waiting};
+use crate::runtime::kernel;
+use crate::runtime::log_text::plain;
+use crate::runtime::signals::{Listening, Request};
+use crate::runtime::stop::Stop;
+use crate::runtime::turns::Turns;
+use crate::service::cache_warming::CacheWarmer;
+use crate::service::connection_loop;
+use crate::service::report::{Inquiries, Line, Query, answer, line};
+use crate::service::shard::{Shard, ShardSettings};
+
+/// What is beside the tables: connections, answers, and for each core the stacks of its threads. Not kept, but it must be
+/// there at the start: whoever lacks it later aborts.
+const BESIDE: Table = Table::new("threads, connections and answers", "MAX_SYMBOLS or CORES");
+const BESIDE_BYTES: usize = 48 << 20;
+const BESIDE_CORE_BYTES: usize = 16 << 20;
+/// From the stop to the end of the last core. A drain takes 5 s at most; systemd and Docker kill after 10.
+const STOP_LIMIT: Duration = Duration::from_secs(8);
+
+pub fn engine_settings(subjects: &SubjectArgs, engine: &EngineArgs) -> EngineSettings {
+    if engine.rolling_window_ns > ROLLING_WINDOW_MAX_NS {
+        log::warn!(
+            "ROLLING_WINDOW_SECONDS is {}: it means {}, as no feature looks back further",
+            engine.rolling_window_ns as f64 / 1e9,
+            ROLLING_WINDOW_MAX_NS / NANOS_PER_SECOND,
+        );
+    }
+    EngineSettings {
+        subject_prefix: subjects.subject_prefix.clone(),
+        symbols_max: engine.max_symbols,
+        window_trades: engine.window_trades,
+        latency_strips_spare: LATENCY_STRIPS_SPARE,
+        publish_interval: engine.features_interval_ns(),
+        rolling_window: engine.rolling_window_ns.min(ROLLING_WINDOW_MAX_NS),
+        clock_skew_max: engine.max_clock_skew_ns,
+        signal: SignalSettings {
+            return_threshold: engine.signal_return_threshold,
+            volume_threshold: engine.signal_volume_threshold,
+            spread_max_bps: engine.signal_spread_max_bps,
+            cooldown: engine.signal_cooldown_ns,
+            age_max: engine.signal_max_age_ns,
+        },
+    }
+}
+
+/// The settings of each core's shard. The window trades are shared out; symbols and queue are each core's own.
+pub fn shard_settings(
+    access: Access,
+    subjects: &SubjectArgs,
+    cores: &CoreArgs,
+    engine: &EngineArgs,
+) -> Vec<ShardSettings> {
+    let (shard, shard_count) = cores.shard.map_or((0, 1), |shard| (shard.index, shard.count));
+    let core_count = cores.cores as u32;
+    let access = Arc::new(access);
+    let client_name = access.client_name();
+    let engine_settings = engine_settings(subjects, engine);
+    let per_core = (0..core_count).map(|core| {
+        let ownership = Ownership { shard, shard_count, core, core_count };
+        ShardSettings {
+            engine: EngineSettings {
+                window_trades: engine.window_trades.div_ceil(cores.cores),
+                ..engine_settings.clone()
+            },
+            ownership,
+            queue_bytes: engine.queue_bytes,
+            busy_poll: cores.busy_poll,
+            access: access.clone(),
+            client_name: if core_count == 1 { client_name.to_owned() } else { format!("{client_name}-{core}") },
+            subjects: subscriptions(subjects, ownership),
+        }
+    });
+    per_core.collect()
+}
+
+/// Everything, or what the listed symbols that this core owns need, and heartbeats.
+fn subscriptions(subjects: &SubjectArgs, ownership: Ownership) -> Vec<String> {
+    let prefix = &subjects.subject_prefix;
+    if subjects.symbols.is_all() {
+        return vec![format!("{prefix}.>")];
+    }
+    let owned = subjects.symbols.0.iter().filter(|symbol| ownership.owns(symbol.as_bytes()));
+    let kinds = ["trade", "quote", "book_l2"];
+    let mut list: Vec<String> =
+        owned.flat_map(|symbol| kinds.map(|kind| format!("{prefix}.{kind}.{symbol}"))).collect();
+    list.push(format!("{prefix}.heartbeat.>"));
+    list
+}
+
+/// Runs until SIGTERM or SIGINT; then drains and returns.
+pub fn run(shards: Vec<ShardSettings>, http: &HttpArgs) -> Result<(), String> {
+    kernel::grant(shards.len(), Limits::default().connections)?;
+    Service::start(shards, http)?.run()
+}
+
+/// A service that has all it needs and waits to begin. Dropped instead, it ends before the drop returns.
+pub struct Service {
+    address: SocketAddr,
+    cores: Vec<Waiting<()>>,
+    questions: Vec<Line>,
+    events: mpsc::Receiver<Event>,
+    /// For those who have events to tell.
+    tell: mpsc::Sender<Event>,
+    _signals: Listening,
+}
+
+enum Event {
+    Signal(Request),
+    /// A thread that the service needs.
+    Ended {
+        name: String,
+        is_panic: bool,
+    },
+}
+
+impl Service {
+    /// Reserves the memory, takes the port, makes every core's executor. The kernel must have granted what that needs.
+    /// The error is one line that says what to do.
+    pub fn start(settings: Vec<ShardSettings>, http: &HttpArgs) -> Result<Service, String> {
+        let clock = Clock::start();
+        let bells = settings.iter().map(|_| Bell::new().map(Arc::new)).collect::<Result<Vec<_>, _>>();
+        let bells = bells.map_err(|error| {
+            format!("an executor cannot be made, as there is no event descriptor for it ({}): raise the limit (ulimit -n, LimitNOFILE)", plain(&error))
+        })?;
+        let cores = settings
+            .into_iter()
+            .zip(&bells)
+            // HTTP is on the first core: it is told there when an answer has come.
+            .map(|(settings, bell)| Core::reserve(settings, line(bell.clone(), bells[0].clone()), clock))
+            .collect::<Result<Vec<_>, _>>();
+        let cores = cores.and_then(|cores| {
+            BESIDE.list::<u8>(BESIDE_BYTES + BESIDE_CORE_BYTES * cores.len())?;
+            Ok(cores)
+        });
+        let cores = cores.map_err(|no_memory| no_memory.to_string())?;
+        let server = HttpServer::bind(&http.http_host, http.http_port)?;
+        let (tell, events) = mpsc::channel();
+        let signals = Listening::start({
+            let tell = tell.clone();
+            move |request| drop(tell.send(Event::Signal(request)))
+        })?;
+        let (address, ownership) = (server.local_addr(), cores[0].shard.settings.ownership);
+        let mut service =
+            Service { address, cores: Vec::new(), questions: Vec::new(), events, tell, _signals: signals };
+        service.questions = cores.iter().map(|core| core.questions.clone()).collect();
+        let mut http = Some(Http { server, shards: service.questions.clone(), ownership });
+        for (index, core) in cores.into_iter().enumerate() {
+            let (name, http) = (format!("shard-{index}"), http.take());
+            let core = executor::start(&name, service.watch(&name), move || core.run(http))?;
+            service.cores.push(core);
+        }
+        Ok(service)
+    }
+
+    /// Where HTTP is.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// To be told when a thread has ended that the service needs, with whether by a panic: without it there is no service.
+    pub fn watch(&self, name: &str) -> impl FnOnce(bool) + Send + use<> {
+        let (tell, name) = (self.tell.clone(), name.to_owned());
+        move |is_panic| drop(tell.send(Event::Ended { name, is_panic }))
+    }
+
+    /// Until SIGTERM or SIGINT, and the drain after it. The error is that a core has ended before, or does not end; other
+    /// cores may still be at work then, as the process is to end at once.
+    pub fn run(mut self) -> Result<(), String> {
+        let mut is_cpu_time_over = false;
+        let threads: Vec<_> = self.cores.drain(..).map(Waiting::begin).collect();
+        let address = self.address;
+        log::info!(address:%; "HTTP on http://{address}");
+        while let Ok(event) = self.events.recv() {
+            match event {
+                Event::Signal(Request::Stop) => break,
+                Event::Signal(Request::ReadRules) => {
+                    log::info!("SIGHUP is reserved for reading rules again; this version has none, so nothing changes");
+                }
+                // The kernel says it again each second.
+                Event::Signal(Request::CpuTimeOver) if is_cpu_time_over => {}
+                Event::Signal(Request::CpuTimeOver) => {
+                    is_cpu_time_over = true;
+                    log::warn!(
+                        "the limit of processor time is reached (ulimit -t); the kernel ends this at the hard limit"
+                    );
+                }
+                Event::Ended { name, .. } => return Err(ended_in_error(&name)),
+            }
+        }
+        log::info!("stopping: draining the NATS connection");
+        for questions in &self.questions {
+            questions.ask_now(Query::Stop);
+        }
+        let (clock, mut running) = (Clock::start(), threads.len());
+        while running > 0 {
+            let left = STOP_LIMIT.saturating_sub(Duration::from_nanos(clock.elapsed_ns()));
+            match self.events.recv_timeout(left) {
+                Ok(Event::Signal(_)) => {}
+                Ok(Event::Ended { name, is_panic: true }) => return Err(ended_in_error(&name)),
+                Ok(Event::Ended { .. }) => running -= 1,
+                Err(_) => return Err(format!("{running} cores have not ended within {STOP_LIMIT:?} of the stop")),
+            }
+        }
+        // Nothing is left of them but that.
+        threads.into_iter().for_each(|thread| drop(thread.join()));
+        log::info!("stopped");
+        Ok(())
+    }
+}
+
+fn ended_in_error(name: &str) -> String {
+    format!("{name} has ended in error, so the service ends; please report the lines above as a bug")
+}
+
+/// What a core needs, reserved before there is a thread for it.
+struct Core {
+    // Boxed, as futures that hold them are moved on a thread's stack.
+    shard: Box<Shard>,
+    warmer: Box<CacheWarmer>,
+    questions: Line,
+    inquiries: Inquiries,
+}
+
+/// What the first core has beside its shard.
+struct Http {
+    server: HttpServer,
+    shards: Vec<Line>,
+    ownership: Ownership,
+}
+
+impl Core {
+    fn reserve(
+        settings: ShardSettings,
+        (questions, inquiries): (Line, Inquiries),
+        clock: Clock,
+    ) -> Result<Core, NoMemory> {
+        let (shard, warmer) = (Box::new(Shard::new(settings, clock)?), Box::new(CacheWarmer::new()?));
+        Ok(Core { shard, warmer, questions, inquiries })
+    }
+
+    /// Until [`Query::Stop`]; HTTP answers as long as the shard is there.
+    async fn run(self, http: Option<Http>) {
+        let Core { shard, warmer, inquiries, .. } = self;
+        let (stop, turns) = (Stop::new(), Rc::new(Turns::new(inquiries.bell.clone())));
+        let serving = http.map(|Http { server, shards, ownership }| {
+            let counts = Rc::default();
+            let api = Rc::new(Api::new(shards, ownership, shard.clock, Rc::clone(&counts)));
+            let (stop, turns) = (stop.clone(), turns.clone());
+            glommio::spawn_local(async move { server.serve_beside(api, stop, turns, counts).await })
+        });
+        run_shard(shard, warmer, inquiries, turns).await;
+        stop.set();
+        if let Some(serving) = serving {
+            serving.await;
+        }
+    }
+}
+
+async fn run_shard(shard: Box<Shard>, warmer: Box<CacheWarmer>, inquiries: Inquiries, turns: Rc<Turns>) {
+    let shard = Rc::new(RefCell::new(*shard));
+    let stop = Stop::new();
+    let answering = glommio::spawn_local({
+        let (shard, inquiries, turns, stop) = (shard.clone(), inquiries.clone(), turns.clone(), stop.clone());
+        async move { answer(shard, inquiries, turns, stop).await }
+    });
+    connection_loop::run(shard, warmer, turns, &inquiries.bell, stop).await;
+    inquiries.close();
+    answering.await;
+}

@@ -1,0 +1,22 @@
+//! Every setting and every command: flag, environment, `.env`, default, in that order.
+//! In: the arguments, the environment, `./.env`. Out: checked values with notes, or one line that says what is wrong.
+//! Invariant: nothing behind this room checks a setting again, and no line repeats what may be a secret.
+//! Imported by every room above `engine`; imports `engine` for its bounds.
+
+mod dot_env;
+mod files;
+mod layers;
+mod names;
+mod nats_url;
+mod notes;
+mod refusal;
+mod settings;
+mod shown;
+mod values;
+
+pub use files::{NamedFile, read_regular};
+pub use nats_url::ServerList;
+pub use notes::Notes;
+pub use refusal::Exit;
+pub use settings::*;
+pub use values::{LogFormat, Shard, Speed, Symbols};

@@ -1,0 +1,363 @@
+//! Every setting and every command: flag > environment > `.env` > default.
+//!
+//! In: the arguments, the environment and the `.env` file of the working directory. Out: a [`Cli`] of checked values with
+//! what the start has to say about them ([`Notes`]), or an [`Exit`]: the help that was asked for (0), or one line naming
+//! the setting, its value, where that came from and what is accepted (2). No line repeats what may be a secret. Nothing behind this module checks a setting again.
+//!
+//! A setting's flag is its environment name in kebab case (`SIGNAL_RETURN_THRESHOLD`, `--signal-return-threshold`);
+//! `tests/config.rs` holds flags, names and `.env.example` against each other. Commands take the groups they use.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand};
+use proto_nats::{Secret, ServerAddress};
+
+use super::files::NamedFile;
+use super::nats_url::ServerList;
+use super::notes::Notes;
+use super::refusal::Exit;
+use super::values::{LogFormat, Shard, Speed, Symbols};
+use super::{layers, values};
+
+/// The command line, with every setting in its final form.
+#[derive(Parser, Debug, Clone)]
+#[command(
+    name = "senpai-md-consumer",
+    version,
+    override_usage = "senpai-md-consumer [COMMAND] [OPTIONS]",
+    about = "Market events from NATS in; features and signals out.",
+    after_help = "\
+Without a command it runs the service; `senpai-md-consumer run --help` lists its settings.
+Each setting is a flag, an environment variable or a line of ./.env, in that order; .env.example lists them all.
+
+Examples:
+  senpai-md-consumer                              the service, for NATS on this machine
+  senpai-md-consumer --symbols BTCUSDT,ETHUSDT    the service, for two symbols
+  senpai-md-consumer demo                         all of it, with nothing else installed"
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Subcommand, Debug, Clone)]
+pub enum Command {
+    /// The service: reads market events from NATS, publishes features and signals, answers HTTP
+    #[command(after_help = "\
+Examples:
+  senpai-md-consumer run
+  senpai-md-consumer run --nats-url nats://10.0.0.5:4222,nats://10.0.0.6:4222 --symbols BTCUSDT,ETHUSDT
+  SIGNAL_RETURN_THRESHOLD=0.001 HTTP_PORT=9000 senpai-md-consumer")]
+    Run(Box<Settings>),
+
+    /// The whole thing with nothing installed: an embedded broker, a generated market or a recording, the service
+    #[command(after_help = "\
+Examples:
+  senpai-md-consumer demo
+  senpai-md-consumer demo --seed 7 --cores 2
+  senpai-md-consumer demo --file recording.jsonl.gz")]
+    Demo(Box<DemoArgs>),
+
+    /// Plays a recording to NATS as market-data-service would
+    #[command(after_help = "\
+Examples:
+  senpai-md-consumer feed recording.jsonl.gz
+  senpai-md-consumer feed recording.jsonl.gz --speed 10 --rebase --loop 0
+  zcat recording.jsonl.gz | senpai-md-consumer feed - --speed max")]
+    Feed(Box<FeedArgs>),
+
+    /// Plays a recording through the engine and writes what would have been published to standard output
+    #[command(after_help = "\
+Examples:
+  senpai-md-consumer replay recording.jsonl.gz > published.jsonl
+  senpai-md-consumer replay recording.jsonl --symbols BTCUSDT --signal-return-threshold 0.001
+  zcat recording.jsonl.gz | senpai-md-consumer replay - --strict")]
+    Replay(Box<ReplayArgs>),
+
+    /// How much this machine takes: a recording through protocol, engine and outputs, over and over
+    #[command(after_help = "\
+Examples:
+  senpai-md-consumer bench recording.jsonl.gz
+  senpai-md-consumer bench recording.jsonl.gz --seconds 30 --cores 2")]
+    Bench(Box<BenchArgs>),
+}
+
+/// What `run` takes: every setting there is.
+#[derive(Args, Debug, Clone)]
+pub struct Settings {
+    #[command(flatten)]
+    pub nats: NatsArgs,
+    #[command(flatten)]
+    pub jetstream: JetStreamArgs,
+    #[command(flatten)]
+    pub subjects: SubjectArgs,
+    #[command(flatten)]
+    pub cores: CoreArgs,
+    #[command(flatten)]
+    pub engine: EngineArgs,
+    #[command(flatten)]
+    pub http: HttpArgs,
+    #[command(flatten)]
+    pub log: LogArgs,
+}
+
+#[derive(Args, Debug, Clone)]
+pub struct DemoArgs {
+    /// A recording to play instead of the generated market (.gz is read as such)
+    #[arg(long, value_name = "FILE", value_parser = values::recording)]
+    pub file: Option<PathBuf>,
+    /// The generated market's seed: the same seed, the same market
+    #[arg(long, value_name = "N", default_value = "1", value_parser = values::seed)]
+    pub seed: u64,
+    /// Port of the embedded broker on 127.0.0.1 (0: any free one)
+    #[arg(long, value_name = "PORT", default_value = "4222", value_parser = values::port)]
+    pub port: u16,
+    #[command(flatten)]
+    pub subjects: SubjectArgs,
+    #[command(flatten)]
+    pub cores: CoreArgs,
+    #[command(flatten)]
+    pub engine: EngineArgs,
+    #[command(flatten)]
+    pub http: HttpArgs,
+    #[command(flatten)]
+    pub log: LogArgs,
+}
+
+#[derive(Args, Debug, Clone)]
+pub struct FeedArgs {
+    /// The recording; `-` is standard input, .gz is read as such
+    #[arg(value_name = "FILE", value_parser = values::recording)]
+    pub file: PathBuf,
+    /// How fast: 1 as recorded, 10 ten times as fast, `max` as fast as it goes
+    #[arg(long, value_name = "X", default_value = "1", value_parser = values::speed)]
+    pub speed: Speed,
+    /// Move the timestamps so that the recording happens now
+    #[arg(long)]
+    pub rebase: bool,
+    /// How many times (0: until stopped)
+    #[arg(long = "loop", value_name = "N", default_value = "1", value_parser = values::count)]
+    pub loops: u64,
+    #[command(flatten)]
+    pub nats: NatsArgs,
+    #[command(flatten)]
+    pub log: LogArgs,
+}
+
+#[derive(Args, Debug, Clone)]
+pub struct ReplayArgs {
+    /// The recording; `-` is standard input, .gz is read as such
+    #[arg(value_name = "FILE", value_parser = values::recording)]
+    pub file: PathBuf,
+    /// End with 1 at the first line that is no record or whose event is malformed
+    #[arg(long)]
+    pub strict: bool,
+    #[command(flatten)]
+    pub subjects: SubjectArgs,
+    #[command(flatten)]
+    pub engine: EngineArgs,
+    #[command(flatten)]
+    pub log: LogArgs,
+}
+
+#[derive(Args, Debug, Clone)]
+pub struct BenchArgs {
+    /// The recording; .gz is read as such
+    #[arg(value_name = "FILE", value_parser = values::recording)]
+    pub file: PathBuf,
+    /// How long
+    #[arg(long = "seconds", value_name = "S", default_value = "10", value_parser = values::bench_seconds)]
+    pub duration_ns: i64,
+    /// Cores to use, one independent engine each; no more than there are
+    #[arg(long, env, value_name = "N", default_value = "1", value_parser = values::cores)]
+    pub cores: usize,
+    #[command(flatten)]
+    pub subjects: SubjectArgs,
+    #[command(flatten)]
+    pub engine: EngineArgs,
+    #[command(flatten)]
+    pub log: LogArgs,
+}
+
+/// Where NATS is and who this is.
+#[derive(Args, Debug, Clone)]
+#[command(next_help_heading = "NATS")]
+pub struct NatsArgs {
+    /// Servers to connect to, a comma list: nats://[user:password@]host[:port], or tls:// for TLS and nothing else
+    #[arg(long, env, value_name = "URLS", default_value = "nats://127.0.0.1:4222", value_parser = ServerList::parse)]
+    pub nats_url: ServerList,
+    /// The connection's name, as `nats-server` shows it in /connz
+    #[arg(long, env, value_name = "NAME", default_value = "senpai-md-consumer", value_parser = values::name)]
+    pub nats_name: String,
+    /// User for servers whose address has none, with NATS_PASSWORD
+    #[arg(long, env, value_name = "USER", value_parser = values::name)]
+    pub nats_user: Option<String>,
+    /// Its password; other users of this machine see flags, so set it in the environment or .env
+    #[arg(long, env, value_name = "PASSWORD", value_parser = values::secret)]
+    pub nats_password: Option<Secret>,
+    /// Token, in the place of a user
+    #[arg(long, env, value_name = "TOKEN", value_parser = values::secret)]
+    pub nats_token: Option<Secret>,
+    /// File with a user's nkey seed
+    #[arg(long, env, value_name = "FILE", value_parser = values::file)]
+    pub nats_nkey: Option<NamedFile>,
+    /// .creds file: a user JWT and its seed
+    #[arg(long, env, value_name = "FILE", value_parser = values::file)]
+    pub nats_creds: Option<NamedFile>,
+    /// PEM file of the authorities that sign the servers' certificates (none: those that this machine trusts)
+    #[arg(long, env, value_name = "FILE", value_parser = values::file)]
+    pub nats_ca: Option<NamedFile>,
+    /// PEM file of the client's certificate, for servers that want one; with NATS_KEY
+    #[arg(long, env, value_name = "FILE", value_parser = values::file)]
+    pub nats_cert: Option<NamedFile>,
+    /// PEM file of its private key
+    #[arg(long, env, value_name = "FILE", value_parser = values::file)]
+    pub nats_key: Option<NamedFile>,
+    /// Name that the servers' certificates are for (none: the name in the address)
+    #[arg(long, env, value_name = "NAME", value_parser = values::host)]
+    pub nats_tls_server_name: Option<String>,
+    /// Start TLS before the server says anything, for servers with handshake_first
+    #[arg(long, env, value_name = "BOOL", default_value = "false", default_missing_value = "true", num_args = 0..=1,
+          action = ArgAction::Set, value_parser = values::boolean)]
+    pub nats_tls_first: bool,
+    /// Between two PINGs to the server, in seconds; with two unanswered the connection is given up
+    #[arg(long = "nats-ping-interval-seconds", env = "NATS_PING_INTERVAL_SECONDS", value_name = "S",
+          default_value = "120", value_parser = values::ping_interval)]
+    pub nats_ping_interval_ns: i64,
+}
+
+impl NatsArgs {
+    /// A server that wants nothing but a name.
+    pub fn open(server: ServerAddress, name: &str) -> NatsArgs {
+        NatsArgs {
+            nats_url: ServerList(vec![server]),
+            nats_name: name.to_owned(),
+            nats_user: None,
+            nats_password: None,
+            nats_token: None,
+            nats_nkey: None,
+            nats_creds: None,
+            nats_ca: None,
+            nats_cert: None,
+            nats_key: None,
+            nats_tls_server_name: None,
+            nats_tls_first: false,
+            nats_ping_interval_ns: 120_000_000_000,
+        }
+    }
+}
+
+#[derive(Args, Debug, Clone)]
+#[command(next_help_heading = "NATS")]
+pub struct JetStreamArgs {
+    /// Read from JetStream; this version reads core NATS only
+    #[arg(long, env, value_name = "BOOL", default_value = "false", default_missing_value = "true", num_args = 0..=1,
+          action = ArgAction::Set, value_parser = values::use_jetstream)]
+    pub use_jetstream: bool,
+}
+
+/// Which events are meant.
+#[derive(Args, Debug, Clone)]
+#[command(next_help_heading = "Input")]
+pub struct SubjectArgs {
+    /// What the event subjects begin with: {prefix}.trade.{symbol} and so on
+    #[arg(long, env, value_name = "SUBJECT", default_value = "md.events", value_parser = values::subject_prefix)]
+    pub subject_prefix: String,
+    /// Symbols to follow, a comma list (empty: all)
+    #[arg(long, env, value_name = "A,B", default_value = "", hide_default_value = true, value_parser = Symbols::parse)]
+    pub symbols: Symbols,
+}
+
+/// The machine's share in it.
+#[derive(Args, Debug, Clone)]
+#[command(next_help_heading = "Cores and sharding")]
+pub struct CoreArgs {
+    /// Cores to use, each with its own connection and its own symbols
+    #[arg(long, env, value_name = "N", default_value = "1", value_parser = values::cores)]
+    pub cores: usize,
+    /// This instance's share of the symbols, i/n: 0/2 and 1/2 are the two halves (none: all)
+    #[arg(long, env, value_name = "I/N", value_parser = Shard::parse)]
+    pub shard: Option<Shard>,
+    /// Spin instead of sleeping while waiting for the socket: lower latency, a whole core
+    #[arg(long, env, value_name = "BOOL", default_value = "false", default_missing_value = "true", num_args = 0..=1,
+          action = ArgAction::Set, value_parser = values::boolean)]
+    pub busy_poll: bool,
+}
+
+/// What the engine is built with. Lengths of time are nanoseconds, whatever unit their setting has.
+#[derive(Args, Debug, Clone)]
+#[command(next_help_heading = "Engine")]
+pub struct EngineArgs {
+    /// Symbols that may exist at once, per core; events of further ones are dropped and counted
+    #[arg(long, env, value_name = "N", default_value = "10000", value_parser = values::max_symbols)]
+    pub max_symbols: usize,
+    /// Trades held in the rolling windows, over all symbols
+    #[arg(long, env, value_name = "N", default_value = "1000000", value_parser = values::window_trades)]
+    pub window_trades: usize,
+    /// Bytes of the queue between socket and engine, per core; it must hold the largest message
+    #[arg(long, env, value_name = "BYTES", default_value = "8388608", value_parser = values::queue_bytes)]
+    pub queue_bytes: usize,
+    /// Length of the rolling windows in seconds; under 60 or 10 it shortens those features, over 60 it means 60
+    #[arg(long = "rolling-window-seconds", env = "ROLLING_WINDOW_SECONDS", value_name = "S", default_value = "60",
+          value_parser = values::rolling_window)]
+    pub rolling_window_ns: i64,
+    /// How far ahead of local receipt an event's time is believed, in seconds
+    #[arg(long = "max-clock-skew-seconds", env = "MAX_CLOCK_SKEW_SECONDS", value_name = "S", default_value = "30",
+          value_parser = values::seconds)]
+    pub max_clock_skew_ns: i64,
+    /// Feature snapshots a second and symbol at most (0: none)
+    #[arg(long, env, value_name = "HZ", default_value = "10", value_parser = values::rate)]
+    pub features_pub_rate_hz: f64,
+    /// A signal needs return_10s beyond this, up or down (0.003 is 0.3 %)
+    #[arg(long, env, value_name = "X", default_value = "0.003", value_parser = values::threshold)]
+    pub signal_return_threshold: f64,
+    /// A signal needs trade_volume_10s above this
+    #[arg(long, env, value_name = "X", default_value = "1.0", value_parser = values::threshold)]
+    pub signal_volume_threshold: f64,
+    /// A signal needs spread_bps below this
+    #[arg(long, env, value_name = "BPS", default_value = "20", value_parser = values::threshold)]
+    pub signal_spread_max_bps: f64,
+    /// Between two signals of one symbol and direction, in seconds of event time
+    #[arg(long = "signal-cooldown-seconds", env = "SIGNAL_COOLDOWN_SECONDS", value_name = "S", default_value = "10",
+          value_parser = values::seconds)]
+    pub signal_cooldown_ns: i64,
+    /// Events older than this at receipt, in seconds, give no signal
+    #[arg(long = "signal-max-age-seconds", env = "SIGNAL_MAX_AGE_SECONDS", value_name = "S", default_value = "5",
+          value_parser = values::seconds)]
+    pub signal_max_age_ns: i64,
+}
+
+impl EngineArgs {
+    /// Between two snapshots of a symbol; `None` when features are off. Rounded up: the rate is never exceeded.
+    pub fn features_interval_ns(&self) -> Option<i64> {
+        (self.features_pub_rate_hz > 0.0).then(|| (1e9 / self.features_pub_rate_hz).ceil() as i64)
+    }
+}
+
+#[derive(Args, Debug, Clone)]
+#[command(next_help_heading = "HTTP")]
+pub struct HttpArgs {
+    /// Address to listen on; 0.0.0.0 is every IPv4 interface
+    #[arg(long, env, value_name = "HOST", default_value = "127.0.0.1", value_parser = values::host)]
+    pub http_host: String,
+    /// Port to listen on (0: any free one)
+    #[arg(long, env, value_name = "PORT", default_value = "8892", value_parser = values::port)]
+    pub http_port: u16,
+}
+
+#[derive(Args, Debug, Clone)]
+#[command(next_help_heading = "Log")]
+pub struct LogArgs {
+    /// What goes to standard error: off, error, warn, info, debug or trace
+    #[arg(long, env, value_name = "LEVEL", default_value = "info", value_parser = values::log_level)]
+    pub log_level: log::LevelFilter,
+    /// How it is written: text, or json with one object a line
+    #[arg(long, env, value_name = "FORMAT", default_value = "text", value_parser = values::log_format)]
+    pub log_format: LogFormat,
+}
+
+/// Reads the arguments (the program's name first), the environment and `.env`.
+pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<(Cli, Notes), Exit> {
+    layers::parse(args.into_iter().collect(), ".env".as_ref())
+}

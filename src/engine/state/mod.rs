@@ -1,0 +1,10 @@
+//! What is known of each symbol: the latest events, the windows of trades, the counts of latencies.
+//! In: events. Out: figures of a moment.
+//! Invariant: windows are exact, and what does not fit is counted.
+//! Imports `input` for events and names.
+
+pub mod fixed_point;
+pub mod latency_window;
+pub mod provider;
+pub mod symbol;
+pub mod trade_window;

@@ -1,0 +1,98 @@
+//! Providers by number: names come with every event, metrics and states want something small.
+
+use crate::engine::bounds::{PROVIDER_BYTES_MAX, PROVIDERS_MAX};
+use crate::engine::input::json::unescape;
+use crate::engine::memory::joined;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ProviderId(u8);
+
+/// The name of an event that names no provider.
+const UNKNOWN: &str = "unknown";
+/// What all providers beyond the bound, or with a name too long, are counted as.
+const OTHER: &str = "other";
+
+impl ProviderId {
+    pub const UNKNOWN: ProviderId = ProviderId(0);
+    const OTHER: ProviderId = ProviderId(1);
+
+    #[inline]
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+pub struct Providers {
+    names: Vec<Box<str>>,
+    /// Events mostly come from the provider that the last one came from.
+    last: ProviderId,
+}
+
+impl Default for Providers {
+    fn default() -> Self {
+        let mut names = Vec::with_capacity(PROVIDERS_MAX);
+        names.extend([UNKNOWN.into(), OTHER.into()]);
+        Providers { names, last: ProviderId::UNKNOWN }
+    }
+}
+
+impl Providers {
+    pub fn name(&self, id: ProviderId) -> &str {
+        &self.names[id.index()]
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (usize, &str)> {
+        self.names.iter().enumerate().map(|(index, name)| (index, &**name))
+    }
+
+    /// The provider of an event, by the inside of its JSON string; new ones are taken in while there is room, and memory.
+    #[inline]
+    pub fn intern(&mut self, raw: &[u8]) -> ProviderId {
+        if self.names[self.last.index()].as_bytes() == raw {
+            return self.last;
+        }
+        if raw.is_empty() {
+            return ProviderId::UNKNOWN;
+        }
+        self.last = self.find_or_add(raw);
+        self.last
+    }
+
+    #[cold]
+    fn find_or_add(&mut self, raw: &[u8]) -> ProviderId {
+        let mut place = [0; PROVIDER_BYTES_MAX];
+        let Some(name) = unescape(raw, &mut place).and_then(|name| std::str::from_utf8(name).ok()) else {
+            return ProviderId::OTHER;
+        };
+        if let Some(index) = self.names.iter().position(|known| **known == *name) {
+            return ProviderId(index as u8);
+        }
+        if self.names.len() == PROVIDERS_MAX {
+            return ProviderId::OTHER;
+        }
+        let Some(name) = joined(&[name]) else { return ProviderId::OTHER };
+        self.names.push(name);
+        ProviderId((self.names.len() - 1) as u8)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_bounded() {
+        let mut providers = Providers::default();
+        assert_eq!(providers.intern(b""), ProviderId::UNKNOWN);
+        let binance = providers.intern(b"binance");
+        assert_eq!(providers.name(binance), "binance");
+        assert_eq!(providers.intern(b"bin\\u0061nce"), binance);
+        assert_eq!(providers.intern(&[b'x'; 100]), ProviderId::OTHER);
+        for index in 0..1_000 {
+            providers.intern(format!("provider-{index}").as_bytes());
+        }
+        assert_eq!(providers.intern(b"one-more"), ProviderId::OTHER);
+        assert_eq!(providers.intern(b"binance"), binance);
+        assert_eq!(providers.iter().count(), PROVIDERS_MAX);
+    }
+}

@@ -1,0 +1,321 @@
+//! One peer of the HTTP responder: reads its requests, asks the [`Responder`], writes what it says.
+//!
+//! Whatever the peer does in steps (bytes of a request, parts of an answer) is done in turns ([`Turns`](crate::runtime::turns)), so
+//! that events never wait for more than one of them. Its memory is a head's worth of bytes received and, while it is being
+//! answered, a part of the answer on its way out: an answer is never there as a whole unless it is small.
+
+use std::cell::Cell;
+use std::net::Shutdown;
+use std::panic::AssertUnwindSafe;
+
+use futures_lite::{AsyncReadExt, AsyncWriteExt, FutureExt, StreamExt, future};
+use glommio::net::TcpStream;
+use glommio::timer::Timer;
+
+use crate::http::counts::Unserved;
+use crate::http::request::{HEAD_BYTES_MAX, Head, Refusal, Request, decode_head};
+use crate::http::response::{Body, Ending, LAST_CHUNK, Length, Parts, Response, begin_chunk, encode_head, end_chunk};
+use crate::http::server::{House, Responder};
+use crate::runtime::stop::{Stop, Stopped};
+use crate::runtime::timeout::within;
+
+/// A body up to this goes out together with its head, in the same turn.
+const SMALL_BODY_BYTES_MAX: usize = 16 << 10;
+/// Bytes that are handed to the socket in one turn; a body that is made on the way is made so far ahead.
+const PIECE_BYTES: usize = 32 << 10;
+
+/// A connection as the house sees it.
+#[derive(Default)]
+pub struct Seat {
+    /// Since when it has waited for its peer, as a number that grows; `None` while a request is being answered.
+    pub waiting_since: Cell<Option<u64>>,
+    /// Set: it ends as soon as it waits for its peer.
+    pub leave: Stop,
+}
+
+pub struct Connection<'a, R> {
+    house: &'a House<R>,
+    seat: &'a Seat,
+    stream: &'a mut TcpStream,
+    /// The first `unread_len` bytes are not used yet.
+    receive: Box<[u8]>,
+    unread_len: usize,
+    /// Of what is read at present: the idle time, then the request.
+    deadline: Timer,
+    leave: Stopped,
+}
+
+/// Why there is no further request.
+enum End {
+    Silent,
+    Told(Response),
+}
+
+enum Event {
+    Bytes,
+    EndOfStream,
+    Broken,
+    TimedOut,
+    Leave,
+}
+
+/// What an answer must be like.
+#[derive(Clone, Copy)]
+struct Form {
+    wants_body: bool,
+    is_http_1_1: bool,
+    ending: Ending,
+}
+
+impl Form {
+    const LAST: Form = Form { wants_body: true, is_http_1_1: true, ending: Ending::Close };
+}
+
+impl<'a, R: Responder> Connection<'a, R> {
+    pub fn new(house: &'a House<R>, seat: &'a Seat, stream: &'a mut TcpStream) -> Self {
+        Connection {
+            house,
+            seat,
+            stream,
+            receive: vec![0; HEAD_BYTES_MAX].into(),
+            unread_len: 0,
+            deadline: Timer::new(house.limits.request),
+            leave: seat.leave.wait(),
+        }
+    }
+
+    pub async fn serve(mut self) {
+        loop {
+            let head = match self.next_request().await {
+                Ok(head) => head,
+                Err(End::Silent) => return,
+                Err(End::Told(response)) => return self.tell(response).await,
+            };
+            self.seat.waiting_since.set(None);
+            let response = match head.asked {
+                Ok(request) => self.answer(request).await,
+                Err(refusal) => refusal.into(),
+            };
+            let ending = if self.house.stop.is_set() { Ending::Close } else { head.ending };
+            let form = Form { wants_body: head.wants_body, is_http_1_1: head.is_http_1_1, ending };
+            let sent = self.send(response, form).await;
+            self.house.note_waiting(self.seat);
+            match sent {
+                None => return,
+                Some(Ending::Close) => return self.linger().await,
+                Some(Ending::KeepAlive | Ending::KeepAliveOldClient) => {}
+            }
+            if self.unread_len > 0 {
+                self.house.turns.next().await;
+                self.deadline = Timer::new(self.house.limits.request);
+            } else {
+                self.deadline = Timer::new(self.house.limits.idle);
+                match self.fill().await {
+                    Event::Bytes => self.deadline = Timer::new(self.house.limits.request),
+                    _ => return,
+                }
+            }
+        }
+    }
+
+    /// The last thing that is said on this connection.
+    pub async fn tell(&mut self, response: Response) {
+        if self.send(response, Form::LAST).await.is_some() {
+            self.linger().await;
+        }
+    }
+
+    /// Reads one request, head and body, up to the deadline.
+    async fn next_request(&mut self) -> Result<Head, End> {
+        let head = loop {
+            match decode_head(&self.receive[..self.unread_len]) {
+                Ok(Some(head)) => break head,
+                Ok(None) => self.fill_request().await?,
+                Err(refusal) => return Err(End::Told(refusal.into())),
+            }
+        };
+        self.consume(head.len_bytes);
+        let mut body_left = head.body_len_bytes;
+        loop {
+            let discarded = body_left.min(self.unread_len);
+            self.consume(discarded);
+            body_left -= discarded;
+            if body_left == 0 {
+                return Ok(head);
+            }
+            self.fill_request().await?;
+        }
+    }
+
+    async fn fill_request(&mut self) -> Result<(), End> {
+        match self.fill().await {
+            Event::Bytes => Ok(()),
+            // A peer that has only closed its sending side may still want to know.
+            Event::EndOfStream if self.unread_len > 0 => {
+                Err(End::Told(Refusal::new(400, "the request ends in the middle").into()))
+            }
+            Event::TimedOut => {
+                self.house.counts.count(Unserved::SlowRequest);
+                let seconds = self.house.limits.request.as_secs_f64();
+                let message = format!("the request was not complete within {seconds} s");
+                Err(End::Told(Refusal::new(408, message).into()))
+            }
+            Event::EndOfStream | Event::Broken | Event::Leave => Err(End::Silent),
+        }
+    }
+
+    /// Reads once, and waits for the turn to use it.
+    async fn fill(&mut self) -> Event {
+        let Connection { house, stream, receive, unread_len, deadline, leave, .. } = self;
+        let room = &mut receive[*unread_len..];
+        assert!(!room.is_empty(), "a full buffer is a head or an error, never waited on");
+        let read = async {
+            match stream.read(room).await {
+                Ok(0) => Event::EndOfStream,
+                Ok(len) => {
+                    *unread_len += len;
+                    Event::Bytes
+                }
+                Err(_) => Event::Broken,
+            }
+        };
+        let timed_out = async {
+            deadline.await;
+            Event::TimedOut
+        };
+        let left = async {
+            leave.await;
+            Event::Leave
+        };
+        let event = future::or(left, future::or(read, timed_out)).await;
+        if let Event::Bytes = event {
+            house.turns.next().await;
+        }
+        event
+    }
+
+    fn consume(&mut self, len: usize) {
+        self.receive.copy_within(len..self.unread_len, 0);
+        self.unread_len -= len;
+    }
+
+    async fn answer(&self, request: Request) -> Response {
+        let answer = async { self.house.responder.respond(request).await };
+        match within(self.house.limits.respond, AssertUnwindSafe(answer).catch_unwind()).await {
+            Some(Ok(response)) => response,
+            Some(Err(_)) => Response::error(500, "the answer failed; the log says more"),
+            None => {
+                self.house.counts.count(Unserved::SlowAnswer);
+                Response::error(503, "no answer in time")
+            }
+        }
+    }
+
+    /// What becomes of the connection. `None`: the peer is gone, or takes too long, or the rest of the answer does.
+    async fn send(&mut self, response: Response, form: Form) -> Option<Ending> {
+        let Response { status, content_type, body } = response;
+        let (mut parts, bytes) = match body {
+            Body::Whole(bytes) => (None, bytes),
+            Body::Parts(mut parts) => {
+                let mut bytes = Vec::new();
+                let is_whole = self.gather(&mut parts, &mut bytes).await?;
+                ((!is_whole).then_some(parts), bytes)
+            }
+        };
+        let (length, ending) = match (&parts, form.is_http_1_1) {
+            (None, _) => (Length::Bytes(bytes.len()), form.ending),
+            (Some(_), true) => (Length::Chunked, form.ending),
+            (Some(_), false) => (Length::UntilClose, Ending::Close),
+        };
+        let mut head = Vec::with_capacity(256);
+        encode_head(status, content_type, length, ending, &mut head);
+        if !form.wants_body {
+            return self.write(&head).await.then_some(ending);
+        }
+        match &mut parts {
+            None if bytes.len() <= SMALL_BODY_BYTES_MAX => {
+                head.extend_from_slice(&bytes);
+                self.write(&head).await
+            }
+            None => self.write(&head).await && self.write_in_turns(&bytes).await,
+            Some(parts) => self.write(&head).await && self.write_parts(bytes, parts, length).await?,
+        }
+        .then_some(ending)
+    }
+
+    /// Takes parts off until there are [`PIECE_BYTES`] or no more parts; says which. `None`: the next is late.
+    async fn gather(&self, parts: &mut Parts, bytes: &mut Vec<u8>) -> Option<bool> {
+        while bytes.len() < PIECE_BYTES {
+            let _place = self.house.turns.one_of_many().await;
+            match within(self.house.limits.respond, parts.next()).await {
+                Some(Some(part)) => bytes.extend_from_slice(&part),
+                Some(None) => return Some(true),
+                None => {
+                    self.house.counts.count(Unserved::SlowAnswer);
+                    return None;
+                }
+            }
+        }
+        Some(false)
+    }
+
+    /// `bytes`, and the parts after them.
+    async fn write_parts(&mut self, mut bytes: Vec<u8>, parts: &mut Parts, length: Length) -> Option<bool> {
+        let mut framed = Vec::with_capacity(2 * PIECE_BYTES);
+        let mut is_last = false;
+        loop {
+            framed.clear();
+            if length == Length::Chunked && !bytes.is_empty() {
+                let start = begin_chunk(&mut framed);
+                framed.extend_from_slice(&bytes);
+                end_chunk(start, &mut framed);
+            } else {
+                framed.extend_from_slice(&bytes);
+            }
+            if length == Length::Chunked && is_last {
+                framed.extend_from_slice(LAST_CHUNK);
+            }
+            if !self.write_in_turns(&framed).await {
+                return Some(false);
+            }
+            if is_last {
+                return Some(true);
+            }
+            bytes.clear();
+            is_last = self.gather(parts, &mut bytes).await?;
+        }
+    }
+
+    async fn write_in_turns(&mut self, bytes: &[u8]) -> bool {
+        for piece in bytes.chunks(PIECE_BYTES) {
+            self.house.turns.next_of_many().await;
+            if !self.write(piece).await {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// False: the peer is gone, or takes nothing.
+    async fn write(&mut self, bytes: &[u8]) -> bool {
+        match within(self.house.limits.write, self.stream.write_all(bytes)).await {
+            Some(written) => written.is_ok(),
+            None => {
+                self.house.counts.count(Unserved::Unread);
+                false
+            }
+        }
+    }
+
+    /// Says the end, and reads what the peer still sends until it says so too.
+    async fn linger(&mut self) {
+        let _ = self.stream.shutdown(Shutdown::Write).await;
+        let Connection { house, stream, receive, leave, .. } = self;
+        let rest = async {
+            while let Ok(1..) = stream.read(receive).await {
+                house.turns.next().await;
+            }
+        };
+        within(house.limits.linger, future::or(leave, rest)).await;
+    }
+}

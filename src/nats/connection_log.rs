@@ -1,0 +1,82 @@
+//! What the log says of a shard's NATS connections, which servers and networks can end as often as they like.
+//!
+//! That one has begun, or has ended, is always said, so that the last line is how things stand. There are few such lines:
+//! one of each kind a connection, and `ServerPool` sees to it that attempts at one server are soon a second apart, those
+//! at servers that accept and drop us, too. What could be said more often has its limit, and says how many it stands for.
+
+use std::collections::HashMap;
+use std::fmt::Display;
+
+use proto_nats::ServerAddress;
+use proto_nats::pool::SERVERS_MAX;
+
+use crate::runtime::log_limit::LogLimit;
+
+/// What stays as it is is worth a warning this often.
+const REMINDER_NS: u64 = 60_000_000_000;
+
+/// One for all connections of a shard. Times are ns of the shard's clock.
+#[derive(Default)]
+pub struct ConnectionLog {
+    core: u32,
+    /// By server: the last trouble that was said since the last good connection.
+    troubles: HashMap<String, (String, LogLimit)>,
+    no_refuge: LogLimit,
+}
+
+impl ConnectionLog {
+    pub fn new(core: u32) -> ConnectionLog {
+        ConnectionLog { core, ..ConnectionLog::default() }
+    }
+
+    /// Why an attempt, or a connection, has ended; gives the text back with the server in front. The same again is for the
+    /// debug log, but for a reminder. Another one is news at once.
+    pub fn trouble(&mut self, server: &ServerAddress, cause: &str, now_ns: u64) -> String {
+        let (core, server) = (self.core, server.endpoint());
+        let trouble = format!("NATS {server}: {cause}");
+        if self.troubles.len() >= SERVERS_MAX && !self.troubles.contains_key(&server) {
+            self.troubles.clear();
+        }
+        let (known, limit) = self.troubles.entry(server.clone()).or_default();
+        let interval_ns = if *known == trouble { REMINDER_NS } else { 0 };
+        match limit.count_within(now_ns, interval_ns) {
+            Some(count) => {
+                log::warn!(core, server:%, cause, count; "{trouble}; trying again{count}");
+                known.clone_from(&trouble);
+            }
+            None => log::debug!(core, server:%, cause; "{trouble}; trying again"),
+        }
+        trouble
+    }
+
+    /// All is well, or `refused` says what is not. The next trouble is news, whatever it is.
+    pub fn connected(&mut self, server: &ServerAddress, about: impl Display, refused: Option<&str>) {
+        let (core, server) = (self.core, server.endpoint());
+        self.troubles.values_mut().for_each(|(known, _)| known.clear());
+        if let Some(refused) = refused {
+            log::error!(core, server:%; "{refused}");
+        }
+        log::info!(core, server:%; "connected to NATS {server}{about}, core {core}");
+    }
+
+    pub fn lame_duck(&self, server: &ServerAddress) {
+        let (core, server) = (self.core, server.endpoint());
+        log::warn!(core, server:%; "the NATS server is about to shut down (lame duck): looking for another one");
+    }
+
+    /// While it looks, and finds none.
+    pub fn no_refuge(&self, server: &ServerAddress, now_ns: u64) {
+        if let Some(count) = self.no_refuge.count_within(now_ns, REMINDER_NS) {
+            let (core, server) = (self.core, server.endpoint());
+            log::warn!(
+                core, server:%, count;
+                "no other NATS server can be reached: staying with this one for as long as it is there{count}"
+            );
+        }
+    }
+
+    pub fn unconfirmed_drain(&self, server: &ServerAddress) {
+        let (core, server) = (self.core, server.endpoint());
+        log::warn!(core, server:%; "NATS did not confirm the drain in time");
+    }
+}

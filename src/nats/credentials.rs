@@ -1,0 +1,171 @@
+//! Who this client is to NATS servers, and which servers it trusts.
+//!
+//! Files are read when the service starts, so that a wrong one ends the start, and again for each connection:
+//! credentials and certificates are renewed while the service runs. Whatever cannot be used is said with the setting's
+//! name and what it should be; nothing that could be a secret is quoted.
+
+use std::sync::Arc;
+
+use proto_nats::{ConnectOptions, Credentials, Secret, ServerAddress, Tls};
+use rustls::pki_types::pem::{Error as PemError, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore};
+
+use crate::config::{NamedFile, NatsArgs, read_regular};
+use crate::nats::tls_session::{TlsSession, server_name};
+use crate::runtime::log_text::plain;
+
+pub struct Access {
+    args: NatsArgs,
+}
+
+impl Access {
+    /// Checks what the settings name. The error is one line for the user.
+    pub fn new(args: NatsArgs) -> Result<Access, String> {
+        let access = Access { args };
+        access.credentials()?;
+        if access.servers().iter().any(|server| access.tls(server) != Tls::WhenAsked) {
+            access.client_config()?;
+        }
+        if let Some(name) = &access.args.nats_tls_server_name {
+            server_name(name).map_err(|error| format!("NATS_TLS_SERVER_NAME: {error}"))?;
+        }
+        Ok(access)
+    }
+
+    pub fn servers(&self) -> &[ServerAddress] {
+        &self.args.nats_url.0
+    }
+
+    pub fn client_name(&self) -> &str {
+        &self.args.nats_name
+    }
+
+    /// What a connection to `server` is made with. Reads files.
+    pub fn connection_settings(&self, server: &ServerAddress, name: String) -> Result<proto_nats::Settings, String> {
+        let credentials = match &server.credentials {
+            Some(credentials) => credentials.clone(),
+            None => self.credentials()?,
+        };
+        Ok(proto_nats::Settings {
+            connect: ConnectOptions { name, ..ConnectOptions::default() },
+            credentials,
+            tls: self.tls(server),
+            ping_interval_ns: self.args.nats_ping_interval_ns as u64,
+            ..proto_nats::Settings::default()
+        })
+    }
+
+    /// A TLS session with `server`, yet to begin. Reads files.
+    pub fn tls_session(&self, server: &ServerAddress) -> Result<TlsSession, String> {
+        let name = self.args.nats_tls_server_name.as_deref().unwrap_or(server.certificate_name());
+        TlsSession::new(self.client_config()?, server_name(name)?)
+    }
+
+    /// Who sets anything about TLS wants it, and a server that does not offer it is not talked to.
+    fn tls(&self, server: &ServerAddress) -> Tls {
+        let NatsArgs { nats_ca, nats_cert, nats_tls_server_name, nats_tls_first, .. } = &self.args;
+        if *nats_tls_first {
+            Tls::First
+        } else if server.tls || nats_ca.is_some() || nats_cert.is_some() || nats_tls_server_name.is_some() {
+            Tls::Required
+        } else {
+            Tls::WhenAsked
+        }
+    }
+
+    /// For servers whose address has none of its own.
+    fn credentials(&self) -> Result<Credentials, String> {
+        let NatsArgs { nats_user, nats_password, nats_token, nats_nkey, nats_creds, .. } = &self.args;
+        if let (Some(user), Some(password)) = (nats_user, nats_password) {
+            return Ok(Credentials::UserPassword { user: user.clone(), password: password.clone() });
+        }
+        if let Some(token) = nats_token {
+            return Ok(Credentials::Token(token.clone()));
+        }
+        if let Some(file) = nats_nkey {
+            let accepted = "a file with a user's nkey seed, SU...";
+            let text = read("NATS_NKEY", file, accepted)?;
+            return Credentials::from_seed_text(text.expose())
+                .map_err(|error| refused("NATS_NKEY", file, &error.to_string(), accepted));
+        }
+        if let Some(file) = nats_creds {
+            let accepted = "a .creds file, as nsc writes it";
+            let text = read("NATS_CREDS", file, accepted)?;
+            return Credentials::from_creds_text(text.expose())
+                .map_err(|error| refused("NATS_CREDS", file, &error.to_string(), accepted));
+        }
+        Ok(Credentials::None)
+    }
+
+    fn client_config(&self) -> Result<Arc<ClientConfig>, String> {
+        let NatsArgs { nats_ca, nats_cert, nats_key, .. } = &self.args;
+        let mut roots = RootCertStore::empty();
+        match nats_ca {
+            Some(file) => {
+                for authority in certificates("NATS_CA", file)? {
+                    roots
+                        .add(authority)
+                        .map_err(|_| refused("NATS_CA", file, "a certificate in it cannot be read", CERTIFICATES))?;
+                }
+            }
+            None => {
+                roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+                if roots.is_empty() {
+                    return Err(
+                        "TLS: this machine has no trusted authorities: install ca-certificates, or set NATS_CA \
+                                to a file with the authority that signs the server's certificate"
+                            .to_owned(),
+                    );
+                }
+            }
+        }
+        let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("ring speaks TLS 1.2 and 1.3")
+            .with_root_certificates(roots);
+        let (Some(cert_file), Some(key_file)) = (nats_cert, nats_key) else {
+            return Ok(Arc::new(config.with_no_client_auth()));
+        };
+        let chain = certificates("NATS_CERT", cert_file)?;
+        let key = PrivateKeyDer::from_pem_slice(read("NATS_KEY", key_file, PRIVATE_KEY)?.expose().as_bytes())
+            .map_err(|error| refused("NATS_KEY", key_file, pem_problem(&error), PRIVATE_KEY))?;
+        let config = config.with_client_auth_cert(chain, key).map_err(|error| match error {
+            rustls::Error::InconsistentKeys(_) => {
+                refused("NATS_KEY", key_file, "it is not the key of the certificate in NATS_CERT", PRIVATE_KEY)
+            }
+            _ => refused("NATS_KEY", key_file, "it cannot be used with the certificate in NATS_CERT", PRIVATE_KEY),
+        })?;
+        Ok(Arc::new(config))
+    }
+}
+
+const CERTIFICATES: &str = "a PEM file with certificates";
+const PRIVATE_KEY: &str = "a PEM file with the private key of NATS_CERT, unencrypted";
+
+fn refused(setting: &str, file: &NamedFile, problem: &str, accepted: &str) -> String {
+    format!("{}; accepted is {accepted}", file.refused(setting, problem))
+}
+
+fn read(setting: &str, file: &NamedFile, accepted: &str) -> Result<Secret, String> {
+    let text = read_regular(&file.0)
+        .map_err(|error| refused(setting, file, &format!("it cannot be read ({})", plain(&error)), accepted))?;
+    String::from_utf8(text).map(Secret::new).map_err(|_| refused(setting, file, "it is not text", accepted))
+}
+
+fn certificates(setting: &str, file: &NamedFile) -> Result<Vec<CertificateDer<'static>>, String> {
+    let text = read(setting, file, CERTIFICATES)?;
+    let refused = |problem: &str| refused(setting, file, problem, CERTIFICATES);
+    let list: Vec<_> = CertificateDer::pem_slice_iter(text.expose().as_bytes())
+        .collect::<Result<_, _>>()
+        .map_err(|error| refused(pem_problem(&error)))?;
+    if list.is_empty() { Err(refused(pem_problem(&PemError::NoItemsFound))) } else { Ok(list) }
+}
+
+fn pem_problem(error: &PemError) -> &'static str {
+    match error {
+        PemError::NoItemsFound => "there is none in it",
+        PemError::MissingSectionEnd { .. } => "a BEGIN line has no END line",
+        _ => "it is damaged",
+    }
+}

@@ -1,0 +1,197 @@
+//! A TCP connection to a NATS server, in clear text or through TLS, that never blocks but where it is told to wait.
+//!
+//! ```text
+//!   clear text    try_read ◄──────────────────── recv         try_write ────────────────────► send
+//!   TLS           try_read ◄── TlsSession ◄───── recv         try_write ──► TlsSession ─────► send
+//! ```
+//!
+//! The protocol above it and the waiting below it are the same for both.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::time::Duration;
+
+use proto_nats::ServerAddress;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::{RecvFlags, SendFlags, recv, send};
+
+use crate::nats::tls_session::TlsSession;
+use crate::runtime::bell::Bell;
+use crate::runtime::log_text::plain;
+
+/// For each address of a name; a server on another continent needs a tenth of it.
+const CONNECT_LIMIT: Duration = Duration::from_secs(2);
+
+pub struct Link {
+    stream: TcpStream,
+    tls: Option<TlsSession>,
+}
+
+/// What an attempt to read or write came to.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Attempt {
+    Bytes(usize),
+    WouldBlock,
+    /// The peer has closed, orderly or not; [`Link::trouble`] may know more.
+    Ended,
+}
+
+impl Link {
+    /// Resolves the name and connects; blocks for as long as that takes.
+    pub fn connect(server: &ServerAddress) -> Result<Link, String> {
+        let addresses = (server.host.as_str(), server.port)
+            .to_socket_addrs()
+            .map_err(|error| format!("the name cannot be resolved: {}", plain(&error)))?;
+        let mut last = "the name has no address".to_owned();
+        for address in addresses {
+            match TcpStream::connect_timeout(&address, CONNECT_LIMIT).and_then(Link::new) {
+                Ok(link) => return Ok(link),
+                Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
+                    last = "connection refused: is nats-server running there?".to_owned();
+                }
+                Err(error) if error.kind() == ErrorKind::TimedOut => {
+                    last = format!(
+                        "no answer within {} s: is the address right, a firewall between?",
+                        CONNECT_LIMIT.as_secs()
+                    );
+                }
+                Err(error) => last = format!("cannot connect: {}", plain(&error)),
+            }
+        }
+        Err(last)
+    }
+
+    fn new(stream: TcpStream) -> io::Result<Link> {
+        stream.set_nodelay(true)?;
+        Ok(Link { stream, tls: None })
+    }
+
+    /// Everything from here on goes through TLS. The handshake runs in the attempts to read and write.
+    pub fn start_tls(&mut self, session: TlsSession) {
+        self.tls = Some(session);
+    }
+
+    /// The TLS handshake is through.
+    pub fn is_secured(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| !tls.is_handshaking())
+    }
+
+    /// What TLS had against the connection, if it is that which ended it.
+    pub fn trouble(&self) -> Option<&str> {
+        self.tls.as_ref().and_then(TlsSession::trouble)
+    }
+
+    #[inline]
+    pub fn try_read(&mut self, place: &mut [u8]) -> Attempt {
+        attempt(match &mut self.tls {
+            None => Ready(&self.stream).read(place),
+            Some(tls) => tls.read(place, &mut Ready(&self.stream)),
+        })
+    }
+
+    #[inline]
+    pub fn try_write(&mut self, bytes: &[u8]) -> Attempt {
+        attempt(match &mut self.tls {
+            None => Ready(&self.stream).write(bytes),
+            Some(tls) => tls.write(bytes, &mut Ready(&self.stream)),
+        })
+    }
+
+    /// Sends what TLS still has; false when the connection is gone.
+    pub fn flush(&mut self) -> bool {
+        match &mut self.tls {
+            None => true,
+            Some(tls) => tls.flush(&mut Ready(&self.stream)),
+        }
+    }
+
+    /// TLS has something to send.
+    pub fn wants_write(&self) -> bool {
+        self.tls.as_ref().is_some_and(TlsSession::wants_write)
+    }
+
+    /// Blocks the thread until the socket is ready or `limit` has passed.
+    pub fn wait(&self, for_writing: bool, limit: Duration) {
+        wait(&mut [self.awaited(for_writing)], limit);
+    }
+
+    /// As [`wait`](Self::wait), or until `bell` rings; says whether it has rung.
+    pub fn wait_or_bell(&self, for_writing: bool, bell: &Bell, limit: Duration) -> bool {
+        let mut both = [self.awaited(for_writing), PollFd::new(bell, PollFlags::IN)];
+        wait(&mut both, limit);
+        !both[1].revents().is_empty()
+    }
+
+    fn awaited(&self, for_writing: bool) -> PollFd<'_> {
+        let interest = if for_writing { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
+        PollFd::new(&self.stream, interest)
+    }
+
+    /// The same socket again, for waiting elsewhere.
+    pub fn duplicate(&self) -> io::Result<TcpStream> {
+        self.stream.try_clone()
+    }
+
+    /// Ends the connection in both directions, whoever still holds the descriptor.
+    pub fn close(&mut self) {
+        if let Some(tls) = &mut self.tls {
+            tls.close(&mut Ready(&self.stream));
+        }
+        let _ = self.stream.shutdown(std::net::Shutdown::Both);
+    }
+}
+
+/// Until one of them is ready.
+fn wait(awaited: &mut [PollFd<'_>], limit: Duration) {
+    let limit = Timespec { tv_sec: limit.as_secs() as i64, tv_nsec: limit.subsec_nanos().into() };
+    // An error or a signal is a wake-up like any other: the next attempt to read tells.
+    let _ = poll(awaited, Some(&limit));
+}
+
+/// As [`Link::wait`], for whoever holds a duplicate.
+pub fn wait_readable(socket: &TcpStream, limit: Duration) {
+    wait(&mut [PollFd::new(socket, PollFlags::IN)], limit);
+}
+
+/// The end of the stream is `Ok(0)` here, and none is asked for zero bytes.
+fn attempt(result: io::Result<usize>) -> Attempt {
+    match result {
+        Ok(0) => Attempt::Ended,
+        Ok(len) => Attempt::Bytes(len),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Attempt::WouldBlock,
+        Err(_) => Attempt::Ended,
+    }
+}
+
+/// The socket as it is this moment: an attempt never waits.
+struct Ready<'a>(&'a TcpStream);
+
+impl Read for Ready<'_> {
+    #[inline]
+    fn read(&mut self, place: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match recv(self.0, &mut *place, RecvFlags::DONTWAIT) {
+                Ok((_, len)) => return Ok(len),
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+impl Write for Ready<'_> {
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        loop {
+            match send(self.0, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+                Ok(len) => return Ok(len),
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

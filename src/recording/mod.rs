@@ -1,0 +1,9 @@
+//! Recordings of market events: NDJSON, plain or gzip.
+//! In: a file. Out: records, with the faults of its lines counted and limited; frames of a recording that is looped.
+//! Invariant: a payload is handed on byte for byte; only `rebase` changes one, and only its timestamps.
+//! Imported by `commands`.
+
+pub(crate) mod line_faults;
+pub mod looped_frames;
+pub mod reader;
+pub mod rebase;

@@ -1,0 +1,19 @@
+//! What touches the machine: executors, clocks, signals, the log, limits of the kernel, threads that may block.
+//! In: wishes of the rooms above. Out: time, wake-ups, log lines, errors in plain words.
+//! Invariant: only this room names glommio, only `clock` reads a clock, and a log line never blocks and never fails.
+//! Imported by every room above `engine`.
+
+pub(crate) mod bell;
+pub(crate) mod blocking;
+pub mod clock;
+pub mod executor;
+pub mod kernel;
+pub(crate) mod log_limit;
+pub(crate) mod log_sink;
+pub mod log_text;
+pub mod logging;
+pub mod random;
+pub mod signals;
+pub mod stop;
+pub(crate) mod timeout;
+pub(crate) mod turns;

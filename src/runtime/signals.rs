@@ -1,0 +1,99 @@
+//! What signals do: of those that a machine or a mistake may send, none ends the service but SIGTERM and SIGINT.
+//!
+//! | signal | what it does | why |
+//! |---|---|---|
+//! | SIGTERM, SIGINT | the service drains and ends | they ask for it |
+//! | SIGHUP | a log line | reserved for reading RULES_FILE again; a terminal that closes sends it as well |
+//! | SIGXCPU | a log line | the time of `ulimit -t` is over; the kernel kills at the hard limit, which is soon enough |
+//! | SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGIO, SIGPWR, SIGSTKFLT, SIGRTMIN to SIGRTMAX | nothing | nothing here asks for them: they are meant for another process, or for other software |
+//! | SIGXFSZ | nothing | a log or an output at `ulimit -f` is an error of that write; so with every command |
+//! | SIGTTOU | nothing | it would stop a service in the background that logs to its terminal (`stty tostop`) |
+//! | SIGPIPE | nothing | Rust's runtime ignores it: a reader that has gone is an error of that write |
+//! | SIGQUIT, SIGABRT, SIGTRAP, SIGSYS, faults | end it with a core dump | the only way to get one of a process that hangs |
+//! | SIGSTOP, SIGTSTP, SIGTTIN, SIGCONT | stop it, and let it go on | on purpose; nothing is read from a terminal |
+//! | SIGCHLD, SIGWINCH, SIGURG | nothing | as the kernel has it; SIGURG wakes executors |
+
+use std::ffi::c_int;
+use std::thread::JoinHandle;
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXCPU};
+use signal_hook::iterator::{Handle, Signals};
+
+use crate::runtime::kernel::why_no_thread;
+use crate::runtime::log_text::plain;
+
+/// What one of the signals that are listened for asks for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Request {
+    Stop,
+    ReadRules,
+    /// The limit of processor time is reached.
+    CpuTimeOver,
+}
+
+/// With every command: a file that may not grow is an error of its writer.
+pub fn ignore_file_size_limit() {
+    ignore(libc::SIGXFSZ);
+}
+
+/// For the service: what nobody here asks for does nothing.
+fn ignore_strangers() {
+    let named = [
+        libc::SIGUSR1,
+        libc::SIGUSR2,
+        libc::SIGALRM,
+        libc::SIGVTALRM,
+        libc::SIGPROF,
+        libc::SIGIO,
+        libc::SIGPWR,
+        libc::SIGSTKFLT,
+        libc::SIGTTOU,
+    ];
+    named.into_iter().chain(libc::SIGRTMIN()..=libc::SIGRTMAX()).for_each(ignore);
+}
+
+/// A handler that does nothing would not do: it interrupts system calls, and a write that raises SIGTTOU would be tried
+/// again for ever.
+fn ignore(signal: c_int) {
+    // SAFETY: no code runs for an ignored signal, so there is none that could be unsafe in a handler. There is no safe way:
+    // nix's is unsafe as well and has no realtime signals, signal-hook has only handlers.
+    let before = unsafe { libc::signal(signal, libc::SIG_IGN) };
+    debug_assert!(before != libc::SIG_ERR, "signal {signal} can be ignored");
+}
+
+/// Listens until it is dropped.
+pub struct Listening {
+    handle: Handle,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Listening {
+    /// From here on signals are what the table above says; `tell` is called on a thread of its own. The error is one line.
+    pub fn start(tell: impl Fn(Request) + Send + 'static) -> Result<Listening, String> {
+        ignore_strangers();
+        let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGXCPU])
+            .map_err(|error| format!("signals cannot be listened for: {}", plain(&error)))?;
+        let handle = signals.handle();
+        let listen = move || {
+            for signal in signals.forever() {
+                tell(match signal {
+                    SIGHUP => Request::ReadRules,
+                    SIGXCPU => Request::CpuTimeOver,
+                    _ => Request::Stop,
+                });
+            }
+        };
+        let thread = std::thread::Builder::new().name("signals".to_owned()).spawn(listen);
+        let thread = thread.map_err(|error| why_no_thread(&error))?;
+        Ok(Listening { handle, thread: Some(thread) })
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.handle.close();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! Waiting for something, but not for ever. The loser is dropped, which nothing here minds; a task is never cancelled.
+
+use std::future::Future;
+use std::time::Duration;
+
+use futures_lite::future;
+use glommio::timer::Timer;
+
+use crate::runtime::stop::Stop;
+
+/// `None`: the time was over first. A future that is ready is heard before the timer.
+pub async fn within<T>(limit: Duration, future: impl Future<Output = T>) -> Option<T> {
+    let timer = async {
+        Timer::new(limit).await;
+        None
+    };
+    future::or(async { Some(future.await) }, timer).await
+}
+
+/// `None`: the flag was set first.
+pub async fn unless<T>(stop: &Stop, future: impl Future<Output = T>) -> Option<T> {
+    let stopped = async {
+        stop.wait().await;
+        None
+    };
+    future::or(stopped, async { Some(future.await) }).await
+}
