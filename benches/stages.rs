@@ -28,6 +28,7 @@ use senpai_md_consumer::engine::input::receive_buffer::Queue;
 use senpai_md_consumer::engine::input::subject::{EventKind, split_subject};
 use senpai_md_consumer::engine::intake::{Ownership, Witness, take_messages};
 use senpai_md_consumer::engine::time::{NANOS_PER_SECOND, UnixNanos, encode_time};
+use senpai_md_consumer::market::generator::Market;
 use senpai_md_consumer::recording::looped_frames::Stream;
 use senpai_md_consumer::runtime::random::Random;
 
@@ -215,11 +216,20 @@ fn count_instructions(recording: Option<&Path>, stage_events: &[u64]) -> Result<
     counts.collect()
 }
 
+/// The demo's market, from a moment that is always the same.
+fn generated(count: u64) -> impl Iterator<Item = (String, String)> {
+    let (mut market, mut payload) = (Market::new(SEED, PREFIX), Vec::new());
+    (0..count).map(move |_| {
+        let event = market.next_event(UnixNanos(1_721_347_022 * NANOS_PER_SECOND), &mut payload);
+        (event.subject.to_owned(), String::from_utf8(payload.clone()).expect("it is JSON"))
+    })
+}
+
 /// Every stage with its input and state.
 fn stages(recording: Option<&Path>, size: Size) -> Result<Vec<Stage>, String> {
     let stream = match recording {
         Some(file) => Stream::load(file, &Symbols::default(), PREFIX, size.events, &mut std::io::stderr())?,
-        None => Stream::generated(SEED, size.events as usize, PREFIX),
+        None => Stream::of(generated(size.events)),
     };
     // What a recording has none of is made up: a stage without events has no cost to show.
     let heartbeat = r#"{"event_type":"heartbeat","provider":"binance","ts_exchange":"2024-07-18T23:57:02.605624Z","ts_recv":"2024-07-18T23:57:02.605624Z","counter":1}"#;

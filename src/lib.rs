@@ -4,26 +4,36 @@
 //! Data goes one way:
 //!
 //! ```text
-//!  socket ──► receive buffer ──► frame ──► subject ──► decode ──► symbol state ──► features ──► outbox ──► socket
-//!  (drivers)  (engine::queue)  (proto_nats)  └─────────────── engine ──────────────────┘   signals     (drivers)
+//!  socket ──► receive buffer ──► frame ──► subject ──► event ──► state ──► features ──► rules ──► outbox ──► socket
+//!  (service)   (engine/input)  (proto_nats)  (engine/input)     └─────────────── engine ───────────────┘    (service)
 //! ```
 //!
-//! | room | what it is | may import |
-//! |---|---|---|
-//! | `proto_nats` (crate) | the NATS protocol, both directions: bytes and time in, frames and bytes out; no socket, no clock | nothing of this crate |
-//! | [`engine`] | the core: a function of its inputs. Events and `now` enter by argument, messages leave through the outbox | `proto_nats` |
-//! | [`config`] | every setting: flag, environment, `.env`, default | `engine` |
-//! | [`drivers`] | what touches the world: glommio, files, the clock; live, replay, feed, demo, bench, HTTP | all of the above |
+//! From the top; each room's `mod.rs` says what flows in and out, and `tests/map.rs` has the table of who may import whom:
+//!
+//! | room | what it is |
+//! |---|---|
+//! | [`commands`] | `run`, `replay`, `feed`, `bench`, `demo`: a file each |
+//! | [`api`] | what HTTP answers: endpoints, documents, metrics |
+//! | [`service`] | a shard at work: one core's engine with its NATS connection, and what others may ask it |
+//! | [`nats`] | a connection to NATS: transport, TLS, credentials, send buffer, failover; [`nats::blocking_client`] for `feed` |
+//! | [`http`] | an HTTP/1.1 responder that knows nothing of markets |
+//! | [`broker`] | a small NATS server for `demo` and the tests |
+//! | [`market`] | a made-up market |
+//! | [`recording`] | recordings: reader, rebase, looped frames |
+//! | [`runtime`] | what touches the machine: executors, clock, signals, log, limits |
+//! | [`config`] | every setting: flag, environment, `.env`, default |
+//! | [`engine`] | the core, a function of its inputs: `input`, `state`, `features`, `rules`, `output` |
+//! | `proto_nats` (crate) | the NATS protocol, both directions: bytes and time in, frames and bytes out; no socket, no clock |
 //!
 //! Invariants (the first four are checked by `tests/map.rs`):
 //!
-//! 1. Nothing imports upward: `engine` names neither `config` nor `drivers`; `config` does not name `drivers`.
-//! 2. Only files under `drivers` name glommio.
-//! 3. Only `drivers/clock.rs` reads a clock.
-//! 4. Only [`drivers::logging`] and its sink write to standard error, and nothing waits for them or fails with them.
+//! 1. No room imports one that stands above it.
+//! 2. Only few rooms name glommio.
+//! 3. Only `runtime/clock.rs` reads a clock.
+//! 4. Only [`runtime::logging`] and its sink write to standard error, and nothing waits for them or fails with them.
 //! 5. The receive buffer is the queue: nothing else holds unread events, and its fill is `senpai_queue_fill_ratio`.
 //! 6. Everything is bounded: the engine's bounds are in `engine::bounds`, those of sockets and HTTP at the head of their
-//!    driver's file; what happens when one is reached is counted.
+//!    file; what happens when one is reached is counted.
 //! 7. After start nothing on the path of an event allocates, locks, formats a log line or reads a clock. (A new symbol's
 //!    name does allocate; where there is no memory for it, it is not taken in.)
 //! 8. The start is one transaction: what the kernel, the memory or the port refuse is one line and exit 1, before anything
@@ -48,19 +58,19 @@
 //!   nothing that the event would not touch anyway; turned down: a map from names, each a box of its own.
 //! * **A shard that waits keeps its code warm** with a made-up trade through an engine of its own, as a lone trade's time is
 //!   that of fetching the code; turned down: prefetching (unsafe, gains less), spinning (a core; there as `--busy-poll`).
-//! * **HTTP takes its turns between two passes of the shard, one slice of work each** (`drivers::turns`): a document over
-//!   all symbols is made and sent a page at a time, and a bell (`drivers::bell`, an epoll beside the NATS socket in `poll(2)`)
+//! * **HTTP takes its turns between two passes of the shard, one slice of work each** (`runtime::turns`): a document over
+//!   all symbols is made and sent a page at a time, and a bell (`runtime::bell`, an epoll beside the NATS socket in `poll(2)`)
 //!   says when there is something to do. Turned down: whole documents (tens of milliseconds with 50,000 symbols), a thread
 //!   for HTTP (the engine would need locks), one answer kept for all (memory for those who do not read).
 //! * **The NATS socket is read with `recv` and waited for in `poll(2)`**; io_uring has HTTP, timers and what lies between
 //!   tasks. Turned down: waiting in glommio's reactor (10 to 60 us more at the median, twice the CPU), a ring of the
 //!   shard's own (as fast as `poll(2)`, no faster: a second ring and unsafe code for nothing that shows).
-//! * **Outputs wait as values, not bytes, in the order of their moments** (`engine::outbox`): signals in a ring, snapshots
+//! * **Outputs wait as values, not bytes, in the order of their moments** (`engine::output::outbox`): signals in a ring, snapshots
 //!   in a list; while the socket takes no more, the newest snapshot of a symbol takes the slot of its unsent one and moves
 //!   to the end. Moments never step back, so each queue is sorted and taking one compares two heads; turned down: a heap,
 //!   a ring with dead entries (compacting 10,000 of them takes milliseconds of an event's path).
 //!   Deadlines need no heap either: the interval is one constant, so a FIFO is sorted.
-//! * **A recording is read once, its payloads not at all** (`drivers::recording`): they are found by their brackets and go
+//! * **A recording is read once, its payloads not at all** (`recording::reader`): they are found by their brackets and go
 //!   byte for byte to the one decoder, so that what is taken live can be recorded and replayed; turned down: a JSON parser
 //!   over the whole line, which refuses what the decoder takes (`NaN`, `.5`, 128 levels).
 

@@ -16,7 +16,7 @@ use crate::api::prometheus_text::{begin_family, histogram, sample, single};
 use crate::api::symbol_walk::SymbolWalk;
 use crate::engine::counters::{DropReason, OutputKind};
 use crate::engine::input::subject::EventKind;
-use crate::engine::rules::momentum::Direction;
+use crate::engine::state::cooldowns::Direction;
 use crate::http::counts::{HttpCounts, Unserved};
 use crate::http::response::Parts;
 use crate::runtime::logging;

@@ -22,7 +22,7 @@ use glommio::timer::Timer;
 use socket2::SockRef;
 
 use crate::broker::router::{Broker, BrokerCounters, BrokerLimits, ConnectionId, Output, REFUSAL, Standing};
-use crate::http::server::{ACCEPT_LINES_NS, listen_alone};
+use crate::runtime::acceptor::{ACCEPT_LINES_NS, ACCEPT_PAUSE, listen_alone};
 use crate::runtime::clock::Clock;
 use crate::runtime::executor::{self, give_way};
 use crate::runtime::log_limit::LogLimit;
@@ -32,8 +32,6 @@ use crate::runtime::timeout::{unless, within};
 
 /// What one read takes: large enough that a fast publisher costs few wake-ups, small enough that others get their turn.
 const READ_BYTES: usize = 64 << 10;
-/// After an error of `accept`. Most mean that descriptors or memory ran out, and would come back at once.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// For a client to take one buffer of output; nats-server's `write_deadline`.
 const WRITE_MAX: Duration = Duration::from_secs(10);
 /// From the last byte for a client to the close: a close with bytes unread would be a reset, which can overtake -ERR.

@@ -6,9 +6,9 @@ use std::path::Path;
 use crate::config::Symbols;
 use crate::engine::counters::{DropReason, OutputKind};
 use crate::engine::engine::{Engine, EngineSettings, Receipt};
-use crate::engine::input::subject::{EventKind, split_subject};
+use crate::engine::input::subject::EventKind;
 use crate::recording::line_faults::{Fault, FaultyLine, LineFaults};
-use crate::recording::reader::RecordReader;
+use crate::recording::reader::{RecordReader, is_wanted};
 use crate::runtime::clock::Clock;
 use crate::runtime::log_text::plain;
 
@@ -128,12 +128,6 @@ impl<W: Write> Replay<W> {
             self.events as f64 / seconds.max(1e-9),
         )
     }
-}
-
-/// Whether a service that follows `symbols` would have subscribed to this.
-pub fn is_wanted(symbols: &Symbols, subject: &str, prefix: &[u8]) -> bool {
-    let (kind, symbol) = split_subject(subject.as_bytes(), prefix);
-    symbols.is_all() || kind == EventKind::Heartbeat || symbols.0.iter().any(|wanted| wanted.as_bytes() == symbol)
 }
 
 fn writing(error: io::Error) -> String {

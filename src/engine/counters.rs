@@ -2,7 +2,7 @@
 
 use crate::engine::bounds::PROVIDERS_MAX;
 use crate::engine::input::subject::EventKind;
-use crate::engine::rules::momentum::Direction;
+use crate::engine::state::cooldowns::Direction;
 use crate::engine::state::provider::ProviderId;
 
 const KINDS: usize = EventKind::ALL.len();

@@ -276,7 +276,7 @@ impl Engine {
 
     fn snapshot(&mut self, id: SymbolId, now: UnixNanos) -> Snapshot {
         let state = self.symbols.state_mut(id);
-        state.snapshot(now, &self.trade_pool, &mut self.strip_pool, self.lengths, self.slot_ns)
+        Snapshot::of(state, now, &self.trade_pool, &mut self.strip_pool, self.lengths, self.slot_ns)
     }
 
     #[inline]

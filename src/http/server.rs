@@ -24,12 +24,13 @@ use glommio::net::{TcpListener, TcpStream};
 use glommio::timer::Timer;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use socket2::SockRef;
 
 use crate::http::connection::{Connection, Seat};
 use crate::http::counts::{HttpCounts, Unserved};
 pub use crate::http::request::Request;
 pub use crate::http::response::Response;
+use crate::runtime::acceptor::{ACCEPT_LINES_NS, ACCEPT_PAUSE, listen_alone};
 use crate::runtime::clock::Clock;
 use crate::runtime::log_limit::LogLimit;
 use crate::runtime::log_text::plain;
@@ -37,16 +38,10 @@ use crate::runtime::stop::Stop;
 use crate::runtime::timeout::{unless, within};
 use crate::runtime::turns::Turns;
 
-/// Connections that the kernel keeps for the accept loop, which is fast: more than come in one burst.
-const BACKLOG: i32 = 1024;
 /// Of an answer that the kernel keeps for a peer (it takes twice that): what is not sent yet has no other bound there.
 const SEND_BUFFER_BYTES: usize = 64 << 10;
 /// Peers that are told at once that there is no place for them; more are closed without a word.
 const TELLING_MAX: usize = 16;
-/// After an error of `accept`. Most mean that descriptors or memory ran out, and would come back at once.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// Between two lines about it: it may last.
-pub const ACCEPT_LINES_NS: u64 = 60_000_000_000;
 
 /// Answers requests, on the executor that serves. May take its time (another core may know the answer), up to
 /// [`Limits::respond`]; then the future is dropped, so it must bear that at any await.
@@ -192,18 +187,6 @@ pub fn resolve(host: &str, port: u16) -> Result<SocketAddr, String> {
         Some(address) => Ok(*address),
         None => Err(format!("HTTP_HOST {host} has no address: {what_to_do}")),
     }
-}
-
-/// Not glommio's own `bind`: that sets SO_REUSEPORT, and a second instance would silently take half of the requests.
-/// SO_REUSEADDR only lets a restarted service have its port back while old connections linger.
-pub fn listen_alone(address: SocketAddr) -> io::Result<(StdListener, SocketAddr)> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    let listener = StdListener::from(socket);
-    let address = listener.local_addr()?;
-    Ok((listener, address))
 }
 
 /// What the accept loop and the connections share.

@@ -10,15 +10,10 @@ use std::path::Path;
 use proto_nats::encode;
 use proto_nats::subject::is_valid_subject;
 
-use crate::commands::replay::is_wanted;
 use crate::config::Symbols;
-use crate::engine::time::{NANOS_PER_SECOND, TIME_TEXT_BYTES, UnixNanos, decode_time_text, encode_time};
-use crate::market::generator::Market;
+use crate::engine::time::{TIME_TEXT_BYTES, UnixNanos, decode_time_text, encode_time};
 use crate::recording::line_faults::{Fault, FaultyLine, LineFaults};
-use crate::recording::reader::{Record, RecordReader};
-
-/// When a generated market begins: any moment will do, as long as it is always the same.
-const GENERATED_START: UnixNanos = UnixNanos(1_721_347_022 * NANOS_PER_SECOND);
+use crate::recording::reader::{Record, RecordReader, is_wanted};
 
 /// What a MSG has beside its subject and payload: a verb, a sid, a length, line ends.
 const FRAME_BYTES_MAX: usize = 64;
@@ -80,17 +75,6 @@ impl Stream {
             }
         }
         Ok(())
-    }
-
-    /// The demo's market.
-    pub fn generated(seed: u64, event_count: usize, subject_prefix: &str) -> Self {
-        let (mut market, mut payload) = (Market::new(seed, subject_prefix), Vec::new());
-        let mut stream = Stream::default();
-        for _ in 0..event_count {
-            let event = market.next_event(GENERATED_START, &mut payload);
-            stream.push(event.subject, &payload).expect("there is memory");
-        }
-        stream.with_times().expect("there is memory")
     }
 
     /// Subjects and payloads.

@@ -14,7 +14,9 @@ use std::path::Path;
 
 use flate2::bufread::GzDecoder;
 
+use crate::config::Symbols;
 use crate::engine::input::json::{Scanner, Value, unescaped};
+use crate::engine::input::subject::{EventKind, split_subject};
 use crate::engine::time::{UnixNanos, decode_time_number, decode_time_text};
 use crate::recording::line_faults::{Fault, FaultyLine};
 use crate::runtime::log_text::plain;
@@ -222,6 +224,12 @@ fn first_behind_zeros(input: &mut impl BufRead) -> io::Result<Option<u8>> {
         }
         input.consume(zeros);
     }
+}
+
+/// Whether a service that follows `symbols` would have subscribed to this.
+pub fn is_wanted(symbols: &Symbols, subject: &str, prefix: &[u8]) -> bool {
+    let (kind, symbol) = split_subject(subject.as_bytes(), prefix);
+    symbols.is_all() || kind == EventKind::Heartbeat || symbols.0.iter().any(|wanted| wanted.as_bytes() == symbol)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! Invariant: only this room names glommio, only `clock` reads a clock, and a log line never blocks and never fails.
 //! Imported by every room above `engine`.
 
+pub(crate) mod acceptor;
 pub(crate) mod bell;
 pub(crate) mod blocking;
 pub mod clock;

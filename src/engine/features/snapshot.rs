@@ -1,41 +1,10 @@
 //! The eleven features (SPEC section 2), computed for one `now`.
 
-use crate::engine::state::latency_window::LatencyPercentiles;
-use crate::engine::state::trade_window::TradeFeatures;
+use crate::engine::state::best_prices::BestPrices;
+use crate::engine::state::latency_window::{LatencyPercentiles, StripPool};
+use crate::engine::state::symbol::SymbolState;
+use crate::engine::state::trade_window::{TradeFeatures, TradePool, WindowLengths};
 use crate::engine::time::UnixNanos;
-
-/// The prices at the top of the market.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct BestPrices {
-    pub bid: f64,
-    pub ask: f64,
-}
-
-impl BestPrices {
-    /// (bid + ask) / 2; halved first where the sum would not fit.
-    #[inline]
-    pub fn mid(self) -> f64 {
-        let sum = self.bid + self.ask;
-        if sum.is_finite() { sum / 2.0 } else { self.bid / 2.0 + self.ask / 2.0 }
-    }
-
-    /// ask - bid; negative when the market is crossed.
-    #[inline]
-    pub fn spread_abs(self) -> f64 {
-        self.ask - self.bid
-    }
-
-    /// The spread in basis points of mid.
-    #[inline]
-    pub fn spread_bps(self) -> f64 {
-        self.spread_abs() / self.mid() * 10_000.0
-    }
-
-    #[inline]
-    pub fn is_crossed(self) -> bool {
-        self.bid > self.ask
-    }
-}
 
 /// The features; `None` is JSON null: what can't be computed yet.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -53,4 +22,28 @@ pub struct Snapshot {
     pub features: Features,
     /// The windows lack trades or latencies that there was no room for.
     pub window_truncated: bool,
+}
+
+impl Snapshot {
+    /// All features of a symbol at `now`, to which its trade windows have been advanced.
+    pub fn of(
+        state: &mut SymbolState,
+        now: UnixNanos,
+        trade_pool: &TradePool,
+        strip_pool: &mut StripPool,
+        lengths: WindowLengths,
+        slot_ns: i64,
+    ) -> Snapshot {
+        let latency = state.latency.percentiles(strip_pool, now, slot_ns);
+        Snapshot {
+            now,
+            features: Features {
+                best: state.best_prices(),
+                trades: state.trades.features(trade_pool),
+                return_short: state.trades.return_short(),
+                latency,
+            },
+            window_truncated: state.trades.is_truncated(now, lengths) || state.latency.is_truncated(now, slot_ns),
+        }
+    }
 }

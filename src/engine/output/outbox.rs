@@ -196,7 +196,7 @@ impl Outbox {
 mod tests {
     use super::*;
     use crate::engine::features::snapshot::Features;
-    use crate::engine::rules::momentum::Direction;
+    use crate::engine::state::cooldowns::Direction;
     use crate::engine::state::latency_window::LatencyPercentiles;
     use crate::engine::state::trade_window::TradeFeatures;
 

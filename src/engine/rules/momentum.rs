@@ -1,25 +1,8 @@
 //! The long and short rules (SPEC section 3).
 
-use crate::engine::features::snapshot::{BestPrices, Snapshot};
-use crate::engine::time::UnixNanos;
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u8)]
-pub enum Direction {
-    Long,
-    Short,
-}
-
-impl Direction {
-    pub const ALL: [Direction; 2] = [Self::Long, Self::Short];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Long => "long",
-            Self::Short => "short",
-        }
-    }
-}
+use crate::engine::features::snapshot::Snapshot;
+use crate::engine::state::best_prices::BestPrices;
+use crate::engine::state::cooldowns::Direction;
 
 /// The rule's name in a signal: price momentum over 10 s, confirmed by volume, in a tight market.
 pub const RULE: &str = "momentum_10s";
@@ -57,23 +40,6 @@ pub fn direction(
     let holds =
         !best.is_crossed() && best.spread_bps() < settings.spread_max_bps && volume_short() > settings.volume_threshold;
     holds.then_some(direction)
-}
-
-/// When each direction was last signalled.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Cooldowns {
-    last: [Option<UnixNanos>; 2],
-}
-
-impl Cooldowns {
-    #[inline]
-    pub fn is_cooling(&self, direction: Direction, now: UnixNanos, cooldown: i64) -> bool {
-        self.last[direction as usize].is_some_and(|last| now.since(last) < cooldown)
-    }
-
-    pub fn start(&mut self, direction: Direction, now: UnixNanos) {
-        self.last[direction as usize] = Some(now);
-    }
 }
 
 /// A signal as it waits to be sent.

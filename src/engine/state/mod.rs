@@ -3,6 +3,8 @@
 //! Invariant: windows are exact, and what does not fit is counted.
 //! Imports `input` for events and names.
 
+pub mod best_prices;
+pub mod cooldowns;
 pub mod fixed_point;
 pub mod latency_window;
 pub mod provider;

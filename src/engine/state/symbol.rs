@@ -6,13 +6,13 @@ use hashbrown::HashTable;
 use serde_json::value::RawValue;
 
 use crate::engine::bounds::{SYMBOL_BYTES_MAX, TRADE_ID_BYTES_MAX};
-use crate::engine::features::snapshot::{BestPrices, Features, Snapshot};
 use crate::engine::input::event::{Book, Quote, Side, Trade};
 use crate::engine::memory::{NoMemory, Table, joined};
-use crate::engine::rules::momentum::Cooldowns;
+use crate::engine::state::best_prices::BestPrices;
+use crate::engine::state::cooldowns::Cooldowns;
 use crate::engine::state::latency_window::{LatencyWindow, StripPool};
 use crate::engine::state::provider::ProviderId;
-use crate::engine::state::trade_window::{TradePool, TradeWindow, WindowLengths};
+use crate::engine::state::trade_window::{TradePool, TradeWindow};
 use crate::engine::time::UnixNanos;
 
 /// A symbol's number: its place in the table, for good.
@@ -185,28 +185,6 @@ impl SymbolState {
             (Some((_, quote)), _) => Some(BestPrices { bid: quote.bid, ask: quote.ask }),
             (None, Some((_, best))) => Some(*best),
             (None, None) => None,
-        }
-    }
-
-    /// All features at `now`, to which the trade windows have been advanced.
-    pub fn snapshot(
-        &mut self,
-        now: UnixNanos,
-        trade_pool: &TradePool,
-        strip_pool: &mut StripPool,
-        lengths: WindowLengths,
-        slot_ns: i64,
-    ) -> Snapshot {
-        let latency = self.latency.percentiles(strip_pool, now, slot_ns);
-        Snapshot {
-            now,
-            features: Features {
-                best: self.best_prices(),
-                trades: self.trades.features(trade_pool),
-                return_short: self.trades.return_short(),
-                latency,
-            },
-            window_truncated: self.trades.is_truncated(now, lengths) || self.latency.is_truncated(now, slot_ns),
         }
     }
 }

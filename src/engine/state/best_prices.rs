@@ -1,0 +1,34 @@
+//! The top of a symbol's market.
+
+/// The prices at the top of the market.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct BestPrices {
+    pub bid: f64,
+    pub ask: f64,
+}
+
+impl BestPrices {
+    /// (bid + ask) / 2; halved first where the sum would not fit.
+    #[inline]
+    pub fn mid(self) -> f64 {
+        let sum = self.bid + self.ask;
+        if sum.is_finite() { sum / 2.0 } else { self.bid / 2.0 + self.ask / 2.0 }
+    }
+
+    /// ask - bid; negative when the market is crossed.
+    #[inline]
+    pub fn spread_abs(self) -> f64 {
+        self.ask - self.bid
+    }
+
+    /// The spread in basis points of mid.
+    #[inline]
+    pub fn spread_bps(self) -> f64 {
+        self.spread_abs() / self.mid() * 10_000.0
+    }
+
+    #[inline]
+    pub fn is_crossed(self) -> bool {
+        self.bid > self.ask
+    }
+}

@@ -1,0 +1,39 @@
+//! In which direction a symbol was signalled, and when: what keeps the next signal back.
+
+use crate::engine::time::UnixNanos;
+
+/// Of a signal.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Direction {
+    Long,
+    Short,
+}
+
+impl Direction {
+    pub const ALL: [Direction; 2] = [Self::Long, Self::Short];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Long => "long",
+            Self::Short => "short",
+        }
+    }
+}
+
+/// When each direction was last signalled.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Cooldowns {
+    last: [Option<UnixNanos>; 2],
+}
+
+impl Cooldowns {
+    #[inline]
+    pub fn is_cooling(&self, direction: Direction, now: UnixNanos, cooldown: i64) -> bool {
+        self.last[direction as usize].is_some_and(|last| now.since(last) < cooldown)
+    }
+
+    pub fn start(&mut self, direction: Direction, now: UnixNanos) {
+        self.last[direction as usize] = Some(now);
+    }
+}
