@@ -31,7 +31,7 @@ impl DropReason {
 }
 
 /// What is published.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[repr(u8)]
 pub enum OutputKind {
     Features,

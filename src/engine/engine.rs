@@ -485,16 +485,13 @@ impl Engine {
         }
     }
 
-    /// A message of the symbol `name` that the connection had taken reaches nobody after all. False: there is no such
-    /// symbol.
-    pub fn take_back_published(&mut self, kind: OutputKind, name: &[u8]) -> bool {
-        let Some(id) = self.symbols.find(name) else { return false };
-        let published = &mut self.symbols.state_mut(id).features_published;
+    /// A message of the symbol that the connection had taken reaches nobody after all.
+    pub fn take_back_published(&mut self, kind: OutputKind, symbol: SymbolId) {
+        let published = &mut self.symbols.state_mut(symbol).features_published;
         if kind == OutputKind::Features && *published > 0 {
             *published -= 1;
             self.counters.features_published -= 1;
         }
-        true
     }
 
     /// Counts messages that are given up: the connection cannot take them, or has not sent them.

@@ -29,11 +29,6 @@ pub fn begin<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Re
     Ok(receiver)
 }
 
-/// As [`begin`], and waits for it.
-pub async fn run<T: Send + 'static>(work: impl FnOnce() -> Result<T, String> + Send + 'static) -> Result<T, String> {
-    begin(work)?.recv().await.unwrap_or_else(|_| Err("an attempt has failed without a word".to_owned()))
-}
-
 /// One of the threads.
 struct Slot;
 

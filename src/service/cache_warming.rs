@@ -84,7 +84,7 @@ impl CacheWarmer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nats::send_buffer::publications;
+    use proto_nats::{ClientOp, Decoded, Limits, decode_client_op};
     use serde_json::Value;
 
     #[test]
@@ -92,8 +92,11 @@ mod tests {
         let mut warmer = CacheWarmer::new().expect("there is memory");
         for index in 1..=10_000u64 {
             let frame = warmer.run();
-            let snapshot = publications(frame).next().expect("a snapshot");
-            let document: Value = serde_json::from_slice(snapshot.payload).expect("it is JSON");
+            let Ok(Decoded::Op { op: ClientOp::Pub { payload, .. }, .. }) = decode_client_op(frame, &Limits::default())
+            else {
+                panic!("a snapshot")
+            };
+            let document: Value = serde_json::from_slice(payload).expect("it is JSON");
             let features = &document["features"];
             assert_eq!(features["trade_count_10s"], index.min(WINDOW_TRADES as u64), "{document}");
             assert!(features["latency_ms_p50"].as_f64().is_some_and(|ms| (ms - 3.0).abs() < 0.1), "{document}");

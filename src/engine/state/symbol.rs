@@ -16,7 +16,7 @@ use crate::engine::state::trade_window::{TradePool, TradeWindow};
 use crate::engine::time::UnixNanos;
 
 /// A symbol's number: its place in the table, for good.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct SymbolId(pub u32);
 
 /// When and whence a latest event came.
