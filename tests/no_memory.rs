@@ -103,8 +103,8 @@ fn every_table_that_cannot_be_had_is_an_error() {
         client_name: "test".into(),
         subjects: Vec::new(),
     };
-    let of_shard = check_each("shard", || Worker::new(&settings, Clock::start()));
-    assert_eq!(of_shard, tables + 3, "and the queue, its reads, the send buffer");
+    let of_worker = check_each("worker", || Worker::new(&settings, Clock::start()));
+    assert_eq!(of_worker, tables + 4, "and the queue, its reads, the send buffer and its marks");
     assert!(check_each("cache warmer", CacheWarmer::new) > 0);
 }
 
