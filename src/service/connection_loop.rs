@@ -11,13 +11,10 @@
 //! Until then the next message is expected, and what it will need is kept in the caches (see [`CacheWarmer`]).
 
 use std::cell::RefCell;
-use std::os::fd::{FromRawFd, IntoRawFd};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use glommio::net::TcpStream;
-use glommio::timer::Timer;
 use proto_nats::connection::NOTICES_MAX;
 use proto_nats::{Action, Cause, Connection, Next, Reason, ServerAddress, ServerPool, State, Subscription};
 
@@ -29,8 +26,9 @@ use crate::runtime::bell::Bell;
 use crate::runtime::blocking;
 use crate::runtime::executor::give_way;
 use crate::runtime::log_text::{plain, printable};
+use crate::runtime::socket::{self, Stream};
 use crate::runtime::stop::Stop;
-use crate::runtime::timeout::{unless, within};
+use crate::runtime::timeout::{sleep, unless, within};
 use crate::runtime::turns::Turns;
 use crate::service::cache_warming::CacheWarmer;
 use crate::service::shard::{ReadOutcome, Shard, TakeError};
@@ -77,7 +75,7 @@ pub async fn run(shard: Rc<RefCell<Shard>>, mut warmer: Box<CacheWarmer>, turns:
             Next::Attempt(server) => server,
             Next::Wait { until_ns } => {
                 let pause = Duration::from_nanos(until_ns.saturating_sub(clock.elapsed_ns()));
-                unless(&stop, Timer::new(pause)).await;
+                unless(&stop, sleep(pause)).await;
                 continue;
             }
         };
@@ -136,18 +134,15 @@ async fn connect(
     access: Arc<Access>,
     server: ServerAddress,
     client_name: String,
-) -> Result<(Link, TcpStream, proto_nats::Settings), String> {
+) -> Result<(Link, Stream, proto_nats::Settings), String> {
     let attempt = move || {
         let settings = access.connection_settings(&server, client_name)?;
         Ok::<_, String>((Link::connect(&server)?, settings))
     };
     let (link, settings) = blocking::run(attempt).await?;
-    let descriptor =
-        link.duplicate().map_err(|error| format!("cannot use the socket: {}", plain(&error)))?.into_raw_fd();
-    // SAFETY: the descriptor is open, a connected TCP socket, and owned by nobody else: it was just duplicated. There is
-    // no safe way to hand a connected socket to glommio 0.9, and connecting by glommio would resolve names on the reactor.
-    let parked = unsafe { TcpStream::from_raw_fd(descriptor) };
-    Ok((link, parked, settings))
+    // Connecting by the reactor would resolve names on it.
+    let duplicate = link.duplicate().map_err(|error| format!("cannot use the socket: {}", plain(&error)))?;
+    Ok((link, socket::adopt(duplicate), settings))
 }
 
 fn begin(shard: &Rc<RefCell<Shard>>, settings: proto_nats::Settings) -> Connection {
@@ -163,7 +158,7 @@ struct Service<'a> {
     shard: &'a Rc<RefCell<Shard>>,
     link: Link,
     /// The same socket as the reactor knows it, for waiting only.
-    parked: TcpStream,
+    parked: Stream,
     connection: Connection,
     server: &'a ServerAddress,
     access: &'a Arc<Access>,
@@ -291,10 +286,7 @@ impl Service<'_> {
             let rest = Duration::from_nanos(deadline_ns.saturating_sub(now_ns)).min(REST);
             let is_resting = is_silent && self.connection.state() == State::Ready;
             if is_resting && !for_writing {
-                let readable = async {
-                    let _ = self.parked.peek(&mut [0]).await;
-                };
-                unless(self.stop, within(rest, readable)).await;
+                unless(self.stop, within(rest, self.parked.readable())).await;
                 last_turn_ns = clock.elapsed_ns();
                 self.shard.borrow_mut().note_rest();
                 continue;
