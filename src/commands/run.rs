@@ -33,6 +33,7 @@ use crate::runtime::kernel;
 use crate::runtime::log_text::plain;
 use crate::runtime::signals::{Listening, Request};
 use crate::runtime::stop::Stop;
+use crate::runtime::task;
 use crate::runtime::turns::Turns;
 use crate::service::cache_warming::CacheWarmer;
 use crate::service::connection_loop;
@@ -276,7 +277,7 @@ impl Core {
             let counts = Rc::default();
             let api = Rc::new(Api::new(shards, ownership, shard.clock, Rc::clone(&counts)));
             let (stop, turns) = (stop.clone(), turns.clone());
-            glommio::spawn_local(async move { server.serve_beside(api, stop, turns, counts).await })
+            task::spawn(async move { server.serve(api, stop, turns, counts).await })
         });
         run_shard(shard, warmer, inquiries, turns).await;
         stop.set();
@@ -289,7 +290,7 @@ impl Core {
 async fn run_shard(shard: Box<Shard>, warmer: Box<CacheWarmer>, inquiries: Inquiries, turns: Rc<Turns>) {
     let shard = Rc::new(RefCell::new(*shard));
     let stop = Stop::new();
-    let answering = glommio::spawn_local({
+    let answering = task::spawn({
         let (shard, inquiries, turns, stop) = (shard.clone(), inquiries.clone(), turns.clone(), stop.clone());
         async move { answer(shard, inquiries, turns, stop).await }
     });

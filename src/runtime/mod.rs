@@ -17,7 +17,7 @@ pub mod random;
 pub mod signals;
 pub(crate) mod socket;
 pub mod stop;
-pub(crate) mod task;
+pub mod task;
 pub mod timeout;
 pub(crate) mod turns;
 #[allow(unsafe_code)]
