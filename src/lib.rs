@@ -28,7 +28,7 @@
 //! Invariants (the first four are checked by `tests/map.rs`):
 //!
 //! 1. No room imports one that stands above it.
-//! 2. Only few rooms name glommio.
+//! 2. Only `runtime/` names glommio, and unsafe code stands in one file of it.
 //! 3. Only `runtime/clock.rs` reads a clock.
 //! 4. Only [`runtime::logging`] and its sink write to standard error, and nothing waits for them or fails with them.
 //! 5. The receive buffer is the queue: nothing else holds unread events, and its fill is `senpai_queue_fill_ratio`.
@@ -73,6 +73,8 @@
 //! * **A recording is read once, its payloads not at all** (`recording::reader`): they are found by their brackets and go
 //!   byte for byte to the one decoder, so that what is taken live can be recorded and replayed; turned down: a JSON parser
 //!   over the whole line, which refuses what the decoder takes (`NaN`, `.5`, 128 levels).
+
+#![deny(unsafe_code)]
 
 pub mod api;
 pub mod broker;

@@ -8,6 +8,7 @@ use async_nats::{Client, ConnectOptions, HeaderMap, RequestErrorKind, Subscriber
 use futures_lite::StreamExt;
 use senpai_md_consumer::broker::router::BrokerLimits;
 use senpai_md_consumer::broker::server::{BrokerServer, BrokerThread};
+use senpai_md_consumer::runtime::timeout::sleep;
 
 /// No test waits this long unless it fails.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -297,7 +298,7 @@ fn publications_from_within_reach_clients() {
         |hub, stop| async move {
             while !stop.is_set() {
                 hub.publish(b"md.tick", b"{}");
-                glommio::timer::sleep(Duration::from_millis(1)).await;
+                sleep(Duration::from_millis(1)).await;
             }
         },
     );

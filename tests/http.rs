@@ -5,8 +5,6 @@ use std::cell::Cell;
 use std::future::pending;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::{FromRawFd, IntoRawFd};
-use std::os::unix::net::UnixStream;
 use std::process::Command;
 use std::rc::Rc;
 use std::thread::JoinHandle;
@@ -17,6 +15,8 @@ use senpai_md_consumer::http::response::Parts;
 use senpai_md_consumer::http::server::{HttpServer, Limits, Request, Responder, Response};
 use senpai_md_consumer::runtime::executor;
 use senpai_md_consumer::runtime::stop::Stop;
+use senpai_md_consumer::runtime::task;
+use senpai_md_consumer::runtime::timeout::sleep;
 
 /// No test waits this long unless it fails.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -51,7 +51,7 @@ impl Responder for Echo {
             }
             "/large" => Response::text(200, "text/plain; charset=utf-8", vec![b'x'; 4 << 20]),
             "/later" => {
-                glommio::timer::sleep(Duration::from_millis(20)).await;
+                sleep(Duration::from_millis(20)).await;
                 Response::json(200, "{}")
             }
             "/never" => pending().await,
@@ -65,7 +65,7 @@ impl Responder for Echo {
 struct Server {
     address: SocketAddr,
     /// Dropping it is the stop signal.
-    life: Option<UnixStream>,
+    life: Option<async_channel::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -77,21 +77,19 @@ impl Server {
     fn with_limits(limits: Limits) -> Server {
         let server = HttpServer::bind("127.0.0.1", 0).expect("a free port").with_limits(limits);
         let address = server.local_addr();
-        let (life, end) = UnixStream::pair().unwrap();
+        let (life, ended) = async_channel::bounded::<()>(1);
         let thread = std::thread::spawn(move || {
             executor::run("http", async move {
                 let stop = Stop::new();
                 let watched = stop.clone();
-                let watcher = glommio::spawn_local(async move {
-                    // SAFETY: the descriptor is given away here and owned there.
-                    let mut end = unsafe { glommio::net::UnixStream::from_raw_fd(end.into_raw_fd()) };
-                    let _ = futures_lite::AsyncReadExt::read(&mut end, &mut [0]).await;
+                let watcher = task::spawn(async move {
+                    // Nothing is sent: it ends when the other side is dropped.
+                    let _ = ended.recv().await;
                     watched.set();
-                })
-                .detach();
+                });
                 let counts = Rc::<HttpCounts>::default();
                 let echo = Echo { count: Cell::new(0), counts: counts.clone() };
-                server.serve_beside(Rc::new(echo), stop, Rc::default(), counts).await;
+                server.serve(Rc::new(echo), stop, Rc::default(), counts).await;
                 watcher.await;
             })
             .expect("an executor can be started");

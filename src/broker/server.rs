@@ -4,11 +4,10 @@
 //! As with the HTTP responder, a task ends by itself and nothing cancels it from outside, a panic ends one connection
 //! only, and when [`BrokerServer::serve`] returns every socket is shut down and no task of it is left.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::net::{Shutdown, SocketAddr, TcpListener as StdListener, ToSocketAddrs};
-use std::os::fd::{FromRawFd, IntoRawFd};
+use std::net::{Shutdown, SocketAddr, ToSocketAddrs};
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
@@ -17,18 +16,17 @@ use std::time::Duration;
 
 use ahash::HashMap;
 use futures_lite::{AsyncReadExt, AsyncWriteExt, FutureExt, future};
-use glommio::net::{TcpListener, TcpStream};
-use glommio::timer::Timer;
-use socket2::SockRef;
 
 use crate::broker::router::{Broker, BrokerCounters, BrokerLimits, ConnectionId, Output, REFUSAL, Standing};
-use crate::runtime::acceptor::{ACCEPT_LINES_NS, ACCEPT_PAUSE, listen_alone};
+use crate::runtime::acceptor::{Arrival, Listener};
 use crate::runtime::clock::Clock;
 use crate::runtime::executor::{self, give_way};
 use crate::runtime::log_limit::LogLimit;
 use crate::runtime::log_text::plain;
+use crate::runtime::socket::Stream;
 use crate::runtime::stop::Stop;
-use crate::runtime::timeout::{unless, within};
+use crate::runtime::task::{self, TaskGroup};
+use crate::runtime::timeout::{sleep, unless, within};
 
 /// What one read takes: large enough that a fast publisher costs few wake-ups, small enough that others get their turn.
 const READ_BYTES: usize = 64 << 10;
@@ -44,8 +42,7 @@ const PORTS_TRIED: u16 = 100;
 /// A bound port; [`serve`](BrokerServer::serve) makes it a broker.
 #[derive(Debug)]
 pub struct BrokerServer {
-    listener: StdListener,
-    address: SocketAddr,
+    listener: Listener,
     limits: BrokerLimits,
 }
 
@@ -79,35 +76,34 @@ impl BrokerServer {
 
     /// With the port that was free, when 0 was asked for.
     pub fn local_addr(&self) -> SocketAddr {
-        self.address
+        self.listener.local_addr()
     }
 
     /// As a client writes it.
     pub fn url(&self) -> String {
-        format!("nats://{}", self.address)
+        format!("nats://{}", self.local_addr())
     }
 
     /// The broker behind this port, for those on the same executor that publish into it.
     pub fn hub(&self, seed: u64) -> Hub {
-        let broker = Broker::new(&self.address.ip().to_string(), self.address.port(), self.limits, seed);
+        let address = self.local_addr();
+        let broker = Broker::new(&address.ip().to_string(), address.port(), self.limits, seed);
         Hub(Rc::new(Inner { broker: RefCell::new(broker), wakers: RefCell::default() }))
     }
 
     /// Is a broker until `stop` is set. When it returns every connection is closed.
     pub async fn serve(self, hub: Hub, stop: Stop) {
-        let house = Rc::new(House {
-            hub,
-            stop,
-            open_count: Cell::new(0),
-            emptied: Stop::new(),
-            clock: Clock::start(),
-            accept_errors: LogLimit::default(),
-            panics: LogLimit::default(),
-        });
-        house.accept_until_stopped(self.listener).await;
-        if house.open_count.get() > 0 {
-            house.emptied.wait().await;
+        let mut acceptor = self.listener.accept_on_reactor("broker", Rc::default());
+        let shared =
+            Rc::new(Shared { hub, stop, tasks: Rc::default(), clock: Clock::start(), panics: LogLimit::default() });
+        // No client is idle for the broker: a subscriber that is silent is at work.
+        while let Some(arrival) = acceptor.next(&shared.stop, || false).await {
+            match arrival {
+                Arrival::Peer(stream) if !shared.hub.0.broker.borrow().is_full() => shared.admit(stream),
+                Arrival::Peer(stream) | Arrival::WithoutDescriptor(stream) => reject(stream).await,
+            }
         }
+        shared.tasks.wait_until_empty().await;
     }
 
     /// Is a broker on a thread of its own, with a task beside it that may publish and should end at the stop. When the
@@ -118,12 +114,12 @@ impl BrokerServer {
         on_end: impl FnOnce(bool) + Send + 'static,
         beside: impl FnOnce(Hub, Stop) -> B + Send + 'static,
     ) -> Result<BrokerThread, String> {
-        let address = self.address;
+        let address = self.local_addr();
         let (life, ended) = async_channel::bounded::<()>(1);
         let work = move || async move {
             let (hub, stop) = (self.hub(seed), Stop::new());
-            let serving = glommio::spawn_local(self.serve(hub.clone(), stop.clone()));
-            let beside = glommio::spawn_local(beside(hub, stop.clone()));
+            let serving = task::spawn(self.serve(hub.clone(), stop.clone()));
+            let beside = task::spawn(beside(hub, stop.clone()));
             // Nobody sends: it ends when the other side is dropped.
             let _ = ended.recv().await;
             stop.set();
@@ -166,8 +162,7 @@ impl Drop for BrokerThread {
 fn listen(host: &str, port: u16) -> io::Result<BrokerServer> {
     let mut addresses = (host, port).to_socket_addrs()?;
     let address = addresses.next().ok_or(io::ErrorKind::AddrNotAvailable)?;
-    let (listener, address) = listen_alone(address)?;
-    Ok(BrokerServer { listener, address, limits: BrokerLimits::default() })
+    Ok(BrokerServer { listener: Listener::bind(address)?, limits: BrokerLimits::default() })
 }
 
 /// The broker and who waits for it. Clones are the same one.
@@ -226,106 +221,50 @@ impl Hub {
 }
 
 /// What the accept loop and the connections share.
-struct House {
+struct Shared {
     hub: Hub,
     stop: Stop,
-    open_count: Cell<usize>,
-    /// Set when the last connection has ended after `stop`.
-    emptied: Stop,
+    tasks: Rc<TaskGroup>,
     clock: Clock,
-    accept_errors: LogLimit,
     panics: LogLimit,
 }
 
-/// A connection's place in the house and in the broker, given back however it ends.
-struct Place {
-    house: Rc<House>,
-    id: ConnectionId,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let House { hub, stop, open_count, emptied, .. } = &*self.house;
-        hub.change(|broker| broker.handle_disconnect(self.id));
-        hub.0.wakers.borrow_mut().remove(&self.id);
-        open_count.set(open_count.get() - 1);
-        if open_count.get() == 0 && stop.is_set() {
-            emptied.set();
-        }
-    }
-}
-
-impl House {
-    async fn accept_until_stopped(self: &Rc<Self>, listener: StdListener) {
-        let closer = listener.try_clone();
-        // SAFETY: `into_raw_fd` gives the descriptor away, and it is given here once. glommio has no safe way in.
-        let listener = unsafe { TcpListener::from_raw_fd(listener.into_raw_fd()) };
-        while let Some(accepted) = unless(&self.stop, listener.accept()).await {
-            match accepted {
-                Ok(stream) => {
-                    // Refused only when the peer is gone already; then reading says so.
-                    let _ = stream.set_nodelay(true);
-                    let is_full = self.hub.0.broker.borrow().is_full();
-                    match is_full {
-                        false => self.admit(stream),
-                        true => turn_away(stream).await,
-                    }
-                }
-                Err(error) => {
-                    let now_ns = self.clock.elapsed_ns();
-                    if let Some(count) = self.accept_errors.count_within(now_ns, ACCEPT_LINES_NS) {
-                        log::warn!(cause:% = error, count; "broker: accept fails, trying on: {error}{count}");
-                    }
-                    unless(&self.stop, Timer::new(ACCEPT_PAUSE)).await;
-                }
-            }
-            give_way().await;
-        }
-        // The ring may hold on to a descriptor that is closed until it gets to the cancelled accept; a shutdown works
-        // at once.
-        if let Ok(closer) = closer {
-            let _ = SockRef::from(&closer).shutdown(Shutdown::Both);
-        }
-    }
-
-    fn admit(self: &Rc<Self>, mut stream: TcpStream) {
-        let ip = stream.peer_addr().map_or(String::new(), |peer| peer.ip().to_string());
+impl Shared {
+    fn admit(self: &Rc<Self>, mut stream: Stream) {
+        let ip = stream.peer_ip().map_or(String::new(), |ip| ip.to_string());
         let id = self.hub.change(|broker| broker.handle_connect(&ip));
-        self.open_count.set(self.open_count.get() + 1);
-        let place = Place { house: self.clone(), id };
-        let connection = async move {
-            let house = &place.house;
+        let shared = self.clone();
+        self.tasks.spawn(async move {
+            let Shared { hub, stop, clock, panics, .. } = &*shared;
             // A panic would take the executor with it.
-            let served = AssertUnwindSafe(converse(&house.hub, id, &mut stream)).catch_unwind();
-            if let Some(Err(_)) = unless(&house.stop, served).await
-                && let Some(count) = house.panics.count(house.clock.elapsed_ns())
+            let served = AssertUnwindSafe(converse(hub, id, &mut stream)).catch_unwind();
+            if let Some(Err(_)) = unless(stop, served).await
+                && let Some(count) = panics.count(clock.elapsed_ns())
             {
                 log::error!(count; "broker: a connection panicked and was closed{count}");
             }
-            // The FIN must not wait for the ring.
-            let _ = stream.shutdown(Shutdown::Both).await;
-            drop(stream);
-            drop(place);
-        };
-        glommio::spawn_local(connection).detach();
+            stream.shutdown(Shutdown::Both);
+            hub.change(|broker| broker.handle_disconnect(id));
+            hub.0.wakers.borrow_mut().remove(&id);
+        });
     }
 }
 
-/// The most that a peer over the limit can hold up the others is `LINGER`.
-async fn turn_away(mut stream: TcpStream) {
+/// Tells a peer over the limit that it is. Holds up the others for [`LINGER`] at most.
+async fn reject(mut stream: Stream) {
     let told = async {
         let _ = stream.write_all(REFUSAL).await;
-        let _ = stream.shutdown(Shutdown::Write).await;
+        stream.shutdown(Shutdown::Write);
         while let Ok(1..) = stream.read(&mut [0; 4096]).await {
             give_way().await;
         }
     };
     within(LINGER, told).await;
-    let _ = stream.shutdown(Shutdown::Both).await;
+    stream.shutdown(Shutdown::Both);
 }
 
 /// Both directions at once, until one of them ends.
-async fn converse(hub: &Hub, id: ConnectionId, stream: &mut TcpStream) {
+async fn converse(hub: &Hub, id: ConnectionId, stream: &mut Stream) {
     let (mut reader, mut writer) = futures_lite::io::split(stream);
     let reading = async {
         let mut buffer = vec![0; READ_BYTES];
@@ -333,9 +272,7 @@ async fn converse(hub: &Hub, id: ConnectionId, stream: &mut TcpStream) {
             match hub.change(|broker| broker.handle_bytes(id, &buffer[..len])) {
                 // What it sends after its end is read all the same, see `LINGER`.
                 Standing::Open | Standing::Ended => give_way().await,
-                Standing::TooFast => {
-                    Timer::new(STALL).await;
-                }
+                Standing::TooFast => sleep(STALL).await,
             }
         }
     };
@@ -356,7 +293,7 @@ async fn converse(hub: &Hub, id: ConnectionId, stream: &mut TcpStream) {
             }
         }
         let _ = writer.close().await;
-        Timer::new(LINGER).await;
+        sleep(LINGER).await;
     };
     // Ends even a write that the client does not take.
     let cut = hub.wait(id, |broker| broker.is_cut(id).then_some(()));

@@ -14,8 +14,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use futures_lite::future;
-use glommio::timer::Timer;
 use proto_nats::ServerAddress;
 
 use crate::broker::router::BrokerLimits;
@@ -32,6 +30,7 @@ use crate::runtime::clock::Clock;
 use crate::runtime::executor::give_way;
 use crate::runtime::kernel;
 use crate::runtime::stop::Stop;
+use crate::runtime::timeout::{sleep, unless};
 
 const BROKER_HOST: &str = "127.0.0.1";
 /// Records that are looked at for symbols to show.
@@ -95,10 +94,7 @@ async fn generate(seed: u64, subject_prefix: String, hub: Hub, stop: Stop) {
         let event = market.next_event(start, &mut payload);
         let early_ns = start.plus(event.offset).since(clock.now());
         if early_ns > 0 {
-            let due = async {
-                Timer::new(Duration::from_nanos(early_ns as u64)).await;
-            };
-            future::or(stop.wait(), due).await;
+            unless(&stop, sleep(Duration::from_nanos(early_ns as u64))).await;
         }
         if early_ns < -LATE_MAX_NS {
             start = start.minus(early_ns);

@@ -33,6 +33,7 @@ use crate::runtime::kernel;
 use crate::runtime::log_text::plain;
 use crate::runtime::signals::{Listening, Request};
 use crate::runtime::stop::Stop;
+use crate::runtime::task;
 use crate::runtime::turns::Turns;
 use crate::service::cache_warming::CacheWarmer;
 use crate::service::connection_loop;
@@ -278,7 +279,7 @@ impl Core {
             let counts = Rc::default();
             let api = Rc::new(Api::new(shards, ownership, clock, Rc::clone(&counts)));
             let (stop, turns) = (stop.clone(), turns.clone());
-            glommio::spawn_local(async move { server.serve_beside(api, stop, turns, counts).await })
+            task::spawn(async move { server.serve(api, stop, turns, counts).await })
         });
         run_worker(worker, settings, warmer, inquiries, turns).await;
         stop.set();
@@ -297,7 +298,7 @@ async fn run_worker(
 ) {
     let worker = Rc::new(RefCell::new(*worker));
     let stop = Stop::new();
-    let answering = glommio::spawn_local({
+    let answering = task::spawn({
         let (worker, inquiries, turns, stop) = (worker.clone(), inquiries.clone(), turns.clone(), stop.clone());
         async move { answer(worker, inquiries, turns, stop).await }
     });

@@ -9,34 +9,33 @@ use std::net::Shutdown;
 use std::panic::AssertUnwindSafe;
 
 use futures_lite::{AsyncReadExt, AsyncWriteExt, FutureExt, StreamExt, future};
-use glommio::net::TcpStream;
-use glommio::timer::Timer;
 
 use crate::http::counts::Unserved;
 use crate::http::request::{HEAD_BYTES_MAX, Head, Refusal, Request, decode_head};
 use crate::http::response::{Body, Ending, LAST_CHUNK, Length, Parts, Response, begin_chunk, encode_head, end_chunk};
-use crate::http::server::{House, Responder};
+use crate::http::server::{Responder, Shared};
+use crate::runtime::socket::Stream;
 use crate::runtime::stop::{Stop, Stopped};
-use crate::runtime::timeout::within;
+use crate::runtime::timeout::{Timer, within};
 
 /// A body up to this goes out together with its head, in the same turn.
 const SMALL_BODY_BYTES_MAX: usize = 16 << 10;
 /// Bytes that are handed to the socket in one turn; a body that is made on the way is made so far ahead.
 const PIECE_BYTES: usize = 32 << 10;
 
-/// A connection as the house sees it.
+/// What the server knows of a connection.
 #[derive(Default)]
-pub struct Seat {
+pub struct Slot {
     /// Since when it has waited for its peer, as a number that grows; `None` while a request is being answered.
     pub waiting_since: Cell<Option<u64>>,
-    /// Set: it ends as soon as it waits for its peer.
+    /// Set: the connection ends as soon as it waits for its peer.
     pub leave: Stop,
 }
 
-pub struct Connection<'a, R> {
-    house: &'a House<R>,
-    seat: &'a Seat,
-    stream: &'a mut TcpStream,
+pub struct HttpConnection<'a, R> {
+    shared: &'a Shared<R>,
+    slot: &'a Slot,
+    stream: &'a mut Stream,
     /// The first `unread_len` bytes are not used yet.
     receive: Box<[u8]>,
     unread_len: usize,
@@ -47,8 +46,8 @@ pub struct Connection<'a, R> {
 
 /// Why there is no further request.
 enum End {
-    Silent,
-    Told(Response),
+    Closed,
+    Answered(Response),
 }
 
 enum Event {
@@ -71,16 +70,16 @@ impl Form {
     const LAST: Form = Form { wants_body: true, is_http_1_1: true, ending: Ending::Close };
 }
 
-impl<'a, R: Responder> Connection<'a, R> {
-    pub fn new(house: &'a House<R>, seat: &'a Seat, stream: &'a mut TcpStream) -> Self {
-        Connection {
-            house,
-            seat,
+impl<'a, R: Responder> HttpConnection<'a, R> {
+    pub fn new(shared: &'a Shared<R>, slot: &'a Slot, stream: &'a mut Stream) -> Self {
+        HttpConnection {
+            shared,
+            slot,
             stream,
             receive: vec![0; HEAD_BYTES_MAX].into(),
             unread_len: 0,
-            deadline: Timer::new(house.limits.request),
-            leave: seat.leave.wait(),
+            deadline: Timer::new(shared.limits.request),
+            leave: slot.leave.wait(),
         }
     }
 
@@ -88,38 +87,38 @@ impl<'a, R: Responder> Connection<'a, R> {
         loop {
             let head = match self.next_request().await {
                 Ok(head) => head,
-                Err(End::Silent) => return,
-                Err(End::Told(response)) => return self.tell(response).await,
+                Err(End::Closed) => return,
+                Err(End::Answered(response)) => return self.end_with(response).await,
             };
-            self.seat.waiting_since.set(None);
+            self.slot.waiting_since.set(None);
             let response = match head.asked {
                 Ok(request) => self.answer(request).await,
                 Err(refusal) => refusal.into(),
             };
-            let ending = if self.house.stop.is_set() { Ending::Close } else { head.ending };
+            let ending = if self.shared.stop.is_set() { Ending::Close } else { head.ending };
             let form = Form { wants_body: head.wants_body, is_http_1_1: head.is_http_1_1, ending };
             let sent = self.send(response, form).await;
-            self.house.note_waiting(self.seat);
+            self.shared.note_waiting(self.slot);
             match sent {
                 None => return,
                 Some(Ending::Close) => return self.linger().await,
                 Some(Ending::KeepAlive | Ending::KeepAliveOldClient) => {}
             }
             if self.unread_len > 0 {
-                self.house.turns.next().await;
-                self.deadline = Timer::new(self.house.limits.request);
+                self.shared.turns.next().await;
+                self.deadline = Timer::new(self.shared.limits.request);
             } else {
-                self.deadline = Timer::new(self.house.limits.idle);
+                self.deadline = Timer::new(self.shared.limits.idle);
                 match self.fill().await {
-                    Event::Bytes => self.deadline = Timer::new(self.house.limits.request),
+                    Event::Bytes => self.deadline = Timer::new(self.shared.limits.request),
                     _ => return,
                 }
             }
         }
     }
 
-    /// The last thing that is said on this connection.
-    pub async fn tell(&mut self, response: Response) {
+    /// Sends the last response of this connection.
+    pub async fn end_with(&mut self, response: Response) {
         if self.send(response, Form::LAST).await.is_some() {
             self.linger().await;
         }
@@ -131,7 +130,7 @@ impl<'a, R: Responder> Connection<'a, R> {
             match decode_head(&self.receive[..self.unread_len]) {
                 Ok(Some(head)) => break head,
                 Ok(None) => self.fill_request().await?,
-                Err(refusal) => return Err(End::Told(refusal.into())),
+                Err(refusal) => return Err(End::Answered(refusal.into())),
             }
         };
         self.consume(head.len_bytes);
@@ -152,21 +151,21 @@ impl<'a, R: Responder> Connection<'a, R> {
             Event::Bytes => Ok(()),
             // A peer that has only closed its sending side may still want to know.
             Event::EndOfStream if self.unread_len > 0 => {
-                Err(End::Told(Refusal::new(400, "the request ends in the middle").into()))
+                Err(End::Answered(Refusal::new(400, "the request ends in the middle").into()))
             }
             Event::TimedOut => {
-                self.house.counts.count(Unserved::SlowRequest);
-                let seconds = self.house.limits.request.as_secs_f64();
+                self.shared.counts.count(Unserved::SlowRequest);
+                let seconds = self.shared.limits.request.as_secs_f64();
                 let message = format!("the request was not complete within {seconds} s");
-                Err(End::Told(Refusal::new(408, message).into()))
+                Err(End::Answered(Refusal::new(408, message).into()))
             }
-            Event::EndOfStream | Event::Broken | Event::Leave => Err(End::Silent),
+            Event::EndOfStream | Event::Broken | Event::Leave => Err(End::Closed),
         }
     }
 
     /// Reads once, and waits for the turn to use it.
     async fn fill(&mut self) -> Event {
-        let Connection { house, stream, receive, unread_len, deadline, leave, .. } = self;
+        let HttpConnection { shared, stream, receive, unread_len, deadline, leave, .. } = self;
         let room = &mut receive[*unread_len..];
         assert!(!room.is_empty(), "a full buffer is a head or an error, never waited on");
         let read = async {
@@ -189,7 +188,7 @@ impl<'a, R: Responder> Connection<'a, R> {
         };
         let event = future::or(left, future::or(read, timed_out)).await;
         if let Event::Bytes = event {
-            house.turns.next().await;
+            shared.turns.next().await;
         }
         event
     }
@@ -200,12 +199,12 @@ impl<'a, R: Responder> Connection<'a, R> {
     }
 
     async fn answer(&self, request: Request) -> Response {
-        let answer = async { self.house.responder.respond(request).await };
-        match within(self.house.limits.respond, AssertUnwindSafe(answer).catch_unwind()).await {
+        let answer = async { self.shared.responder.respond(request).await };
+        match within(self.shared.limits.respond, AssertUnwindSafe(answer).catch_unwind()).await {
             Some(Ok(response)) => response,
             Some(Err(_)) => Response::error(500, "the answer failed; the log says more"),
             None => {
-                self.house.counts.count(Unserved::SlowAnswer);
+                self.shared.counts.count(Unserved::SlowAnswer);
                 Response::error(503, "no answer in time")
             }
         }
@@ -246,12 +245,12 @@ impl<'a, R: Responder> Connection<'a, R> {
     /// Takes parts off until there are [`PIECE_BYTES`] or no more parts; says which. `None`: the next is late.
     async fn gather(&self, parts: &mut Parts, bytes: &mut Vec<u8>) -> Option<bool> {
         while bytes.len() < PIECE_BYTES {
-            let _place = self.house.turns.one_of_many().await;
-            match within(self.house.limits.respond, parts.next()).await {
+            let _place = self.shared.turns.one_of_many().await;
+            match within(self.shared.limits.respond, parts.next()).await {
                 Some(Some(part)) => bytes.extend_from_slice(&part),
                 Some(None) => return Some(true),
                 None => {
-                    self.house.counts.count(Unserved::SlowAnswer);
+                    self.shared.counts.count(Unserved::SlowAnswer);
                     return None;
                 }
             }
@@ -288,7 +287,7 @@ impl<'a, R: Responder> Connection<'a, R> {
 
     async fn write_in_turns(&mut self, bytes: &[u8]) -> bool {
         for piece in bytes.chunks(PIECE_BYTES) {
-            self.house.turns.next_of_many().await;
+            self.shared.turns.next_of_many().await;
             if !self.write(piece).await {
                 return false;
             }
@@ -298,24 +297,24 @@ impl<'a, R: Responder> Connection<'a, R> {
 
     /// False: the peer is gone, or takes nothing.
     async fn write(&mut self, bytes: &[u8]) -> bool {
-        match within(self.house.limits.write, self.stream.write_all(bytes)).await {
+        match within(self.shared.limits.write, self.stream.write_all(bytes)).await {
             Some(written) => written.is_ok(),
             None => {
-                self.house.counts.count(Unserved::Unread);
+                self.shared.counts.count(Unserved::Unread);
                 false
             }
         }
     }
 
-    /// Says the end, and reads what the peer still sends until it says so too.
+    /// Ends the sending side, and reads what the peer still sends until it ends its own.
     async fn linger(&mut self) {
-        let _ = self.stream.shutdown(Shutdown::Write).await;
-        let Connection { house, stream, receive, leave, .. } = self;
+        self.stream.shutdown(Shutdown::Write);
+        let HttpConnection { shared, stream, receive, leave, .. } = self;
         let rest = async {
             while let Ok(1..) = stream.read(receive).await {
-                house.turns.next().await;
+                shared.turns.next().await;
             }
         };
-        within(house.limits.linger, future::or(leave, rest)).await;
+        within(shared.limits.linger, future::or(leave, rest)).await;
     }
 }

@@ -19,13 +19,13 @@ use std::task::{Poll, Waker};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use glommio::timer::Timer;
 use glommio::{GlommioError, LocalExecutor, LocalExecutorBuilder, Placement};
 use nix::sys::pthread::{Pthread, pthread_kill, pthread_self};
 use nix::sys::signal::Signal;
 use rustix::io::Errno;
 
 use crate::runtime::kernel::{why_no_executor, why_no_thread};
+use crate::runtime::timeout::Timer;
 
 /// A thread that does not get a core for so long loses a turn, so it is long. Nothing here relies on being interrupted:
 /// whoever has worked gives way.
@@ -251,6 +251,7 @@ fn watched() -> io::Result<Arc<Mutex<Sleeper>>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runtime::task;
     use rustix::event::poll;
 
     #[test]
@@ -300,7 +301,7 @@ mod tests {
     #[test]
     fn a_panic_in_any_task_is_heard_of() {
         let (waiting, ended) = start_watched(|| async {
-            glommio::spawn_local(async { panic!("as the test wants it") }).detach();
+            drop(task::spawn(async { panic!("as the test wants it") }));
             std::future::pending().await
         });
         assert!(waiting.begin().join().is_err());

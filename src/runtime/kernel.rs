@@ -4,14 +4,13 @@
 //! not touched where it is not to be had.
 
 use rustix::io::Errno;
-use rustix::io_uring::{
-    IoringEnterFlags, IoringOp, IoringRegisterOp, io_uring_enter, io_uring_params, io_uring_register, io_uring_setup,
-};
+use rustix::io_uring::IoringOp;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::system::uname;
 use rustix::thread::{CapabilitySet, capabilities};
 
 use crate::runtime::log_text::plain;
+use crate::runtime::unsafe_calls;
 
 /// Rings and event of an executor; a shard's connection, which the reactor knows as well; the one that will replace it.
 const FILES_PER_EXECUTOR: u64 = 12;
@@ -46,11 +45,7 @@ pub fn grant(executors: usize, connections: usize) -> Result<(), String> {
 /// process under a limit (`ulimit -v`) would run out of these by chance, at any later moment. There is nothing to fight
 /// over: what handles events allocates nothing. To be called before any thread starts.
 pub fn keep_one_heap() {
-    // SAFETY: mallopt changes a number that the allocator looks at when it makes a heap; Rust's library has no way to it.
-    #[cfg(target_env = "gnu")]
-    unsafe {
-        libc::mallopt(libc::M_ARENA_MAX, 1);
-    }
+    unsafe_calls::use_one_heap();
 }
 
 /// Why an executor could not be made though there was an io_uring.
@@ -119,25 +114,9 @@ impl Kernel {
     }
 }
 
-/// Makes the smallest ring there is and uses each of the three calls once.
+/// Whether io_uring can be used, and has the newest operation that glommio wants.
 fn probe() -> Result<(), Errno> {
-    const OPERATIONS_MAX: usize = 256;
-    /// As `struct io_uring_probe` begins, with the last operation that the kernel knows in its first byte.
-    const HEAD_BYTES: usize = 16;
-    /// As `struct io_uring_probe_op`.
-    const OPERATION_BYTES: usize = 8;
-    let mut known = [0u8; HEAD_BYTES + OPERATIONS_MAX * OPERATION_BYTES];
-    let mut params = io_uring_params::default();
-    // SAFETY: rustix has no safe way to any of the three, as most of what they do lends memory to the kernel. Here the
-    // ring is never mapped and nothing is submitted; the register call writes OPERATIONS_MAX entries into `known`, which
-    // has room for them and outlives the call.
-    unsafe {
-        let ring = io_uring_setup(1, &mut params)?;
-        io_uring_register(&ring, IoringRegisterOp::RegisterProbe, known.as_mut_ptr().cast(), OPERATIONS_MAX as u32)?;
-        io_uring_enter(&ring, 0, 0, IoringEnterFlags::empty())?;
-    }
-    // The newest operation that glommio wants.
-    if known[0] < IoringOp::Recv as u8 { Err(Errno::INVAL) } else { Ok(()) }
+    if unsafe_calls::last_io_uring_operation()? < IoringOp::Recv as u8 { Err(Errno::INVAL) } else { Ok(()) }
 }
 
 /// What to do about it.

@@ -15,6 +15,10 @@ pub mod log_text;
 pub mod logging;
 pub mod random;
 pub mod signals;
+pub(crate) mod socket;
 pub mod stop;
-pub(crate) mod timeout;
+pub mod task;
+pub mod timeout;
 pub(crate) mod turns;
+#[allow(unsafe_code)]
+mod unsafe_calls;

@@ -13,7 +13,6 @@
 //! | SIGSTOP, SIGTSTP, SIGTTIN, SIGCONT | stop it, and let it go on | on purpose; nothing is read from a terminal |
 //! | SIGCHLD, SIGWINCH, SIGURG | nothing | as the kernel has it; SIGURG wakes executors |
 
-use std::ffi::c_int;
 use std::thread::JoinHandle;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXCPU};
@@ -21,6 +20,7 @@ use signal_hook::iterator::{Handle, Signals};
 
 use crate::runtime::kernel::why_no_thread;
 use crate::runtime::log_text::plain;
+use crate::runtime::unsafe_calls::ignore_signal;
 
 /// What one of the signals that are listened for asks for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -33,7 +33,7 @@ pub enum Request {
 
 /// With every command: a file that may not grow is an error of its writer.
 pub fn ignore_file_size_limit() {
-    ignore(libc::SIGXFSZ);
+    ignore_signal(libc::SIGXFSZ);
 }
 
 /// For the service: what nobody here asks for does nothing.
@@ -49,16 +49,7 @@ fn ignore_strangers() {
         libc::SIGSTKFLT,
         libc::SIGTTOU,
     ];
-    named.into_iter().chain(libc::SIGRTMIN()..=libc::SIGRTMAX()).for_each(ignore);
-}
-
-/// A handler that does nothing would not do: it interrupts system calls, and a write that raises SIGTTOU would be tried
-/// again for ever.
-fn ignore(signal: c_int) {
-    // SAFETY: no code runs for an ignored signal, so there is none that could be unsafe in a handler. There is no safe way:
-    // nix's is unsafe as well and has no realtime signals, signal-hook has only handlers.
-    let before = unsafe { libc::signal(signal, libc::SIG_IGN) };
-    debug_assert!(before != libc::SIG_ERR, "signal {signal} can be ignored");
+    named.into_iter().chain(libc::SIGRTMIN()..=libc::SIGRTMAX()).for_each(ignore_signal);
 }
 
 /// Listens until it is dropped.

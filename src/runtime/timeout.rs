@@ -4,14 +4,14 @@ use std::future::Future;
 use std::time::Duration;
 
 use futures_lite::future;
-use glommio::timer::Timer;
+pub use glommio::timer::{Timer, sleep};
 
 use crate::runtime::stop::Stop;
 
 /// `None`: the time was over first. A future that is ready is heard before the timer.
 pub async fn within<T>(limit: Duration, future: impl Future<Output = T>) -> Option<T> {
     let timer = async {
-        Timer::new(limit).await;
+        sleep(limit).await;
         None
     };
     future::or(async { Some(future.await) }, timer).await

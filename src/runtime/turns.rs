@@ -121,7 +121,7 @@ impl Drop for Place<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runtime::executor;
+    use crate::runtime::{executor, task};
     use std::rc::Rc;
     use std::time::Duration;
 
@@ -134,7 +134,7 @@ mod tests {
                 .into_iter()
                 .map(|(name, count, is_bulk)| {
                     let (turns, taken) = (turns.clone(), taken.clone());
-                    glommio::spawn_local(async move {
+                    task::spawn(async move {
                         for _ in 0..count {
                             match is_bulk {
                                 true => turns.next_of_many().await,
@@ -175,14 +175,14 @@ mod tests {
             let first = turns.line.front().await;
             let second = {
                 let turns = turns.clone();
-                glommio::spawn_local(async move {
+                task::spawn(async move {
                     let gave_up = crate::runtime::timeout::within(Duration::from_millis(1), turns.next()).await;
                     assert!(gave_up.is_none());
                 })
             };
             let third = {
                 let turns = turns.clone();
-                glommio::spawn_local(async move { turns.next().await })
+                task::spawn(async move { turns.next().await })
             };
             second.await;
             drop(first);

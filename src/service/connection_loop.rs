@@ -12,13 +12,10 @@
 //! Until then the next message is expected, and what it will need is kept in the caches (see [`CacheWarmer`]).
 
 use std::cell::RefCell;
-use std::os::fd::{FromRawFd, IntoRawFd};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use glommio::net::TcpStream;
-use glommio::timer::Timer;
 use proto_nats::connection::NOTICES_MAX;
 use proto_nats::{Operation, Reason, ServerAddress, ServerError};
 
@@ -31,8 +28,9 @@ use crate::nats::transport::Transport;
 use crate::runtime::bell::Bell;
 use crate::runtime::blocking;
 use crate::runtime::executor::give_way;
+use crate::runtime::socket::{self, Stream};
 use crate::runtime::stop::Stop;
-use crate::runtime::timeout::{unless, within};
+use crate::runtime::timeout::{sleep, unless, within};
 use crate::runtime::turns::Turns;
 use crate::service::cache_warming::CacheWarmer;
 use crate::service::outputs;
@@ -87,7 +85,7 @@ pub async fn run(
         let Some(Output::Connect(server)) = output else {
             let Some(due_ns) = worker.borrow().session.next_deadline() else { break };
             let pause = Duration::from_nanos(due_ns.saturating_sub(clock.elapsed_ns()));
-            unless(&stop, Timer::new(pause)).await;
+            unless(&stop, sleep(pause)).await;
             continue;
         };
         let attempt = connect(settings.access.clone(), server, settings.client_name.clone());
@@ -132,16 +130,13 @@ async fn connect(
     access: Arc<Access>,
     server: ServerAddress,
     client_name: String,
-) -> Result<(Transport, TcpStream, proto_nats::Settings), Trouble> {
+) -> Result<(Transport, Stream, proto_nats::Settings), Trouble> {
     let attempt = move || {
         let settings = access.connection_settings(&server, client_name).map_err(Trouble::Access)?;
         Ok((Transport::connect(&server).map_err(Trouble::Connect)?, settings))
     };
     let (transport, settings) = off_the_reactor(attempt).await?;
-    let descriptor = transport.duplicate().map_err(Trouble::Socket)?.into_raw_fd();
-    // SAFETY: the descriptor is open, a connected TCP socket, and owned by nobody else: it was just duplicated. There is
-    // no safe way to hand a connected socket to glommio 0.9, and connecting by glommio would resolve names on the reactor.
-    let parked = unsafe { TcpStream::from_raw_fd(descriptor) };
+    let parked = transport.duplicate().map(socket::adopt).map_err(Trouble::Socket)?;
     Ok((transport, parked, settings))
 }
 
@@ -159,7 +154,7 @@ struct ConnectionLoop<'a> {
     settings: &'a WorkerSettings,
     transport: Transport,
     /// The same socket as the reactor knows it, for waiting only.
-    parked: TcpStream,
+    parked: Stream,
     log: &'a mut ConnectionLog,
     warmer: &'a mut CacheWarmer,
     turns: &'a Turns,
@@ -249,7 +244,8 @@ impl ConnectionLoop<'_> {
             };
             let left_ns = deadline_ns.saturating_sub(now_ns);
             if is_silent && is_serving && !for_writing {
-                self.wait_idle(Duration::from_nanos(left_ns).min(IDLE_WAIT)).await;
+                let limit = Duration::from_nanos(left_ns).min(IDLE_WAIT);
+                unless(self.stop, within(limit, self.parked.readable())).await;
                 last_turn_ns = clock.elapsed_ns();
             } else {
                 let limit_ns = left_ns.min(turn_ns - (now_ns - last_turn_ns));
@@ -262,14 +258,6 @@ impl ConnectionLoop<'_> {
             }
             self.worker.borrow_mut().shard.note_idle();
         }
-    }
-
-    /// Waits in the reactor until something can be read.
-    async fn wait_idle(&self, limit: Duration) {
-        let readable = async {
-            let _ = self.parked.peek(&mut [0]).await;
-        };
-        unless(self.stop, within(limit, readable)).await;
     }
 
     /// Reads what there is, takes a slice of messages and sends what it gave; says whether the buffer is drained.
