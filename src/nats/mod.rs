@@ -11,5 +11,6 @@ pub mod error;
 pub(crate) mod failover;
 pub mod send_buffer;
 pub mod session;
+pub mod session_io;
 pub(crate) mod tls_session;
 pub(crate) mod transport;
