@@ -34,12 +34,10 @@ pub enum ClientError {
     NoMemory(NoMemory),
     /// None of the servers can be used; with what each of them said.
     NoServer(Vec<String>),
-    /// The connection is over.
-    Lost { server: ServerAddress, cause: String },
-    /// The server refuses a publication: nothing of what comes after it would arrive.
-    Refused { server: ServerAddress, error: ServerError },
+    /// The connection is over, or the server refuses a publication, and nothing of what comes after it would arrive.
+    Lost { server: String, cause: String },
     /// The server has not confirmed that it has taken everything.
-    Unconfirmed { server: ServerAddress },
+    Unconfirmed { server: String },
     /// A thread for the client could not be had.
     NoThread(String),
 }
@@ -52,7 +50,6 @@ impl fmt::Display for ClientError {
                 write!(f, "no NATS server can be used ({}); start one, or set NATS_URL", causes.join("; "))
             }
             ClientError::Lost { server, cause } => write!(f, "the connection to {server} is lost: {cause}"),
-            ClientError::Refused { server, error } => write!(f, "the connection to {server} is lost: {error}"),
             ClientError::Unconfirmed { server } => {
                 write!(f, "{server} has not confirmed within {} s", PATIENCE.as_secs())
             }
@@ -148,11 +145,10 @@ impl BlockingClient {
     }
 
     fn judge(&self, driver: &Driver) -> Result<(), ClientError> {
-        let server = self.server.clone();
+        let server = self.server.to_string();
         match &driver.end {
             None | Some(End::Drained { is_confirmed: true }) => Ok(()),
             Some(End::Drained { is_confirmed: false }) => Err(ClientError::Unconfirmed { server }),
-            Some(End::Refused(error)) => Err(ClientError::Refused { server, error: error.clone() }),
             Some(End::Lost(cause)) => Err(ClientError::Lost { server, cause: cause.clone() }),
         }
     }
@@ -178,7 +174,6 @@ fn lock(driver: &Mutex<Driver>) -> MutexGuard<'_, Driver> {
 /// How the connection ended.
 enum End {
     Drained { is_confirmed: bool },
-    Refused(ServerError),
     Lost(String),
 }
 
@@ -299,7 +294,7 @@ impl Driver {
             match output {
                 // What follows a refusal, the drain's end above all, does not make it good.
                 Output::Complaint(error @ ServerError::PermissionsViolation { operation: Operation::Publish, .. }) => {
-                    self.end = Some(End::Refused(error));
+                    self.end = Some(End::Lost(error.to_string()));
                 }
                 Output::Complaint(error) => self.complain(&error),
                 Output::DrainUnconfirmed => self.is_confirmed = false,

@@ -27,10 +27,10 @@ impl Access {
         if access.servers().iter().any(|server| access.tls(server) != Tls::WhenAsked) {
             access.client_config()?;
         }
-        if let Some(name) = &access.args.nats_tls_server_name {
-            if server_name(name).is_none() {
-                return Err(AccessError::ServerName { setting: Some("NATS_TLS_SERVER_NAME"), name: name.clone() });
-            }
+        if let Some(name) = &access.args.nats_tls_server_name
+            && server_name(name).is_none()
+        {
+            return Err(AccessError::ServerName { setting: Some("NATS_TLS_SERVER_NAME"), name: name.clone() });
         }
         Ok(access)
     }
