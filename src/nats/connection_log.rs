@@ -35,7 +35,8 @@ impl ConnectionLog {
     /// Why an attempt, or a connection, has ended. The same again is for the debug log, but for a reminder. Another one is
     /// news at once.
     pub fn trouble(&mut self, about: &ServerTrouble, now_ns: u64) {
-        let (core, server, cause) = (self.core, about.server.endpoint(), about.trouble.to_string());
+        let (core, server) = (self.core, about.server.endpoint());
+        let cause = &*about.trouble.to_string();
         let trouble = about.to_string();
         if self.troubles.len() >= SERVERS_MAX && !self.troubles.contains_key(&server) {
             self.troubles.clear();
