@@ -5,7 +5,8 @@
 //! too: always the symbol's oldest trades.
 
 use senpai_md_consumer::engine::bounds::CHUNK_TRADES;
-use senpai_md_consumer::engine::state::trade_window::{TradeFeatures, TradePool, TradeWindow, WindowLengths};
+use senpai_md_consumer::engine::state::trade_pool::TradePool;
+use senpai_md_consumer::engine::state::trade_window::{TradeFeatures, TradeWindow, WindowLengths};
 use senpai_md_consumer::engine::time::UnixNanos;
 
 const SECOND: i64 = 1_000_000_000;

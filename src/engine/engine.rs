@@ -31,7 +31,8 @@ use crate::engine::rules::momentum::{Signal, SignalSettings, direction};
 use crate::engine::state::latency_window::StripPool;
 use crate::engine::state::provider::{ProviderId, Providers};
 use crate::engine::state::symbol::{Arrival, SymbolId, SymbolTable};
-use crate::engine::state::trade_window::{TradePool, WindowLengths};
+use crate::engine::state::trade_pool::TradePool;
+use crate::engine::state::trade_window::WindowLengths;
 use crate::engine::time::{NANOS_PER_SECOND, UnixNanos};
 
 /// The longest window that any feature has; a longer rolling window means this one.

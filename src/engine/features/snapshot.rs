@@ -3,7 +3,8 @@
 use crate::engine::state::best_prices::BestPrices;
 use crate::engine::state::latency_window::{LatencyPercentiles, StripPool};
 use crate::engine::state::symbol::SymbolState;
-use crate::engine::state::trade_window::{TradeFeatures, TradePool, WindowLengths};
+use crate::engine::state::trade_pool::TradePool;
+use crate::engine::state::trade_window::{TradeFeatures, WindowLengths};
 use crate::engine::time::UnixNanos;
 
 /// The features; `None` is JSON null: what can't be computed yet.

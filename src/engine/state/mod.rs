@@ -9,4 +9,5 @@ pub mod fixed_point;
 pub mod latency_window;
 pub mod provider;
 pub mod symbol;
+pub mod trade_pool;
 pub mod trade_window;

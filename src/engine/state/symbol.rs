@@ -12,7 +12,8 @@ use crate::engine::state::best_prices::BestPrices;
 use crate::engine::state::cooldowns::Cooldowns;
 use crate::engine::state::latency_window::{LatencyWindow, StripPool};
 use crate::engine::state::provider::ProviderId;
-use crate::engine::state::trade_window::{TradePool, TradeWindow};
+use crate::engine::state::trade_pool::TradePool;
+use crate::engine::state::trade_window::TradeWindow;
 use crate::engine::time::UnixNanos;
 
 /// A symbol's number: its place in the table, for good.
