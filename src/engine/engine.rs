@@ -28,7 +28,7 @@ use crate::engine::memory::{NoMemory, Table};
 use crate::engine::output::encode::{encode_signal, encode_snapshot, encode_state};
 use crate::engine::output::outbox::{Outbox, Outgoing};
 use crate::engine::rules::momentum::{Signal, SignalSettings, direction};
-use crate::engine::state::latency_window::StripPool;
+use crate::engine::state::bucket_row_pool::StripPool;
 use crate::engine::state::provider::{ProviderId, Providers};
 use crate::engine::state::symbol::{Arrival, SymbolId, SymbolTable};
 use crate::engine::state::trade_pool::TradePool;

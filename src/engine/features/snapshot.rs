@@ -1,7 +1,8 @@
 //! The eleven features (SPEC section 2), computed for one `now`.
 
 use crate::engine::state::best_prices::BestPrices;
-use crate::engine::state::latency_window::{LatencyPercentiles, StripPool};
+use crate::engine::state::bucket_row_pool::StripPool;
+use crate::engine::state::latency_window::LatencyPercentiles;
 use crate::engine::state::symbol::SymbolState;
 use crate::engine::state::trade_pool::TradePool;
 use crate::engine::state::trade_window::{TradeFeatures, WindowLengths};

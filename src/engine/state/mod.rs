@@ -4,8 +4,10 @@
 //! Imports `input` for events and names.
 
 pub mod best_prices;
+pub mod bucket_row_pool;
 pub mod cooldowns;
 pub mod fixed_point;
+pub mod latency_buckets;
 pub mod latency_window;
 pub mod provider;
 pub mod symbol;
