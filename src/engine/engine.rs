@@ -16,7 +16,7 @@
 use std::collections::VecDeque;
 
 use crate::engine::bounds::{
-    LATENCY_SLOTS, LATENCY_STRIPS_PER_SYMBOL, LATENCY_STRIPS_SPARE, ROOM_ASKED_SYMBOLS, ROOM_GIVEN_BACK,
+    LATENCY_ROWS_PER_SYMBOL, LATENCY_ROWS_SPARE, LATENCY_SLOTS, ROOM_ASKED_SYMBOLS, ROOM_GIVEN_BACK,
 };
 use crate::engine::counters::{Counters, DropReason, OutputKind};
 use crate::engine::features::snapshot::Snapshot;
@@ -28,7 +28,7 @@ use crate::engine::memory::{NoMemory, Table};
 use crate::engine::output::encode::{encode_signal, encode_snapshot, encode_state};
 use crate::engine::output::outbox::{Outbox, Outgoing};
 use crate::engine::rules::momentum::{Signal, SignalSettings, direction};
-use crate::engine::state::bucket_row_pool::StripPool;
+use crate::engine::state::bucket_row_pool::BucketRowPool;
 use crate::engine::state::provider::{ProviderId, Providers};
 use crate::engine::state::symbol::{Arrival, SymbolId, SymbolTable};
 use crate::engine::state::trade_pool::TradePool;
@@ -45,8 +45,8 @@ pub struct EngineSettings {
     pub subject_prefix: String,
     pub symbols_max: usize,
     pub window_trades: usize,
-    /// Latency strips beside those for each symbol.
-    pub latency_strips_spare: usize,
+    /// Bucket rows beside those for each symbol.
+    pub latency_rows_spare: usize,
     /// From one snapshot of a symbol to the next; `None` turns features off.
     pub publish_interval: Option<i64>,
     /// What is beyond [`ROLLING_WINDOW_MAX_NS`] means that.
@@ -61,7 +61,7 @@ impl Default for EngineSettings {
             subject_prefix: "md.events".into(),
             symbols_max: 10_000,
             window_trades: 1_000_000,
-            latency_strips_spare: LATENCY_STRIPS_SPARE,
+            latency_rows_spare: LATENCY_ROWS_SPARE,
             publish_interval: Some(NANOS_PER_SECOND / 10),
             rolling_window: ROLLING_WINDOW_MAX_NS,
             clock_skew_max: 30 * NANOS_PER_SECOND,
@@ -94,7 +94,7 @@ pub struct Engine {
     symbols: SymbolTable,
     providers: Providers,
     trade_pool: TradePool,
-    strip_pool: StripPool,
+    row_pool: BucketRowPool,
     room_round: RoomRound,
     /// The end of each symbol's running interval, soonest first.
     deadlines: VecDeque<(UnixNanos, SymbolId)>,
@@ -126,7 +126,7 @@ impl Engine {
     /// Reserves all the memory that it will need, but for the names of symbols.
     pub fn new(settings: EngineSettings) -> Result<Self, NoMemory> {
         let symbols = settings.symbols_max;
-        let strips = symbols.saturating_mul(LATENCY_STRIPS_PER_SYMBOL).saturating_add(settings.latency_strips_spare);
+        let rows = symbols.saturating_mul(LATENCY_ROWS_PER_SYMBOL).saturating_add(settings.latency_rows_spare);
         let long = settings.rolling_window.min(ROLLING_WINDOW_MAX_NS);
         let short = settings.rolling_window.min(10 * NANOS_PER_SECOND);
         Ok(Engine {
@@ -136,7 +136,7 @@ impl Engine {
             symbols: SymbolTable::new(symbols)?,
             providers: Providers::default(),
             trade_pool: TradePool::new(settings.window_trades, symbols)?,
-            strip_pool: StripPool::new(strips)?,
+            row_pool: BucketRowPool::new(rows)?,
             room_round: RoomRound::default(),
             // A symbol may have an outdated entry beside its valid one.
             deadlines: DEADLINES.ring(symbols.saturating_mul(2))?,
@@ -211,7 +211,7 @@ impl Engine {
         if is_late {
             self.counters.count_dropped(kind, DropReason::Late);
         } else if let Some(latency_ns) = latency_ns {
-            state.latency.push(&mut self.strip_pool, t, latency_ns, self.slot_ns);
+            state.latency.push(&mut self.row_pool, t, latency_ns, self.slot_ns);
         }
         let now = state.now(self.local);
         state.trades.advance(&self.trade_pool, now, self.lengths);
@@ -223,7 +223,7 @@ impl Engine {
         };
         self.evaluate_rules(id, now, is_stale);
         self.publish_or_wait(id, now);
-        if self.trade_pool.is_low() || self.strip_pool.is_low() {
+        if self.trade_pool.is_low() || self.row_pool.is_low() {
             self.seek_room();
         }
         Ok(())
@@ -277,7 +277,7 @@ impl Engine {
 
     fn snapshot(&mut self, id: SymbolId, now: UnixNanos) -> Snapshot {
         let state = self.symbols.state_mut(id);
-        Snapshot::of(state, now, &self.trade_pool, &mut self.strip_pool, self.lengths, self.slot_ns)
+        Snapshot::of(state, now, &self.trade_pool, &mut self.row_pool, self.lengths, self.slot_ns)
     }
 
     #[inline]
@@ -345,7 +345,7 @@ impl Engine {
         let mut pieces = 0;
         for state in self.symbols.states_mut(round.next..).take(ROOM_ASKED_SYMBOLS) {
             let now = state.now(self.local);
-            pieces += state.latency.release_outrun(&mut self.strip_pool, now, self.slot_ns);
+            pieces += state.latency.release_outrun(&mut self.row_pool, now, self.slot_ns);
             let pieces_left = ROOM_GIVEN_BACK.saturating_sub(pieces);
             let (chunks, is_done) = state.trades.release_outrun(&mut self.trade_pool, now, self.lengths, pieces_left);
             pieces += chunks;
@@ -406,8 +406,8 @@ impl Engine {
     /// has been waited for and what is yet to be waited for. Event times are the producer's and stay, too.
     pub fn handle_clock_step(&mut self, step_ns: i64) {
         self.local = self.local.plus(step_ns);
-        let (trade_pool, strip_pool) = (&mut self.trade_pool, &mut self.strip_pool);
-        self.symbols.states_mut(..).for_each(|state| state.handle_clock_step(step_ns, trade_pool, strip_pool));
+        let (trade_pool, row_pool) = (&mut self.trade_pool, &mut self.row_pool);
+        self.symbols.states_mut(..).for_each(|state| state.handle_clock_step(step_ns, trade_pool, row_pool));
         self.room_round.began = self.room_round.began.plus(step_ns);
         self.deadlines.iter_mut().for_each(|(deadline, _)| *deadline = deadline.plus(step_ns));
         self.outbox.handle_clock_step(step_ns);

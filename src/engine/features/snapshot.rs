@@ -1,7 +1,7 @@
 //! The eleven features (SPEC section 2), computed for one `now`.
 
 use crate::engine::state::best_prices::BestPrices;
-use crate::engine::state::bucket_row_pool::StripPool;
+use crate::engine::state::bucket_row_pool::BucketRowPool;
 use crate::engine::state::latency_window::LatencyPercentiles;
 use crate::engine::state::symbol::SymbolState;
 use crate::engine::state::trade_pool::TradePool;
@@ -32,11 +32,11 @@ impl Snapshot {
         state: &mut SymbolState,
         now: UnixNanos,
         trade_pool: &TradePool,
-        strip_pool: &mut StripPool,
+        row_pool: &mut BucketRowPool,
         lengths: WindowLengths,
         slot_ns: i64,
     ) -> Snapshot {
-        let latency = state.latency.percentiles(strip_pool, now, slot_ns);
+        let latency = state.latency.percentiles(row_pool, now, slot_ns);
         Snapshot {
             now,
             features: Features {

@@ -1,33 +1,29 @@
-//! Percentiles of the exchange-to-receipt latency over the last 60 s.
+//! Percentiles of the exchange-to-receipt latency over the last 60 s of one symbol.
 //!
 //! ```text
-//!   row (8 buckets)  ──► strip in the pool:   total, totals [8]
-//!   each bucket 2 % wide                      slot 0 [8]  slot 1 [8]  …  slot 11 [8]     a slot is 5 s of event time
+//!   latency ──► bucket ──► list (up to 120 samples) ──► counts, in rows of the pool
+//!                               ◄── a window that has become short comes back
 //! ```
 //!
 //! Samples are first put on a list beside what every event of their symbol touches. As long as a whole window fits on the
-//! list, quantiles are read off it; a longer one is counted into strips, and comes back to the list when it has become
-//! short. So the many symbols of a wide market, whose memory is cold whenever it is their turn, touch little of it, and a
-//! busy one's counts do not grow with its window.
+//! list, quantiles are read off it; a longer one is counted, and comes back to the list when it has become short. So the
+//! many symbols of a wide market, whose memory is cold whenever it is their turn, touch little of it, and a busy one's
+//! counts do not grow with its window.
 //!
-//! A sample is three increments; a quantile walks the totals of the rows in use (a bitmap names them); a slot that leaves
-//! the window is subtracted. Counts are integers, so ranks are exact; the window ends up to 5 s early, as SPEC allows.
+//! The window moves on by slots of 5 s, each kept at a place of its own; so it ends up to 5 s early, as SPEC allows.
 
+mod counts;
+mod list;
 #[cfg(test)]
 mod tests;
 
-use std::ops::Range;
-
 use crate::engine::bounds::LATENCY_SLOTS;
-use crate::engine::state::bucket_row_pool::{EMPTY_STRIP, NO_STRIP, StripPool};
-use crate::engine::state::latency_buckets::{ROW_BUCKETS, ROWS_BOTH_SIGNS, bucket_middle_ms, bucket_of};
+use crate::engine::state::bucket_row_pool::BucketRowPool;
+use crate::engine::state::latency_buckets::bucket_of;
+use crate::engine::state::latency_window::counts::LatencyCounts;
+use crate::engine::state::latency_window::list::{LISTED_MAX, LatencyList};
 use crate::engine::time::{NANOS_PER_SECOND, UnixNanos};
 
-const BITMAP_WORDS: usize = ROWS_BOTH_SIGNS.div_ceil(64);
-
-/// Room on the list: two samples a second, over the longest window.
-const LISTED_MAX: usize = 120;
-const _: () = assert!(LISTED_MAX <= u8::MAX as usize);
 /// A window that has come down to this many when a slot begins goes back to the list: what two samples a second leave,
 /// and room for as many again as a slot of them has.
 const RELISTED_MAX: usize = LISTED_MAX - LISTED_MAX / LATENCY_SLOTS;
@@ -35,30 +31,22 @@ const RELISTED_MAX: usize = LISTED_MAX - LISTED_MAX / LATENCY_SLOTS;
 const NO_SLOT: i64 = i64::MIN / 2;
 const NO_START: UnixNanos = UnixNanos(-60 * NANOS_PER_SECOND);
 
-/// The latencies of one symbol; what a sample needs whichever it is comes last, beside the trades.
+/// The latencies of one symbol. What every sample needs comes last, beside the trades.
 #[repr(C)]
 pub struct LatencyWindow {
-    rows_in_use: [u64; BITMAP_WORDS],
-    /// The newest slot of which a sample found no strip.
+    /// The newest slot of which a sample found no row in the pool.
     lost_slot: Option<i64>,
-    /// Samples counted in each slot.
-    slot_counts: [u32; LATENCY_SLOTS],
-    /// Of each slot bit r % 64 for every row r that has a sample in it, so that emptying it leaves the other strips alone.
-    slot_rows: [u64; LATENCY_SLOTS],
-    strip_of_row: Box<[u32; ROWS_BOTH_SIGNS]>,
+    counts: LatencyCounts,
     /// The newest slot, counted from the epoch; the window holds it and the eleven before it.
     newest_slot: i64,
     /// When it began, and its place: most samples go into it.
     newest_start: UnixNanos,
     newest_place: u8,
-    listed_count: u8,
-    /// By place: how many of the list are of that slot.
-    listed_in: [u8; LATENCY_SLOTS],
-    /// Buckets of the samples that are not counted, slot after slot.
-    listed: [u16; LISTED_MAX],
+    /// Samples that are not counted.
+    list: LatencyList,
 }
 
-/// Median and 95th percentile, in ms.
+/// Median and 95th percentile, in ms; `None` without a sample in the window.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct LatencyPercentiles {
     pub p50_ms: Option<f64>,
@@ -68,43 +56,33 @@ pub struct LatencyPercentiles {
 impl LatencyWindow {
     /// Without a sample; `None` when there is no memory for it.
     pub fn new() -> Option<Self> {
-        let mut strip_of_row = Vec::new();
-        strip_of_row.try_reserve_exact(ROWS_BOTH_SIGNS).ok()?;
-        strip_of_row.resize(ROWS_BOTH_SIGNS, NO_STRIP);
         Some(LatencyWindow {
-            strip_of_row: strip_of_row.into_boxed_slice().try_into().ok()?,
-            rows_in_use: [0; BITMAP_WORDS],
-            slot_counts: [0; LATENCY_SLOTS],
-            slot_rows: [0; LATENCY_SLOTS],
+            lost_slot: None,
+            counts: LatencyCounts::new()?,
             newest_slot: NO_SLOT,
             newest_start: NO_START,
             newest_place: 0,
-            listed_count: 0,
-            listed_in: [0; LATENCY_SLOTS],
-            listed: [0; LISTED_MAX],
-            lost_slot: None,
+            list: LatencyList::EMPTY,
         })
     }
 
     /// Takes in an event's latency at the event's `t`; `slot_ns` is the window's length over the number of slots.
     #[inline]
-    pub fn push(&mut self, pool: &mut StripPool, t: UnixNanos, latency_ns: i64, slot_ns: i64) {
+    pub fn push(&mut self, pool: &mut BucketRowPool, t: UnixNanos, latency_ns: i64, slot_ns: i64) {
         let bucket = bucket_of(latency_ns);
         let is_newest = (0..slot_ns).contains(&t.since(self.newest_start));
         if !is_newest && !self.move_to(pool, t, slot_ns) {
             return self.push_late(pool, t.0.div_euclid(slot_ns), bucket);
         }
-        if self.listed_count as usize == LISTED_MAX {
+        if self.list.is_full() {
             self.count_listed(pool);
         }
-        self.listed[self.listed_count as usize] = bucket as u16;
-        self.listed_count += 1;
-        self.listed_in[self.newest_place as usize] += 1;
+        self.list.push(self.newest_place as usize, bucket);
     }
 
     /// Moves the window on to the slot of `t`; false where that is not newer than the newest.
     #[cold]
-    fn move_to(&mut self, pool: &mut StripPool, t: UnixNanos, slot_ns: i64) -> bool {
+    fn move_to(&mut self, pool: &mut BucketRowPool, t: UnixNanos, slot_ns: i64) -> bool {
         let slot = t.0.div_euclid(slot_ns);
         let is_newer = slot > self.newest_slot;
         if is_newer {
@@ -116,25 +94,15 @@ impl LatencyWindow {
 
     /// Takes in a sample of an older slot, unless that has left the window.
     #[cold]
-    fn push_late(&mut self, pool: &mut StripPool, slot: i64, bucket: usize) {
-        if slot <= self.newest_slot - LATENCY_SLOTS as i64 {
+    fn push_late(&mut self, pool: &mut BucketRowPool, slot: i64, bucket: usize) {
+        if slot < self.oldest_kept() {
             return;
         }
-        if self.is_counted() || self.listed_count as usize == LISTED_MAX {
-            return self.count(pool, slot, &[bucket as u16]);
+        if self.counts.is_empty() && !self.list.is_full() {
+            self.list.insert(self.oldest_kept(), slot, bucket);
+        } else if !self.counts.add(pool, place_of(slot), &[bucket as u16]) {
+            self.lost_slot = self.lost_slot.max(Some(slot));
         }
-        let up_to_slot = self.oldest_kept()..slot + 1;
-        let at = up_to_slot.map(|slot| self.listed_in[place_of(slot)] as usize).sum();
-        self.listed.copy_within(at..self.listed_count as usize, at + 1);
-        self.listed[at] = bucket as u16;
-        self.listed_count += 1;
-        self.listed_in[place_of(slot)] += 1;
-    }
-
-    /// Some samples are in strips.
-    #[inline]
-    fn is_counted(&self) -> bool {
-        self.slot_counts != [0; LATENCY_SLOTS]
     }
 
     /// The first slot of those that are kept.
@@ -144,230 +112,64 @@ impl LatencyWindow {
     }
 
     /// Counts what is on the list.
-    fn count_listed(&mut self, pool: &mut StripPool) {
-        let listed = self.listed;
-        let mut left = &listed[..std::mem::take(&mut self.listed_count) as usize];
-        let newest = std::mem::take(&mut self.listed_in[self.newest_place as usize]) as usize;
-        if newest < left.len() {
-            for slot in self.oldest_kept()..self.newest_slot {
-                let (of_slot, newer) = left.split_at(std::mem::take(&mut self.listed_in[place_of(slot)]) as usize);
-                self.count(pool, slot, of_slot);
-                left = newer;
+    fn count_listed(&mut self, pool: &mut BucketRowPool) {
+        let (oldest, newest) = (self.oldest_kept(), self.newest_slot);
+        let LatencyWindow { list, counts, lost_slot, .. } = self;
+        list.drain(oldest, newest, |slot, buckets| {
+            if !counts.add(pool, place_of(slot), buckets) {
+                *lost_slot = (*lost_slot).max(Some(slot));
             }
-        }
-        self.count(pool, self.newest_slot, left);
+        });
     }
 
-    /// Counts samples of one slot.
-    #[inline]
-    fn count(&mut self, pool: &mut StripPool, slot: i64, buckets: &[u16]) {
-        let place = place_of(slot);
-        let (mut counted, mut with_samples) = (0, 0);
-        for bucket in buckets {
-            let (row, column) = (*bucket as usize / ROW_BUCKETS, *bucket as usize % ROW_BUCKETS);
-            if self.strip_of_row[row] == NO_STRIP && !self.open_row(pool, row) {
-                self.lost_slot = self.lost_slot.max(Some(slot));
-                continue;
-            }
-            let strip = &mut pool.strips[self.strip_of_row[row] as usize];
-            strip.total += 1;
-            strip.totals[column] += 1;
-            strip.slots[place][column] += 1;
-            counted += 1;
-            with_samples |= 1 << (row % 64);
-        }
-        self.slot_counts[place] += counted;
-        self.slot_rows[place] |= with_samples;
-    }
-
+    /// Slots that leave the window are emptied; a window that has become short goes back to the list.
     #[cold]
-    fn open_row(&mut self, pool: &mut StripPool, row: usize) -> bool {
-        let Some(strip) = pool.take() else { return false };
-        self.strip_of_row[row] = strip;
-        self.rows_in_use[row / 64] |= 1 << (row % 64);
-        true
-    }
-
-    /// Slots that leave the window are emptied; rows that are empty then are given back.
-    #[cold]
-    fn advance_to(&mut self, pool: &mut StripPool, slot: i64) {
+    fn advance_to(&mut self, pool: &mut BucketRowPool, slot: i64) {
         let leaving = (slot - self.newest_slot).min(LATENCY_SLOTS as i64);
-        let mut unlisted = 0;
-        for place in (0..leaving).map(|step| place_of(slot - step)) {
-            unlisted += std::mem::take(&mut self.listed_in[place]) as usize;
-            self.slot_counts[place] = 0;
-            let with_samples = std::mem::take(&mut self.slot_rows[place]);
-            for row in rows(self.rows_in_use.map(|word| word & with_samples)) {
-                let id = self.strip_of_row[row];
-                let strip = &mut pool.strips[id as usize];
-                for (total, count) in strip.totals.iter_mut().zip(std::mem::take(&mut strip.slots[place])) {
-                    *total -= count;
-                    strip.total -= count as u64;
-                }
-                if strip.total == 0 {
-                    self.rows_in_use[row / 64] &= !(1 << (row % 64));
-                    self.strip_of_row[row] = NO_STRIP;
-                    pool.give_back(id);
-                }
-            }
-        }
-        self.listed.copy_within(unlisted..self.listed_count as usize, 0);
-        self.listed_count -= unlisted as u8;
+        let places = (0..leaving).map(|step| place_of(slot - step));
+        places.clone().for_each(|place| self.counts.remove_slot(pool, place));
+        self.list.remove_oldest(places);
         self.newest_slot = slot;
-        let counted: usize = self.slot_counts.iter().map(|count| *count as usize).sum();
-        if counted > 0 && counted + self.listed_count as usize <= RELISTED_MAX {
-            self.list_counted(pool);
+        let counted = self.counts.len();
+        if counted > 0 && counted + self.list.len() <= RELISTED_MAX {
+            let slots = self.oldest_kept()..=self.newest_slot;
+            // What was counted came before what is on the list, slot by slot.
+            self.list.merge(slots, |place, buckets, len| self.counts.fill(pool, place, buckets, len));
+            self.counts.clear(pool);
         }
-    }
-
-    /// Puts what is counted back on the list, before what came after it in the same slot.
-    fn list_counted(&mut self, pool: &mut StripPool) {
-        let listed = self.listed;
-        let mut left = &listed[..self.listed_count as usize];
-        let mut len = 0;
-        for slot in self.oldest_kept()..=self.newest_slot {
-            let (place, start) = (place_of(slot), len);
-            let with_samples = self.slot_rows[place];
-            for row in rows(self.rows_in_use.map(|word| word & with_samples)) {
-                let counts = &pool.strips[self.strip_of_row[row] as usize].slots[place];
-                for (column, count) in counts.iter().enumerate() {
-                    let end = len + *count as usize;
-                    self.listed[len..end].fill((row * ROW_BUCKETS + column) as u16);
-                    len = end;
-                }
-            }
-            let (of_slot, newer) = left.split_at(self.listed_in[place] as usize);
-            self.listed[len..len + of_slot.len()].copy_from_slice(of_slot);
-            (len, left) = (len + of_slot.len(), newer);
-            self.listed_in[place] = (len - start) as u8;
-        }
-        self.listed_count = len as u8;
-        self.forget_counted(pool);
-    }
-
-    /// Gives all strips back, with what is counted in them; says how many.
-    fn forget_counted(&mut self, pool: &mut StripPool) -> usize {
-        let left_before = pool.left;
-        for row in rows(std::mem::take(&mut self.rows_in_use)) {
-            let id = std::mem::replace(&mut self.strip_of_row[row], NO_STRIP);
-            pool.strips[id as usize] = EMPTY_STRIP;
-            pool.give_back(id);
-        }
-        self.slot_counts = [0; LATENCY_SLOTS];
-        self.slot_rows = [0; LATENCY_SLOTS];
-        pool.left - left_before
     }
 
     /// Forgets everything.
-    pub fn clear(&mut self, pool: &mut StripPool) {
-        self.forget_counted(pool);
+    pub fn clear(&mut self, pool: &mut BucketRowPool) {
+        self.counts.clear(pool);
         (self.newest_slot, self.newest_start, self.newest_place) = (NO_SLOT, NO_START, 0);
-        (self.listed_count, self.listed_in) = (0, [0; LATENCY_SLOTS]);
+        self.list = LatencyList::EMPTY;
         self.lost_slot = None;
     }
 
-    /// Few strips are left: where `now` has left the whole window behind, what is counted is given up. Says how many strips
-    /// that were. Should `now` step back among it, its loss is said.
-    pub fn release_outrun(&mut self, pool: &mut StripPool, now: UnixNanos, slot_ns: i64) -> usize {
-        if !self.is_counted() || oldest_slot(now, slot_ns) <= self.newest_slot {
+    /// For when few rows are left: where `now` has left the whole window behind, what is counted is given up. Says how
+    /// many rows that were. Should `now` step back among it, `is_truncated` says so.
+    pub fn release_outrun(&mut self, pool: &mut BucketRowPool, now: UnixNanos, slot_ns: i64) -> usize {
+        if self.counts.is_empty() || oldest_slot(now, slot_ns) <= self.newest_slot {
             return 0;
         }
         self.lost_slot = self.lost_slot.max(Some(self.newest_slot));
-        self.forget_counted(pool)
+        self.counts.clear(pool)
     }
 
     /// Nearest-rank percentiles over the slots that lie wholly in the window ending at `now`, and the newest.
-    pub fn percentiles(&mut self, pool: &mut StripPool, now: UnixNanos, slot_ns: i64) -> LatencyPercentiles {
+    pub fn percentiles(&mut self, pool: &mut BucketRowPool, now: UnixNanos, slot_ns: i64) -> LatencyPercentiles {
         // `now` may be ahead of the newest sample: slots that it has outrun are left out.
         let first_kept = self.oldest_kept();
         let outrun = first_kept..oldest_slot(now, slot_ns).clamp(first_kept, self.newest_slot + 1);
-        if !self.is_counted() {
-            return self.of_listed(outrun.map(|slot| self.listed_in[place_of(slot)] as usize).sum());
+        if self.counts.is_empty() {
+            return self.list.percentiles(outrun.map(|slot| self.list.len_in(place_of(slot))).sum());
         }
         self.count_listed(pool);
-        self.of_counted(pool, outrun)
+        self.counts.percentiles(pool, outrun)
     }
 
-    /// Over the list without its first samples.
-    fn of_listed(&self, left_out: usize) -> LatencyPercentiles {
-        let mut buckets = self.listed;
-        let buckets = &mut buckets[left_out..self.listed_count as usize];
-        if buckets.is_empty() {
-            return LatencyPercentiles::default();
-        }
-        let [p50_rank, p95_rank] = ranks(buckets.len() as u64).map(|rank| rank as usize);
-        let (below, p95, _) = buckets.select_nth_unstable(p95_rank - 1);
-        let p95 = *p95;
-        let p50 = if p50_rank == p95_rank { p95 } else { *below.select_nth_unstable(p50_rank - 1).1 };
-        LatencyPercentiles {
-            p50_ms: Some(bucket_middle_ms(p50 as usize)),
-            p95_ms: Some(bucket_middle_ms(p95 as usize)),
-        }
-    }
-
-    /// Over the strips without some slots.
-    fn of_counted(&self, pool: &StripPool, outrun: Range<i64>) -> LatencyPercentiles {
-        let samples_in = |place: usize| self.slot_counts[place] as u64;
-        let samples: u64 = (0..LATENCY_SLOTS).map(samples_in).sum();
-        let strip = |row: usize| &pool.strips[self.strip_of_row[row] as usize];
-        if outrun.is_empty() {
-            return self.ranked(samples, |row| strip(row).total, |row, column| strip(row).totals[column]);
-        }
-        let outrun = || outrun.clone().map(place_of);
-        let samples = samples - outrun().map(samples_in).sum::<u64>();
-        let outrun_rows = outrun().fold(0, |rows, place| rows | self.slot_rows[place]);
-        let is_outrun = |row: usize| outrun_rows >> (row % 64) & 1 == 1;
-        let count_at = |row: usize, column: usize| {
-            let strip = strip(row);
-            let left_out: u32 = if is_outrun(row) { outrun().map(|place| strip.slots[place][column]).sum() } else { 0 };
-            strip.totals[column] - left_out
-        };
-        let count_in = |row: usize| {
-            if is_outrun(row) {
-                (0..ROW_BUCKETS).map(|column| count_at(row, column) as u64).sum()
-            } else {
-                strip(row).total
-            }
-        };
-        self.ranked(samples, count_in, count_at)
-    }
-
-    #[inline]
-    fn ranked(
-        &self,
-        samples: u64,
-        count_in: impl Fn(usize) -> u64,
-        count_at: impl Fn(usize, usize) -> u32,
-    ) -> LatencyPercentiles {
-        if samples == 0 {
-            return LatencyPercentiles::default();
-        }
-        let ranks = ranks(samples);
-        let mut found = [None; 2];
-        let mut next = 0;
-        let mut below = 0;
-        'rows: for row in rows(self.rows_in_use) {
-            let with_row = below + count_in(row);
-            while ranks[next] <= with_row {
-                let mut left = ranks[next] - below;
-                let column = (0..ROW_BUCKETS).find(|column| {
-                    let count = count_at(row, *column) as u64;
-                    let is_here = left <= count;
-                    left -= count.min(left);
-                    is_here
-                });
-                found[next] = column.map(|column| bucket_middle_ms(row * ROW_BUCKETS + column));
-                next += 1;
-                if next == ranks.len() {
-                    break 'rows;
-                }
-            }
-            below = with_row;
-        }
-        LatencyPercentiles { p50_ms: found[0], p95_ms: found[1] }
-    }
-
-    /// Whether a sample of the window ending at `now` was lost for want of room.
+    /// Whether a sample of the window ending at `now` was lost because the pool had no row left.
     #[inline]
     pub fn is_truncated(&self, now: UnixNanos, slot_ns: i64) -> bool {
         self.lost_slot.is_some_and(|lost| lost >= oldest_slot(now, slot_ns))
@@ -390,17 +192,4 @@ fn place_of(slot: i64) -> usize {
 #[inline]
 fn ranks(samples: u64) -> [u64; 2] {
     [samples.div_ceil(2), (samples * 95).div_ceil(100)]
-}
-
-/// The set bits, in order.
-fn rows(bitmap: [u64; BITMAP_WORDS]) -> impl Iterator<Item = usize> {
-    bitmap.into_iter().enumerate().flat_map(|(word_index, mut word)| {
-        std::iter::from_fn(move || {
-            (word != 0).then(|| {
-                let bit = word.trailing_zeros() as usize;
-                word &= word - 1;
-                word_index * 64 + bit
-            })
-        })
-    })
 }

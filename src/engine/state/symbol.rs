@@ -9,7 +9,7 @@ use crate::engine::bounds::{SYMBOL_BYTES_MAX, TRADE_ID_BYTES_MAX};
 use crate::engine::input::event::{Book, Quote, Side, Trade};
 use crate::engine::memory::{NoMemory, Table, joined};
 use crate::engine::state::best_prices::BestPrices;
-use crate::engine::state::bucket_row_pool::StripPool;
+use crate::engine::state::bucket_row_pool::BucketRowPool;
 use crate::engine::state::cooldowns::Cooldowns;
 use crate::engine::state::latency_window::LatencyWindow;
 use crate::engine::state::provider::ProviderId;
@@ -123,14 +123,14 @@ impl SymbolState {
     /// Local time is called differently from now on: what is kept in it moves along. Where the events themselves took
     /// their time from it, and it went back, those to come would all be late: what is known of such a symbol is forgotten,
     /// as null is better than what no event can replace.
-    pub fn handle_clock_step(&mut self, step_ns: i64, trade_pool: &mut TradePool, strip_pool: &mut StripPool) {
+    pub fn handle_clock_step(&mut self, step_ns: i64, trade_pool: &mut TradePool, row_pool: &mut BucketRowPool) {
         let is_locally_timed = self.watermark == self.watermark_local;
         if is_locally_timed && step_ns < 0 {
             self.watermark = self.watermark.plus(step_ns);
             self.cooldowns = Cooldowns::default();
             (self.two_sided, self.quote, self.trade, self.book_arrival) = (None, None, None, None);
             self.trades.clear(trade_pool);
-            self.latency.clear(strip_pool);
+            self.latency.clear(row_pool);
         }
         self.watermark_local = self.watermark_local.plus(step_ns);
         self.last_publication = self.last_publication.map(|moment| moment.plus(step_ns));

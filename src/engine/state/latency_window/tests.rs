@@ -2,8 +2,9 @@
 
 use std::ops::Range;
 
-use crate::engine::state::bucket_row_pool::{EMPTY_STRIP, StripPool};
-use crate::engine::state::latency_window::{LISTED_MAX, LatencyPercentiles, LatencyWindow};
+use crate::engine::state::bucket_row_pool::{BucketRowPool, EMPTY_ROW};
+use crate::engine::state::latency_window::list::LISTED_MAX;
+use crate::engine::state::latency_window::{LatencyPercentiles, LatencyWindow};
 use crate::engine::time::{NANOS_PER_SECOND, UnixNanos};
 
 const SLOT: i64 = 5_000_000_000;
@@ -24,7 +25,7 @@ fn check_against_a_sorted_list(mean_gap: u64, late_one_in: u64) {
         seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
         (seed >> 33) % bound
     };
-    let mut pool = StripPool::new(2_000).expect("there is memory");
+    let mut pool = BucketRowPool::new(2_000).expect("there is memory");
     let mut window = LatencyWindow::new().expect("there is memory");
     let mut all: Vec<(i64, i64)> = Vec::new();
     let mut watermark = 1_700_000_000_000_000_000i64;
@@ -58,12 +59,12 @@ fn check_against_a_sorted_list(mean_gap: u64, late_one_in: u64) {
     }
     window.count_listed(&mut pool);
     window.advance_to(&mut pool, i64::MAX / SLOT);
-    assert_eq!(pool.free.len(), pool.strips.len(), "every strip is given back");
-    assert!(pool.strips.iter().all(|strip| strip.total == 0 && strip.slots == EMPTY_STRIP.slots), "and empty");
+    assert_eq!(pool.free.len(), pool.rows.len(), "every row is given back");
+    assert!(pool.rows.iter().all(|row| row.total == 0 && row.slots == EMPTY_ROW.slots), "and empty");
 }
 
 /// One sample a second from `seconds` on; those of `late` seconds belong to the slot before.
-fn push_seconds(window: &mut LatencyWindow, pool: &mut StripPool, seconds: Range<i64>, late: impl Fn(i64) -> bool) {
+fn push_seconds(window: &mut LatencyWindow, pool: &mut BucketRowPool, seconds: Range<i64>, late: impl Fn(i64) -> bool) {
     for second in seconds {
         let t = second * NANOS_PER_SECOND;
         window.push(pool, UnixNanos(if late(second) { t - SLOT } else { t }), 1_000_000 * (second % 60 + 1), SLOT);
@@ -73,21 +74,21 @@ fn push_seconds(window: &mut LatencyWindow, pool: &mut StripPool, seconds: Range
 }
 
 #[test]
-fn a_busy_minute_and_late_samples_take_strips_only_while_they_have_to() {
-    let mut pool = StripPool::new(1_000).expect("there is memory");
+fn a_busy_minute_and_late_samples_take_rows_only_while_they_have_to() {
+    let mut pool = BucketRowPool::new(1_000).expect("there is memory");
     let mut window = LatencyWindow::new().expect("there is memory");
     push_seconds(&mut window, &mut pool, 0..1_000, |second| second % 7 == 0);
-    assert!(pool.strips.is_empty(), "late samples have their place on the list");
+    assert!(pool.rows.is_empty(), "late samples have their place on the list");
     for index in 0..1_000 {
         let t = UnixNanos(1_000 * NANOS_PER_SECOND + index);
         window.push(&mut pool, t, 1_000 * index, SLOT);
     }
-    assert!(pool.strips.len() > 10 && pool.free.is_empty());
+    assert!(pool.rows.len() > 10 && pool.free.is_empty());
     push_seconds(&mut window, &mut pool, 1_001..1_060, |_| false);
-    assert!(pool.free.len() < pool.strips.len(), "the burst is still in the window");
+    assert!(pool.free.len() < pool.rows.len(), "the burst is still in the window");
     push_seconds(&mut window, &mut pool, 1_060..1_070, |second| second % 2 == 0);
-    assert_eq!(pool.free.len(), pool.strips.len(), "what is left fits on the list");
-    assert!(pool.strips.iter().all(|strip| strip.total == 0 && strip.slots == EMPTY_STRIP.slots));
+    assert_eq!(pool.free.len(), pool.rows.len(), "what is left fits on the list");
+    assert!(pool.rows.iter().all(|row| row.total == 0 && row.slots == EMPTY_ROW.slots));
     let found = window.percentiles(&mut pool, UnixNanos(1_070 * NANOS_PER_SECOND), SLOT);
     assert!((found.p50_ms.unwrap() - 30.0).abs() < 3.0, "{found:?}");
 }
@@ -95,7 +96,7 @@ fn a_busy_minute_and_late_samples_take_strips_only_while_they_have_to() {
 #[test]
 fn a_steady_symbol_of_up_to_two_events_a_second_comes_back_to_its_list() {
     for gap_ms in [500, 600, 750, 900, 1_000, 3_000] {
-        let mut pool = StripPool::new(1_000).expect("there is memory");
+        let mut pool = BucketRowPool::new(1_000).expect("there is memory");
         let mut window = LatencyWindow::new().expect("there is memory");
         for index in 0..1_000 {
             window.push(&mut pool, UnixNanos(index), 1_000 * index, SLOT);
@@ -105,7 +106,7 @@ fn a_steady_symbol_of_up_to_two_events_a_second_comes_back_to_its_list() {
         for t in moments {
             window.push(&mut pool, t, 3_000_000, SLOT);
             assert!(window.percentiles(&mut pool, t, SLOT).p50_ms.is_some());
-            match (pool.free.len() == pool.strips.len(), listed_since) {
+            match (pool.free.len() == pool.rows.len(), listed_since) {
                 (true, None) => listed_since = Some(t),
                 (false, Some(since)) => panic!("every {gap_ms} ms: listed at {since:?}, counted at {t:?}"),
                 _ => {}
@@ -117,8 +118,8 @@ fn a_steady_symbol_of_up_to_two_events_a_second_comes_back_to_its_list() {
 }
 
 #[test]
-fn strips_of_a_silent_symbol_are_released_once_its_window_is_over() {
-    let mut pool = StripPool::new(1).expect("there is memory");
+fn rows_of_a_silent_symbol_are_released_once_its_window_is_over() {
+    let mut pool = BucketRowPool::new(1).expect("there is memory");
     let mut window = LatencyWindow::new().expect("there is memory");
     for _ in 0..=LISTED_MAX {
         window.push(&mut pool, UnixNanos(2 * SLOT), 3_000_000, SLOT);
@@ -136,7 +137,7 @@ fn strips_of_a_silent_symbol_are_released_once_its_window_is_over() {
 
 #[test]
 fn moments_of_the_far_future_overflow_nothing() {
-    let mut pool = StripPool::new(1).expect("there is memory");
+    let mut pool = BucketRowPool::new(1).expect("there is memory");
     let mut window = LatencyWindow::new().expect("there is memory");
     let t = UnixNanos(i64::MAX - 60 * NANOS_PER_SECOND);
     window.push(&mut pool, t, 3_000_000, SLOT);
@@ -148,8 +149,8 @@ fn moments_of_the_far_future_overflow_nothing() {
 }
 
 #[test]
-fn samples_lost_for_want_of_strips_are_said_until_they_would_have_left() {
-    let mut pool = StripPool::new(0).expect("there is memory");
+fn samples_lost_for_want_of_rows_are_said_until_they_would_have_left() {
+    let mut pool = BucketRowPool::new(0).expect("there is memory");
     let mut window = LatencyWindow::new().expect("there is memory");
     let mut push = |window: &mut LatencyWindow, t| window.push(&mut pool, UnixNanos(t), 3_000_000, SLOT);
     for _ in 0..LISTED_MAX {
