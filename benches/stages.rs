@@ -23,7 +23,7 @@ use proto_nats::{Decoded, Limits, ServerOp, decode_server_op, encode};
 use senpai_md_consumer::config::Symbols;
 use senpai_md_consumer::engine::engine::{Engine, EngineSettings, Receipt};
 use senpai_md_consumer::engine::input::decode::Decoder;
-use senpai_md_consumer::engine::input::json::Malformed;
+use senpai_md_consumer::engine::input::malformed::Malformed;
 use senpai_md_consumer::engine::input::receive_buffer::Queue;
 use senpai_md_consumer::engine::input::subject::{EventKind, split_subject};
 use senpai_md_consumer::engine::intake::{Ownership, Witness, take_messages};

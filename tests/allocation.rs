@@ -14,7 +14,7 @@ use std::path::Path;
 use proto_nats::{ServerOp, encode};
 use senpai_md_consumer::engine::counters::{DropReason, OutputKind};
 use senpai_md_consumer::engine::engine::{Engine, EngineSettings, Receipt};
-use senpai_md_consumer::engine::input::json::Malformed;
+use senpai_md_consumer::engine::input::malformed::Malformed;
 use senpai_md_consumer::engine::input::receive_buffer::Queue;
 use senpai_md_consumer::engine::input::subject::EventKind;
 use senpai_md_consumer::engine::intake::{Ownership, Witness, take_messages};

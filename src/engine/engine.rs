@@ -22,7 +22,7 @@ use crate::engine::counters::{Counters, DropReason, OutputKind};
 use crate::engine::features::snapshot::Snapshot;
 use crate::engine::input::decode::Decoder;
 use crate::engine::input::event::{Body, Origin};
-use crate::engine::input::json::Malformed;
+use crate::engine::input::malformed::Malformed;
 use crate::engine::input::subject::{EventKind, is_valid_symbol, split_subject};
 use crate::engine::memory::{NoMemory, Table};
 use crate::engine::output::encode::{encode_signal, encode_snapshot, encode_state};

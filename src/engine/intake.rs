@@ -4,7 +4,7 @@
 use proto_nats::{Decoded, Limits, Msg, ProtocolError, ServerOp, decode_server_op};
 
 use crate::engine::engine::{Engine, Receipt};
-use crate::engine::input::json::Malformed;
+use crate::engine::input::malformed::Malformed;
 use crate::engine::input::receive_buffer::Queue;
 use crate::engine::input::subject::{fnv1a_32, split_subject};
 

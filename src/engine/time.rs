@@ -1,6 +1,7 @@
 //! Moments and their texts. Nothing here reads a clock.
 
-use crate::engine::input::number::{Number, POWERS, decode_number, digits_in, join_digits, word_at};
+use crate::engine::input::number::{Number, POWERS, decode_number};
+use crate::engine::input::words::{digits_in, join_digits, word_at};
 
 pub const NANOS_PER_SECOND: i64 = 1_000_000_000;
 const NANOS_PER_MICRO: i64 = 1_000;

@@ -11,8 +11,10 @@
 
 use std::ops::Range;
 
-use crate::engine::input::json::{Malformed, Scanner, Value, unescape};
+use crate::engine::input::json::{Scanner, Value};
+use crate::engine::input::malformed::Malformed;
 use crate::engine::input::number::{Number, decode_number};
+use crate::engine::input::unescape::unescape;
 use crate::engine::time::{UnixNanos, decode_time_number, decode_time_text, encode_time};
 
 /// SPEC section 1: canonical name first, then the aliases.

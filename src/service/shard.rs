@@ -19,7 +19,7 @@ use proto_nats::{Connection, Operation, ProtocolError, ServerError, ServerOp, en
 
 use crate::engine::counters::{Histogram, OutputKind, READ_GAP_BOUNDS_NS};
 use crate::engine::engine::{Engine, EngineSettings, Receipt};
-use crate::engine::input::json::Malformed;
+use crate::engine::input::malformed::Malformed;
 use crate::engine::input::receive_buffer::Queue;
 use crate::engine::intake::{Ownership, Witness, take_messages};
 use crate::engine::memory::{NoMemory, Table};

@@ -5,7 +5,13 @@
 
 pub mod decode;
 pub mod event;
+pub mod field;
 pub mod json;
+pub mod layouts;
+pub mod lead;
+pub mod malformed;
 pub mod number;
 pub mod receive_buffer;
 pub mod subject;
+pub mod unescape;
+pub mod words;

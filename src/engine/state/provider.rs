@@ -1,7 +1,7 @@
 //! Providers by number: names come with every event, metrics and states want something small.
 
 use crate::engine::bounds::{PROVIDER_BYTES_MAX, PROVIDERS_MAX};
-use crate::engine::input::json::unescape;
+use crate::engine::input::unescape::unescape;
 use crate::engine::memory::joined;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
