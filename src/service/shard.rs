@@ -23,7 +23,7 @@ use crate::engine::input::malformed::Malformed;
 use crate::engine::input::receive_buffer::Queue;
 use crate::engine::intake::{Ownership, Witness, take_messages};
 use crate::engine::memory::{NoMemory, Table};
-use crate::engine::state::symbol::{FEATURES_PREFIX, SIGNALS_PREFIX};
+use crate::engine::state::symbol_names::{FEATURES_PREFIX, SIGNALS_PREFIX};
 use crate::engine::time::UnixNanos;
 use crate::nats::credentials::Access;
 use crate::nats::send_buffer::{Wire, publications};

@@ -3,7 +3,7 @@
 use crate::engine::state::best_prices::BestPrices;
 use crate::engine::state::bucket_row_pool::BucketRowPool;
 use crate::engine::state::latency_window::LatencyPercentiles;
-use crate::engine::state::symbol::SymbolState;
+use crate::engine::state::symbol_state::SymbolState;
 use crate::engine::state::trade_pool::TradePool;
 use crate::engine::state::trade_window::{TradeFeatures, WindowLengths};
 use crate::engine::time::UnixNanos;

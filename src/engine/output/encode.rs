@@ -5,7 +5,8 @@ use crate::engine::features::snapshot::{Features, Snapshot};
 use crate::engine::input::event::{Book, BookSide};
 use crate::engine::rules::momentum::{RULE, Signal};
 use crate::engine::state::provider::Providers;
-use crate::engine::state::symbol::{Arrival, SymbolNames, SymbolState};
+use crate::engine::state::symbol_names::SymbolNames;
+use crate::engine::state::symbol_state::{Arrival, SymbolState};
 use crate::engine::time::{UnixNanos, encode_time};
 
 /// `{"symbol","ts","features":{…},"window_truncated"}`

@@ -19,7 +19,7 @@ use crate::engine::bounds::SIGNALS_WAITING_MAX;
 use crate::engine::features::snapshot::Snapshot;
 use crate::engine::memory::{NoMemory, Table};
 use crate::engine::rules::momentum::Signal;
-use crate::engine::state::symbol::SymbolId;
+use crate::engine::state::symbol_table::SymbolId;
 use crate::engine::time::UnixNanos;
 
 /// No slot: the end of the list, or a symbol of which nothing waits.
