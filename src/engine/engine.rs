@@ -13,8 +13,6 @@
 //!
 //! Outputs leave in the order of their moments, which are local times: an event's, or an interval's end.
 
-use std::collections::VecDeque;
-
 use crate::engine::bounds::{
     LATENCY_ROWS_PER_SYMBOL, LATENCY_ROWS_SPARE, LATENCY_SLOTS, ROOM_ASKED_SYMBOLS, ROOM_GIVEN_BACK,
 };
@@ -24,10 +22,11 @@ use crate::engine::input::decode::Decoder;
 use crate::engine::input::event::{Body, Origin};
 use crate::engine::input::malformed::Malformed;
 use crate::engine::input::subject::{EventKind, is_valid_symbol, split_subject};
-use crate::engine::memory::{NoMemory, Table};
-use crate::engine::output::encode::{encode_signal, encode_snapshot, encode_state};
+use crate::engine::memory::NoMemory;
+use crate::engine::output::encode::{encode_signal, encode_snapshot};
 use crate::engine::output::outbox::{Outbox, Outgoing};
 use crate::engine::rules::momentum::{Signal, SignalSettings, direction};
+use crate::engine::schedule::SnapshotSchedule;
 use crate::engine::state::bucket_row_pool::BucketRowPool;
 use crate::engine::state::provider::{ProviderId, Providers};
 use crate::engine::state::symbol_state::Arrival;
@@ -85,8 +84,6 @@ pub enum Receipt {
     Unrecorded,
 }
 
-const DEADLINES: Table = Table::new("the snapshots that are due", "MAX_SYMBOLS");
-
 pub struct Engine {
     settings: EngineSettings,
     lengths: WindowLengths,
@@ -97,8 +94,7 @@ pub struct Engine {
     trade_pool: TradePool,
     row_pool: BucketRowPool,
     room_round: RoomRound,
-    /// The end of each symbol's running interval, soonest first.
-    deadlines: VecDeque<(UnixNanos, SymbolId)>,
+    schedule: SnapshotSchedule,
     outbox: Outbox,
     /// More events of the present moment may come, so that its snapshots wait for their signals.
     is_moment_open: bool,
@@ -139,8 +135,7 @@ impl Engine {
             trade_pool: TradePool::new(settings.window_trades, symbols)?,
             row_pool: BucketRowPool::new(rows)?,
             room_round: RoomRound::default(),
-            // A symbol may have an outdated entry beside its valid one.
-            deadlines: DEADLINES.ring(symbols.saturating_mul(2))?,
+            schedule: SnapshotSchedule::new(symbols)?,
             outbox: Outbox::new(symbols)?,
             is_moment_open: false,
             counters: Counters::default(),
@@ -325,10 +320,7 @@ impl Engine {
         let state = self.symbols.state_mut(id);
         state.last_publication = Some(local);
         state.is_publication_pending = false;
-        if self.deadlines.len() == self.deadlines.capacity() {
-            self.discard_outdated_deadlines();
-        }
-        self.deadlines.push_back((local.plus(interval), id));
+        self.schedule.push(local.plus(interval), id, &self.symbols, interval);
     }
 
     /// Symbols that have fallen silent keep the room of their last windows. While little is left, some of them are asked for
@@ -357,16 +349,6 @@ impl Engine {
         }
     }
 
-    /// Entries of symbols that have published since are of no use.
-    #[cold]
-    fn discard_outdated_deadlines(&mut self) {
-        let interval = self.settings.publish_interval.expect("deadlines exist only where features are on");
-        let symbols = &self.symbols;
-        self.deadlines.retain(|(deadline, id)| {
-            symbols.state(*id).last_publication.is_some_and(|last| last.plus(interval) == *deadline)
-        });
-    }
-
     /// Local time moves to `moment`, never back; snapshots due before it are taken.
     #[inline]
     fn move_local(&mut self, moment: UnixNanos) {
@@ -379,18 +361,17 @@ impl Engine {
     /// Takes the snapshots that are due at `moment` or before, each for its own moment.
     #[inline(always)]
     fn publish_due(&mut self, moment: UnixNanos) {
-        while self.deadlines.front().is_some_and(|(deadline, _)| *deadline <= moment) {
+        while self.schedule.next_deadline().is_some_and(|deadline| deadline <= moment) {
             self.publish_next_due();
         }
     }
 
     #[inline(never)]
     fn publish_next_due(&mut self) {
-        let Some((deadline, id)) = self.deadlines.pop_front() else { return };
+        let Some((deadline, id)) = self.schedule.pop() else { return };
         let Some(interval) = self.settings.publish_interval else { return };
         let state = self.symbols.state_mut(id);
-        let is_current = state.last_publication.is_some_and(|last| last.plus(interval) == deadline);
-        if is_current && state.is_publication_pending {
+        if state.is_interval_end(deadline, interval) && state.is_publication_pending {
             let now = state.now(deadline);
             state.trades.advance(&self.trade_pool, now, self.lengths);
             self.publish(id, now, deadline, interval);
@@ -410,14 +391,14 @@ impl Engine {
         let (trade_pool, row_pool) = (&mut self.trade_pool, &mut self.row_pool);
         self.symbols.states_mut(..).for_each(|state| state.handle_clock_step(step_ns, trade_pool, row_pool));
         self.room_round.began = self.room_round.began.plus(step_ns);
-        self.deadlines.iter_mut().for_each(|(deadline, _)| *deadline = deadline.plus(step_ns));
+        self.schedule.handle_clock_step(step_ns);
         self.outbox.handle_clock_step(step_ns);
     }
 
     /// The soonest moment at which a snapshot may be due.
     #[inline]
     pub fn next_deadline(&self) -> Option<UnixNanos> {
-        self.deadlines.front().map(|(deadline, _)| *deadline)
+        self.schedule.next_deadline()
     }
 
     /// The input has ended: every snapshot that waits for its interval's end is taken, for that moment.
@@ -517,23 +498,11 @@ impl Engine {
         self.trade_pool.trade_count()
     }
 
-    /// The features document of a symbol for `moment` of local time; `None` when the symbol is unknown.
-    pub fn features_document(&mut self, symbol: &str, moment: UnixNanos) -> Option<Vec<u8>> {
-        let id = self.symbols.find(symbol.as_bytes())?;
+    /// A snapshot of the symbol for `moment` of local time, or for local time itself where that is later.
+    pub(super) fn snapshot_at(&mut self, id: SymbolId, moment: UnixNanos) -> Snapshot {
         let state = self.symbols.state_mut(id);
         let now = state.now(self.local.max(moment));
         state.trades.advance(&self.trade_pool, now, self.lengths);
-        let mut document = Vec::with_capacity(1024);
-        let snapshot = self.snapshot(id, now);
-        encode_snapshot(&mut document, self.symbols.names(id), &snapshot);
-        Some(document)
-    }
-
-    /// The latest events of a symbol; `None` when the symbol is unknown.
-    pub fn state_document(&self, symbol: &str) -> Option<Vec<u8>> {
-        let id = self.symbols.find(symbol.as_bytes())?;
-        let mut document = Vec::with_capacity(4096);
-        encode_state(&mut document, self.symbols.names(id), self.symbols.state(id), &self.providers);
-        Some(document)
+        self.snapshot(id, now)
     }
 }

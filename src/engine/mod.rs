@@ -9,6 +9,7 @@
 
 pub mod bounds;
 pub mod counters;
+mod documents;
 #[allow(clippy::module_inception)]
 pub mod engine;
 pub mod features;
@@ -17,5 +18,6 @@ pub mod intake;
 pub mod memory;
 pub mod output;
 pub mod rules;
+mod schedule;
 pub mod state;
 pub mod time;

@@ -102,6 +102,12 @@ impl SymbolState {
         self.last_publication = self.last_publication.map(|moment| moment.plus(step_ns));
     }
 
+    /// Whether the interval since the last publication ends at `deadline`.
+    #[inline]
+    pub fn is_interval_end(&self, deadline: UnixNanos, interval: i64) -> bool {
+        self.last_publication.is_some_and(|last| last.plus(interval) == deadline)
+    }
+
     /// Moves the watermark to `t` if that is later; says whether `t` is more than `window` behind it.
     #[inline]
     pub fn observe(&mut self, t: UnixNanos, local: UnixNanos, window: i64) -> bool {
