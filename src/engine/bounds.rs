@@ -31,10 +31,10 @@ pub const LATENCY_ROWS_SPARE: usize = 4096;
 pub const POOL_LOW_PART: usize = 8;
 /// Symbols that are asked with one event. A symbol takes its first bucket row with its 121st sample of a minute: before that
 /// 1,900 symbols are asked.
-pub const ROOM_ASKED_SYMBOLS: usize = 16;
+pub const RELEASE_ASKED_SYMBOLS: usize = 16;
 /// Once so many rows and chunks have been given back with one event, the next symbol waits for the next event, so that
 /// all of it takes microseconds. (A symbol's rows go at once; it seldom has more than 20, and never more than 604.)
-pub const ROOM_GIVEN_BACK: usize = 64;
+pub const RELEASE_GIVEN_BACK: usize = 64;
 
 const _: () = assert!(JSON_DEPTH_MAX == u128::BITS);
 const _: () = assert!(PROVIDERS_MAX <= u8::MAX as usize);

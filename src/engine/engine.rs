@@ -13,11 +13,10 @@
 //!
 //! Outputs leave in the order of their moments, which are local times: an event's, or an interval's end.
 
-use crate::engine::bounds::{
-    LATENCY_ROWS_PER_SYMBOL, LATENCY_ROWS_SPARE, LATENCY_SLOTS, ROOM_ASKED_SYMBOLS, ROOM_GIVEN_BACK,
-};
+use crate::engine::bounds::{LATENCY_ROWS_PER_SYMBOL, LATENCY_ROWS_SPARE, LATENCY_SLOTS};
 use crate::engine::counters::{Counters, DropReason, OutputKind};
 use crate::engine::features::snapshot::Snapshot;
+use crate::engine::idle_memory::ReleaseRound;
 use crate::engine::input::decode::Decoder;
 use crate::engine::input::event::{Body, Origin};
 use crate::engine::input::malformed::Malformed;
@@ -93,7 +92,7 @@ pub struct Engine {
     providers: Providers,
     trade_pool: TradePool,
     row_pool: BucketRowPool,
-    room_round: RoomRound,
+    release_round: ReleaseRound,
     schedule: SnapshotSchedule,
     outbox: Outbox,
     /// More events of the present moment may come, so that its snapshots wait for their signals.
@@ -101,14 +100,6 @@ pub struct Engine {
     pub counters: Counters,
     decoder: Decoder,
     payload: Vec<u8>,
-}
-
-/// All symbols are asked in turn for the room that they hold for nothing.
-#[derive(Default)]
-struct RoomRound {
-    began: UnixNanos,
-    /// Number of the symbol that comes next; as many as there are symbols where the round is over.
-    next: usize,
 }
 
 /// A message to publish, lent until the next is asked for.
@@ -134,7 +125,7 @@ impl Engine {
             providers: Providers::default(),
             trade_pool: TradePool::new(settings.window_trades, symbols)?,
             row_pool: BucketRowPool::new(rows)?,
-            room_round: RoomRound::default(),
+            release_round: ReleaseRound::default(),
             schedule: SnapshotSchedule::new(symbols)?,
             outbox: Outbox::new(symbols)?,
             is_moment_open: false,
@@ -220,7 +211,9 @@ impl Engine {
         self.evaluate_rules(id, now, is_stale);
         self.publish_or_wait(id, now);
         if self.trade_pool.is_low() || self.row_pool.is_low() {
-            self.seek_room();
+            let (trade_pool, row_pool) = (&mut self.trade_pool, &mut self.row_pool);
+            let (lengths, slot_ns) = (self.lengths, self.slot_ns);
+            self.release_round.advance(&mut self.symbols, trade_pool, row_pool, self.local, lengths, slot_ns);
         }
         Ok(())
     }
@@ -323,32 +316,6 @@ impl Engine {
         self.schedule.push(local.plus(interval), id, &self.symbols, interval);
     }
 
-    /// Symbols that have fallen silent keep the room of their last windows. While little is left, some of them are asked for
-    /// it with each event, every one once a slot at most. With events alone: what a symbol finds must not depend on how
-    /// often the engine was told the time, as that differs from live to replay.
-    #[cold]
-    fn seek_room(&mut self) {
-        let round = &mut self.room_round;
-        if round.next == self.symbols.len() {
-            if self.local.since(round.began) < self.slot_ns {
-                return;
-            }
-            *round = RoomRound { began: self.local, next: 0 };
-        }
-        let mut pieces = 0;
-        for state in self.symbols.states_mut(round.next..).take(ROOM_ASKED_SYMBOLS) {
-            let now = state.now(self.local);
-            pieces += state.latency.release_outrun(&mut self.row_pool, now, self.slot_ns);
-            let pieces_left = ROOM_GIVEN_BACK.saturating_sub(pieces);
-            let (chunks, is_done) = state.trades.release_outrun(&mut self.trade_pool, now, self.lengths, pieces_left);
-            pieces += chunks;
-            if !is_done {
-                break;
-            }
-            round.next += 1;
-        }
-    }
-
     /// Local time moves to `moment`, never back; snapshots due before it are taken.
     #[inline]
     fn move_local(&mut self, moment: UnixNanos) {
@@ -390,7 +357,7 @@ impl Engine {
         self.local = self.local.plus(step_ns);
         let (trade_pool, row_pool) = (&mut self.trade_pool, &mut self.row_pool);
         self.symbols.states_mut(..).for_each(|state| state.handle_clock_step(step_ns, trade_pool, row_pool));
-        self.room_round.began = self.room_round.began.plus(step_ns);
+        self.release_round.handle_clock_step(step_ns);
         self.schedule.handle_clock_step(step_ns);
         self.outbox.handle_clock_step(step_ns);
     }

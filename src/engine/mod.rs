@@ -13,6 +13,7 @@ mod documents;
 #[allow(clippy::module_inception)]
 pub mod engine;
 pub mod features;
+mod idle_memory;
 pub mod input;
 pub mod intake;
 pub mod memory;
