@@ -2,8 +2,9 @@
 
 mod reference;
 
-use reference::generator::{self, Profile};
+use reference::generator;
 use reference::latency::nearest_rank;
+use reference::profile::Profile;
 use reference::{Published, Reference, SECOND, Settings, compare, parse, time};
 use serde_json::{Value, json};
 

@@ -26,7 +26,7 @@ use std::io::Write;
 
 use market::{Body, Event, Market, Step};
 use model::{Counts, Settings, Snapshot, Twin};
-use reference::generator::Random;
+use reference::random::Random;
 use reference::time;
 use senpai_md_consumer::engine::counters::DropReason;
 use senpai_md_consumer::engine::engine::{Engine, EngineSettings, Receipt};
@@ -168,7 +168,7 @@ fn check_seed(seed: u64) -> Counts {
     let mut random = Random::new(seed);
     let settings = settings(&mut random);
     let window = settings.rolling_window.min(60 * SECOND);
-    let names = settings.symbols_max + (random.next() % 3) as usize;
+    let names = settings.symbols_max + (random.draw() % 3) as usize;
     let mut pair = Pair::new(settings);
     // Now and then windows of more chunks than are given back at once.
     let (steps, burst) = if random.chance(10) { (8_000, 4_000) } else { (random.between(300, 900), 250) };
@@ -200,7 +200,7 @@ fn leave(pair: &mut Pair, end: i64) {
 /// A symbol finds as much room as the model says there is.
 fn refill(pair: &mut Pair, random: &mut Random, end: i64) {
     let symbols = pair.twin.symbols();
-    let Some(symbol) = symbols.get((random.next() % symbols.len().max(1) as u64) as usize) else { return };
+    let Some(symbol) = symbols.get((random.draw() % symbols.len().max(1) as u64) as usize) else { return };
     let (mut index, mut reach) = (0, 64);
     // Latencies of every magnitude, so that each takes a bucket row of its own; and again while there is room for trades.
     while pair.twin.shared_left > 0 || pair.twin.rows_left > 0 && reach < 1 << 44 {

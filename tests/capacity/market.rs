@@ -2,7 +2,7 @@
 //!
 //! Producers' times follow a true clock; the local one is wrong by an error that changes when it is set.
 
-use crate::reference::generator::Random;
+use crate::reference::random::Random;
 
 const SECOND: i64 = 1_000_000_000;
 const MILLISECOND: i64 = 1_000_000;
