@@ -3,8 +3,8 @@
 use proto_nats::{ServerOp, encode};
 use senpai_md_consumer::engine::engine::{Engine, EngineSettings, Receipt};
 use senpai_md_consumer::engine::input::malformed::Malformed;
-use senpai_md_consumer::engine::input::receive_buffer::Queue;
-use senpai_md_consumer::engine::intake::{Ownership, Witness, take_messages};
+use senpai_md_consumer::engine::input::receive_buffer::ReceiveBuffer;
+use senpai_md_consumer::engine::intake::{Observer, Ownership, take_messages};
 use senpai_md_consumer::engine::time::{NANOS_PER_SECOND, UnixNanos, encode_time};
 use senpai_md_consumer::recording::looped_frames::Stream;
 use senpai_md_consumer::runtime::random::Random;
@@ -20,7 +20,7 @@ const SLICE_MESSAGES: u64 = 256;
 pub struct WholePath {
     stream: Stream,
     engine: Engine,
-    queue: Queue,
+    queue: ReceiveBuffer,
     wire: Vec<u8>,
     pass: i64,
     /// In a pass, once every symbol has had its first; `None`: as it comes.
@@ -29,7 +29,8 @@ pub struct WholePath {
 
 impl WholePath {
     pub fn new(stream: Stream, settings: EngineSettings) -> WholePath {
-        let (queue, wire) = (Queue::new(4 * READ_BYTES).expect("there is memory"), Vec::with_capacity(4 * READ_BYTES));
+        let (queue, wire) =
+            (ReceiveBuffer::new(4 * READ_BYTES).expect("there is memory"), Vec::with_capacity(4 * READ_BYTES));
         WholePath {
             stream,
             engine: Engine::new(settings).expect("there is memory"),
@@ -96,9 +97,15 @@ impl Work for WholePath {
         for part in stream.bytes.chunks(READ_BYTES) {
             assert_eq!(queue.push(part), part.len(), "the queue has room for a read");
             loop {
-                let round =
-                    take_messages(engine, queue, Ownership::ALL, Receipt::Unrecorded, SLICE_MESSAGES, &mut Nobody)
-                        .expect("the frames are right");
+                let round = take_messages(
+                    engine,
+                    queue,
+                    Ownership::ALL,
+                    Receipt::Unrecorded,
+                    SLICE_MESSAGES,
+                    &mut NoneMalformed,
+                )
+                .expect("the frames are right");
                 handled += round.messages;
                 while let Some(message) = engine.poll_output() {
                     published += 1;
@@ -122,9 +129,10 @@ impl Work for WholePath {
     }
 }
 
-struct Nobody;
+/// The events are made to be taken.
+struct NoneMalformed;
 
-impl Witness for Nobody {
+impl Observer for NoneMalformed {
     fn control(&mut self, _: &ServerOp<'_>) {}
 
     fn malformed(&mut self, _: &[u8], malformed: Malformed) {

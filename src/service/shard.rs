@@ -20,8 +20,8 @@ use proto_nats::{Connection, Operation, ProtocolError, ServerError, ServerOp, en
 use crate::engine::counters::{Histogram, OutputKind, READ_GAP_BOUNDS_NS};
 use crate::engine::engine::{Engine, EngineSettings, Receipt};
 use crate::engine::input::malformed::Malformed;
-use crate::engine::input::receive_buffer::Queue;
-use crate::engine::intake::{Ownership, Witness, take_messages};
+use crate::engine::input::receive_buffer::ReceiveBuffer;
+use crate::engine::intake::{Observer, Ownership, take_messages};
 use crate::engine::memory::{NoMemory, Table};
 use crate::engine::state::symbol_names::{FEATURES_PREFIX, SIGNALS_PREFIX};
 use crate::engine::time::UnixNanos;
@@ -84,7 +84,7 @@ pub struct ConnectionReport {
 /// Everything one shard owns.
 pub struct Shard {
     pub engine: Engine,
-    pub queue: Queue,
+    pub queue: ReceiveBuffer,
     pub connection: ConnectionReport,
     pub rate: Rate,
     /// From one look at the socket to the next, where something was done in between.
@@ -122,7 +122,7 @@ impl Shard {
         engine.stall_output();
         Ok(Shard {
             engine,
-            queue: Queue::new(settings.queue_bytes)?,
+            queue: ReceiveBuffer::new(settings.queue_bytes)?,
             connection: ConnectionReport::default(),
             rate: Rate::new(clock.elapsed_ns()),
             read_gap: Histogram::new(&READ_GAP_BOUNDS_NS),
@@ -233,7 +233,7 @@ impl Shard {
         }
         let read_at = self.reads.front().map_or_else(|| self.clock.now(), |(_, moment)| *moment);
         let now_ns = self.clock.elapsed_ns();
-        let mut witness = Listener {
+        let mut observer = Listener {
             connection,
             now_ns,
             out: &mut self.control,
@@ -247,7 +247,7 @@ impl Shard {
             self.settings.ownership,
             Receipt::At(read_at),
             SLICE_FRAMES,
-            &mut witness,
+            &mut observer,
         )
         .map_err(TakeError::Protocol)?;
         // All messages of one read have one moment, and a slice may have taken a part of them.
@@ -452,7 +452,7 @@ struct Listener<'a> {
     malformed_lines: &'a LogLimit,
 }
 
-impl Witness for Listener<'_> {
+impl Observer for Listener<'_> {
     fn control(&mut self, op: &ServerOp<'_>) {
         self.connection.handle_op(op, self.now_ns, self.out);
     }
