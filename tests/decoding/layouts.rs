@@ -85,7 +85,7 @@ fn layouts() {
     check(Heartbeat, r#"{"a":NaN,"b":[Infinity,-Infinity],"c":{"d":NaN}}"#, "alive");
 }
 
-/// Producers whose messages differ, in turn: more of them than shapes are remembered.
+/// Producers whose messages differ, in turn: more of them than layouts are remembered.
 #[test]
 fn layouts_in_turn() {
     let fields =

@@ -3,24 +3,25 @@
 //! Each field keeps what its best-ranked name said last: rank 0 is the canonical name, then the aliases in SPEC's
 //! order; so a canonical name wins wherever it stands, and a field given twice takes its last value.
 //!
-//! A producer writes its fields in the same order every time. So the decoder remembers, for each type of event, what
-//! stood between the values of earlier messages, and compares that first: a key that is where it was costs two word
-//! comparisons, with all punctuation around it. What is found is the same either way; only the search is spared. A few
-//! such shapes are kept a type, as producers differ and some fields come and go.
+//! The decoder remembers how earlier messages were laid out (`layouts`) and the minute of the last moment (`time`). What
+//! it remembers saves work and changes no result.
 
 use crate::engine::input::event::{Body, Book, BookSide, Level, Origin, Quote, Side, Trade};
-use crate::engine::input::field::{FIELDS, Field, NEVER};
+use crate::engine::input::field::{FIELDS, Field};
 use crate::engine::input::json::{Scanner, Value};
-use crate::engine::input::layouts::{SHAPE_FIELDS, Shapes};
+use crate::engine::input::layouts::{LAYOUT_FIELDS, Layouts};
 use crate::engine::input::malformed::Malformed;
 use crate::engine::input::subject::EventKind;
 use crate::engine::input::unescape::{unescape, unescaped};
 use crate::engine::time::TimeDecoder;
 
+/// The rank of a field that has not been named.
+const NEVER: u8 = u8::MAX;
+
 /// The decoder's memory between payloads.
 #[derive(Default)]
 pub struct Decoder {
-    shapes: [Shapes; EventKind::ALL.len()],
+    layouts: [Layouts; EventKind::ALL.len()],
     time: TimeDecoder,
     /// The levels of the last book. After an error they are nothing to rely on.
     pub book: Book,
@@ -29,8 +30,8 @@ pub struct Decoder {
 impl Decoder {
     /// Decodes the payload of an event of `kind`; a book's levels go into `self.book`.
     pub fn decode<'a>(&mut self, kind: EventKind, payload: &'a [u8]) -> Result<(Origin<'a>, Body<'a>), Malformed> {
-        let Decoder { shapes, time, book } = self;
-        let shapes = &mut shapes[kind as usize];
+        let Decoder { layouts, time, book } = self;
+        let layouts = &mut layouts[kind as usize];
         let mut scanner = Scanner::new(payload);
         // An unreadable value is a value too (NaN, or `None`): it stands for the field, which counts as absent.
         let mut ranks = [NEVER; FIELDS];
@@ -39,16 +40,16 @@ impl Decoder {
         let mut sides = [None; 2];
         let (mut provider, mut trade_id, mut side) = (&b""[..], &b""[..], Side::Unknown);
 
-        shapes.is_learning = false;
-        let mut shape = shapes.shapes[shapes.current].iter();
+        layouts.is_learning = false;
+        let mut layout = layouts.remembered[layouts.current].iter();
         loop {
-            let expected = shape.next();
+            let expected = layout.next();
             let (field, rank) = match expected {
-                Some((lead, name)) if scanner.take_lead(lead) => *name,
+                Some((prefix, name)) if scanner.take_prefix(prefix) => *name,
                 _ => {
-                    let index = SHAPE_FIELDS - shape.len() - expected.is_some() as usize;
-                    let name = scanner.apart(|scanner| shapes.search(scanner, kind, index))?;
-                    shape = shapes.shapes[shapes.current].get(index + 1..).unwrap_or_default().iter();
+                    let index = LAYOUT_FIELDS - layout.len() - expected.is_some() as usize;
+                    let name = scanner.apart(|scanner| layouts.search(scanner, kind, index))?;
+                    layout = layouts.remembered[layouts.current].get(index + 1..).unwrap_or_default().iter();
                     name
                 }
             };
@@ -260,8 +261,8 @@ mod tests {
             for layout in 0..layouts {
                 let payload = payload(layout);
                 assert!(decoder.decode(EventKind::Trade, payload.as_bytes()).is_ok(), "{payload}");
-                let shapes = &decoder.shapes[EventKind::Trade as usize];
-                learnt += usize::from(round > 0 && shapes.is_learning);
+                let layouts = &decoder.layouts[EventKind::Trade as usize];
+                learnt += usize::from(round > 0 && layouts.is_learning);
             }
         }
         learnt

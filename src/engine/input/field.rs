@@ -24,60 +24,50 @@ pub(super) enum Field {
 
 pub(super) const FIELDS: usize = 13;
 
-/// A field, and the rank of the name that stands for it.
+/// A field, and the rank of the name that stands for it: 0 is the canonical one, then the aliases follow.
 pub(super) type Name = (Field, u8);
-
-/// The rank of what has not been named.
-pub(super) const NEVER: u8 = u8::MAX;
 
 pub(super) const UNKNOWN: Name = (Field::Unknown, 0);
 
+/// A field's names in the order of their ranks.
+type Names = (Field, &'static [&'static [u8]]);
+
+/// The names of the time at which the exchange sent an event.
+pub const TS_EXCHANGE: [&[u8]; 5] = [b"ts_exchange", b"exchange_ts", b"ts_event", b"timestamp", b"ts"];
+/// The names of the time at which an event was received by its producer.
+pub const TS_RECV: [&[u8]; 4] = [b"ts_recv", b"recv_ts", b"ts_receive", b"received_at"];
+
+const OF_EVERY_EVENT: [Names; 3] = [
+    (Field::Provider, &[b"provider", b"source", b"exchange", b"venue"]),
+    (Field::TsExchange, &TS_EXCHANGE),
+    (Field::TsRecv, &TS_RECV),
+];
+const OF_TRADES: [Names; 4] = [
+    (Field::PriceOrBid, &[b"price", b"p", b"px"]),
+    (Field::SizeOrAsk, &[b"size", b"qty", b"quantity", b"amount", b"volume", b"q"]),
+    (Field::Side, &[b"side"]),
+    (Field::TradeId, &[b"trade_id", b"id", b"tid"]),
+];
+const OF_QUOTES: [Names; 4] = [
+    (Field::PriceOrBid, &[b"bid", b"bid_price", b"bp"]),
+    (Field::SizeOrAsk, &[b"ask", b"ask_price", b"ap"]),
+    (Field::BidSize, &[b"bid_size", b"bid_qty", b"bs"]),
+    (Field::AskSize, &[b"ask_size", b"ask_qty", b"as"]),
+];
+const OF_BOOKS: [Names; 2] = [(Field::Bids, &[b"bids"]), (Field::Asks, &[b"asks"])];
+
+/// What `key` stands for in an event of `kind`.
 pub(super) fn name_of(kind: EventKind, key: &[u8]) -> Name {
-    use Field::*;
-    let common = match key {
-        b"provider" => (Provider, 0),
-        b"source" => (Provider, 1),
-        b"exchange" => (Provider, 2),
-        b"venue" => (Provider, 3),
-        b"ts_exchange" => (TsExchange, 0),
-        b"exchange_ts" => (TsExchange, 1),
-        b"ts_event" => (TsExchange, 2),
-        b"timestamp" => (TsExchange, 3),
-        b"ts" => (TsExchange, 4),
-        b"ts_recv" => (TsRecv, 0),
-        b"recv_ts" => (TsRecv, 1),
-        b"ts_receive" => (TsRecv, 2),
-        b"received_at" => (TsRecv, 3),
-        _ => UNKNOWN,
+    let own: &[Names] = match kind {
+        EventKind::Trade => &OF_TRADES,
+        EventKind::Quote => &OF_QUOTES,
+        EventKind::Book => &OF_BOOKS,
+        EventKind::Heartbeat | EventKind::Unknown => &[],
     };
-    match (kind, key) {
-        (EventKind::Quote, b"bid") => (PriceOrBid, 0),
-        (EventKind::Quote, b"bid_price") => (PriceOrBid, 1),
-        (EventKind::Quote, b"bp") => (PriceOrBid, 2),
-        (EventKind::Quote, b"ask") => (SizeOrAsk, 0),
-        (EventKind::Quote, b"ask_price") => (SizeOrAsk, 1),
-        (EventKind::Quote, b"ap") => (SizeOrAsk, 2),
-        (EventKind::Quote, b"bid_size") => (BidSize, 0),
-        (EventKind::Quote, b"bid_qty") => (BidSize, 1),
-        (EventKind::Quote, b"bs") => (BidSize, 2),
-        (EventKind::Quote, b"ask_size") => (AskSize, 0),
-        (EventKind::Quote, b"ask_qty") => (AskSize, 1),
-        (EventKind::Quote, b"as") => (AskSize, 2),
-        (EventKind::Trade, b"price") => (PriceOrBid, 0),
-        (EventKind::Trade, b"p") => (PriceOrBid, 1),
-        (EventKind::Trade, b"px") => (PriceOrBid, 2),
-        (EventKind::Trade, b"size") => (SizeOrAsk, 0),
-        (EventKind::Trade, b"qty") => (SizeOrAsk, 1),
-        (EventKind::Trade, b"quantity") => (SizeOrAsk, 2),
-        (EventKind::Trade, b"amount") => (SizeOrAsk, 3),
-        (EventKind::Trade, b"volume") => (SizeOrAsk, 4),
-        (EventKind::Trade, b"q") => (SizeOrAsk, 5),
-        (EventKind::Trade, b"side") => (Side, 0),
-        (EventKind::Trade, b"trade_id") => (TradeId, 0),
-        (EventKind::Trade, b"id") => (TradeId, 1),
-        (EventKind::Trade, b"tid") => (TradeId, 2),
-        (EventKind::Book, b"bids") => (Bids, 0),
-        (EventKind::Book, b"asks") => (Asks, 0),
-        _ => common,
+    for (field, names) in own.iter().chain(&OF_EVERY_EVENT) {
+        if let Some(rank) = names.iter().position(|name| *name == key) {
+            return (*field, rank as u8);
+        }
     }
+    UNKNOWN
 }

@@ -7,10 +7,10 @@
 mod unread;
 
 use crate::engine::bounds::JSON_DEPTH_MAX;
-use crate::engine::input::lead::Lead;
 use crate::engine::input::malformed::Malformed;
 use crate::engine::input::number::{Number, decode_number, decode_plain_decimal};
 use crate::engine::input::unescape::unescaped;
+use crate::engine::input::value_prefix::ValuePrefix;
 use crate::engine::input::words::{HIGH_BITS, ONE_BITS};
 use crate::engine::time::{TimeDecoder, UnixNanos, decode_time_number};
 
@@ -154,12 +154,12 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Takes the bytes of `lead`, if they are next.
+    /// Takes the bytes of `prefix`, if they are next.
     #[inline(always)]
-    pub fn take_lead(&mut self, lead: &Lead) -> bool {
-        let is_next = lead.is_at(self.bytes, self.at);
+    pub fn take_prefix(&mut self, prefix: &ValuePrefix) -> bool {
+        let is_next = prefix.is_at(self.bytes, self.at);
         if is_next {
-            self.at += lead.len as usize;
+            self.at += prefix.len as usize;
         }
         is_next
     }

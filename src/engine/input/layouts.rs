@@ -1,24 +1,29 @@
-//! How earlier payloads were laid out: what stood between their values.
+//! The layouts of earlier payloads: what stood between their values.
+//!
+//! A producer writes its fields in the same order every time. So the bytes before each value are remembered and compared
+//! first: a key that is where it was costs two word comparisons, with all punctuation around it. What is found is the same
+//! either way; only the search is saved. A few layouts are kept for each type of event, as producers differ and some
+//! fields are not in every message.
 
 use crate::engine::input::field::{Field, Name, UNKNOWN, name_of};
 use crate::engine::input::json::Scanner;
-use crate::engine::input::lead::Lead;
 use crate::engine::input::malformed::Malformed;
 use crate::engine::input::subject::EventKind;
 use crate::engine::input::unescape::unescape;
+use crate::engine::input::value_prefix::ValuePrefix;
 
-/// Fields of a message whose leads are remembered; what comes behind them is searched for.
-pub(super) const SHAPE_FIELDS: usize = 16;
+/// Fields of a layout; those behind them are searched for in every message.
+pub(super) const LAYOUT_FIELDS: usize = 16;
 
-/// What led to each field of an earlier message, in their order, the end included.
-pub(super) type Shape = [(Lead, Name); SHAPE_FIELDS];
+/// What stood before each value of an earlier message, in their order, the end included.
+pub(super) type Layout = [(ValuePrefix, Name); LAYOUT_FIELDS];
 
-/// Shapes that are remembered a type.
-const SHAPES: usize = 8;
+/// Layouts that are kept for each type of event.
+const LAYOUTS: usize = 8;
 
-/// The shapes of one type of event.
-pub(super) struct Shapes {
-    pub shapes: [Shape; SHAPES],
+/// The layouts of one type of event.
+pub(super) struct Layouts {
+    pub remembered: [Layout; LAYOUTS],
     /// The one that the last message had.
     pub current: usize,
     /// The one that is overwritten next.
@@ -27,43 +32,44 @@ pub(super) struct Shapes {
     pub is_learning: bool,
 }
 
-impl Default for Shapes {
+impl Default for Layouts {
     fn default() -> Self {
-        let shapes = [[(Lead::NONE, UNKNOWN); SHAPE_FIELDS]; SHAPES];
-        Shapes { shapes, current: 0, oldest: 0, is_learning: false }
+        let remembered = [[(ValuePrefix::NONE, UNKNOWN); LAYOUT_FIELDS]; LAYOUTS];
+        Layouts { remembered, current: 0, oldest: 0, is_learning: false }
     }
 }
 
-impl Shapes {
-    /// The field at `index` is not led to as in the current shape: as in another, or it is searched for and remembered.
+impl Layouts {
+    /// For where the bytes before the field at `index` are not those of the current layout: they are compared with the
+    /// other layouts, else the field is searched for and remembered.
     #[inline(never)]
     pub fn search(&mut self, scanner: &mut Scanner<'_>, kind: EventKind, index: usize) -> Result<Name, Malformed> {
-        for (number, shape) in self.shapes.iter().enumerate() {
-            if let Some((lead, name)) = shape.get(index)
+        for (number, layout) in self.remembered.iter().enumerate() {
+            if let Some((prefix, name)) = layout.get(index)
                 && !self.is_learning
-                && scanner.take_lead(lead)
+                && scanner.take_prefix(prefix)
             {
                 self.current = number;
                 return Ok(*name);
             }
         }
-        let (lead, name) = search_name(scanner, kind, index == 0)?;
-        if index < SHAPE_FIELDS {
+        let (prefix, name) = search_name(scanner, kind, index == 0)?;
+        if index < LAYOUT_FIELDS {
             if !self.is_learning {
-                // The new shape begins as the one that has led here.
-                let begun = self.shapes[self.current];
+                // The new layout begins like the one that was followed up to here.
+                let begun = self.remembered[self.current];
                 self.current = self.oldest;
-                self.oldest = (self.oldest + 1) % SHAPES;
-                self.shapes[self.current] = begun;
+                self.oldest = (self.oldest + 1) % LAYOUTS;
+                self.remembered[self.current] = begun;
                 self.is_learning = true;
             }
-            self.shapes[self.current][index] = (Lead::new(lead).unwrap_or(Lead::NONE), name);
+            self.remembered[self.current][index] = (ValuePrefix::new(prefix).unwrap_or(ValuePrefix::NONE), name);
         }
         Ok(name)
     }
 }
 
-/// The next field's name, and the bytes that lead to its value.
+/// The next field's name, and the bytes before its value.
 fn search_name<'a>(scanner: &mut Scanner<'a>, kind: EventKind, is_first: bool) -> Result<(&'a [u8], Name), Malformed> {
     let start = scanner.position();
     if is_first && !scanner.take(b'{') {

@@ -1,28 +1,29 @@
-//! What leads to a value in a payload, remembered to be compared with the next payload.
+//! The bytes before a value, remembered to be compared with the next payload.
 
-/// What led to a value in an earlier message (punctuation, white space, the key in its quotes, the colon), as it is
-/// compared with the bytes that come: two words under a mask, and the rest of a long one.
+/// What stood before a value in an earlier message (punctuation, white space, the key in its quotes, the colon), in the
+/// form in which it is compared: two words under a mask, and the rest of a long one.
 ///
 /// ```text
 ///   {"bid":  63943.9  ,"ask":  63944  }
 ///   └─────┘           └─────┘         ┘
 /// ```
 #[derive(Clone, Copy, Debug)]
-pub struct Lead {
+pub struct ValuePrefix {
     text: u128,
     mask: u128,
     /// The seventeenth byte and those behind it.
-    more: [u8; Lead::MORE_BYTES_MAX],
+    more: [u8; ValuePrefix::MORE_BYTES_MAX],
     pub(super) len: u8,
 }
 
-impl Lead {
+impl ValuePrefix {
     /// A key of 40 bytes with its punctuation, and a few blanks.
     const BYTES_MAX: usize = 48;
     const MORE_BYTES_MAX: usize = Self::BYTES_MAX - 16;
 
     /// What no JSON text can match.
-    pub const NONE: Lead = Lead { text: u128::MAX, mask: u128::MAX, more: [0; Self::MORE_BYTES_MAX], len: 0 };
+    pub const NONE: ValuePrefix =
+        ValuePrefix { text: u128::MAX, mask: u128::MAX, more: [0; Self::MORE_BYTES_MAX], len: 0 };
 
     /// `None` for one that is too long to be remembered, or not ASCII: that must be seen by the check of UTF-8 each time.
     pub fn new(bytes: &[u8]) -> Option<Self> {
@@ -34,7 +35,7 @@ impl Lead {
         text[..len].copy_from_slice(bytes);
         let (text, more) = (text.first_chunk()?, text.last_chunk()?);
         let mask = u128::MAX >> (8 * 16usize.saturating_sub(len));
-        Some(Lead { text: u128::from_le_bytes(*text), mask, more: *more, len: len as u8 })
+        Some(ValuePrefix { text: u128::from_le_bytes(*text), mask, more: *more, len: len as u8 })
     }
 
     /// Whether `input` has it at `at`.
