@@ -11,9 +11,8 @@ use random::Random;
 use senpai_md_consumer::engine::bounds::CHUNK_TRADES;
 use senpai_md_consumer::engine::state::trade_pool::TradePool;
 use senpai_md_consumer::engine::state::trade_window::{TradeFeatures, TradeWindow, WindowLengths};
-use senpai_md_consumer::engine::time::UnixNanos;
+use senpai_md_consumer::engine::time::{NANOS_PER_SECOND as SECOND, UnixNanos};
 
-const SECOND: i64 = 1_000_000_000;
 const START: i64 = 1_721_347_020 * SECOND;
 const FULL: WindowLengths = WindowLengths { long: 60 * SECOND, short: 10 * SECOND };
 
@@ -389,7 +388,7 @@ fn late_trades_in_turn() {
         twin.watermark = twin.watermark.max(now);
         let t = match event % 4 {
             0 | 1 => twin.watermark,
-            2 => twin.watermark - 1_000_000,
+            2 => twin.watermark - SECOND / 1000,
             _ => twin.watermark - random.below(lengths.long),
         };
         let trade = Trade { t, price: 100.0 + random.below(100) as f64, size: 1.0 };

@@ -18,6 +18,11 @@ pub mod input;
 pub mod intake;
 pub mod memory;
 pub mod output;
+/// The generator that the whole service uses, for the tests of these rooms, which import nothing from above.
+#[cfg(test)]
+#[allow(dead_code)]
+#[path = "../runtime/random.rs"]
+mod random;
 pub mod rules;
 mod schedule;
 pub mod state;

@@ -4,7 +4,9 @@ use crate::engine::input::number::{Number, POWERS, decode_number};
 use crate::engine::input::words::{digits_in, join_digits, word_at};
 
 pub const NANOS_PER_SECOND: i64 = 1_000_000_000;
+pub const NANOS_PER_MILLI: i64 = 1_000_000;
 const NANOS_PER_MICRO: i64 = 1_000;
+const MICROS_PER_SECOND: i64 = 1_000_000;
 const SECONDS_PER_DAY: i64 = 86_400;
 
 /// Integer nanoseconds since the Unix epoch, UTC. Decoded moments lie in 1970..2255, so that sums with any
@@ -279,7 +281,7 @@ pub const TIME_TEXT_BYTES: usize = 27;
 #[inline]
 pub fn encode_time(moment: UnixNanos) -> [u8; TIME_TEXT_BYTES] {
     let micros = moment.0.div_euclid(NANOS_PER_MICRO);
-    let (seconds, micros) = (micros.div_euclid(1_000_000), micros.rem_euclid(1_000_000));
+    let (seconds, micros) = (micros.div_euclid(MICROS_PER_SECOND), micros.rem_euclid(MICROS_PER_SECOND));
     let (days, second_of_day) = (seconds.div_euclid(SECONDS_PER_DAY), seconds.rem_euclid(SECONDS_PER_DAY));
     let (year, month, day) = civil_from_days(days);
     let (year, second_of_day, micros) = (year as u32, second_of_day as u32, micros as u32);

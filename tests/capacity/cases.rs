@@ -2,9 +2,9 @@
 
 use crate::market::{Body, Step};
 use crate::model::Settings;
-use crate::{Pair, SECOND, event_at};
+use crate::reference::{MILLISECOND, SECOND};
+use crate::{Pair, event_at};
 
-const MILLISECOND: i64 = 1_000_000;
 const START: i64 = 1_721_347_020 * SECOND;
 const CHUNK: i64 = 31;
 const QUOTE: Body = Body::Quote { bid: 1.0, ask: 2.0 };

@@ -27,14 +27,12 @@ use std::io::Write;
 use market::{Body, Event, Market, Step};
 use model::{Counts, Settings, Snapshot, Twin};
 use reference::random::Random;
-use reference::time;
+use reference::{SECOND, time};
 use senpai_md_consumer::engine::counters::DropReason;
 use senpai_md_consumer::engine::engine::{Engine, EngineSettings, Receipt};
 use senpai_md_consumer::engine::input::subject::EventKind;
 use senpai_md_consumer::engine::time::UnixNanos;
 use serde_json::Value;
-
-const SECOND: i64 = 1_000_000_000;
 
 /// Engine and twin, told the same.
 pub struct Pair {

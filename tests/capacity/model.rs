@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 
 use crate::latencies::Latencies;
 use crate::market::{Body, Event};
+use crate::reference::SECOND;
 use crate::trades::{NAMES, Trade, Trades};
 
-const SECOND: i64 = 1_000_000_000;
 const ROWS_PER_SYMBOL: usize = 24;
 const CHUNK: usize = 31;
 const LOW_PART: usize = 8;

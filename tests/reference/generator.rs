@@ -5,7 +5,7 @@
 
 use super::profile::Profile;
 use super::random::Random;
-use super::{SECOND, time};
+use super::{MILLISECOND, SECOND, time};
 
 /// Receipt time, subject, payload.
 pub type Message = (Option<i64>, String, Vec<u8>);
@@ -97,7 +97,7 @@ impl Market {
 
     fn times(&mut self, (_, latency_min, latency_max): (&str, i64, i64)) {
         let mut recv = self.clock - self.random.between(0, 3_000_000);
-        let mut latency = self.random.between(latency_min * 1_000_000, latency_max * 1_000_000);
+        let mut latency = self.random.between(latency_min * MILLISECOND, latency_max * MILLISECOND);
         if self.random.chance(20) {
             latency *= 10;
         }
@@ -372,7 +372,7 @@ impl Market {
         };
         let text = match self.random.draw() % 14 {
             12 => format!("+{}.", ns / 1_000),
-            13 => return quoted(&format!(" 0{} ", ns / 1_000_000)),
+            13 => return quoted(&format!(" 0{} ", ns / MILLISECOND)),
             0 => {
                 return quoted(&format!("{}{:03}Z", time::format(ns).trim_end_matches('Z'), ns.rem_euclid(1000)));
             }
@@ -383,7 +383,7 @@ impl Market {
             5 => return quoted(&format!("{}Z", &time::format(ns)[..19])),
             6 => return quoted(&format!("{}+00:00", &time::format(ns)[..23])),
             7 => (ns / SECOND).to_string(),
-            8 => (ns / 1_000_000).to_string(),
+            8 => (ns / MILLISECOND).to_string(),
             9 => (ns / 1_000).to_string(),
             // Microseconds are what an f64 of seconds can hold.
             10 => format!("{}.{:06}", ns / SECOND, ns % SECOND / 1_000),

@@ -33,6 +33,7 @@ use symbol::{Symbol, window_length};
 pub use compare::{Summary, compare};
 
 pub const SECOND: i64 = 1_000_000_000;
+pub const MILLISECOND: i64 = 1_000_000;
 
 /// The names of the eleven features.
 pub const FEATURES: [&str; 11] = [

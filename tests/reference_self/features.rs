@@ -97,7 +97,7 @@ fn market_is_the_newer_of_quote_and_two_sided_book() {
 #[test]
 #[rustfmt::skip] // one case a line
 fn percentiles_are_of_the_nearest_rank() {
-    let ranks = |n: i64, percent| nearest_rank(&mut (1..=n).map(|ms| ms * 1_000_000).collect::<Vec<_>>(), percent);
+    let ranks = |n: i64, percent| nearest_rank(&mut (1..=n).map(|ms| ms * MILLISECOND).collect::<Vec<_>>(), percent);
     assert_eq!(ranks(0, 50), None);
     assert_eq!((ranks(1, 50), ranks(1, 95)), (Some(1.0), Some(1.0)));
     assert_eq!((ranks(2, 50), ranks(2, 95)), (Some(1.0), Some(2.0)));

@@ -12,7 +12,7 @@ mod streams;
 use reference::generator;
 use reference::latency::nearest_rank;
 use reference::profile::Profile;
-use reference::{Published, Reference, SECOND, Settings, compare, parse, time};
+use reference::{MILLISECOND, Published, Reference, SECOND, Settings, compare, parse, time};
 use serde_json::{Value, json};
 
 /// Where the clock of the cases stands at second 0.

@@ -197,6 +197,7 @@ fn first_nineteen(text: &[u8]) -> (u64, i32, bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::random::Random;
 
     #[test]
     fn agrees_with_the_standard_library() {
@@ -213,10 +214,9 @@ mod tests {
 
     #[test]
     fn plain_decimals_are_the_same_numbers() {
-        let mut seed = 1u64;
+        let mut random = Random::new(1);
         for _ in 0..300_000 {
-            seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-            let (digits, len, point) = (seed >> 8, 1 + (seed >> 33) as usize % 18, (seed >> 40) as usize % 18);
+            let (digits, len, point) = (random.draw() >> 8, 1 + random.below(18) as usize, random.below(18) as usize);
             let mut text = format!("{digits:020}")[..len].to_owned();
             if (1..len).contains(&point) {
                 text.insert(point, '.');

@@ -196,6 +196,7 @@ impl Outbox {
 mod tests {
     use super::*;
     use crate::engine::features::snapshot::Features;
+    use crate::engine::random::Random;
     use crate::engine::state::cooldowns::Direction;
     use crate::engine::state::latency_window::LatencyPercentiles;
     use crate::engine::state::trade_window::TradeFeatures;
@@ -264,11 +265,8 @@ mod tests {
     }
 
     fn run(seed: u64, symbol_capacity: usize, steps: usize) {
-        let mut state = seed;
-        let mut random = |bound: u64| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (state >> 33) % bound
-        };
+        let mut generator = Random::new(seed);
+        let mut random = |end: u64| generator.below(end);
         let mut outbox = Outbox::new(symbol_capacity).expect("there is memory");
         let mut naive = Naive { entries: Vec::new(), symbol_capacity, is_stalled: false };
         let capacity = outbox.slots.capacity();

@@ -2,12 +2,13 @@
 
 use std::ops::Range;
 
+use crate::engine::random::Random;
 use crate::engine::state::bucket_row_pool::{BucketRowPool, EMPTY_ROW};
 use crate::engine::state::latency_window::list::LISTED_MAX;
 use crate::engine::state::latency_window::{LatencyPercentiles, LatencyWindow};
-use crate::engine::time::{NANOS_PER_SECOND, UnixNanos};
+use crate::engine::time::{NANOS_PER_MILLI, NANOS_PER_SECOND, UnixNanos};
 
-const SLOT: i64 = 5_000_000_000;
+const SLOT: i64 = 5 * NANOS_PER_SECOND;
 
 #[test]
 fn agrees_with_a_sorted_list() {
@@ -20,17 +21,14 @@ fn agrees_with_a_sorted_list() {
 }
 
 fn check_against_a_sorted_list(mean_gap: u64, late_one_in: u64) {
-    let mut seed = 7u64;
-    let mut random = move |bound: u64| {
-        seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        (seed >> 33) % bound
-    };
+    let mut generator = Random::new(7);
+    let mut random = |end: u64| generator.below(end);
     let mut pool = BucketRowPool::new(2_000).expect("there is memory");
     let mut window = LatencyWindow::new().expect("there is memory");
     let mut all: Vec<(i64, i64)> = Vec::new();
     let mut watermark = 1_700_000_000_000_000_000i64;
     for _ in 0..10_000 {
-        let pause = if random(2_000) == 0 { random(200) as i64 * 1_000_000_000 } else { 0 };
+        let pause = if random(2_000) == 0 { random(200) as i64 * NANOS_PER_SECOND } else { 0 };
         watermark += random(2 * mean_gap) as i64 + pause;
         let lateness = if random(late_one_in) == 0 { random(60_000_000_000) as i64 } else { 0 };
         let t = watermark - lateness;
@@ -67,7 +65,12 @@ fn check_against_a_sorted_list(mean_gap: u64, late_one_in: u64) {
 fn push_seconds(window: &mut LatencyWindow, pool: &mut BucketRowPool, seconds: Range<i64>, late: impl Fn(i64) -> bool) {
     for second in seconds {
         let t = second * NANOS_PER_SECOND;
-        window.push(pool, UnixNanos(if late(second) { t - SLOT } else { t }), 1_000_000 * (second % 60 + 1), SLOT);
+        window.push(
+            pool,
+            UnixNanos(if late(second) { t - SLOT } else { t }),
+            NANOS_PER_MILLI * (second % 60 + 1),
+            SLOT,
+        );
         let found = window.percentiles(pool, UnixNanos(t), SLOT);
         assert!(found.p50_ms.is_some() && !window.is_truncated(UnixNanos(t), SLOT));
     }
@@ -101,10 +104,10 @@ fn a_steady_symbol_of_up_to_two_events_a_second_comes_back_to_its_list() {
         for index in 0..1_000 {
             window.push(&mut pool, UnixNanos(index), 1_000 * index, SLOT);
         }
-        let moments = (gap_ms..80_000).step_by(gap_ms as usize).map(|ms| UnixNanos(ms * 1_000_000));
+        let moments = (gap_ms..80_000).step_by(gap_ms as usize).map(|ms| UnixNanos(ms * NANOS_PER_MILLI));
         let mut listed_since = None;
         for t in moments {
-            window.push(&mut pool, t, 3_000_000, SLOT);
+            window.push(&mut pool, t, 3 * NANOS_PER_MILLI, SLOT);
             assert!(window.percentiles(&mut pool, t, SLOT).p50_ms.is_some());
             match (pool.free.len() == pool.rows.len(), listed_since) {
                 (true, None) => listed_since = Some(t),
@@ -113,7 +116,7 @@ fn a_steady_symbol_of_up_to_two_events_a_second_comes_back_to_its_list() {
             }
         }
         let listed_since = listed_since.unwrap_or_else(|| panic!("every {gap_ms} ms: still counted"));
-        assert!(listed_since.0 <= 60 * NANOS_PER_SECOND + gap_ms * 1_000_000, "{gap_ms} {listed_since:?}");
+        assert!(listed_since.0 <= 60 * NANOS_PER_SECOND + gap_ms * NANOS_PER_MILLI, "{gap_ms} {listed_since:?}");
     }
 }
 
@@ -122,7 +125,7 @@ fn rows_of_a_silent_symbol_are_released_once_its_window_is_over() {
     let mut pool = BucketRowPool::new(1).expect("there is memory");
     let mut window = LatencyWindow::new().expect("there is memory");
     for _ in 0..=LISTED_MAX {
-        window.push(&mut pool, UnixNanos(2 * SLOT), 3_000_000, SLOT);
+        window.push(&mut pool, UnixNanos(2 * SLOT), 3 * NANOS_PER_MILLI, SLOT);
     }
     assert!(pool.is_low() && pool.take().is_none());
     window.release_outrun(&mut pool, UnixNanos(14 * SLOT - 1), SLOT);
@@ -140,11 +143,11 @@ fn moments_of_the_far_future_overflow_nothing() {
     let mut pool = BucketRowPool::new(1).expect("there is memory");
     let mut window = LatencyWindow::new().expect("there is memory");
     let t = UnixNanos(i64::MAX - 60 * NANOS_PER_SECOND);
-    window.push(&mut pool, t, 3_000_000, SLOT);
+    window.push(&mut pool, t, 3 * NANOS_PER_MILLI, SLOT);
     assert!(window.percentiles(&mut pool, t, SLOT).p50_ms.is_some());
     window.clear(&mut pool);
     assert_eq!(window.percentiles(&mut pool, t, SLOT), LatencyPercentiles::default());
-    window.push(&mut pool, UnixNanos(0), 5_000_000, SLOT);
+    window.push(&mut pool, UnixNanos(0), 5 * NANOS_PER_MILLI, SLOT);
     assert!((window.percentiles(&mut pool, UnixNanos(0), SLOT).p50_ms.unwrap() - 5.0).abs() < 0.1);
 }
 
@@ -152,7 +155,7 @@ fn moments_of_the_far_future_overflow_nothing() {
 fn samples_lost_for_want_of_rows_are_said_until_they_would_have_left() {
     let mut pool = BucketRowPool::new(0).expect("there is memory");
     let mut window = LatencyWindow::new().expect("there is memory");
-    let mut push = |window: &mut LatencyWindow, t| window.push(&mut pool, UnixNanos(t), 3_000_000, SLOT);
+    let mut push = |window: &mut LatencyWindow, t| window.push(&mut pool, UnixNanos(t), 3 * NANOS_PER_MILLI, SLOT);
     for _ in 0..LISTED_MAX {
         push(&mut window, 2 * SLOT);
     }
