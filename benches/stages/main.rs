@@ -6,8 +6,8 @@
 //! ```
 //!
 //! A pass takes the whole input through one stage; passes of all stages take turns, and a stage's time is that of its
-//! best pass, the one that nothing else disturbed. Instructions are counted by valgrind, which runs this program again
-//! for one pass of each stage and writes the count at the end of each. What has no entry of its own is a difference: `apply` is handling less decoding,
+//! best pass, the one that nothing else disturbed. Instructions are counted by valgrind, which runs this program again for one pass of
+//! each stage and writes the count at the end of each. Some rows are differences: `apply` is handling less decoding,
 //! `features` is handling with a snapshot for every event less handling without, `encode` is that again with the
 //! snapshots taken out.
 //!
@@ -55,7 +55,7 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let has = |flag: &str| args.iter().any(|arg| arg == flag);
     if !has("--bench") && !has(COUNTING) {
-        // Whatever else is there is meant for other tests.
+        // The arguments are meant for other tests.
         let stages = stages(None, SMOKE).expect("the generated market is always there");
         println!("{} stages, each came to what its input holds", run(stages, SMOKE.passes).len());
         return ExitCode::SUCCESS;

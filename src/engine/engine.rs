@@ -9,7 +9,7 @@
 //! 4. the rules are evaluated, then the snapshot is taken or remembered for the end of its interval.
 //!
 //! Snapshots are due in the order of the publications before them, as the interval is one constant; so a FIFO of
-//! deadlines is sorted by itself. A snapshot due at the very moment of an event waits for that event.
+//! deadlines is sorted. A snapshot due at the very moment of an event waits for that event.
 //!
 //! Outputs leave in the order of their moments, which are local times: an event's, or an interval's end.
 
@@ -37,19 +37,22 @@ use crate::engine::time::{NANOS_PER_SECOND, UnixNanos};
 /// The longest window that any feature has; a longer rolling window means this one.
 pub const ROLLING_WINDOW_MAX_NS: i64 = 60 * NANOS_PER_SECOND;
 
-/// What the engine is told at start. Lengths of time are in ns.
+/// The settings of an engine. Lengths of time are in ns.
 #[derive(Clone, Debug)]
 pub struct EngineSettings {
-    /// What stands before the event's type in a subject.
+    /// The subject tokens before the type of the event, `md.events`.
     pub subject_prefix: String,
+    /// Symbols with a state; events of further ones are dropped.
     pub symbols_max: usize,
+    /// Trades that all windows together hold, beside the first chunk of each symbol.
     pub window_trades: usize,
     /// Bucket rows beside those for each symbol.
     pub latency_rows_spare: usize,
     /// From one snapshot of a symbol to the next; `None` turns features off.
     pub publish_interval: Option<i64>,
-    /// What is beyond [`ROLLING_WINDOW_MAX_NS`] means that.
+    /// More than [`ROLLING_WINDOW_MAX_NS`] counts as that.
     pub rolling_window: i64,
+    /// An event whose time is further ahead of local time gets local time instead.
     pub clock_skew_max: i64,
     pub signal: SignalSettings,
 }
@@ -75,7 +78,8 @@ impl Default for EngineSettings {
     }
 }
 
-/// When an event was received, locally. Local time does not step back: an earlier moment than the last counts as that.
+/// When an event was received, in local time. Local time does not step back: a moment before the last one counts as the
+/// last one.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Receipt {
     At(UnixNanos),
@@ -95,14 +99,14 @@ pub struct Engine {
     release_round: ReleaseRound,
     schedule: SnapshotSchedule,
     outbox: Outbox,
-    /// More events of the present moment may come, so that its snapshots wait for their signals.
+    /// More events of the present moment may come: its snapshots wait, as signals of one moment leave before snapshots.
     is_moment_open: bool,
     pub counters: Counters,
     decoder: Decoder,
     payload: Vec<u8>,
 }
 
-/// A message to publish, lent until the next is asked for.
+/// A message to publish.
 pub struct Message<'a> {
     pub kind: OutputKind,
     pub symbol: SymbolId,
@@ -111,7 +115,7 @@ pub struct Message<'a> {
 }
 
 impl Engine {
-    /// Reserves all the memory that it will need, but for the names of symbols.
+    /// Reserves all the memory that it will need, except for the names of symbols. The error says which table found none.
     pub fn new(settings: EngineSettings) -> Result<Self, NoMemory> {
         let symbols = settings.symbols_max;
         let rows = symbols.saturating_mul(LATENCY_ROWS_PER_SYMBOL).saturating_add(settings.latency_rows_spare);
@@ -141,14 +145,14 @@ impl Engine {
         self.settings.subject_prefix.as_bytes()
     }
 
-    /// Handles one event; says why when it was malformed, for the log.
+    /// Handles one event. The error says why it was malformed, for the log.
     #[inline]
     pub fn handle_event(&mut self, subject: &[u8], payload: &[u8], receipt: Receipt) -> Result<(), Malformed> {
         let (kind, symbol) = split_subject(subject, self.subject_prefix());
         self.handle_split(kind, symbol, payload, receipt)
     }
 
-    /// Handles an event whose subject has been split.
+    /// The same for an event whose subject has been split.
     pub fn handle_split(
         &mut self,
         kind: EventKind,
@@ -218,21 +222,21 @@ impl Engine {
         Ok(())
     }
 
-    /// Counts an event that was dropped unread because the queue was nearly full.
+    /// Counts an event that was dropped undecoded because the receive buffer was nearly full.
     #[inline]
     pub fn shed(&mut self, kind: EventKind) {
         self.counters.count_unread(kind, DropReason::Backpressure);
     }
 
-    /// Counts an event that could not be read.
+    /// Counts a malformed event, and returns why it is one.
     #[cold]
     pub fn refuse(&mut self, kind: EventKind, malformed: Malformed) -> Result<(), Malformed> {
         self.counters.count_unread(kind, DropReason::Malformed);
         Err(malformed)
     }
 
-    /// t(event), its latency from the exchange to its receipt, and its provider; local time follows where nothing else
-    /// moves it.
+    /// t(event), its latency from the exchange to its receipt, and its provider. Without receipt times local time moves on
+    /// to t.
     #[inline]
     fn settle_time(&mut self, origin: &Origin<'_>, receipt: Receipt) -> (UnixNanos, Option<i64>, ProviderId) {
         let provider = self.providers.intern(origin.provider);
@@ -241,7 +245,7 @@ impl Engine {
         match receipt {
             Receipt::At(_) if t.since(self.local) > self.settings.clock_skew_max => {
                 self.counters.timestamps_rejected[provider.index()] += 1;
-                // Neither timestamp is believed where it lies that far ahead: not as t, nor as one end of a latency.
+                // A timestamp that far ahead is used neither as t nor for a latency.
                 let sent = origin.ts_exchange.filter(|sent| sent.since(self.local) <= self.settings.clock_skew_max);
                 return (self.local, sent.map(|sent| self.local.since(sent)), provider);
             }
@@ -252,7 +256,7 @@ impl Engine {
         (t, origin.ts_exchange.map(|sent| received.since(sent)), provider)
     }
 
-    /// A symbol seen for the first time, whose name is valid; `None` when there is no place left.
+    /// Adds a symbol, whose name is valid; `None` when the table is full.
     #[cold]
     fn admit(&mut self, kind: EventKind, symbol: &[u8], provider: ProviderId) -> Option<SymbolId> {
         let name = std::str::from_utf8(symbol).expect("a valid symbol is text");
@@ -351,8 +355,8 @@ impl Engine {
         self.local = self.local.max(moment);
     }
 
-    /// Local time was wrong by `step_ns` until now, and is right from now on. Lengths of time stay what they were: what
-    /// has been waited for and what is yet to be waited for. Event times are the producer's and stay, too.
+    /// The machine's clock was stepped by `step_ns`: all local moments are shifted by it, so that the times waited and still
+    /// to be waited stay the same. Event times are the producer's and stay as they are.
     pub fn handle_clock_step(&mut self, step_ns: i64) {
         self.local = self.local.plus(step_ns);
         let (trade_pool, row_pool) = (&mut self.trade_pool, &mut self.row_pool);
@@ -421,7 +425,7 @@ impl Engine {
         self.outbox.has_snapshot(symbol)
     }
 
-    /// Nobody takes messages for now: newer snapshots may overwrite unsent ones.
+    /// The connection takes no messages for now: newer snapshots may overwrite unsent ones.
     pub fn stall_output(&mut self) {
         self.outbox.stall();
     }
@@ -435,8 +439,8 @@ impl Engine {
         }
     }
 
-    /// A message of the symbol `name` that the connection had taken reaches nobody after all. False: there is no such
-    /// symbol.
+    /// A message of the symbol `name` that the connection had taken was not delivered: it counts as published no longer.
+    /// False when there is no such symbol.
     pub fn take_back_published(&mut self, kind: OutputKind, name: &[u8]) -> bool {
         let Some(id) = self.symbols.find(name) else { return false };
         let published = &mut self.symbols.state_mut(id).features_published;
@@ -447,7 +451,7 @@ impl Engine {
         true
     }
 
-    /// Counts messages that are given up: the connection cannot take them, or has not sent them.
+    /// Counts messages that are given up: the connection cannot take them, or was lost before it sent them.
     pub fn count_unpublished(&mut self, kind: OutputKind, count: u64) {
         self.counters.publish_dropped[kind as usize] += count;
     }

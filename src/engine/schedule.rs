@@ -4,8 +4,8 @@
 //!   publication ──► push(deadline) ──► [ soonest … latest ] ──► pop()
 //! ```
 //!
-//! The interval is one constant, so deadlines come in the order of the publications before them and a FIFO is sorted by
-//! itself. An event may publish its symbol before an entry falls due: that entry is outdated, and of no use.
+//! The interval is one constant, so deadlines come in the order of the publications before them, and a FIFO is sorted. An
+//! event may publish its symbol before an entry falls due: that entry is outdated.
 
 use std::collections::VecDeque;
 

@@ -17,7 +17,7 @@ pub struct UnixNanos(pub i64);
 /// `Z"`
 const ZULU: u16 = u16::from_le_bytes(*b"Z\"");
 
-/// The first moment that is not believed to be one: 2255-03-22. Later texts and numbers are unreadable.
+/// The end of the readable moments: 2255-03-22. Texts and numbers from there on are unreadable.
 const READABLE_END: i64 = 9_000_000_000 * NANOS_PER_SECOND;
 
 impl UnixNanos {
@@ -58,8 +58,7 @@ pub fn decode_time_text(text: &[u8]) -> Option<UnixNanos> {
 }
 
 /// A moment as a number: seconds (< 1e11), milliseconds (< 1e14), microseconds (< 1e17), else nanoseconds.
-/// The digits are compared and scaled as integers, so nothing is rounded that the number did say; below a nanosecond it
-/// is cut off.
+/// The digits are compared and scaled as integers, so nothing is rounded; below a nanosecond it is cut off.
 pub fn decode_time_number(number: &Number<'_>) -> Option<UnixNanos> {
     let is_below = |limit_10: i32| match limit_10 - number.exponent_10 {
         // The digits are fewer than twenty.
@@ -154,8 +153,8 @@ impl TimeDecoder {
             _ => return decode_time_in_quotes(text),
         };
         if *minute != self.minute {
-            // Far ones are not remembered: neither they nor their moments fit into nanoseconds. A minute of the day before
-            // the epoch may be readable by its offset.
+            // Minutes outside the readable range are not remembered. One of the day before the epoch may be readable by
+            // its offset.
             let readable = -SECONDS_PER_DAY..READABLE_END / NANOS_PER_SECOND;
             self.minute_seconds = decode_minute(minute).filter(|seconds| readable.contains(seconds))?;
             self.minute = *minute;

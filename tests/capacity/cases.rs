@@ -63,7 +63,7 @@ fn a_new_symbol_when_the_pool_is_full() {
     assert!(!pair.lacks("B", end), "which is none of B's business");
 }
 
-/// Whatever it comes with, and however full the pool: a chunk's worth of trades is each symbol's own.
+/// A chunk's worth of trades is each symbol's own, however full the pool is.
 #[test]
 fn each_symbol_has_room_of_its_own() {
     for window_trades in [1, 31, 62] {

@@ -58,7 +58,7 @@ fn numbers() {
     check_number(&format!("{}1", "0".repeat(10_000)), 1.0);
     check_number(&format!("1{}e-5000", "0".repeat(5_000)), 1.0);
     check_number(&format!("0.{}1e5001", "0".repeat(5_000)), 1.0);
-    // As other languages print them, bare or in quotes, for a price and for whatever nobody reads.
+    // As other languages print them, bare or in quotes, for a price and for unknown fields.
     for text in [".5", "1.", "1.e5", ".5e1", "0100.5", "00.5", "12345678.", ".123456789012345678901234567890"] {
         check_number(text, text.parse().unwrap());
         for signed in [format!("+{text}"), text.to_owned()] {

@@ -1,7 +1,7 @@
 //! Seeded streams of market data with everything that goes wrong in real ones.
 //!
 //! The same seed, length and profile give the same bytes. Chances are in thousandths. What the streams stay away from: texts on whose
-//! reading SPEC is silent (a number over f64's range), and invalid JSON inside fields that nobody reads.
+//! reading SPEC is silent (a number over f64's range), and invalid JSON inside unknown fields.
 
 use super::profile::Profile;
 use super::random::Random;

@@ -35,7 +35,7 @@ pub struct Profile {
     pub wide: u64,
     pub alias: u64,
     pub string_number: u64,
-    /// A field given twice, an alias beside its canonical name, fields that nobody knows, escapes in keys, odd spacing.
+    /// A field given twice, an alias beside its canonical name, unknown fields, escapes in keys, odd spacing.
     pub odd_json: u64,
     /// An event without ts_recv, and one without ts_exchange (both: its receipt is its time).
     pub without_ts_recv: u64,

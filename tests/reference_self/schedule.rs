@@ -91,12 +91,12 @@ fn snapshots_keep_to_the_rate_and_withhold_nothing() {
     check_schedule(&[(0.0, "A")], &[(0, "A", 0.0)]);
     check_schedule(&[(0.0, "A"), (0.1, "A")], &[(0, "A", 0.0), (1, "A", 0.1)]);
     check_schedule(&[(0.0, "A"), (0.05, "A"), (0.07, "A")], &[(0, "A", 0.0), (3, "A", 0.1)]);
-    // Due before the next event, whosever it is; a malformed one changes nothing.
+    // Due before the next event, of any symbol; a malformed one changes nothing.
     check_schedule(&[(0.0, "A"), (0.05, "A"), (0.15, "B")], &[(0, "A", 0.0), (2, "A", 0.1), (2, "B", 0.15)]);
     check_schedule(&[(0.0, "A"), (0.05, "A"), (0.15, "-")], &[(0, "A", 0.0), (3, "A", 0.1)]);
     // The interval runs from the moment it was due.
     check_schedule(&[(0.0, "A"), (0.05, "A"), (0.15, "A"), (0.2, "A")], &[(0, "A", 0.0), (2, "A", 0.1), (3, "A", 0.2)]);
-    // Due at the event's own moment: the event takes it along, and a stranger's event does not set it off.
+    // Due at the event's own moment: the event takes it along, and another symbol's event does not cause it.
     check_schedule(&[(0.0, "A"), (0.05, "A"), (0.1, "A")], &[(0, "A", 0.0), (2, "A", 0.1)]);
     check_schedule(&[(0.0, "A"), (0.05, "A"), (0.1, "B"), (0.1, "A")], &[(0, "A", 0.0), (2, "B", 0.1), (3, "A", 0.1)]);
     check_schedule(&[(0.0, "A"), (0.05, "A"), (0.1, "B")], &[(0, "A", 0.0), (2, "B", 0.1), (3, "A", 0.1)]);

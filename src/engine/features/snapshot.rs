@@ -8,7 +8,7 @@ use crate::engine::state::trade_pool::TradePool;
 use crate::engine::state::trade_window::{TradeFeatures, WindowLengths};
 use crate::engine::time::UnixNanos;
 
-/// The features; `None` is JSON null: what can't be computed yet.
+/// The features; `None` is JSON null: it cannot be computed yet.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Features {
     pub best: Option<BestPrices>,
@@ -22,7 +22,7 @@ pub struct Features {
 pub struct Snapshot {
     pub now: UnixNanos,
     pub features: Features,
-    /// The windows lack trades or latencies that there was no room for.
+    /// The windows lack trades or latencies for which the pools had no room.
     pub window_truncated: bool,
 }
 

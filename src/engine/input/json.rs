@@ -1,6 +1,6 @@
 //! A forward-only JSON scanner over one payload: no tree, no allocation, every step bounds-checked.
 //!
-//! The grammar is RFC 8259's, with mercies for real producers: a UTF-8 byte order mark before the document, the bare
+//! The grammar is RFC 8259's, with exceptions for real producers: a UTF-8 byte order mark before the document, the bare
 //! words `NaN`, `Infinity` and `-Infinity` that Python's json writes (values that no field can read), numbers as other
 //! languages print them (`.5`, `1.`, `+1`, `007`), and raw control characters inside strings.
 
@@ -15,15 +15,16 @@ use crate::engine::input::words::{HIGH_BITS, ONE_BITS};
 use crate::engine::time::{TimeDecoder, UnixNanos, decode_time_number};
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
-/// A value as far as a field needs to know it; nested ones have been skipped.
+/// A value as fields need it; nested ones have been skipped.
 #[derive(Clone, Copy, Debug)]
 pub enum Value<'a> {
     /// The bytes between the quotes, escapes not resolved.
     Text(&'a [u8]),
     Number(Number<'a>),
-    /// null, true, false, a nested value, NaN: nothing a field of ours could use.
+    /// null, true, false, a nested value, NaN: nothing that a field uses.
     Other,
 }
+/// A position in a payload.
 #[derive(Clone, Copy)]
 pub struct Scanner<'a> {
     bytes: &'a [u8],
@@ -38,7 +39,7 @@ impl<'a> Scanner<'a> {
         Scanner { bytes, at, string_bits: 0 }
     }
 
-    /// Takes a step that is not inlined on a copy, so that the scanner itself has no address and stays in registers.
+    /// Runs `step`, which is not inlined, on a copy, so that the scanner has no address and stays in registers.
     #[inline(always)]
     pub fn apart<T>(&mut self, step: impl FnOnce(&mut Self) -> T) -> T {
         let mut copy = *self;
@@ -180,7 +181,7 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    /// Any value, of which nothing is wanted.
+    /// Skips a value.
     #[inline(always)]
     pub fn skip(&mut self) -> Result<(), Malformed> {
         if self.bytes.get(self.at) == Some(&b'"') {
@@ -355,7 +356,7 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// Strings may have white space around the number.
+/// A number in a string, which may have white space around it.
 fn number_in_text(text: &[u8]) -> Option<f64> {
     unescaped(text, |text| {
         let text = text.trim_ascii();

@@ -14,7 +14,7 @@ pub enum Malformed {
     Unreadable(&'static str),
     Subject,
     Symbol,
-    /// A whole message with its control line, and what the queue holds.
+    /// Bytes of the message with its control line, and the capacity of the receive buffer.
     TooLarge {
         frame_bytes: usize,
         queue_bytes: usize,

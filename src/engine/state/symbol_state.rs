@@ -12,7 +12,7 @@ use crate::engine::state::trade_pool::TradePool;
 use crate::engine::state::trade_window::TradeWindow;
 use crate::engine::time::UnixNanos;
 
-/// When and whence a latest event came.
+/// Time and provider of a latest event.
 #[derive(Clone, Copy, Debug)]
 pub struct Arrival {
     pub t: UnixNanos,
@@ -86,9 +86,9 @@ impl SymbolState {
         self.watermark
     }
 
-    /// Local time is called differently from now on: what is kept in it moves along. Where the events themselves took
-    /// their time from it, and it went back, those to come would all be late: what is known of such a symbol is forgotten,
-    /// as null is better than what no event can replace.
+    /// The clock was stepped: local moments are shifted by `step_ns`. Where the events carry no times of their own and the
+    /// step went back, all events to come would be late. Such a symbol's state is cleared: null is better than figures that
+    /// no event can replace.
     pub fn handle_clock_step(&mut self, step_ns: i64, trade_pool: &mut TradePool, row_pool: &mut BucketRowPool) {
         let is_locally_timed = self.watermark == self.watermark_local;
         if is_locally_timed && step_ns < 0 {
@@ -126,7 +126,7 @@ impl SymbolState {
         }
     }
 
-    /// Replaces the latest trade, unless that is newer; the window is the caller's.
+    /// Replaces the latest trade, unless that is newer. Does not touch the window.
     #[inline]
     pub fn apply_trade(&mut self, arrival: Arrival, trade: &Trade<'_>) {
         if self.trade.is_none_or(|(latest, _)| arrival.t >= latest.t) {

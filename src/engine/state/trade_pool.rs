@@ -5,8 +5,8 @@
 //!             previous ◄─ ─► next
 //! ```
 //!
-//! Each symbol has a chunk of its own, from its first event on; the others are shared. What happens when no shared chunk is
-//! left is the window's business.
+//! Each symbol has a chunk of its own, from its first event on; the others are shared. When no shared chunk is left, the
+//! window gives up its own oldest trades.
 
 use crate::engine::bounds::{CHUNK_TRADES, POOL_LOW_PART};
 use crate::engine::memory::{NoMemory, Table};
@@ -39,14 +39,14 @@ const CHUNKS: Table = Table::new("the trades of the windows", "WINDOW_TRADES or 
 /// All chunks there will ever be: those that windows hold, those set aside for symbols still to come, and the shared
 /// ones that are left. A window that holds n chunks holds one of its own and n - 1 shared ones, whichever they are.
 pub struct TradePool {
-    /// Those that have been in use; the others' memory is there as well, and untouched.
+    /// Those that have been in use; the others' memory is reserved and untouched.
     chunks: Vec<Chunk>,
-    /// Chunks that are in use no more, as a list through `next`.
+    /// Free chunks, as a list through `next`.
     free: ChunkId,
     /// Set aside, one for each symbol still to come.
     own_left: usize,
     pub(super) shared_left: usize,
-    /// With no more shared ones left, silent symbols are asked for theirs.
+    /// With so few shared ones left, symbols that receive nothing are asked for theirs.
     shared_low: usize,
     pub(super) trade_count: u64,
 }
@@ -59,7 +59,7 @@ pub(super) struct Position {
 }
 
 impl TradePool {
-    /// Room for `trades` trades over all symbols, and a chunk for each of `symbols` symbols whatever the others take.
+    /// Room for `trades` trades over all symbols, and one chunk more for each of `symbols` symbols.
     pub fn new(trades: usize, symbols: usize) -> Result<Self, NoMemory> {
         let shared = trades.div_ceil(CHUNK_TRADES);
         let chunks = CHUNKS.list(shared.saturating_add(symbols))?;
@@ -100,7 +100,7 @@ impl TradePool {
             self.free = next;
             return id;
         }
-        // The vector's memory is there from the start; a page of it costs nothing before it is written.
+        // The vector's memory is reserved; a page of it costs nothing before it is written.
         self.chunks.push(Chunk {
             previous: NO_CHUNK,
             next: NO_CHUNK,

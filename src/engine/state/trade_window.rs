@@ -11,10 +11,9 @@
 //! depends on the watermark alone. `b`, the newest trade that has left the window, is kept because it still answers
 //! for p(now - 10 s).
 //!
-//! Trades live in chunks of one pool. Each symbol has one of its own, from its first event on; the others are shared. A
-//! late trade goes into its place; a full chunk is split for it. When no shared chunk is left the symbol gives up its own
-//! oldest trades, and remembers up to when its windows lack them. So what is kept is always the newest: a late trade that
-//! is older than one given up is given up, too.
+//! A late trade goes into its place; a full chunk is split for it. When the pool has no shared chunk left the symbol gives
+//! up its own oldest trades, and remembers up to when its windows lack them. So the newest trades are kept: a late trade
+//! that is older than one given up is given up, too.
 
 mod chunks;
 mod late_trades;
@@ -49,8 +48,8 @@ impl VolumeSums {
     }
 }
 
-/// The trades of one symbol. What every event asks for comes first, so that a window in which nothing moves is left
-/// without a look at its trades.
+/// The trades of one symbol. What every event asks for comes first, so that a window in which nothing moves is decided
+/// without touching its trades.
 #[repr(C)]
 pub struct TradeWindow {
     /// Where the cursors stand: first trade later than this.
@@ -65,7 +64,7 @@ pub struct TradeWindow {
     newest_t: UnixNanos,
     /// Price of the trade before the short window, for p(now - 10 s).
     price_before_short: Option<f64>,
-    /// t of the newest trade that was given up for want of room. No trade that is kept is older.
+    /// t of the newest trade that was given up because no chunk was left. No trade that is kept is older.
     lost: Option<UnixNanos>,
     head: ChunkId,
     tail: ChunkId,
@@ -90,7 +89,7 @@ pub struct WindowLengths {
     pub short: i64,
 }
 
-/// What the windows say at one `now`.
+/// The figures of the windows at one `now`; `None` where there are too few trades.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TradeFeatures {
     pub vwap_short: Option<f64>,
@@ -168,7 +167,7 @@ impl TradeWindow {
         }
     }
 
-    /// Looks again at what stands at the windows' edges.
+    /// Notes anew which trades stand at the edges of the windows.
     fn note_edges(&mut self, pool: &TradePool) {
         self.long_first_t = pool.trade_at(&mut self.long_first).map_or(NEVER, |trade| trade.t);
         self.short_first_t = pool.trade_at(&mut self.short_first).map_or(NEVER, |trade| trade.t);
@@ -290,7 +289,7 @@ impl TradeWindow {
     #[inline]
     pub fn return_short(&self) -> Option<f64> {
         let value = self.newest_price / self.price_before_short? - 1.0;
-        // Between extreme prices it may be more than an f64 holds, which is nothing to act upon.
+        // Between extreme prices it may be more than an f64 holds: that is null.
         value.is_finite().then_some(value)
     }
 
@@ -302,7 +301,7 @@ impl TradeWindow {
         self.short.size.value().unwrap_or_else(walked)
     }
 
-    /// Everything the windows say at the `now` of the last `advance`.
+    /// The figures at the `now` of the last `advance`.
     pub fn features(&self, pool: &TradePool) -> TradeFeatures {
         TradeFeatures {
             vwap_short: self.vwap(pool, &self.short, self.short_first),
@@ -350,7 +349,7 @@ impl TradeWindow {
         })
     }
 
-    /// Whether trades that were given up for want of room are missing: in the long window at `now`, the one of the last
+    /// Whether trades that were given up are missing: in the long window at `now`, the one of the last
     /// `advance`, or before the short one, where any of them would have answered for p(now - 10 s).
     #[inline]
     pub fn is_truncated(&self, now: UnixNanos, lengths: WindowLengths) -> bool {

@@ -1,11 +1,11 @@
-//! Values passed over as they stand, without a look at their grammar.
+//! Values skipped without checking their grammar.
 
 use crate::engine::input::json::{BYTE_ORDER_MARK, Scanner};
 use crate::engine::input::malformed::Malformed;
 
 impl Scanner<'_> {
-    /// Moves past the next value as it stands, without a look at its grammar: the decoder that gets it judges that. It ends
-    /// with the bracket or quote that closes it, a bare word before what follows it. A byte order mark may precede it.
+    /// Moves past the next value without checking its grammar, which the decoder does later. A value ends with the bracket
+    /// or quote that closes it, a bare word before the next delimiter. A byte order mark may precede it.
     pub fn skip_unread(&mut self) -> Result<(), Malformed> {
         self.peek();
         if self.bytes[self.at..].starts_with(BYTE_ORDER_MARK) {
@@ -44,7 +44,7 @@ impl Scanner<'_> {
         }
     }
 
-    /// From the opening quote to behind the closing one; what follows a backslash is passed over, whatever it is.
+    /// From the opening quote to behind the closing one; the byte after a backslash is skipped.
     fn skip_text_unread(&mut self) -> Result<(), Malformed> {
         self.at += 1;
         loop {

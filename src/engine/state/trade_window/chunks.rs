@@ -53,7 +53,7 @@ impl TradeWindow {
         }
     }
 
-    /// The oldest trade is lost, and its windows with it.
+    /// Gives up the oldest trade: from here on the windows that held it are truncated.
     #[cold]
     pub(super) fn give_up_oldest(&mut self, pool: &mut TradePool) {
         let oldest = *pool.record(self.oldest(pool));
@@ -72,7 +72,7 @@ impl TradeWindow {
         Position { chunk: self.head, offset: pool.chunk(self.head).start }
     }
 
-    /// As if no trade had ever come: all chunks go back but one.
+    /// Forgets all trades; all chunks but one go back to the pool.
     pub fn clear(&mut self, pool: &mut TradePool) {
         let own = self.tail;
         while self.head != own {
@@ -120,9 +120,9 @@ impl TradeWindow {
         pool.give_back_shared(head);
     }
 
-    /// Few chunks are left: where `now` has left both windows behind, all but the newest go back, at most `count_max`
-    /// with one call. Says how many went, and whether none is left to go. Should `now` step back among their trades,
-    /// their loss is said.
+    /// For when few chunks are left: where `now` has left both windows behind, all chunks but the newest go back, at most
+    /// `count_max` with one call. Returns how many went, and whether none is left to go. Should `now` step back among their
+    /// trades, `is_truncated` says so.
     pub fn release_outrun(
         &mut self,
         pool: &mut TradePool,

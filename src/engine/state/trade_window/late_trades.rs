@@ -58,7 +58,7 @@ impl TradeWindow {
         let mut place = self.place_of(pool, t);
         while pool.chunk(place.chunk).end as usize == CHUNK_TRADES {
             if place == self.oldest(pool) && pool.chunk(place.chunk).start == 0 && pool.shared_left == 0 {
-                // It would be the oldest itself: it is the one that is given up.
+                // It would be the oldest, so it is the one that is given up.
                 self.lost = Some(t);
                 return;
             }
