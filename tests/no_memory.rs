@@ -90,7 +90,7 @@ fn check_each<T>(what: &str, mut make: impl FnMut() -> Result<T, NoMemory>) -> u
 fn every_table_that_cannot_be_had_is_an_error() {
     let settings = EngineSettings { symbols_max: 1_000, window_trades: 10_000, ..EngineSettings::default() };
     let tables = check_each("engine", || Engine::new(settings.clone()));
-    assert!(tables >= 9, "{tables} tables: symbols, trades, strips, deadlines, outputs");
+    assert!(tables >= 9, "{tables} tables: symbols, trades, bucket rows, deadlines, outputs");
 
     let server = ServerAddress::parse("a").expect("it is an address");
     let access = Arc::new(Access::new(NatsArgs::open(server, "test")).expect("nothing is to be read"));

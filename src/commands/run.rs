@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use crate::api::endpoints::Api;
 use crate::config::{CoreArgs, EngineArgs, HttpArgs, SubjectArgs};
-use crate::engine::bounds::LATENCY_STRIPS_SPARE;
+use crate::engine::bounds::LATENCY_ROWS_SPARE;
 use crate::engine::engine::{EngineSettings, ROLLING_WINDOW_MAX_NS};
 use crate::engine::intake::Ownership;
 use crate::engine::memory::{NoMemory, Table};
@@ -60,7 +60,7 @@ pub fn engine_settings(subjects: &SubjectArgs, engine: &EngineArgs) -> EngineSet
         subject_prefix: subjects.subject_prefix.clone(),
         symbols_max: engine.max_symbols,
         window_trades: engine.window_trades,
-        latency_strips_spare: LATENCY_STRIPS_SPARE,
+        latency_rows_spare: LATENCY_ROWS_SPARE,
         publish_interval: engine.features_interval_ns(),
         rolling_window: engine.rolling_window_ns.min(ROLLING_WINDOW_MAX_NS),
         clock_skew_max: engine.max_clock_skew_ns,

@@ -11,8 +11,8 @@
 use proto_nats::encode;
 
 use crate::engine::engine::{Engine, EngineSettings, Receipt};
-use crate::engine::input::receive_buffer::Queue;
-use crate::engine::intake::{Ownership, Unwitnessed, take_messages};
+use crate::engine::input::receive_buffer::ReceiveBuffer;
+use crate::engine::intake::{MalformedCount, Ownership, take_messages};
 use crate::engine::memory::NoMemory;
 use crate::engine::time::{NANOS_PER_SECOND, UnixNanos, encode_time};
 
@@ -27,7 +27,7 @@ const LATENCY_NS: i64 = 3_000_000;
 
 pub struct CacheWarmer {
     engine: Engine,
-    queue: Queue,
+    queue: ReceiveBuffer,
     frame: Vec<u8>,
     /// Where its two timestamps stand.
     times: [usize; 2],
@@ -53,7 +53,7 @@ impl CacheWarmer {
         let times = [frame.find(&time), frame.rfind(&time)].map(|at| at.expect("it was just put in"));
         Ok(CacheWarmer {
             engine: Engine::new(settings)?,
-            queue: Queue::new(QUEUE_BYTES)?,
+            queue: ReceiveBuffer::new(QUEUE_BYTES)?,
             frame: frame.into_bytes(),
             times,
             now: START,
@@ -70,9 +70,9 @@ impl CacheWarmer {
         }
         let taken = self.queue.push(&self.frame);
         debug_assert_eq!(taken, self.frame.len(), "the queue has room for a frame");
-        let (receipt, witness) = (Receipt::At(self.now), &mut Unwitnessed::default());
-        let round = take_messages(&mut self.engine, &mut self.queue, Ownership::ALL, receipt, 2, witness);
-        debug_assert!(round.is_ok_and(|round| round.is_drained) && witness.malformed == 0);
+        let (receipt, observer) = (Receipt::At(self.now), &mut MalformedCount::default());
+        let round = take_messages(&mut self.engine, &mut self.queue, Ownership::ALL, receipt, 2, observer);
+        debug_assert!(round.is_ok_and(|round| round.is_drained) && observer.malformed == 0);
         self.wire.clear();
         while let Some(message) = self.engine.poll_output() {
             encode::publish(&mut self.wire, message.subject, None, message.payload);

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use crate::engine::counters::OutputKind;
 use crate::engine::engine::Engine;
-use crate::engine::state::symbol::{FEATURES_PREFIX, SIGNALS_PREFIX, SymbolId};
+use crate::engine::state::symbol_names::{FEATURES_PREFIX, SIGNALS_PREFIX};
+use crate::engine::state::symbol_table::SymbolId;
 use crate::nats::session::Session;
 
 /// What a publication is about.

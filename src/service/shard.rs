@@ -17,9 +17,9 @@ use proto_nats::{Reason, ServerOp};
 
 use crate::engine::counters::{Histogram, READ_GAP_BOUNDS_NS};
 use crate::engine::engine::{Engine, EngineSettings, Receipt};
-use crate::engine::input::json::Malformed;
-use crate::engine::input::receive_buffer::Queue;
-use crate::engine::intake::{Ownership, Witness, take_messages};
+use crate::engine::input::malformed::Malformed;
+use crate::engine::input::receive_buffer::ReceiveBuffer;
+use crate::engine::intake::{Observer, Ownership, take_messages};
 use crate::engine::memory::{NoMemory, Table};
 use crate::engine::time::UnixNanos;
 use crate::nats::session::Session;
@@ -43,7 +43,7 @@ const CLOCK_INTERVAL_NS: u64 = 1_000_000_000;
 /// Everything that belongs to one core but its session.
 pub struct Shard {
     pub engine: Engine,
-    pub receive_buffer: Queue,
+    pub receive_buffer: ReceiveBuffer,
     pub ownership: Ownership,
     pub clock: Clock,
     /// Events a second.
@@ -79,7 +79,7 @@ impl Shard {
         engine.stall_output();
         Ok(Shard {
             engine,
-            receive_buffer: Queue::new(queue_bytes)?,
+            receive_buffer: ReceiveBuffer::new(queue_bytes)?,
             ownership,
             clock,
             rate: Rate::new(clock.elapsed_ns()),
@@ -184,7 +184,7 @@ impl Shard {
         let read_at = self.reads.front().map_or_else(|| self.clock.now(), |(_, moment)| *moment);
         let now_ns = self.clock.elapsed_ns();
         let mut observer =
-            Observer { session, now_ns, core: self.ownership.core, malformed_lines: &self.malformed_lines };
+            Listener { session, now_ns, core: self.ownership.core, malformed_lines: &self.malformed_lines };
         let foreign_before = self.engine.counters.events_foreign;
         let round = take_messages(
             &mut self.engine,
@@ -246,14 +246,14 @@ pub enum ReadOutcome {
 }
 
 /// Control operations go to the session; malformed events to the log, at most one a second.
-struct Observer<'a> {
+struct Listener<'a> {
     session: &'a mut Session<Publication>,
     now_ns: u64,
     core: u32,
     malformed_lines: &'a LogLimit,
 }
 
-impl Witness for Observer<'_> {
+impl Observer for Listener<'_> {
     fn control(&mut self, op: &ServerOp<'_>) {
         self.session.handle_op(op, self.now_ns);
     }
