@@ -3,5 +3,7 @@
 //! Invariant: every buffer of a client is bounded, and a client that does not read is cut off.
 //! Imported by `commands`.
 
+mod client;
 pub mod router;
 pub mod server;
+mod subscriptions;

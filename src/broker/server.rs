@@ -17,7 +17,8 @@ use std::time::Duration;
 use ahash::HashMap;
 use futures_lite::{AsyncReadExt, AsyncWriteExt, FutureExt, future};
 
-use crate::broker::router::{Broker, BrokerCounters, BrokerLimits, ConnectionId, Output, REFUSAL, Standing};
+use crate::broker::client::ClientId;
+use crate::broker::router::{Broker, BrokerCounters, BrokerLimits, Output, REFUSAL, Standing};
 use crate::runtime::acceptor::{Arrival, Listener};
 use crate::runtime::clock::Clock;
 use crate::runtime::executor::{self, give_way};
@@ -172,7 +173,7 @@ pub struct Hub(Rc<Inner>);
 struct Inner {
     broker: RefCell<Broker>,
     /// Each connection is one task, so it has one waker, whatever in it waits.
-    wakers: RefCell<HashMap<ConnectionId, Waker>>,
+    wakers: RefCell<HashMap<ClientId, Waker>>,
 }
 
 impl Hub {
@@ -198,7 +199,7 @@ impl Hub {
         let mut broker = self.0.broker.borrow_mut();
         let changed = change(&mut broker);
         let mut wakers = self.0.wakers.borrow_mut();
-        while let Some(id) = broker.poll_roused() {
+        while let Some(id) = broker.poll_wakeup() {
             // Without one it is not waiting, and asks before it does.
             if let Some(waker) = wakers.remove(&id) {
                 waker.wake();
@@ -208,7 +209,7 @@ impl Hub {
     }
 
     /// Waits until `poll` has something, asking again whenever the broker has news for this connection.
-    async fn wait<T>(&self, id: ConnectionId, mut poll: impl FnMut(&mut Broker) -> Option<T>) -> T {
+    async fn wait<T>(&self, id: ClientId, mut poll: impl FnMut(&mut Broker) -> Option<T>) -> T {
         poll_fn(|cx| match poll(&mut self.0.broker.borrow_mut()) {
             Some(found) => Poll::Ready(found),
             None => {
@@ -264,7 +265,7 @@ async fn reject(mut stream: Stream) {
 }
 
 /// Both directions at once, until one of them ends.
-async fn converse(hub: &Hub, id: ConnectionId, stream: &mut Stream) {
+async fn converse(hub: &Hub, id: ClientId, stream: &mut Stream) {
     let (mut reader, mut writer) = futures_lite::io::split(stream);
     let reading = async {
         let mut buffer = vec![0; READ_BYTES];

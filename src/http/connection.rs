@@ -245,7 +245,7 @@ impl<'a, R: Responder> HttpConnection<'a, R> {
     /// Takes parts off until there are [`PIECE_BYTES`] or no more parts; says which. `None`: the next is late.
     async fn gather(&self, parts: &mut Parts, bytes: &mut Vec<u8>) -> Option<bool> {
         while bytes.len() < PIECE_BYTES {
-            let _place = self.shared.turns.one_of_many().await;
+            let _position = self.shared.turns.front_of_bulk().await;
             match within(self.shared.limits.respond, parts.next()).await {
                 Some(Some(part)) => bytes.extend_from_slice(&part),
                 Some(None) => return Some(true),
