@@ -21,8 +21,8 @@ use crate::engine::input::receive_buffer::Queue;
 use crate::engine::intake::{Ownership, Unwitnessed, take_messages};
 use crate::engine::memory::NoMemory;
 use crate::recording::looped_frames::Stream;
+use crate::runtime::MachineError;
 use crate::runtime::clock::Clock;
-use crate::runtime::kernel::why_no_thread;
 
 /// Bytes given to the queue at once, as one read of a busy socket gives.
 const READ_BYTES: usize = 64 << 10;
@@ -76,7 +76,7 @@ pub fn bench(
         let threads = reserved.into_iter().map(start).collect::<Result<Vec<_>, _>>().map_err(|error| {
             // Those that run would else be waited for.
             is_stopped.store(true, Ordering::Relaxed);
-            why_no_thread(&error)
+            MachineError::NoThread(error)
         })?;
         threads
             .into_iter()

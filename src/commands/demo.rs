@@ -26,6 +26,7 @@ use crate::http::server::Limits;
 use crate::market::generator::Market;
 use crate::nats::credentials::Access;
 use crate::recording::reader::RecordReader;
+use crate::runtime::MachineError;
 use crate::runtime::clock::Clock;
 use crate::runtime::executor::give_way;
 use crate::runtime::kernel;
@@ -122,7 +123,7 @@ impl Feeding {
             }
         };
         let thread = std::thread::Builder::new().name("feed".to_owned()).spawn(play);
-        let thread = thread.map_err(|error| kernel::why_no_thread(&error))?;
+        let thread = thread.map_err(MachineError::NoThread)?;
         Ok(Feeding { stopped, thread: Some(thread) })
     }
 }

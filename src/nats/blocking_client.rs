@@ -15,8 +15,8 @@ use proto_nats::{
 
 use crate::nats::credentials::Access;
 use crate::nats::transport::{Attempt, Link, wait_readable};
+use crate::runtime::MachineError;
 use crate::runtime::clock::Clock;
-use crate::runtime::kernel::why_no_thread;
 use crate::runtime::log_limit::LogLimit;
 use crate::runtime::log_text::plain;
 
@@ -87,7 +87,7 @@ impl Publisher {
                 }
             }
         });
-        let listening = listening.map_err(|error| why_no_thread(&error))?;
+        let listening = listening.map_err(MachineError::NoThread)?;
         Ok(Publisher { line, socket, listening: Some(listening), server: server.to_string(), payload_bytes_max })
     }
 

@@ -8,16 +8,15 @@ use std::thread;
 
 use async_channel::{Receiver, bounded};
 
-use crate::runtime::kernel::why_no_thread;
+use crate::runtime::MachineError;
 
 /// Threads at work or hanging. A resolver gives up after some minutes, and an attempt that is waited for takes 15 s.
 const THREADS_MAX: usize = 64;
 
 static THREADS: AtomicUsize = AtomicUsize::new(0);
 
-/// Begins `work`; its result comes through the channel, which is closed without one if `work` panics. The error is one
-/// line.
-pub fn begin<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<Receiver<T>, String> {
+/// Begins `work`; its result comes through the channel, which is closed without one if `work` panics.
+pub fn begin<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<Receiver<T>, MachineError> {
     let slot = Slot::take()?;
     let (sender, receiver) = bounded(1);
     let run = move || {
@@ -25,24 +24,28 @@ pub fn begin<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Re
         // Nobody may wait for it any more.
         let _ = sender.try_send(work());
     };
-    thread::Builder::new().name("aside".to_owned()).spawn(run).map_err(|error| why_no_thread(&error))?;
+    thread::Builder::new().name("aside".to_owned()).spawn(run).map_err(MachineError::NoThread)?;
     Ok(receiver)
 }
 
 /// As [`begin`], and waits for it.
-pub async fn run<T: Send + 'static>(work: impl FnOnce() -> Result<T, String> + Send + 'static) -> Result<T, String> {
-    begin(work)?.recv().await.unwrap_or_else(|_| Err("an attempt has failed without a word".to_owned()))
+pub async fn run<T, E>(work: impl FnOnce() -> Result<T, E> + Send + 'static) -> Result<T, E>
+where
+    T: Send + 'static,
+    E: From<MachineError> + Send + 'static,
+{
+    begin(work)?.recv().await.unwrap_or_else(|_| Err(MachineError::BlockingWorkPanicked.into()))
 }
 
 /// One of the threads.
 struct Slot;
 
 impl Slot {
-    fn take() -> Result<Slot, String> {
+    fn take() -> Result<Slot, MachineError> {
         let add = |count| (count < THREADS_MAX).then_some(count + 1);
         match THREADS.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add) {
             Ok(_) => Ok(Slot),
-            Err(_) => Err(format!("{THREADS_MAX} attempts hang already: does the resolver answer, and the disk?")),
+            Err(_) => Err(MachineError::BlockingWorkHangs { threads: THREADS_MAX }),
         }
     }
 }
@@ -75,7 +78,7 @@ mod tests {
             }
         };
         hanging.push(again());
-        let error = begin(|| 7).expect_err("there is no room");
+        let error = begin(|| 7).expect_err("there is no room").to_string();
         assert!(error.starts_with("64 attempts hang already"), "{error}");
         for (release, result) in hanging {
             drop(release);

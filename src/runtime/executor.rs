@@ -24,7 +24,8 @@ use nix::sys::pthread::{Pthread, pthread_kill, pthread_self};
 use nix::sys::signal::Signal;
 use rustix::io::Errno;
 
-use crate::runtime::kernel::{why_no_executor, why_no_thread};
+use crate::runtime::MachineError;
+use crate::runtime::kernel::why_no_executor;
 use crate::runtime::timeout::Timer;
 
 /// A thread that does not get a core for so long loses a turn, so it is long. Nothing here relies on being interrupted:
@@ -46,10 +47,9 @@ struct Executor {
 }
 
 impl Executor {
-    /// The error is one line that says what to do.
-    fn make(name: &str) -> Result<Executor, String> {
+    fn make(name: &str) -> Result<Executor, MachineError> {
         // First, as the error of a thread of ours says what it was; glommio panics when its own cannot be started.
-        let sleeper = watched().map_err(|error| why_no_thread(&error))?;
+        let sleeper = watched().map_err(MachineError::NoThread)?;
         let builder = LocalExecutorBuilder::new(Placement::Unbound)
             .name(name)
             .preempt_timer(PREEMPT_TIMER)
@@ -57,8 +57,8 @@ impl Executor {
             .ring_depth(RING_DEPTH);
         match caught(|| builder.make()) {
             Ok(Ok(executor)) => Ok(Executor { executor, sleeper }),
-            Ok(Err(GlommioError::IoError(error))) => Err(why_no_executor(&error)),
-            Ok(Err(error)) => Err(format!("an executor cannot be made: {error}")),
+            Ok(Err(GlommioError::IoError(error))) => Err(why_no_executor(error)),
+            Ok(Err(error)) => Err(MachineError::Executor(error.to_string())),
             Err(panic) => Err(why_it_panicked(&*panic)),
         }
     }
@@ -82,8 +82,8 @@ impl Executor {
     }
 }
 
-/// Runs `work` on an executor of this thread. The error is one line that says what to do.
-pub fn run<T>(name: &str, work: impl Future<Output = T>) -> Result<T, String> {
+/// Runs `work` on an executor of this thread.
+pub fn run<T>(name: &str, work: impl Future<Output = T>) -> Result<T, MachineError> {
     Ok(Executor::make(name)?.run(work))
 }
 
@@ -95,13 +95,13 @@ pub struct Waiting<T> {
     thread: Option<JoinHandle<Option<T>>>,
 }
 
-/// Makes an executor on a thread of its own. When that thread ends `on_end` is told whether by a panic. The error is one
-/// line that says what to do; nothing is left of the thread then.
+/// Makes an executor on a thread of its own. When that thread ends `on_end` is told whether by a panic. After an error
+/// nothing is left of the thread.
 pub fn start<F: Future + 'static>(
     name: &str,
     on_end: impl FnOnce(bool) + Send + 'static,
     work: impl FnOnce() -> F + Send + 'static,
-) -> Result<Waiting<F::Output>, String>
+) -> Result<Waiting<F::Output>, MachineError>
 where
     F::Output: Send,
 {
@@ -121,10 +121,10 @@ where
         begun.recv().ok()?;
         Some(executor.run(work()))
     };
-    let thread = thread::Builder::new().name(name.to_owned()).spawn(live).map_err(|error| why_no_thread(&error))?;
+    let thread = thread::Builder::new().name(name.to_owned()).spawn(live).map_err(MachineError::NoThread)?;
     // From here on the thread is joined, whatever comes.
     let waiting = Waiting { begin: Some(begin), thread: Some(thread) };
-    let is_made = reported.recv().unwrap_or_else(|_| Err("an executor has failed without a word".to_owned()));
+    let is_made = reported.recv().unwrap_or(Err(MachineError::ExecutorVanished));
     is_made.map(|()| waiting)
 }
 
@@ -202,12 +202,11 @@ fn caught<T>(work: impl FnOnce() -> T) -> Result<T, Box<dyn Any + Send>> {
 
 /// glommio panics where it cannot start a thread, or has no memory for what it shares with the kernel. Its own text says
 /// something else.
-fn why_it_panicked(panic: &(dyn Any + Send)) -> String {
+fn why_it_panicked(panic: &(dyn Any + Send)) -> MachineError {
     let text = panic.downcast_ref::<String>().map_or("", String::as_str);
     match text.contains("failed to spawn thread") {
-        true => why_no_thread(&Errno::AGAIN.into()),
-        false => "an executor cannot be made: is there memory for it (ulimit -v, ulimit -l), and may io_uring be used?"
-            .to_owned(),
+        true => MachineError::NoThread(Errno::AGAIN.into()),
+        false => MachineError::ExecutorPanicked,
     }
 }
 
@@ -312,7 +311,7 @@ mod tests {
     fn what_glommio_panics_with_is_said_in_plain_words() {
         let check = |work: fn(), expected: &str| {
             let panic = caught(work).expect_err("it panics");
-            let text = why_it_panicked(&*panic);
+            let text = why_it_panicked(&*panic).to_string();
             assert!(text.contains(expected) && text.lines().count() == 1, "{text}");
         };
         check(|| panic!("failed to spawn thread: {:?}", io::ErrorKind::WouldBlock), "ulimit -u");

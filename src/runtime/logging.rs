@@ -21,8 +21,8 @@ use serde::ser::{SerializeMap, Serializer};
 
 use crate::config::{LogArgs, LogFormat};
 use crate::engine::time::encode_time;
+use crate::runtime::MachineError;
 use crate::runtime::clock::{Clock, system_now};
-use crate::runtime::kernel::why_no_thread;
 use crate::runtime::log_limit::LogLimit;
 use crate::runtime::log_sink::{Gap, LINE_BYTES_MAX, Sink, StandardError};
 
@@ -58,10 +58,10 @@ static SINK: OnceLock<Sink> = OnceLock::new();
 static FORMAT: OnceLock<LogFormat> = OnceLock::new();
 static IS_COLOURED: AtomicBool = AtomicBool::new(false);
 
-/// To be called first of all: from then on nothing that is said can block or fail. The error is one line.
-pub fn start() -> Result<(), String> {
+/// To be called first of all: from then on nothing that is said can block or fail.
+pub fn start() -> Result<(), MachineError> {
     let mut stderr = StandardError::default();
-    let sink = Sink::start(move |line| stderr.write(line), gap_line).map_err(|error| why_no_thread(&error))?;
+    let sink = Sink::start(move |line| stderr.write(line), gap_line).map_err(MachineError::NoThread)?;
     let _ = SINK.set(sink);
     std::panic::set_hook(Box::new(tell_bug));
     Ok(())

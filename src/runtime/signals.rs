@@ -18,8 +18,7 @@ use std::thread::JoinHandle;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXCPU};
 use signal_hook::iterator::{Handle, Signals};
 
-use crate::runtime::kernel::why_no_thread;
-use crate::runtime::log_text::plain;
+use crate::runtime::MachineError;
 use crate::runtime::unsafe_calls::ignore_signal;
 
 /// What one of the signals that are listened for asks for.
@@ -59,11 +58,10 @@ pub struct Listening {
 }
 
 impl Listening {
-    /// From here on signals are what the table above says; `tell` is called on a thread of its own. The error is one line.
-    pub fn start(tell: impl Fn(Request) + Send + 'static) -> Result<Listening, String> {
+    /// From here on signals are what the table above says; `tell` is called on a thread of its own.
+    pub fn start(tell: impl Fn(Request) + Send + 'static) -> Result<Listening, MachineError> {
         ignore_strangers();
-        let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGXCPU])
-            .map_err(|error| format!("signals cannot be listened for: {}", plain(&error)))?;
+        let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGXCPU]).map_err(MachineError::Signals)?;
         let handle = signals.handle();
         let listen = move || {
             for signal in signals.forever() {
@@ -75,7 +73,7 @@ impl Listening {
             }
         };
         let thread = std::thread::Builder::new().name("signals".to_owned()).spawn(listen);
-        let thread = thread.map_err(|error| why_no_thread(&error))?;
+        let thread = thread.map_err(MachineError::NoThread)?;
         Ok(Listening { handle, thread: Some(thread) })
     }
 }
