@@ -24,7 +24,7 @@ fn main() -> ExitCode {
                 End::Failed(line) => (line, 1),
                 End::Refused(line) => (line, 2),
             };
-            logging::tell_failure(&line);
+            logging::report_failure(&line);
             ExitCode::from(code)
         }
     };

@@ -15,7 +15,7 @@ use crate::http::server::Responder;
 use crate::runtime::clock::Clock;
 use crate::service::report::{Line, Query, ShardReport};
 
-/// Of so many cores the answers are waited for without a trip to the heap.
+/// The answers of so many cores are waited for without an allocation.
 const FEW_CORES: usize = 4;
 
 pub struct Api {
@@ -68,12 +68,12 @@ impl Api {
         self.clock.elapsed_ns() as f64 / 1e9
     }
 
-    /// All shards are asked at once; each has its place, also one that has ended.
+    /// All shards are asked at once; each has its report, also one that has ended.
     async fn reports(&self) -> Vec<ShardReport> {
         let mut answers = SmallVec::<[_; FEW_CORES]>::with_capacity(self.shards.len());
         for shard in &self.shards {
             let (reply, answer) = bounded(1);
-            // Where nobody takes the question the answer's channel closes.
+            // Where the shard has ended the answer's channel closes.
             shard.ask(Query::Report(reply)).await;
             answers.push(answer);
         }

@@ -8,8 +8,8 @@
 //! maximum, `verbose`, `echo`, `no_responders`. What it does not have: accounts, credentials (any are let in), TLS,
 //! clusters, JetStream, PINGs of its own. Where it is stricter: a subject must be valid, `pedantic` or not.
 //!
-//! Invariant: a connection's memory is one frame of input and [`BrokerLimits::output_bytes`] of output. A client that
-//! lets more than that wait is cut off without a word, as nats-server does; the others don't notice.
+//! Invariant: a client's memory is one frame of input and [`BrokerLimits::output_bytes`] of output. A client that
+//! lets more than that wait is cut off without an -ERR, as nats-server does; the others are not delayed.
 
 use ahash::HashMap;
 use proto_nats::{
@@ -48,11 +48,11 @@ const PROTOCOL_VERSION: &str = "2.10.0";
 /// What a client gets that comes when [`Broker::is_full`].
 pub const REFUSAL: &[u8] = b"-ERR 'maximum connections exceeded'\r\n";
 
-/// What becomes of a client whose bytes were handled.
+/// How a client stands after its bytes were handled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
     Open,
-    /// It publishes faster than a subscriber takes it, who is close to being cut off: to be read again a little later.
+    /// It publishes faster than a subscriber reads, which is close to being cut off: to be read again a little later.
     TooFast,
     /// Nothing more that it sends will be looked at.
     Ended,
@@ -143,7 +143,7 @@ impl Broker {
 
     /// A client has connected; its INFO is ready to be written.
     pub fn handle_connect(&mut self, client_ip: &str) -> ClientId {
-        assert!(!self.is_full(), "whoever accepts asks first");
+        assert!(!self.is_full(), "a client is accepted only where there is room for it");
         self.last_id += 1;
         self.counters.connections += 1;
         let info = ServerInfo { client_id: self.last_id, client_ip: client_ip.into(), ..self.info.clone() };
@@ -155,7 +155,7 @@ impl Broker {
         id
     }
 
-    /// A client's socket is closed, whoever did it.
+    /// A client's socket is closed, by either side.
     pub fn handle_disconnect(&mut self, id: ClientId) {
         self.clients.remove(&id);
         self.subscriptions.retain(|subscription| subscription.owner != id);
@@ -178,7 +178,7 @@ impl Broker {
         } else {
             client.unread.extend_from_slice(bytes);
             if client.unread.len() >= client.unread_len_wanted {
-                // Lent out, as the frames in it change other connections, and this one.
+                // Lent out, as the frames in it change other clients, and this one.
                 let mut unread = std::mem::take(&mut client.unread);
                 let used = self.handle_frames(id, &unread);
                 unread.drain(..used);
@@ -228,7 +228,7 @@ impl Broker {
         Output::Bytes
     }
 
-    /// It takes too long: what is being written to it is not worth waiting for.
+    /// It reads too slowly: what is being written to it is given up.
     pub fn is_cut(&self, id: ClientId) -> bool {
         self.clients.get(&id).is_none_or(|client| client.state == State::Cut)
     }
@@ -314,12 +314,12 @@ impl Broker {
             && wants_to_know
             && let Some(reply_to) = publication.reply_to
         {
-            self.say_no_responders(id, reply_to);
+            self.send_no_responders(id, reply_to);
         }
     }
 
     /// A 503 for the subscription of the client itself that waits for the reply.
-    fn say_no_responders(&mut self, id: ClientId, reply_to: &[u8]) {
+    fn send_no_responders(&mut self, id: ClientId, reply_to: &[u8]) {
         if let Some(index) = self.subscriptions.find(id, reply_to) {
             let mut status = Vec::new();
             encode_status(&mut status, 503, "", &[]);
@@ -412,7 +412,7 @@ impl Broker {
         }
     }
 
-    /// Tells a client why, and hears no more of it. Its subscriptions end at once.
+    /// Sends a client the reason, and ignores what it sends from now on. Its subscriptions end at once.
     fn close(&mut self, id: ClientId, message: &str) {
         self.answer(id, |out| encode::err(out, message));
         let client = self.client(id);

@@ -1,4 +1,4 @@
-//! Who has subscribed to what: all subscriptions of all clients, and which of them get a message.
+//! All subscriptions of all clients, and which of them get a message.
 //!
 //! A message goes to every plain subscription whose pattern matches its subject, in the order of their arrival, and to one
 //! member, drawn at random, of each queue group with a match. Each message is held against each subscription: they are

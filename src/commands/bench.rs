@@ -1,4 +1,4 @@
-//! `bench`: what this machine takes. The recording as the bytes that nats-server would send goes through queue,
+//! `bench`: how fast this machine is. The recording as the bytes that nats-server would send goes through queue,
 //! protocol, decoding, engine and outputs, over and over; nothing but the socket is missing.
 //!
 //! Each pass moves the recording's timestamps on, as if it went on for ever, outside the measurement. The cost of an event
@@ -33,7 +33,7 @@ const TIME_DIGITS: u8 = 3;
 /// Longest time of a single event that is told from longer ones.
 const TIME_NS_MAX: u64 = 60_000_000_000;
 
-/// Whether the process has so many cores; each thread beyond them would count as one that is not there. The error is one
+/// Whether the process has so many cores; a thread beyond them would count as a core that is not there. The error is one
 /// line about the setting.
 pub fn check_cores(cores: usize) -> Result<(), String> {
     match std::thread::available_parallelism() {
@@ -45,8 +45,8 @@ pub fn check_cores(cores: usize) -> Result<(), String> {
     }
 }
 
-/// Runs the bench on `cores` threads; the report is one JSON line. Lines of the recording that are no events are said on
-/// `log`.
+/// Runs the bench on `cores` threads; the report is one JSON line. Lines of the recording that are no events are reported
+/// on `log`.
 pub fn bench(
     file: &Path,
     duration_ns: i64,
@@ -74,13 +74,17 @@ pub fn bench(
             std::thread::Builder::new().spawn_scoped(scope, run)
         };
         let threads = reserved.into_iter().map(start).collect::<Result<Vec<_>, _>>().map_err(|error| {
-            // Those that run would else be waited for.
+            // Those that run are waited for.
             is_stopped.store(true, Ordering::Relaxed);
             MachineError::NoThread(error)
         })?;
         threads
             .into_iter()
-            .map(|thread| thread.join().map_err(|_| "a bench thread has ended in error".to_owned()))
+            .map(|thread| {
+                thread.join().map_err(|_| {
+                    "a bench thread ended in an internal error: please report the lines above as a bug".to_owned()
+                })
+            })
             .collect::<Result<_, String>>()
     })?;
     let sum = |figure: fn(&Measured) -> u64| results.iter().map(figure).sum::<u64>();

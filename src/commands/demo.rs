@@ -1,4 +1,4 @@
-//! `demo`: the whole thing with nothing installed, on one machine and in one process.
+//! `demo`: broker, events and service in one process, with nothing installed.
 //!
 //! ```text
 //!   executor "broker":  generated market ──► Hub ──┐                executors of the service
@@ -53,7 +53,7 @@ pub fn run(args: DemoArgs) -> Result<(), String> {
     let server = ServerAddress::parse(&broker_server.url()).map_err(|error| error.to_string())?;
     let access = Access::new(NatsArgs::open(server.clone(), "senpai-demo"))?;
     let shards = shard_settings(access, &subjects, &cores, &engine);
-    // One that the service follows, where there is one.
+    // One that the service follows, if there is one.
     let is_followed = |symbol: &&String| {
         let is_asked_for = subjects.symbols.is_all() || subjects.symbols.0.contains(symbol);
         is_asked_for && shards[0].ownership.core_of(symbol.as_bytes()).is_some()
@@ -73,10 +73,10 @@ pub fn run(args: DemoArgs) -> Result<(), String> {
         Some(file) => format!("{}, over and over, as if it happened now", file.display()),
     };
     let text = what_to_look_at(&source, port, &broker, service.address(), symbol);
-    // Nobody may be reading it.
+    // Standard output may be closed.
     let _ = io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush());
 
-    // It hears the signals; everything else ends after it.
+    // It handles the signals; everything else ends after it.
     let done = service.run();
     if done.is_err() {
         // The process ends at once: nothing more is waited for.
@@ -119,7 +119,7 @@ impl Feeding {
         let play = move || {
             let fed = Access::new(args.nats.clone()).and_then(|access| feed(&args, &access, &watched, io::sink()));
             if let Err(error) = fed {
-                log::error!(cause:% = error; "no more events come: {error}");
+                log::error!(cause:% = error; "the recording is not played any further, so no more events come; restart the demo: {error}");
             }
         };
         let thread = std::thread::Builder::new().name("feed".to_owned()).spawn(play);

@@ -38,12 +38,12 @@ pub fn replay(
         faults.note(&faulty, &mut log);
         Ok(())
     });
-    // What was published up to an error is worth having.
+    // What was published up to an error is written as well.
     replay.engine.set_moment_open(false);
     let ended = ended.and(replay.write_outputs()).and(replay.out.flush().map_err(writing));
     faults.finish(&mut log);
     ended?;
-    // Where nobody can read it, the outputs are there all the same.
+    // The outputs are written, so a summary that cannot be is no error.
     let _ = writeln!(log, "{}", replay.summary(clock.elapsed_ns()));
     Ok(())
 }

@@ -4,7 +4,7 @@
 //!   GET /state/latest?symbol=BTC%2FUSD HTTP/1.1\r\n
 //!   Host: localhost:8892\r\n
 //!   \r\n                                            ◄── len_bytes counts up to here
-//!   (Content-Length bytes of a body nobody reads)   ◄── body_len_bytes
+//!   (Content-Length bytes of a body, not used)     ◄── body_len_bytes
 //!   GET …                                           ◄── the next, pipelined
 //! ```
 //!
@@ -20,7 +20,7 @@ use crate::http::response::Response;
 pub const HEAD_BYTES_MAX: usize = 8 << 10;
 /// Header fields in a head. Browsers send about 20; 8 KiB would hold 2,000 empty ones.
 pub const HEADERS_MAX: usize = 64;
-/// Longest body that is read and thrown away to keep the connection. No endpoint takes one.
+/// Longest body that is read and discarded to keep the connection. No endpoint takes one.
 pub const BODY_BYTES_MAX: u64 = 8 << 10;
 
 /// What a responder gets to see: a GET or HEAD for this.
@@ -62,7 +62,7 @@ impl From<Refusal> for Response {
 /// A whole head, understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
-    /// What is asked for; or why a method is not served, or a target means nothing. Unlike the `Err` of [`decode_head`]
+    /// What is asked for; or why a method is not served, or a target is invalid. Unlike the `Err` of [`decode_head`]
     /// that leaves the connection as it is.
     pub asked: Result<Request, Refusal>,
     /// False for HEAD: the answer ends before its body, whatever it is.
@@ -72,12 +72,12 @@ pub struct Head {
     pub ending: Ending,
     /// Of the head itself, with its empty line.
     pub len_bytes: usize,
-    /// Of the body behind it, to be thrown away.
+    /// Of the body behind it, to be discarded.
     pub body_len_bytes: usize,
 }
 
 /// Decodes the head at the front of `bytes`. `Ok(None)`: it is not all there yet. `Err`: the refusal after which the
-/// connection must close, because nobody knows where the next request begins.
+/// connection must close, because it is unknown where the next request begins.
 pub fn decode_head(bytes: &[u8]) -> Result<Option<Head>, Refusal> {
     let mut fields = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut parsed = httparse::Request::new(&mut fields);
@@ -159,7 +159,7 @@ fn decode_fields(is_http_1_1: bool, fields: &[httparse::Header<'_>]) -> Result<F
         }
         (length, false) => length.unwrap_or(0) as usize,
     };
-    // The client would wait for leave to send a body that nobody wants.
+    // The client would wait for permission to send a body that no endpoint uses.
     if expects && body_len_bytes > 0 {
         return Err(Refusal::new(417, "no request here needs a body"));
     }

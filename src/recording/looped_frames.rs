@@ -31,7 +31,7 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// The recording's events of `symbols`, `events_max` of them at most; on `log` the lines that are none.
+    /// The recording's events of `symbols`, `events_max` of them at most; lines that are no event are reported on `log`.
     pub fn load(
         file: &Path,
         symbols: &Symbols,

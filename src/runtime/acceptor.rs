@@ -20,6 +20,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::runtime::clock::Clock;
 use crate::runtime::log_limit::LogLimit;
+use crate::runtime::log_text::plain;
 use crate::runtime::socket::Stream;
 use crate::runtime::stop::Stop;
 use crate::runtime::timeout::{sleep, unless};
@@ -148,11 +149,15 @@ impl Acceptor {
         if errno == Some(Errno::CONNABORTED) {
             return;
         }
-        if let Some(count) = self.errors.count_within(self.clock.elapsed_ns(), ACCEPT_LINES_NS) {
-            let name = self.name;
-            log::warn!(cause:% = error, count; "{name}: a connection could not be accepted, trying again: {error}{count}");
-        }
         let is_out_of_descriptors = matches!(errno, Some(Errno::MFILE | Errno::NFILE));
+        if let Some(count) = self.errors.count_within(self.clock.elapsed_ns(), ACCEPT_LINES_NS) {
+            let (name, cause) = (self.name, plain(&error));
+            let advice = match is_out_of_descriptors {
+                true => "; raise the limit of open files (ulimit -n, LimitNOFILE)",
+                false => "",
+            };
+            log::warn!(cause:% = cause, count; "{name}: a connection could not be accepted, trying again: {cause}{advice}{count}");
+        }
         if is_out_of_descriptors && self.is_pending() && (make_room() || self.spare.take().is_some()) {
             return;
         }

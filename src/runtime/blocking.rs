@@ -1,7 +1,7 @@
 //! Work that may block for long, off the reactor: resolving names, connecting, reading files.
 //!
-//! Each piece has a thread of its own, so that one that hangs (a resolver, a mount) holds up nothing but itself. Turned
-//! down: glommio's pool for blocking work, whose threads could all hang.
+//! Each piece of work has a thread of its own, so that one that hangs (a resolver, a mount) delays no other. Turned down:
+//! glommio's pool for blocking work, whose threads could all hang.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -21,10 +21,10 @@ pub fn begin<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Re
     let (sender, receiver) = bounded(1);
     let run = move || {
         let _slot = slot;
-        // Nobody may wait for it any more.
+        // The receiver may be dropped.
         let _ = sender.try_send(work());
     };
-    thread::Builder::new().name("aside".to_owned()).spawn(run).map_err(MachineError::NoThread)?;
+    thread::Builder::new().name("blocking".to_owned()).spawn(run).map_err(MachineError::NoThread)?;
     Ok(receiver)
 }
 
@@ -63,14 +63,14 @@ mod tests {
 
     /// One test, as the threads are counted for the whole process.
     #[test]
-    fn what_hangs_holds_up_nobody_else_and_does_not_pile_up() {
+    fn what_hangs_delays_no_other_and_does_not_pile_up() {
         let hang = || {
             let (release, released) = mpsc::channel::<()>();
             begin(move || released.recv().is_err()).map(|result| (release, result))
         };
         let mut hanging: Vec<_> = (1..THREADS_MAX).map(|_| hang().expect("there is room")).collect();
         assert_eq!(begin(|| 7).expect("there is room for one more").recv_blocking(), Ok(7));
-        // A thread's place is free a little after its result is there.
+        // A thread's slot is free a little after its result is there.
         let again = || loop {
             match hang() {
                 Ok(one) => break one,

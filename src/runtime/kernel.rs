@@ -1,7 +1,7 @@
 //! What the kernel must grant before anything starts: open files, locked memory, io_uring.
 //!
-//! glommio answers a missing io_uring with a joke, and a panic or an exit; so it is asked for here first, and glommio is
-//! not touched where it is not to be had.
+//! glommio answers a missing io_uring with a panic or an exit, whose text says nothing useful. So io_uring is tried here
+//! first, and no executor is made where it is missing.
 
 use std::io;
 
@@ -19,12 +19,12 @@ use crate::runtime::unsafe_calls;
 const FILES_PER_EXECUTOR: u64 = 12;
 /// Standard input and output, listeners, signals, and what is open for a moment: resolvers, certificates, /proc.
 const FILES_BESIDE: u64 = 64;
-/// What glommio insists on, whoever asks,
+/// glommio insists on this limit of locked memory, for every user,
 const LOCKED_BYTES_MIN: u64 = 512 << 10;
-/// and what the rings of an executor take, of a user who may not lock as much as he likes.
+/// and the rings of an executor take this, where the limit holds (it does not for CAP_IPC_LOCK).
 const LOCKED_BYTES_PER_EXECUTOR: u64 = 256 << 10;
 
-/// Raises the limits as far as they may be raised, and looks whether everything is there that `executors` executors and
+/// Raises the limits as far as they may be raised, and checks that everything is there that `executors` executors and
 /// `connections` accepted connections need.
 pub fn grant(executors: usize, connections: usize) -> Result<(), MachineError> {
     let needed = FILES_BESIDE + FILES_PER_EXECUTOR * executors as u64 + connections as u64;
@@ -42,8 +42,8 @@ pub fn grant(executors: usize, connections: usize) -> Result<(), MachineError> {
 }
 
 /// All threads allocate from one heap. glibc would else give each thread its own and 64 MiB of addresses with it, so that a
-/// process under a limit (`ulimit -v`) would run out of these by chance, at any later moment. There is nothing to fight
-/// over: what handles events allocates nothing. To be called before any thread starts.
+/// process under a limit (`ulimit -v`) would run out of these at any later moment. One heap is no bottleneck: what handles
+/// events allocates nothing. To be called before any thread starts.
 pub fn keep_one_heap() {
     unsafe_calls::use_one_heap();
 }
@@ -60,7 +60,7 @@ pub fn why_no_executor(error: io::Error) -> MachineError {
     }
 }
 
-/// A limit, after it was raised to what may be had; the largest number where there is none.
+/// A limit, after it was raised to its maximum; the largest number where there is none.
 fn raised(resource: Resource) -> u64 {
     let Rlimit { current, maximum } = getrlimit(resource);
     let raised = Rlimit { current: maximum, maximum };
@@ -76,7 +76,7 @@ fn too_little_locked_memory(executors: usize) -> MachineError {
     MachineError::LittleLockedMemory { needed_bytes: locked_bytes_needed(executors) }
 }
 
-/// What it says of itself.
+/// The kernel, as far as io_uring depends on it.
 struct Kernel {
     /// As in `6.1.0-18-amd64`.
     release: String,

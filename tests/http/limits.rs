@@ -26,7 +26,7 @@ fn a_head_over_8_kib_is_refused() {
 }
 
 #[test]
-fn slow_requests_are_told_and_closed() {
+fn slow_requests_are_answered_and_closed() {
     let server = Server::with_limits(Limits { request: SHORT, ..Limits::default() });
     let silent = "";
     let in_the_head = "GET / HTTP/1.1\r\nHost:";
@@ -56,7 +56,7 @@ fn slow_requests_are_told_and_closed() {
 }
 
 #[test]
-fn idle_connections_are_closed_without_a_word() {
+fn idle_connections_are_closed_without_an_answer() {
     let server = Server::with_limits(Limits { idle: SHORT, ..Limits::default() });
     let mut client = server.connect();
     assert_eq!(client.get("/").status, 404);
@@ -64,7 +64,7 @@ fn idle_connections_are_closed_without_a_word() {
 }
 
 #[test]
-fn one_connection_too_many_is_told_so() {
+fn one_connection_too_many_is_rejected() {
     let server = Server::with_limits(Limits { connections: 8, respond: PATIENCE, ..Limits::default() });
     let mut busy: Vec<Client> = (0..8).map(|_| server.connect()).collect();
     for client in &mut busy {
@@ -93,7 +93,7 @@ fn a_responder_may_fail_or_be_late_without_harm() {
 }
 
 #[test]
-fn silent_peers_keep_nobody_out() {
+fn silent_peers_keep_no_other_out() {
     let server = Server::start();
     let mut known = server.connect();
     assert_eq!(known.get("/echo").status, 200);
@@ -131,7 +131,7 @@ fn a_thousand_silent_peers_cost_no_answer() {
 }
 
 #[test]
-fn answers_that_nobody_reads_keep_nobody_waiting() {
+fn answers_that_are_not_read_delay_no_other_peer() {
     let server = Server::with_limits(Limits { write: SHORT, ..Limits::default() });
     let mut unread: Vec<Client> = (0..50).map(|_| server.connect()).collect();
     for client in &mut unread {
@@ -169,13 +169,13 @@ fn a_peer_that_takes_nothing_is_dropped() {
 
 /// In a process of its own, since the limit is the process's.
 #[test]
-fn running_out_of_descriptors_keeps_nobody_waiting() {
+fn running_out_of_descriptors_delays_no_peer() {
     const CHILD: &str = "HTTP_TEST_FEW_DESCRIPTORS";
     if std::env::var_os(CHILD).is_none() {
         let done = Command::new("sh")
             .args(["-c", "ulimit -n 64 && exec \"$0\" \"$@\""])
             .arg(std::env::current_exe().unwrap())
-            .args(["--exact", "limits::running_out_of_descriptors_keeps_nobody_waiting", "--nocapture"])
+            .args(["--exact", "limits::running_out_of_descriptors_delays_no_peer", "--nocapture"])
             .env(CHILD, "1")
             .output()
             .unwrap();

@@ -44,7 +44,7 @@ fn stopping_closes_what_is_idle_and_finishes_what_is_not() {
     }
     busy.assert_closed();
     server.join();
-    // The port is free again, for everybody.
+    // The port is free again, for any process.
     TcpListener::bind(server.address).unwrap();
 }
 

@@ -125,7 +125,7 @@ fn other_methods_are_refused_and_the_connection_lives() {
 }
 
 #[test]
-fn what_cannot_be_understood_is_told_and_closed() {
+fn what_cannot_be_understood_is_answered_and_closed() {
     let server = Server::start();
     let check = |request: &str, status: u16| {
         // The second request must not be answered: where it begins is unknown.
@@ -165,7 +165,7 @@ fn an_answer_in_parts_is_whole_in_each_version() {
     assert!(head.status.success() && head.stdout.starts_with(b"HTTP/1.1 200"), "{head:?}");
 }
 
-/// What people will use.
+/// The client that operators use.
 #[test]
 fn curl() {
     let server = Server::start();

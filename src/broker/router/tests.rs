@@ -54,7 +54,7 @@ fn check(input: &str, expected: &str) {
 }
 
 #[test]
-fn messages_come_back_to_who_asks_for_them() {
+fn messages_come_back_to_their_subscribers() {
     check("PING\r\n", "PONG\r\n");
     check("ping\r\nPONG\r\nPING\r\n", "PONG\r\nPONG\r\n");
     check("SUB a 1\r\nPUB a 2\r\nhi\r\n", "MSG a 1 2\r\nhi\r\n");
@@ -82,7 +82,7 @@ fn unsubscribing() {
 }
 
 #[test]
-fn a_request_that_nobody_hears_is_answered() {
+fn a_request_without_responders_is_answered() {
     let no = "HMSG r 1 16 16\r\nNATS/1.0 503\r\n\r\n\r\n";
     check("SUB r 1\r\nPUB a r 1\r\n1\r\n", no);
     check("SUB r.* 1\r\nPUB a r.x 1\r\n1\r\n", "HMSG r.x 1 16 16\r\nNATS/1.0 503\r\n\r\n\r\n");
