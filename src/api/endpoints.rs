@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 
 use crate::api::documents;
 use crate::engine::intake::Ownership;
+use crate::engine::time::NANOS_PER_SECOND;
 use crate::http::counts::HttpCounts;
 use crate::http::request::Request;
 use crate::http::response::Response;
@@ -65,7 +66,7 @@ impl Api {
     }
 
     fn uptime_seconds(&self) -> f64 {
-        self.clock.elapsed_ns() as f64 / 1e9
+        self.clock.elapsed_ns() as f64 / NANOS_PER_SECOND as f64
     }
 
     /// All shards are asked at once; each has its report, also one that has ended.

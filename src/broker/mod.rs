@@ -4,6 +4,8 @@
 //! Imported by `commands`.
 
 mod client;
-pub mod router;
+mod router;
 pub mod server;
 mod subscriptions;
+
+pub use router::BrokerLimits;

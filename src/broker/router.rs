@@ -43,7 +43,7 @@ impl Default for BrokerLimits {
 const CONTROL_LINE_BYTES_MAX: usize = 4096;
 /// A buffer that one burst has made larger than this is given back.
 const KEPT_BYTES_MAX: usize = 256 << 10;
-/// Clients tell by it what a server can do; this is one that has headers and no_responders.
+/// Clients conclude from it what a server can do; this is one that has headers and no_responders.
 const PROTOCOL_VERSION: &str = "2.10.0";
 /// What a client gets that comes when [`Broker::is_full`].
 pub const REFUSAL: &[u8] = b"-ERR 'maximum connections exceeded'\r\n";
@@ -63,7 +63,7 @@ pub enum Standing {
 pub enum Output {
     /// The buffer holds it.
     Bytes,
-    /// Nothing at present: [`Broker::poll_wakeup`] will say.
+    /// Nothing at present; [`Broker::poll_wakeup`] names the client when there is.
     Nothing,
     /// Nothing any more: the connection is to be closed.
     End,
@@ -131,14 +131,6 @@ impl Broker {
     /// Further clients are to be sent [`REFUSAL`] and closed.
     pub fn is_full(&self) -> bool {
         self.clients.len() >= self.limits.connections
-    }
-
-    pub fn connection_count(&self) -> usize {
-        self.clients.len()
-    }
-
-    pub fn subscription_count(&self) -> usize {
-        self.subscriptions.count()
     }
 
     /// A client has connected; its INFO is ready to be written.
@@ -329,7 +321,7 @@ impl Broker {
         }
     }
 
-    /// Delivers to every subscription that gets the message; says whether there was any.
+    /// Delivers to every subscription that gets the message; returns whether there was any.
     fn route(&mut self, from: Option<ClientId>, publication: Publication<'_>) -> bool {
         let without = from.filter(|id| !self.client(*id).options.echo);
         let mut selected = std::mem::take(&mut self.selected);

@@ -18,7 +18,7 @@ use ahash::HashMap;
 use futures_lite::{AsyncReadExt, AsyncWriteExt, FutureExt, future};
 
 use crate::broker::client::ClientId;
-use crate::broker::router::{Broker, BrokerCounters, BrokerLimits, Output, REFUSAL, Standing};
+use crate::broker::router::{Broker, BrokerLimits, Output, REFUSAL, Standing};
 use crate::runtime::acceptor::{Arrival, Listener};
 use crate::runtime::clock::Clock;
 use crate::runtime::executor::{self, give_way};
@@ -180,18 +180,6 @@ impl Hub {
     /// Publishes from within the process. The subject must be valid.
     pub fn publish(&self, subject: &[u8], payload: &[u8]) {
         self.change(|broker| broker.publish(subject, payload));
-    }
-
-    pub fn counters(&self) -> BrokerCounters {
-        self.0.broker.borrow().counters
-    }
-
-    pub fn connection_count(&self) -> usize {
-        self.0.broker.borrow().connection_count()
-    }
-
-    pub fn subscription_count(&self) -> usize {
-        self.0.broker.borrow().subscription_count()
     }
 
     /// Changes the broker and wakes the tasks that have output by it.

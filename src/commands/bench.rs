@@ -20,6 +20,7 @@ use crate::engine::engine::{Engine, EngineSettings, Receipt};
 use crate::engine::input::receive_buffer::Queue;
 use crate::engine::intake::{Ownership, Unwitnessed, take_messages};
 use crate::engine::memory::NoMemory;
+use crate::engine::time::NANOS_PER_SECOND;
 use crate::recording::looped_frames::Stream;
 use crate::runtime::MachineError;
 use crate::runtime::clock::Clock;
@@ -28,10 +29,10 @@ use crate::runtime::clock::Clock;
 const READ_BYTES: usize = 64 << 10;
 const SLICE_MESSAGES: u64 = 256;
 
-/// Digits of a single event's time that are kept: it is told to a thousandth of itself.
+/// Digits of a single event's time that are kept: it is known to a thousandth of itself.
 const TIME_DIGITS: u8 = 3;
-/// Longest time of a single event that is told from longer ones.
-const TIME_NS_MAX: u64 = 60_000_000_000;
+/// Longest time of a single event that is kept; longer ones count as this.
+const TIME_NS_MAX: u64 = 60 * NANOS_PER_SECOND as u64;
 
 /// Whether the process has so many cores; a thread beyond them would count as a core that is not there. The error is one
 /// line about the setting.
@@ -99,7 +100,7 @@ pub fn bench(
         "p50_ns": singles_ns.value_at_quantile(0.5),
         "p99_ns": singles_ns.value_at_quantile(0.99),
         "max_ns": singles_ns.max(),
-        "events_per_second": events as f64 * cores as f64 / busy_ns as f64 * 1e9,
+        "events_per_second": events as f64 * cores as f64 / busy_ns as f64 * NANOS_PER_SECOND as f64,
         "malformed": sum(|r| r.malformed),
         "cores": cores,
         "bytes_per_event": stream.bytes.len() as f64 / stream.event_count as f64,

@@ -16,12 +16,13 @@ use std::time::Duration;
 
 use proto_nats::ServerAddress;
 
-use crate::broker::router::BrokerLimits;
+use crate::broker::BrokerLimits;
 use crate::broker::server::{BrokerServer, BrokerThread, Hub};
 use crate::commands::feed::feed;
 use crate::commands::run::{Service, shard_settings};
 use crate::config::{DemoArgs, FeedArgs, NatsArgs, Speed};
 use crate::engine::input::subject::{EventKind, split_subject};
+use crate::engine::time::NANOS_PER_SECOND;
 use crate::http::server::Limits;
 use crate::market::generator::Market;
 use crate::nats::credentials::Access;
@@ -37,7 +38,7 @@ const BROKER_HOST: &str = "127.0.0.1";
 /// Records that are looked at for symbols to show.
 const RECORDS_LOOKED_AT: usize = 10_000;
 /// A market that is this late (the process was stopped for a while) goes on from now.
-const LATE_MAX_NS: i64 = 1_000_000_000;
+const LATE_MAX_NS: i64 = NANOS_PER_SECOND;
 
 /// Until SIGINT or SIGTERM. An error is one line for the user.
 pub fn run(args: DemoArgs) -> Result<(), String> {

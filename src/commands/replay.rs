@@ -7,6 +7,7 @@ use crate::config::Symbols;
 use crate::engine::counters::{DropReason, OutputKind};
 use crate::engine::engine::{Engine, EngineSettings, Receipt};
 use crate::engine::input::subject::EventKind;
+use crate::engine::time::NANOS_PER_SECOND;
 use crate::recording::line_faults::{Fault, FaultyLine, LineFaults};
 use crate::recording::reader::{RecordReader, is_wanted};
 use crate::runtime::clock::Clock;
@@ -116,7 +117,7 @@ impl<W: Write> Replay<W> {
             format!("{} {count}", reason.name())
         });
         let [snapshots, signals] = [OutputKind::Features, OutputKind::Signal].map(|kind| self.outputs[kind as usize]);
-        let seconds = elapsed_ns as f64 / 1e9;
+        let seconds = elapsed_ns as f64 / NANOS_PER_SECOND as f64;
         format!(
             "{} events, {snapshots} snapshots, {signals} signals; dropped: {}; signals suppressed: stale {}; \
              timestamps rejected: {}; {} lines skipped; {seconds:.3} s, {:.0} events/s",

@@ -171,7 +171,7 @@ pub fn resolve(host: &str, port: u16) -> Result<SocketAddr, String> {
 }
 
 /// What the accept loop and the connections share.
-pub struct Shared<R> {
+pub(super) struct Shared<R> {
     pub responder: Rc<R>,
     pub limits: Limits,
     /// No further request is read.
@@ -180,7 +180,7 @@ pub struct Shared<R> {
     pub counts: Rc<HttpCounts>,
     /// What is still going on after [`Limits::drain`] ends here.
     abort: Stop,
-    /// Of the connections that are served, but for those that were told to leave.
+    /// Of the connections that are served, but for those that are to leave.
     slots: RefCell<Vec<Rc<Slot>>>,
     last_number: Cell<u64>,
     rejection_count: Cell<usize>,

@@ -11,7 +11,7 @@ use proto_nats::encode;
 use proto_nats::subject::is_valid_subject;
 
 use crate::config::Symbols;
-use crate::engine::time::{TIME_TEXT_BYTES, UnixNanos, decode_time_text, encode_time};
+use crate::engine::time::{NANOS_PER_SECOND, TIME_TEXT_BYTES, UnixNanos, decode_time_text, encode_time};
 use crate::recording::RecordingError;
 use crate::recording::line_faults::{Fault, FaultyLine, LineFaults};
 use crate::recording::reader::{Record, RecordReader, is_wanted};
@@ -116,7 +116,7 @@ impl Stream {
         }
         let moments = || self.times.iter().map(|(_, moment)| *moment);
         if let (Some(first), Some(last)) = (moments().min(), moments().max()) {
-            self.length_ns = last.since(first) + 1_000_000;
+            self.length_ns = last.since(first) + NANOS_PER_SECOND / 1_000;
         }
         Ok(self)
     }

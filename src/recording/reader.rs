@@ -46,7 +46,7 @@ pub struct RecordReader {
 }
 
 impl RecordReader {
-    /// Opens a recording; `-` is standard input. Gzip is told by its first bytes.
+    /// Opens a recording; `-` is standard input. Gzip is recognised by its first bytes.
     pub fn open(path: &Path) -> Result<Self, RecordingError> {
         let file = path.display().to_string();
         let opened = if path == Path::new("-") {
@@ -95,7 +95,7 @@ impl RecordReader {
         }))
     }
 
-    /// Reads the next line that is not empty; says whether it is there as a whole. `None` at the end.
+    /// Reads the next line that is not empty; returns whether it is there as a whole. `None` at the end.
     fn next_line(&mut self) -> io::Result<Option<bool>> {
         loop {
             self.line.clear();

@@ -4,10 +4,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::engine::time::UnixNanos;
+use crate::engine::time::{NANOS_PER_SECOND, UnixNanos};
 
 /// A difference to the system's clock that is not corrected: the two are not read at one instant.
-const DIFFERENCE_MAX_NS: i64 = 50_000_000;
+const DIFFERENCE_MAX_NS: i64 = NANOS_PER_SECOND / 20;
 /// Readings of both clocks of which the closest pair counts.
 const READINGS: usize = 3;
 
@@ -60,7 +60,7 @@ impl Clock {
 }
 
 /// The system's time, steps and all, for log lines: they are read beside other programs' lines.
-pub fn system_now() -> UnixNanos {
+pub(super) fn system_now() -> UnixNanos {
     UnixNanos(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as i64)
 }
 
@@ -78,7 +78,7 @@ fn both() -> (u64, i64) {
 #[inline]
 fn since_boot_ns() -> u64 {
     let time = clock_gettime(ClockId::Boottime);
-    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+    time.tv_sec as u64 * NANOS_PER_SECOND as u64 + time.tv_nsec as u64
 }
 
 #[cfg(test)]
@@ -98,8 +98,8 @@ mod tests {
         check(-DIFFERENCE_MAX_NS, false);
         check(128_000_000, true);
         check(-128_000_000, true);
-        check(3_600_000_000_000, true);
-        check(-3_600_000_000_000, true);
+        check(3_600 * NANOS_PER_SECOND, true);
+        check(-3_600 * NANOS_PER_SECOND, true);
     }
 
     #[test]

@@ -49,7 +49,7 @@ pub fn keep_one_heap() {
 }
 
 /// Why an executor could not be made though there was an io_uring.
-pub fn why_no_executor(error: io::Error) -> MachineError {
+pub(super) fn why_no_executor(error: io::Error) -> MachineError {
     match Errno::from_io_error(&error) {
         Some(Errno::NOMEM) => MachineError::ExecutorMemory,
         Some(errno @ (Errno::PERM | Errno::ACCESS | Errno::NOSYS)) => {

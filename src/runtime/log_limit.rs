@@ -5,8 +5,10 @@ use std::fmt;
 
 use log::kv::{ToValue, Value};
 
+use crate::engine::time::NANOS_PER_SECOND;
+
 /// Between two lines of one kind, where no other interval is given.
-const INTERVAL_NS: u64 = 1_000_000_000;
+const INTERVAL_NS: u64 = NANOS_PER_SECOND as u64;
 
 /// One kind of line: logged at most once in an interval, with the number of occurrences that it stands for. Times are ns
 /// of one clock that never steps back.

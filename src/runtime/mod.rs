@@ -10,7 +10,7 @@ pub mod clock;
 pub mod executor;
 pub mod kernel;
 pub(crate) mod log_limit;
-pub(crate) mod log_sink;
+mod log_sink;
 pub mod log_text;
 pub mod logging;
 mod machine_error;

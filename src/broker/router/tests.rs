@@ -164,7 +164,7 @@ fn a_queue_group_shares_and_everyone_else_gets_all() {
     assert_eq!(broker.counters.messages_out, 1200);
     broker.handle_disconnect(members[0]);
     broker.handle_bytes(publisher, b"PUB a.b 1\r\n1\r\n");
-    assert_eq!(broker.subscription_count(), 5);
+    assert_eq!(broker.subscriptions.count(), 5);
 }
 
 #[test]
@@ -181,7 +181,7 @@ fn a_slow_client_is_cut_off_and_the_others_go_on() {
     }
     assert_eq!(output(&mut broker, slow), "<end>");
     assert!(broker.is_cut(slow) && !broker.is_cut(quick));
-    assert_eq!((broker.counters.slow_consumers, broker.subscription_count()), (1, 1));
+    assert_eq!((broker.counters.slow_consumers, broker.subscriptions.count()), (1, 1));
     let pressed = standings.iter().filter(|standing| **standing == Standing::TooFast).count();
     assert!((5..10).contains(&pressed), "{pressed}");
     assert_eq!(standings.last(), Some(&Standing::Open));
@@ -241,6 +241,6 @@ fn no_bytes_make_it_panic() {
             let _ = output(&mut broker, id);
             broker.handle_disconnect(id);
         }
-        assert_eq!((broker.subscription_count(), broker.connection_count()), (0, 0), "seed {seed}");
+        assert_eq!((broker.subscriptions.count(), broker.clients.len()), (0, 0), "seed {seed}");
     }
 }
