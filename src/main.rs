@@ -16,7 +16,7 @@ use senpai_md_consumer::runtime::{kernel, logging, signals};
 fn main() -> ExitCode {
     kernel::keep_one_heap();
     signals::ignore_file_size_limit();
-    let done = logging::start().map_err(End::Failed).and_then(|()| obey());
+    let done = logging::start().map_err(|error| End::Failed(error.into())).and_then(|()| obey());
     let code = match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(end) => {
@@ -24,7 +24,7 @@ fn main() -> ExitCode {
                 End::Failed(line) => (line, 1),
                 End::Refused(line) => (line, 2),
             };
-            logging::tell_failure(&line);
+            logging::report_failure(&line);
             ExitCode::from(code)
         }
     };

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_nats::{Client, ConnectOptions, HeaderMap, RequestErrorKind, Subscriber};
 use futures_lite::StreamExt;
-use senpai_md_consumer::broker::router::BrokerLimits;
+use senpai_md_consumer::broker::BrokerLimits;
 use senpai_md_consumer::broker::server::{BrokerServer, BrokerThread};
 use senpai_md_consumer::runtime::timeout::sleep;
 
@@ -180,8 +180,8 @@ fn headers_and_requests() {
         headers.append("Nats-Test", "two");
         let answer = asker.request_with_headers("echo", headers.clone(), "".into()).await.unwrap();
         assert_eq!(answer.headers, Some(headers));
-        let nobody = asker.request("nobody", "".into()).await.unwrap_err();
-        assert_eq!(nobody.kind(), RequestErrorKind::NoResponders);
+        let unanswered = asker.request("unheard", "".into()).await.unwrap_err();
+        assert_eq!(unanswered.kind(), RequestErrorKind::NoResponders);
         answering.abort();
     });
 }
@@ -257,7 +257,7 @@ fn violations_end_the_connection_after_saying_why() {
 }
 
 #[test]
-fn more_clients_than_allowed_are_told() {
+fn more_clients_than_allowed_are_rejected() {
     let broker = broker_with(BrokerLimits { connections: 2, ..BrokerLimits::default() });
     let first = raw(&broker, "");
     let _second = raw(&broker, "");

@@ -183,9 +183,9 @@ fn the_service_lives_on_when_its_log_cannot_be_written() {
     }
 }
 
-/// A pipe that nobody reads, and events all the same.
+/// A pipe that is not read, while events come.
 #[test]
-fn a_log_that_nobody_reads_costs_its_lines_and_nothing_else() {
+fn a_log_that_is_not_read_costs_its_lines_and_nothing_else() {
     let (mut reader, writer) = pipe().expect("a pipe");
     let mut server = NatsServer::stopped();
     let servers = format!("{},{}", missing_servers(), server.url());
@@ -197,7 +197,7 @@ fn a_log_that_nobody_reads_costs_its_lines_and_nothing_else() {
     flood(&server, &service, Duration::ZERO);
 
     let lost = lines_lost(&service);
-    assert!(lost > 100, "nobody has read any: {lost}");
+    assert!(lost > 100, "none was read: {lost}");
     let (status, took) = service.terminate();
     assert_eq!(status.code(), Some(0), "{status}");
     assert!(took < STOP_LIMIT, "{took:?}");
@@ -240,7 +240,7 @@ fn flood(server: &NatsServer, service: &Service, duration: Duration) -> usize {
 /// Run it once before a release: `cargo test --release --test log -- --ignored --nocapture`.
 #[test]
 #[ignore = "takes over a minute"]
-fn a_log_that_nobody_reads_for_a_minute_under_a_flood() {
+fn a_log_that_is_not_read_for_a_minute_under_a_flood() {
     let (_stuck, writer) = full_pipe();
     let mut server = NatsServer::stopped();
     let servers = format!("{},{}", missing_servers(), server.url());

@@ -167,7 +167,7 @@ fn check(is_meant: impl Fn(&str) -> bool, words: &[&str]) {
 }
 
 #[test]
-fn the_protocol_knows_nobody() {
+fn the_protocol_knows_no_other_room() {
     check(|name| name.starts_with("proto_nats/"), &["senpai_md_consumer", "glommio", "std::net::Tcp", "std::fs"]);
 }
 

@@ -22,7 +22,7 @@ use crate::http::response::Parts;
 use crate::runtime::logging;
 use crate::service::report::{Line, ShardReport};
 
-pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 fn is_connected(reports: &[ShardReport]) -> bool {
     reports.iter().all(|report| report.connection.is_connected)

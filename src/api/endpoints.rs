@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 
 use crate::api::documents;
 use crate::engine::intake::Ownership;
+use crate::engine::time::NANOS_PER_SECOND;
 use crate::http::counts::HttpCounts;
 use crate::http::request::Request;
 use crate::http::response::Response;
@@ -15,7 +16,7 @@ use crate::http::server::Responder;
 use crate::runtime::clock::Clock;
 use crate::service::report::{Line, Query, ShardReport};
 
-/// Of so many cores the answers are waited for without a trip to the heap.
+/// The answers of so many cores are waited for without an allocation.
 const FEW_CORES: usize = 4;
 
 pub struct Api {
@@ -65,15 +66,15 @@ impl Api {
     }
 
     fn uptime_seconds(&self) -> f64 {
-        self.clock.elapsed_ns() as f64 / 1e9
+        self.clock.elapsed_ns() as f64 / NANOS_PER_SECOND as f64
     }
 
-    /// All shards are asked at once; each has its place, also one that has ended.
+    /// All shards are asked at once; each has its report, also one that has ended.
     async fn reports(&self) -> Vec<ShardReport> {
         let mut answers = SmallVec::<[_; FEW_CORES]>::with_capacity(self.shards.len());
         for shard in &self.shards {
             let (reply, answer) = bounded(1);
-            // Where nobody takes the question the answer's channel closes.
+            // Where the shard has ended the answer's channel closes.
             shard.ask(Query::Report(reply)).await;
             answers.push(answer);
         }

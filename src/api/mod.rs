@@ -3,7 +3,7 @@
 //! Invariant: nothing here touches a shard's state; it asks, and each answer is one slice of a shard's work.
 //! Imported by `commands`.
 
-pub(crate) mod documents;
+mod documents;
 pub(crate) mod endpoints;
-pub(crate) mod prometheus_text;
-pub(crate) mod symbol_walk;
+mod prometheus_text;
+mod symbol_walk;

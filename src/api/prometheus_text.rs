@@ -13,7 +13,7 @@ pub enum MetricType {
 }
 
 /// Names and values, in the order in which they are shown.
-pub type Labels<'a> = &'a [(&'a str, &'a str)];
+type Labels<'a> = &'a [(&'a str, &'a str)];
 
 /// What stands before the samples of a name. There may be none.
 pub fn begin_family(name: &str, metric_type: MetricType, help: &str, out: &mut Vec<u8>) {

@@ -13,13 +13,13 @@ use async_channel::bounded;
 use crate::service::report::{Line, PAGE_SYMBOLS, Query, SymbolReport};
 
 pub struct SymbolWalk {
-    shards: Vec<Shard>,
+    shards: Vec<ShardPages>,
     /// One of each shard that has any left.
     next: BinaryHeap<Reverse<Next>>,
     has_begun: bool,
 }
 
-struct Shard {
+struct ShardPages {
     line: Line,
     page: vec::IntoIter<SymbolReport>,
     is_last_page: bool,
@@ -32,8 +32,11 @@ struct Next {
 
 impl SymbolWalk {
     pub fn new(lines: &[Line]) -> SymbolWalk {
-        let shards =
-            lines.iter().map(|line| Shard { line: line.clone(), page: Vec::new().into_iter(), is_last_page: false });
+        let shards = lines.iter().map(|line| ShardPages {
+            line: line.clone(),
+            page: Vec::new().into_iter(),
+            is_last_page: false,
+        });
         SymbolWalk { shards: shards.collect(), next: BinaryHeap::new(), has_begun: false }
     }
 
@@ -49,7 +52,7 @@ impl SymbolWalk {
         while symbols.len() < PAGE_SYMBOLS
             && let Some(Reverse(Next { symbol, shard })) = self.next.pop()
         {
-            // A further page takes a turn: what is there is made use of before.
+            // A further page takes a turn: what is there is returned before.
             let is_page_over = self.shards[shard].page.len() == 0 && !self.shards[shard].is_last_page;
             self.advance(shard, Some(&symbol)).await;
             symbols.push(symbol);

@@ -3,5 +3,9 @@
 //! Invariant: every buffer of a client is bounded, and a client that does not read is cut off.
 //! Imported by `commands`.
 
-pub mod router;
+mod client;
+mod router;
 pub mod server;
+mod subscriptions;
+
+pub use router::BrokerLimits;

@@ -1,5 +1,5 @@
 //! The embedded broker's sockets. A connection is one task that reads into the [`Broker`] and writes what that has for
-//! it; whoever publishes (another connection, or [`Hub::publish`] in the same process) wakes the tasks concerned.
+//! it; a publication (of another connection, or by [`Hub::publish`] in the same process) wakes the tasks concerned.
 //!
 //! As with the HTTP responder, a task ends by itself and nothing cancels it from outside, a panic ends one connection
 //! only, and when [`BrokerServer::serve`] returns every socket is shut down and no task of it is left.
@@ -17,7 +17,8 @@ use std::time::Duration;
 use ahash::HashMap;
 use futures_lite::{AsyncReadExt, AsyncWriteExt, FutureExt, future};
 
-use crate::broker::router::{Broker, BrokerCounters, BrokerLimits, ConnectionId, Output, REFUSAL, Standing};
+use crate::broker::client::ClientId;
+use crate::broker::router::{Broker, BrokerLimits, Output, REFUSAL, Standing};
 use crate::runtime::acceptor::{Arrival, Listener};
 use crate::runtime::clock::Clock;
 use crate::runtime::executor::{self, give_way};
@@ -28,13 +29,13 @@ use crate::runtime::stop::Stop;
 use crate::runtime::task::{self, TaskGroup};
 use crate::runtime::timeout::{sleep, unless, within};
 
-/// What one read takes: large enough that a fast publisher costs few wake-ups, small enough that others get their turn.
+/// What one read takes: large enough that a fast publisher costs few wake-ups, small enough that the others get their turn.
 const READ_BYTES: usize = 64 << 10;
 /// For a client to take one buffer of output; nats-server's `write_deadline`.
 const WRITE_MAX: Duration = Duration::from_secs(10);
 /// From the last byte for a client to the close: a close with bytes unread would be a reset, which can overtake -ERR.
 const LINGER: Duration = Duration::from_millis(500);
-/// How long a client is not read whose messages someone cannot take; nats-server stalls producers by 2 to 5 ms.
+/// How long a client is not read that publishes faster than a subscriber reads; nats-server stalls producers by 2 to 5 ms.
 const STALL: Duration = Duration::from_millis(5);
 /// Ports that [`BrokerServer::bind_free`] tries.
 const PORTS_TRIED: u16 = 100;
@@ -107,7 +108,7 @@ impl BrokerServer {
     }
 
     /// Is a broker on a thread of its own, with a task beside it that may publish and should end at the stop. When the
-    /// thread ends `on_end` is told whether by a panic.
+    /// thread ends `on_end` is called with whether by a panic.
     pub fn spawn<B: Future<Output = ()> + 'static>(
         self,
         seed: u64,
@@ -120,7 +121,7 @@ impl BrokerServer {
             let (hub, stop) = (self.hub(seed), Stop::new());
             let serving = task::spawn(self.serve(hub.clone(), stop.clone()));
             let beside = task::spawn(beside(hub, stop.clone()));
-            // Nobody sends: it ends when the other side is dropped.
+            // Nothing is sent: it ends when the other side is dropped.
             let _ = ended.recv().await;
             stop.set();
             beside.await;
@@ -154,7 +155,7 @@ impl Drop for BrokerThread {
     fn drop(&mut self) {
         self.life = None;
         if let Some(Err(_)) = self.thread.take().map(JoinHandle::join) {
-            log::error!("the broker has ended in error: please report the lines above as a bug");
+            log::error!("the broker ended in an internal error: please report the lines above as a bug");
         }
     }
 }
@@ -165,14 +166,14 @@ fn listen(host: &str, port: u16) -> io::Result<BrokerServer> {
     Ok(BrokerServer { listener: Listener::bind(address)?, limits: BrokerLimits::default() })
 }
 
-/// The broker and who waits for it. Clones are the same one.
+/// The broker and the tasks that wait for it. Clones are the same one.
 #[derive(Clone)]
 pub struct Hub(Rc<Inner>);
 
 struct Inner {
     broker: RefCell<Broker>,
     /// Each connection is one task, so it has one waker, whatever in it waits.
-    wakers: RefCell<HashMap<ConnectionId, Waker>>,
+    wakers: RefCell<HashMap<ClientId, Waker>>,
 }
 
 impl Hub {
@@ -181,24 +182,12 @@ impl Hub {
         self.change(|broker| broker.publish(subject, payload));
     }
 
-    pub fn counters(&self) -> BrokerCounters {
-        self.0.broker.borrow().counters
-    }
-
-    pub fn connection_count(&self) -> usize {
-        self.0.broker.borrow().connection_count()
-    }
-
-    pub fn subscription_count(&self) -> usize {
-        self.0.broker.borrow().subscription_count()
-    }
-
-    /// Changes the broker and wakes whom that concerns.
+    /// Changes the broker and wakes the tasks that have output by it.
     fn change<T>(&self, change: impl FnOnce(&mut Broker) -> T) -> T {
         let mut broker = self.0.broker.borrow_mut();
         let changed = change(&mut broker);
         let mut wakers = self.0.wakers.borrow_mut();
-        while let Some(id) = broker.poll_roused() {
+        while let Some(id) = broker.poll_wakeup() {
             // Without one it is not waiting, and asks before it does.
             if let Some(waker) = wakers.remove(&id) {
                 waker.wake();
@@ -207,8 +196,8 @@ impl Hub {
         changed
     }
 
-    /// Waits until `poll` has something, asking again whenever the broker has news for this connection.
-    async fn wait<T>(&self, id: ConnectionId, mut poll: impl FnMut(&mut Broker) -> Option<T>) -> T {
+    /// Waits until `poll` has something; it is called again whenever the broker wakes this client.
+    async fn wait<T>(&self, id: ClientId, mut poll: impl FnMut(&mut Broker) -> Option<T>) -> T {
         poll_fn(|cx| match poll(&mut self.0.broker.borrow_mut()) {
             Some(found) => Poll::Ready(found),
             None => {
@@ -241,7 +230,7 @@ impl Shared {
             if let Some(Err(_)) = unless(stop, served).await
                 && let Some(count) = panics.count(clock.elapsed_ns())
             {
-                log::error!(count; "broker: a connection panicked and was closed{count}");
+                log::error!(count; "broker: a connection was closed by an internal error; the line before has its cause{count}");
             }
             stream.shutdown(Shutdown::Both);
             hub.change(|broker| broker.handle_disconnect(id));
@@ -250,21 +239,21 @@ impl Shared {
     }
 }
 
-/// Tells a peer over the limit that it is. Holds up the others for [`LINGER`] at most.
+/// Sends a peer over the limit its -ERR. Delays the others by [`LINGER`] at most.
 async fn reject(mut stream: Stream) {
-    let told = async {
+    let rejection = async {
         let _ = stream.write_all(REFUSAL).await;
         stream.shutdown(Shutdown::Write);
         while let Ok(1..) = stream.read(&mut [0; 4096]).await {
             give_way().await;
         }
     };
-    within(LINGER, told).await;
+    within(LINGER, rejection).await;
     stream.shutdown(Shutdown::Both);
 }
 
 /// Both directions at once, until one of them ends.
-async fn converse(hub: &Hub, id: ConnectionId, stream: &mut Stream) {
+async fn converse(hub: &Hub, id: ClientId, stream: &mut Stream) {
     let (mut reader, mut writer) = futures_lite::io::split(stream);
     let reading = async {
         let mut buffer = vec![0; READ_BYTES];

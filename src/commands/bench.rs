@@ -1,4 +1,4 @@
-//! `bench`: what this machine takes. The recording as the bytes that nats-server would send goes through queue,
+//! `bench`: how fast this machine is. The recording as the bytes that nats-server would send goes through queue,
 //! protocol, decoding, engine and outputs, over and over; nothing but the socket is missing.
 //!
 //! Each pass moves the recording's timestamps on, as if it went on for ever, outside the measurement. The cost of an event
@@ -20,20 +20,21 @@ use crate::engine::engine::{Engine, EngineSettings, Receipt};
 use crate::engine::input::receive_buffer::ReceiveBuffer;
 use crate::engine::intake::{MalformedCount, Ownership, take_messages};
 use crate::engine::memory::NoMemory;
+use crate::engine::time::NANOS_PER_SECOND;
 use crate::recording::looped_frames::Stream;
+use crate::runtime::MachineError;
 use crate::runtime::clock::Clock;
-use crate::runtime::kernel::why_no_thread;
 
 /// Bytes given to the queue at once, as one read of a busy socket gives.
 const READ_BYTES: usize = 64 << 10;
 const SLICE_MESSAGES: u64 = 256;
 
-/// Digits of a single event's time that are kept: it is told to a thousandth of itself.
+/// Digits of a single event's time that are kept: it is known to a thousandth of itself.
 const TIME_DIGITS: u8 = 3;
-/// Longest time of a single event that is told from longer ones.
-const TIME_NS_MAX: u64 = 60_000_000_000;
+/// Longest time of a single event that is kept; longer ones count as this.
+const TIME_NS_MAX: u64 = 60 * NANOS_PER_SECOND as u64;
 
-/// Whether the process has so many cores; each thread beyond them would count as one that is not there. The error is one
+/// Whether the process has so many cores; a thread beyond them would count as a core that is not there. The error is one
 /// line about the setting.
 pub fn check_cores(cores: usize) -> Result<(), String> {
     match std::thread::available_parallelism() {
@@ -45,8 +46,8 @@ pub fn check_cores(cores: usize) -> Result<(), String> {
     }
 }
 
-/// Runs the bench on `cores` threads; the report is one JSON line. Lines of the recording that are no events are said on
-/// `log`.
+/// Runs the bench on `cores` threads; the report is one JSON line. Lines of the recording that are no events are reported
+/// on `log`.
 pub fn bench(
     file: &Path,
     duration_ns: i64,
@@ -74,13 +75,17 @@ pub fn bench(
             std::thread::Builder::new().spawn_scoped(scope, run)
         };
         let threads = reserved.into_iter().map(start).collect::<Result<Vec<_>, _>>().map_err(|error| {
-            // Those that run would else be waited for.
+            // Those that run are waited for.
             is_stopped.store(true, Ordering::Relaxed);
-            why_no_thread(&error)
+            MachineError::NoThread(error)
         })?;
         threads
             .into_iter()
-            .map(|thread| thread.join().map_err(|_| "a bench thread has ended in error".to_owned()))
+            .map(|thread| {
+                thread.join().map_err(|_| {
+                    "a bench thread ended in an internal error: please report the lines above as a bug".to_owned()
+                })
+            })
             .collect::<Result<_, String>>()
     })?;
     let sum = |figure: fn(&Measured) -> u64| results.iter().map(figure).sum::<u64>();
@@ -95,7 +100,7 @@ pub fn bench(
         "p50_ns": singles_ns.value_at_quantile(0.5),
         "p99_ns": singles_ns.value_at_quantile(0.99),
         "max_ns": singles_ns.max(),
-        "events_per_second": events as f64 * cores as f64 / busy_ns as f64 * 1e9,
+        "events_per_second": events as f64 * cores as f64 / busy_ns as f64 * NANOS_PER_SECOND as f64,
         "malformed": sum(|r| r.malformed),
         "cores": cores,
         "bytes_per_event": stream.bytes.len() as f64 / stream.event_count as f64,

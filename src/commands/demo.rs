@@ -1,4 +1,4 @@
-//! `demo`: the whole thing with nothing installed, on one machine and in one process.
+//! `demo`: broker, events and service in one process, with nothing installed.
 //!
 //! ```text
 //!   executor "broker":  generated market ──► Hub ──┐                executors of the service
@@ -16,16 +16,18 @@ use std::time::Duration;
 
 use proto_nats::ServerAddress;
 
-use crate::broker::router::BrokerLimits;
+use crate::broker::BrokerLimits;
 use crate::broker::server::{BrokerServer, BrokerThread, Hub};
 use crate::commands::feed::feed;
 use crate::commands::run::{Service, worker_settings};
 use crate::config::{DemoArgs, FeedArgs, NatsArgs, Speed};
 use crate::engine::input::subject::{EventKind, split_subject};
+use crate::engine::time::NANOS_PER_SECOND;
 use crate::http::server::Limits;
 use crate::market::generator::Market;
 use crate::nats::credentials::Access;
 use crate::recording::reader::RecordReader;
+use crate::runtime::MachineError;
 use crate::runtime::clock::Clock;
 use crate::runtime::executor::give_way;
 use crate::runtime::kernel;
@@ -36,7 +38,7 @@ const BROKER_HOST: &str = "127.0.0.1";
 /// Records that are looked at for symbols to show.
 const RECORDS_LOOKED_AT: usize = 10_000;
 /// A market that is this late (the process was stopped for a while) goes on from now.
-const LATE_MAX_NS: i64 = 1_000_000_000;
+const LATE_MAX_NS: i64 = NANOS_PER_SECOND;
 
 /// Until SIGINT or SIGTERM. An error is one line for the user.
 pub fn run(args: DemoArgs) -> Result<(), String> {
@@ -72,10 +74,10 @@ pub fn run(args: DemoArgs) -> Result<(), String> {
         Some(file) => format!("{}, over and over, as if it happened now", file.display()),
     };
     let text = what_to_look_at(&source, port, &broker, service.address(), symbol);
-    // Nobody may be reading it.
+    // Standard output may be closed.
     let _ = io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush());
 
-    // It hears the signals; everything else ends after it.
+    // It handles the signals; everything else ends after it.
     let done = service.run();
     if done.is_err() {
         // The process ends at once: nothing more is waited for.
@@ -119,11 +121,11 @@ impl Feeding {
             let access = Access::new(args.nats.clone()).map_err(|error| error.to_string());
             let fed = access.and_then(|access| feed(&args, &access, &watched, io::sink()));
             if let Err(error) = fed {
-                log::error!(cause:% = error; "no more events come: {error}");
+                log::error!(cause:% = error; "the recording is not played any further, so no more events come; restart the demo: {error}");
             }
         };
         let thread = std::thread::Builder::new().name("feed".to_owned()).spawn(play);
-        let thread = thread.map_err(|error| kernel::why_no_thread(&error))?;
+        let thread = thread.map_err(MachineError::NoThread)?;
         Ok(Feeding { stopped, thread: Some(thread) })
     }
 }

@@ -7,6 +7,7 @@ use crate::config::Symbols;
 use crate::engine::counters::{DropReason, OutputKind};
 use crate::engine::engine::{Engine, EngineSettings, Receipt};
 use crate::engine::input::subject::EventKind;
+use crate::engine::time::NANOS_PER_SECOND;
 use crate::recording::line_faults::{Fault, FaultyLine, LineFaults};
 use crate::recording::reader::{RecordReader, is_wanted};
 use crate::runtime::clock::Clock;
@@ -38,12 +39,12 @@ pub fn replay(
         faults.note(&faulty, &mut log);
         Ok(())
     });
-    // What was published up to an error is worth having.
+    // What was published up to an error is written as well.
     replay.engine.set_moment_open(false);
     let ended = ended.and(replay.write_outputs()).and(replay.out.flush().map_err(writing));
     faults.finish(&mut log);
     ended?;
-    // Where nobody can read it, the outputs are there all the same.
+    // The outputs are written, so a summary that cannot be is no error.
     let _ = writeln!(log, "{}", replay.summary(clock.elapsed_ns()));
     Ok(())
 }
@@ -116,7 +117,7 @@ impl<W: Write> Replay<W> {
             format!("{} {count}", reason.name())
         });
         let [snapshots, signals] = [OutputKind::Features, OutputKind::Signal].map(|kind| self.outputs[kind as usize]);
-        let seconds = elapsed_ns as f64 / 1e9;
+        let seconds = elapsed_ns as f64 / NANOS_PER_SECOND as f64;
         format!(
             "{} events, {snapshots} snapshots, {signals} signals; dropped: {}; signals suppressed: stale {}; \
              timestamps rejected: {}; {} lines skipped; {seconds:.3} s, {:.0} events/s",

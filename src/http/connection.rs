@@ -1,8 +1,8 @@
-//! One peer of the HTTP responder: reads its requests, asks the [`Responder`], writes what it says.
+//! One connection of the HTTP responder: reads requests, asks the [`Responder`], writes its answers.
 //!
-//! Whatever the peer does in steps (bytes of a request, parts of an answer) is done in turns ([`Turns`](crate::runtime::turns)), so
+//! What comes in steps (bytes of a request, parts of an answer) is handled in turns ([`Turns`](crate::runtime::turns)), so
 //! that events never wait for more than one of them. Its memory is a head's worth of bytes received and, while it is being
-//! answered, a part of the answer on its way out: an answer is never there as a whole unless it is small.
+//! answered, a part of the answer on its way out: an answer is never held as a whole unless it is small.
 
 use std::cell::Cell;
 use std::net::Shutdown;
@@ -149,7 +149,7 @@ impl<'a, R: Responder> HttpConnection<'a, R> {
     async fn fill_request(&mut self) -> Result<(), End> {
         match self.fill().await {
             Event::Bytes => Ok(()),
-            // A peer that has only closed its sending side may still want to know.
+            // A peer that has only closed its sending side may still read the answer.
             Event::EndOfStream if self.unread_len > 0 => {
                 Err(End::Answered(Refusal::new(400, "the request ends in the middle").into()))
             }
@@ -202,7 +202,7 @@ impl<'a, R: Responder> HttpConnection<'a, R> {
         let answer = async { self.shared.responder.respond(request).await };
         match within(self.shared.limits.respond, AssertUnwindSafe(answer).catch_unwind()).await {
             Some(Ok(response)) => response,
-            Some(Err(_)) => Response::error(500, "the answer failed; the log says more"),
+            Some(Err(_)) => Response::error(500, "the answer failed; the service's log has the cause"),
             None => {
                 self.shared.counts.count(Unserved::SlowAnswer);
                 Response::error(503, "no answer in time")
@@ -210,7 +210,7 @@ impl<'a, R: Responder> HttpConnection<'a, R> {
         }
     }
 
-    /// What becomes of the connection. `None`: the peer is gone, or takes too long, or the rest of the answer does.
+    /// Returns how the connection goes on. `None`: the peer is gone, or reads too slowly, or the rest of the answer is late.
     async fn send(&mut self, response: Response, form: Form) -> Option<Ending> {
         let Response { status, content_type, body } = response;
         let (mut parts, bytes) = match body {
@@ -242,10 +242,10 @@ impl<'a, R: Responder> HttpConnection<'a, R> {
         .then_some(ending)
     }
 
-    /// Takes parts off until there are [`PIECE_BYTES`] or no more parts; says which. `None`: the next is late.
+    /// Appends parts until there are [`PIECE_BYTES`] or no more parts; true: no more. `None`: the next is late.
     async fn gather(&self, parts: &mut Parts, bytes: &mut Vec<u8>) -> Option<bool> {
         while bytes.len() < PIECE_BYTES {
-            let _place = self.shared.turns.one_of_many().await;
+            let _position = self.shared.turns.front_of_bulk().await;
             match within(self.shared.limits.respond, parts.next()).await {
                 Some(Some(part)) => bytes.extend_from_slice(&part),
                 Some(None) => return Some(true),
@@ -295,7 +295,7 @@ impl<'a, R: Responder> HttpConnection<'a, R> {
         true
     }
 
-    /// False: the peer is gone, or takes nothing.
+    /// False: the peer is gone, or reads nothing.
     async fn write(&mut self, bytes: &[u8]) -> bool {
         match within(self.shared.limits.write, self.stream.write_all(bytes)).await {
             Some(written) => written.is_ok(),

@@ -5,15 +5,15 @@ use std::cell::Cell;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub enum Unserved {
-    /// Every connection was being answered: told 503, or closed.
+    /// Every connection was being answered: 503, or closed.
     Busy,
-    /// No descriptor was left: told 503.
+    /// No descriptor was left: 503, or closed.
     Descriptors,
-    /// It was silent when another needed its place: closed.
+    /// It was silent when another peer needed its slot: closed.
     Silent,
-    /// Its request was not complete in time: told 408.
+    /// Its request was not complete in time: 408.
     SlowRequest,
-    /// The answer was not there in time: told 503, or closed where the answer had begun.
+    /// The answer was not there in time: 503, or closed where the answer had begun.
     SlowAnswer,
     /// It did not read its answer: closed.
     Unread,

@@ -3,7 +3,7 @@
 //! Invariant: connections, requests and unread bytes are bounded; a silent peer or one that does not read is closed and counted.
 //! Imported by `api` and `commands`.
 
-pub(crate) mod connection;
+mod connection;
 pub mod counts;
 pub(crate) mod request;
 pub mod response;

@@ -4,7 +4,7 @@
 //!   GET /state/latest?symbol=BTC%2FUSD HTTP/1.1\r\n
 //!   Host: localhost:8892\r\n
 //!   \r\n                                            ◄── len_bytes counts up to here
-//!   (Content-Length bytes of a body nobody reads)   ◄── body_len_bytes
+//!   (Content-Length bytes of a body, not used)     ◄── body_len_bytes
 //!   GET …                                           ◄── the next, pipelined
 //! ```
 //!
@@ -13,15 +13,14 @@
 
 use httparse::Status;
 
-pub use crate::http::response::Ending;
-use crate::http::response::Response;
+use crate::http::response::{Ending, Response};
 
 /// Longest request head, SPEC section 5; also the size of a connection's receive buffer.
-pub const HEAD_BYTES_MAX: usize = 8 << 10;
+pub(super) const HEAD_BYTES_MAX: usize = 8 << 10;
 /// Header fields in a head. Browsers send about 20; 8 KiB would hold 2,000 empty ones.
-pub const HEADERS_MAX: usize = 64;
-/// Longest body that is read and thrown away to keep the connection. No endpoint takes one.
-pub const BODY_BYTES_MAX: u64 = 8 << 10;
+const HEADERS_MAX: usize = 64;
+/// Longest body that is read and discarded to keep the connection. No endpoint takes one.
+const BODY_BYTES_MAX: u64 = 8 << 10;
 
 /// What a responder gets to see: a GET or HEAD for this.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +41,7 @@ impl Request {
 
 /// Why a request has no other answer than this error.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
+pub(super) struct Refusal {
     pub status: u16,
     pub message: String,
 }
@@ -61,8 +60,8 @@ impl From<Refusal> for Response {
 
 /// A whole head, understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Head {
-    /// What is asked for; or why a method is not served, or a target means nothing. Unlike the `Err` of [`decode_head`]
+pub(super) struct Head {
+    /// What is asked for; or why a method is not served, or a target is invalid. Unlike the `Err` of [`decode_head`]
     /// that leaves the connection as it is.
     pub asked: Result<Request, Refusal>,
     /// False for HEAD: the answer ends before its body, whatever it is.
@@ -72,13 +71,13 @@ pub struct Head {
     pub ending: Ending,
     /// Of the head itself, with its empty line.
     pub len_bytes: usize,
-    /// Of the body behind it, to be thrown away.
+    /// Of the body behind it, to be discarded.
     pub body_len_bytes: usize,
 }
 
 /// Decodes the head at the front of `bytes`. `Ok(None)`: it is not all there yet. `Err`: the refusal after which the
-/// connection must close, because nobody knows where the next request begins.
-pub fn decode_head(bytes: &[u8]) -> Result<Option<Head>, Refusal> {
+/// connection must close, because it is unknown where the next request begins.
+pub(super) fn decode_head(bytes: &[u8]) -> Result<Option<Head>, Refusal> {
     let mut fields = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut parsed = httparse::Request::new(&mut fields);
     let window = &bytes[..bytes.len().min(HEAD_BYTES_MAX)];
@@ -159,7 +158,7 @@ fn decode_fields(is_http_1_1: bool, fields: &[httparse::Header<'_>]) -> Result<F
         }
         (length, false) => length.unwrap_or(0) as usize,
     };
-    // The client would wait for leave to send a body that nobody wants.
+    // The client would wait for permission to send a body that no endpoint uses.
     if expects && body_len_bytes > 0 {
         return Err(Refusal::new(417, "no request here needs a body"));
     }
@@ -231,6 +230,7 @@ fn percent_decode(text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runtime::random::Random;
 
     const NO_BODY: usize = 0;
 
@@ -428,18 +428,6 @@ mod tests {
         assert_eq!(status(&[b"GET /".as_slice(), &[b'x'; HEAD_BYTES_MAX]].concat()), Err(431));
     }
 
-    /// xorshift64*: enough to throw bytes around, and the seed reproduces them.
-    struct Random(u64);
-
-    impl Random {
-        fn below(&mut self, end: usize) -> usize {
-            self.0 ^= self.0 >> 12;
-            self.0 ^= self.0 << 25;
-            self.0 ^= self.0 >> 27;
-            (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % end
-        }
-    }
-
     #[test]
     fn random_bytes_never_panic() {
         const PIECES: [&str; 20] = [
@@ -466,7 +454,7 @@ mod tests {
         ];
         let mut whole_count = 0;
         for seed in 1..=20_000 {
-            let mut random = Random(seed);
+            let mut random = Random::new(seed);
             let mut bytes = Vec::new();
             if random.below(2) == 0 {
                 bytes.extend_from_slice(b"GET /?a=%2F HTTP/1.1\r\n");
@@ -474,7 +462,7 @@ mod tests {
             for _ in 0..random.below(40) {
                 match random.below(8) {
                     0 => bytes.push(random.below(256) as u8),
-                    _ => bytes.extend_from_slice(PIECES[random.below(PIECES.len())].as_bytes()),
+                    _ => bytes.extend_from_slice(PIECES[random.below(PIECES.len() as u64) as usize].as_bytes()),
                 }
             }
             let whole = decode_head(&bytes);

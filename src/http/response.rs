@@ -70,7 +70,7 @@ impl From<Parts> for Body {
 
 /// How a reader finds the end of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Length {
+pub(super) enum Length {
     Bytes(usize),
     /// In chunks ([`begin_chunk`]), which HTTP/1.0 does not know.
     Chunked,
@@ -79,7 +79,7 @@ pub enum Length {
 }
 
 /// Appends the status line and the header fields of a response, up to the empty line. For HEAD no body may follow.
-pub fn encode_head(status: u16, content_type: &str, length: Length, ending: Ending, out: &mut Vec<u8>) {
+pub(super) fn encode_head(status: u16, content_type: &str, length: Length, ending: Ending, out: &mut Vec<u8>) {
     use std::io::Write;
     let connection = match ending {
         Ending::KeepAlive => "",
@@ -109,16 +109,16 @@ pub fn encode_head(status: u16, content_type: &str, length: Length, ending: Endi
 /// The size of a chunk, to be known at its end (RFC 9112, section 7.1).
 const CHUNK_SIZE: &[u8; 10] = b"00000000\r\n";
 /// The chunk that is the last.
-pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+pub(super) const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
-/// Begins a chunk at the end of `out`, for bytes to be appended; says where, for [`end_chunk`].
-pub fn begin_chunk(out: &mut Vec<u8>) -> usize {
+/// Begins a chunk at the end of `out`, for bytes to be appended; returns where, for [`end_chunk`].
+pub(super) fn begin_chunk(out: &mut Vec<u8>) -> usize {
     out.extend_from_slice(CHUNK_SIZE);
     out.len()
 }
 
 /// Ends the chunk whose bytes, one at least, begin at `start`.
-pub fn end_chunk(start: usize, out: &mut Vec<u8>) {
+pub(super) fn end_chunk(start: usize, out: &mut Vec<u8>) {
     let len = out.len() - start;
     assert!(len > 0, "an empty chunk would be the last");
     let size = format!("{len:08x}");
@@ -147,9 +147,9 @@ fn reason(status: u16) -> &'static str {
 
 /// What becomes of the connection after a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
+pub(super) enum Ending {
     KeepAlive,
-    /// HTTP/1.0 closes unless told otherwise, so it is told.
+    /// HTTP/1.0 closes unless the answer says otherwise.
     KeepAliveOldClient,
     Close,
 }

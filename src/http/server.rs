@@ -38,25 +38,25 @@ const SEND_BUFFER_BYTES: usize = 64 << 10;
 /// Peers that are being rejected at once; more are closed without an answer.
 const REJECTIONS_MAX: usize = 16;
 
-/// Answers requests, on the executor that serves. May take its time (another core may know the answer), up to
-/// [`Limits::respond`]; then the future is dropped, so it must bear that at any await.
+/// Answers requests, on the executor that serves. It may wait (for another core's answer) up to [`Limits::respond`]; then
+/// the future is dropped, which it must allow at any await.
 pub trait Responder {
     fn respond(&self, request: Request) -> impl Future<Output = Response>;
 }
 
-/// What a peer may take.
+/// What a peer may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections at once. For one more the one that has been silent for longest is closed; where none is, it is told
-    /// 503: a client that is told can say so, one that waits in the backlog cannot tell a full service from a dead one.
+    /// Connections at once. For one more the one that has been silent for longest is closed; where none is, the new one
+    /// gets 503: a client that waits in the backlog instead could not tell a full service from a dead one.
     pub connections: usize,
     /// From the accept, or the first byte of a later request, to the end of the request: 408.
     pub request: Duration,
-    /// From one response to the first byte of the next request; then the connection is closed without a word.
+    /// From one response to the first byte of the next request; then the connection is closed without an answer.
     pub idle: Duration,
     /// For the responder, and for each further part of its answer: 503, or the end.
     pub respond: Duration,
-    /// For the peer to take the next piece of an answer (32 KiB at most).
+    /// For the peer to read the next piece of an answer (32 KiB at most).
     pub write: Duration,
     /// After a response that ends the connection: until the peer has closed its side too. Closing at once with bytes
     /// unread would send a reset, which can overtake the response (RFC 9112, section 9.6).
@@ -162,7 +162,7 @@ pub fn resolve(host: &str, port: u16) -> Result<SocketAddr, String> {
         Ok(addresses) => addresses.collect(),
         Err(error) => return Err(format!("HTTP_HOST {host} cannot be resolved ({}): {what_to_do}", plain(&error))),
     };
-    // `localhost` may be ::1 first; what people type into a browser or a scrape target is mostly 127.0.0.1.
+    // `localhost` may be ::1 first; what operators type into a browser or a scrape target is mostly 127.0.0.1.
     let ipv4 = addresses.iter().find(|address| address.is_ipv4());
     match ipv4.or(addresses.first()) {
         Some(address) => Ok(*address),
@@ -171,7 +171,7 @@ pub fn resolve(host: &str, port: u16) -> Result<SocketAddr, String> {
 }
 
 /// What the accept loop and the connections share.
-pub struct Shared<R> {
+pub(super) struct Shared<R> {
     pub responder: Rc<R>,
     pub limits: Limits,
     /// No further request is read.
@@ -180,7 +180,7 @@ pub struct Shared<R> {
     pub counts: Rc<HttpCounts>,
     /// What is still going on after [`Limits::drain`] ends here.
     abort: Stop,
-    /// Of the connections that are served, but for those that were told to leave.
+    /// Of the connections that are served, but for those that are to leave.
     slots: RefCell<Vec<Rc<Slot>>>,
     last_number: Cell<u64>,
     rejection_count: Cell<usize>,
@@ -229,7 +229,7 @@ impl<R: Responder + 'static> Shared<R> {
             if let Some(Err(_)) = unless(&shared.abort, served).await
                 && let Some(count) = shared.panics.count(shared.clock.elapsed_ns())
             {
-                log::error!(count; "http: a connection panicked and was closed{count}");
+                log::error!(count; "http: a connection was closed by an internal error; the line before has its cause{count}");
             }
             stream.shutdown(Shutdown::Both);
             shared.slots.borrow_mut().retain(|other| !Rc::ptr_eq(other, &slot));

@@ -17,8 +17,8 @@ use crate::nats::credentials::Access;
 use crate::nats::error::{Complaint, Trouble};
 use crate::nats::session::{Output, Session, SessionSettings};
 use crate::nats::transport::{Attempt, Transport, wait_readable};
+use crate::runtime::MachineError;
 use crate::runtime::clock::Clock;
-use crate::runtime::kernel::why_no_thread;
 use crate::runtime::log_limit::LogLimit;
 
 /// For the server to take some bytes, and for the last PONG: more than a busy server takes for what sockets hold.
@@ -39,7 +39,7 @@ pub enum ClientError {
     /// The server has not confirmed that it has taken everything.
     Unconfirmed { server: String },
     /// A thread for the client could not be had.
-    NoThread(String),
+    Machine(MachineError),
 }
 
 impl fmt::Display for ClientError {
@@ -53,7 +53,7 @@ impl fmt::Display for ClientError {
             ClientError::Unconfirmed { server } => {
                 write!(f, "{server} has not confirmed within {} s", PATIENCE.as_secs())
             }
-            ClientError::NoThread(error) => f.write_str(error),
+            ClientError::Machine(error) => error.fmt(f),
         }
     }
 }
@@ -93,7 +93,7 @@ impl BlockingClient {
             };
             std::thread::Builder::new().name("nats-client".to_owned()).spawn(listen)
         });
-        let listening = Some(spawned.map_err(|error| ClientError::NoThread(why_no_thread(&error)))?);
+        let listening = Some(spawned.map_err(|error| ClientError::Machine(MachineError::NoThread(error)))?);
         Ok(BlockingClient { driver, socket, listening, server, payload_bytes_max })
     }
 

@@ -9,6 +9,7 @@ use rustls::pki_types::pem::Error as PemError;
 
 use crate::config::NamedFile;
 use crate::nats::tls_session::TlsError;
+use crate::runtime::MachineError;
 use crate::runtime::log_text::{plain, printable};
 
 /// Why there is no TCP connection.
@@ -114,8 +115,8 @@ pub enum Trouble {
     Connect(ConnectError),
     /// Resolving, connecting or reading files took longer than this many seconds.
     ConnectTooSlow { seconds: u64 },
-    /// A thread for it could not be had.
-    NoThread(String),
+    /// The machine does not give what is needed: a thread.
+    Machine(MachineError),
     /// The socket cannot be used.
     Socket(io::Error),
     /// The settings, or a file that they name.
@@ -132,6 +133,12 @@ pub enum Trouble {
     SubscriptionRefused { subject: String },
     /// The server refuses so many subscriptions and did not say which; the connection lives on.
     SubscriptionsRefused { count: usize },
+}
+
+impl From<MachineError> for Trouble {
+    fn from(error: MachineError) -> Trouble {
+        Trouble::Machine(error)
+    }
 }
 
 impl Trouble {
@@ -153,7 +160,7 @@ impl fmt::Display for Trouble {
             Trouble::ConnectTooSlow { seconds } => {
                 write!(f, "no connection within {seconds} s: is the name's resolver slow, or a disk?")
             }
-            Trouble::NoThread(error) => f.write_str(error),
+            Trouble::Machine(error) => error.fmt(f),
             Trouble::Socket(error) => write!(f, "cannot use the socket: {}", plain(error)),
             Trouble::Access(error) => error.fmt(f),
             Trouble::FilesTooSlow => f.write_str("the files that TLS needs could not be read in time"),

@@ -1,5 +1,5 @@
-//! What is wrong with lines of a recording, as it is told: the first few lines of each kind, the others as a number, as a
-//! file may be wrong in all of its lines.
+//! What is wrong with lines of a recording. The first few lines of each kind are reported, the others counted, as a file may
+//! be wrong in all of its lines.
 
 use std::io::Write;
 use std::path::Path;
@@ -7,8 +7,8 @@ use std::path::Path;
 use crate::engine::input::malformed::Malformed;
 use crate::runtime::log_text::printable;
 
-/// Lines that are told of each kind of fault.
-const TOLD_MAX: u64 = 10;
+/// Lines that are reported of each kind of fault.
+const REPORTED_MAX: u64 = 10;
 
 /// What can be wrong with a line. The fields are those of the record.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -83,19 +83,19 @@ impl LineFaults {
         });
         let count = &mut self.counts[index].1;
         *count += 1;
-        if *count <= TOLD_MAX {
-            // Where nobody can read it, the work goes on.
+        if *count <= REPORTED_MAX {
+            // A report that cannot be written does not end the work.
             let _ = writeln!(log, "{}: {faulty}", self.file);
         }
     }
 
-    /// Says how many more lines there were than were told.
+    /// Reports the number of the lines that were only counted.
     pub fn finish(self, log: &mut impl Write) {
-        let untold = self.counts.iter().filter(|(_, count)| *count > TOLD_MAX);
-        let untold: Vec<(Fault, u64)> = untold.map(|(fault, count)| (*fault, count - TOLD_MAX)).collect();
-        if !untold.is_empty() {
-            let total: u64 = untold.iter().map(|(_, count)| count).sum();
-            let kinds: Vec<String> = untold.iter().map(|(fault, count)| format!("{count} {fault}")).collect();
+        let counted = self.counts.iter().filter(|(_, count)| *count > REPORTED_MAX);
+        let counted: Vec<(Fault, u64)> = counted.map(|(fault, count)| (*fault, count - REPORTED_MAX)).collect();
+        if !counted.is_empty() {
+            let total: u64 = counted.iter().map(|(_, count)| count).sum();
+            let kinds: Vec<String> = counted.iter().map(|(fault, count)| format!("{count} {fault}")).collect();
             let _ = writeln!(log, "{}: {total} more lines: {}", self.file, kinds.join("; "));
         }
     }

@@ -11,16 +11,13 @@ use proto_nats::encode;
 use proto_nats::subject::is_valid_subject;
 
 use crate::config::Symbols;
-use crate::engine::time::{TIME_TEXT_BYTES, UnixNanos, decode_time_text, encode_time};
+use crate::engine::time::{NANOS_PER_SECOND, TIME_TEXT_BYTES, UnixNanos, decode_time_text, encode_time};
+use crate::recording::RecordingError;
 use crate::recording::line_faults::{Fault, FaultyLine, LineFaults};
 use crate::recording::reader::{Record, RecordReader, is_wanted};
 
 /// What a MSG has beside its subject and payload: a verb, a sid, a length, line ends.
 const FRAME_BYTES_MAX: usize = 64;
-
-fn no_memory(_: TryReserveError) -> String {
-    "no memory for the recording, which is held once for each core: take a shorter one, or raise ulimit -v".to_owned()
-}
 
 #[derive(Clone, Default)]
 pub struct Stream {
@@ -34,14 +31,14 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// The recording's events of `symbols`, `events_max` of them at most; on `log` the lines that are none.
+    /// The recording's events of `symbols`, `events_max` of them at most; lines that are no event are reported on `log`.
     pub fn load(
         file: &Path,
         symbols: &Symbols,
         subject_prefix: &str,
         events_max: u64,
         log: &mut impl Write,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, RecordingError> {
         let mut stream = Stream::default();
         let mut faults = LineFaults::new(file);
         let loaded = stream.load_from(&mut RecordReader::open(file)?, symbols, subject_prefix, events_max, |faulty| {
@@ -49,7 +46,7 @@ impl Stream {
         });
         faults.finish(log);
         loaded?;
-        stream.with_times().map_err(no_memory)
+        Ok(stream.with_times()?)
     }
 
     fn load_from(
@@ -59,14 +56,14 @@ impl Stream {
         subject_prefix: &str,
         events_max: u64,
         mut note_faulty: impl FnMut(FaultyLine),
-    ) -> Result<(), String> {
+    ) -> Result<(), RecordingError> {
         while self.event_count < events_max
             && let Some(record) = reader.next_record()?
         {
             match record {
                 Ok(record) if !is_wanted(symbols, record.subject, subject_prefix.as_bytes()) => {}
                 Ok(record) if is_valid_subject(record.subject.as_bytes()) => {
-                    self.push(record.subject, record.payload).map_err(no_memory)?;
+                    self.push(record.subject, record.payload)?;
                 }
                 Ok(Record { line, subject, .. }) => {
                     note_faulty(FaultyLine { line, fault: Fault::NOT_A_SUBJECT, shown: subject.to_owned() });
@@ -87,11 +84,11 @@ impl Stream {
     }
 
     /// The same again, for another core.
-    pub fn try_clone(&self) -> Result<Stream, String> {
+    pub fn try_clone(&self) -> Result<Stream, RecordingError> {
         let mut stream = Stream { event_count: self.event_count, length_ns: self.length_ns, ..Stream::default() };
-        stream.bytes.try_reserve_exact(self.bytes.len()).map_err(no_memory)?;
+        stream.bytes.try_reserve_exact(self.bytes.len())?;
         stream.bytes.extend_from_slice(&self.bytes);
-        stream.times.try_reserve_exact(self.times.len()).map_err(no_memory)?;
+        stream.times.try_reserve_exact(self.times.len())?;
         stream.times.extend_from_slice(&self.times);
         Ok(stream)
     }
@@ -119,7 +116,7 @@ impl Stream {
         }
         let moments = || self.times.iter().map(|(_, moment)| *moment);
         if let (Some(first), Some(last)) = (moments().min(), moments().max()) {
-            self.length_ns = last.since(first) + 1_000_000;
+            self.length_ns = last.since(first) + NANOS_PER_SECOND / 1_000;
         }
         Ok(self)
     }

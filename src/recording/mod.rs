@@ -3,7 +3,10 @@
 //! Invariant: a payload is handed on byte for byte; only `rebase` changes one, and only its timestamps.
 //! Imported by `commands`.
 
+mod error;
 pub(crate) mod line_faults;
 pub mod looped_frames;
 pub mod reader;
 pub mod rebase;
+
+pub use error::RecordingError;

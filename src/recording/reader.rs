@@ -19,8 +19,8 @@ use crate::engine::input::json::{Scanner, Value};
 use crate::engine::input::subject::{EventKind, split_subject};
 use crate::engine::input::unescape::unescaped;
 use crate::engine::time::{UnixNanos, decode_time_number, decode_time_text};
+use crate::recording::RecordingError;
 use crate::recording::line_faults::{Fault, FaultyLine};
-use crate::runtime::log_text::plain;
 
 /// Longest line that is read: nats-server's largest payload (it must fit into its `max_pending`), and the rest of a
 /// record.
@@ -47,15 +47,15 @@ pub struct RecordReader {
 }
 
 impl RecordReader {
-    /// Opens a recording; `-` is standard input. Gzip is told by its first bytes. The error is one line.
-    pub fn open(path: &Path) -> Result<Self, String> {
+    /// Opens a recording; `-` is standard input. Gzip is recognised by its first bytes.
+    pub fn open(path: &Path) -> Result<Self, RecordingError> {
         let file = path.display().to_string();
         let opened = if path == Path::new("-") {
             Self::new(Box::new(io::stdin()), file.clone())
         } else {
             File::open(path).and_then(|raw| Self::new(Box::new(raw), file.clone()))
         };
-        opened.map_err(|error| format!("cannot read {file}: {}", plain(&error)))
+        opened.map_err(|cause| RecordingError::Unreadable { file, after_line: 0, cause })
     }
 
     fn new(mut raw: Box<dyn Read>, file: String) -> io::Result<Self> {
@@ -72,23 +72,16 @@ impl RecordReader {
         Ok(RecordReader { file, input, line: Vec::new(), line_number: 0, record_count: 0, subject: String::new() })
     }
 
-    /// The next record, or what is wrong with the next line; `None` at the end. Empty lines are passed over. The error is
-    /// one line: what cannot be read, or that there was not one record.
-    pub fn next_record(&mut self) -> Result<Option<Result<Record<'_>, FaultyLine>>, String> {
+    /// The next record, or what is wrong with the next line; `None` at the end. Empty lines are passed over. The
+    /// error: it cannot be read, or there was not one record.
+    pub fn next_record(&mut self) -> Result<Option<Result<Record<'_>, FaultyLine>>, RecordingError> {
         let is_whole = match self.next_line() {
             Ok(Some(is_whole)) => is_whole,
-            Ok(None) if self.record_count == 0 => return Err(format!("{} holds no record", self.file)),
+            Ok(None) if self.record_count == 0 => return Err(RecordingError::NoRecord { file: self.file.clone() }),
             Ok(None) => return Ok(None),
-            Err(error) => {
-                let text = match error.kind() {
-                    ErrorKind::UnexpectedEof => "its gzip data is cut off".to_owned(),
-                    _ => plain(&error),
-                };
-                let file = &self.file;
-                return Err(match self.line_number - 1 {
-                    0 => format!("cannot read {file}: {text}"),
-                    line => format!("cannot read {file} after line {line}: {text}"),
-                });
+            Err(cause) => {
+                let (file, after_line) = (self.file.clone(), self.line_number - 1);
+                return Err(RecordingError::Unreadable { file, after_line, cause });
             }
         };
         let parsed = if is_whole { parse_line(&self.line) } else { Err((Fault::TooLong, Cow::default())) };
@@ -103,7 +96,7 @@ impl RecordReader {
         }))
     }
 
-    /// Reads the next line that is not empty; says whether it is there as a whole. `None` at the end.
+    /// Reads the next line that is not empty; returns whether it is there as a whole. `None` at the end.
     fn next_line(&mut self) -> io::Result<Option<bool>> {
         loop {
             self.line.clear();

@@ -16,7 +16,7 @@ use crate::engine::input::json::{Scanner, Value};
 use crate::engine::input::malformed::Malformed;
 use crate::engine::input::number::{Number, decode_number};
 use crate::engine::input::unescape::unescape;
-use crate::engine::time::{UnixNanos, decode_time_number, decode_time_text, encode_time};
+use crate::engine::time::{NANOS_PER_SECOND, UnixNanos, decode_time_number, decode_time_text, encode_time};
 
 /// A payload's time: `ts_recv`, else `ts_exchange`.
 pub fn event_time(payload: &[u8]) -> Option<UnixNanos> {
@@ -133,8 +133,8 @@ fn write_rfc3339(text: &[u8], time: UnixNanos, shift: i64, out: &mut Vec<u8>) ->
     out.extend_from_slice(&seconds[11..19]);
     let (point, digits) = point.map_or((b'.', 6), |(point, digits)| (point, digits.max(6)));
     out.push(point);
-    let mut fraction = local.0.rem_euclid(1_000_000_000);
-    let mut unit = 100_000_000;
+    let mut fraction = local.0.rem_euclid(NANOS_PER_SECOND);
+    let mut unit = NANOS_PER_SECOND / 10;
     for _ in 0..digits {
         out.push(b'0' + (fraction / unit) as u8);
         fraction %= unit;
@@ -147,7 +147,7 @@ fn write_rfc3339(text: &[u8], time: UnixNanos, shift: i64, out: &mut Vec<u8>) ->
 /// `time + shift` in the unit of `number`, which is `time`, with as many digits behind the point.
 fn write_number(number: &Number<'_>, time: UnixNanos, shift: i64, out: &mut Vec<u8>) -> Option<()> {
     let unit = match number.to_f64() {
-        v if v < 1e11 => 1_000_000_000,
+        v if v < 1e11 => i128::from(NANOS_PER_SECOND),
         v if v < 1e14 => 1_000_000,
         v if v < 1e17 => 1_000,
         _ => 1,
@@ -178,7 +178,7 @@ mod tests {
     use crate::engine::input::decode::Decoder;
     use crate::engine::input::subject::EventKind;
 
-    const SECOND: i64 = 1_000_000_000;
+    const SECOND: i64 = NANOS_PER_SECOND;
 
     fn check(payload: &str, shift: i64, expected: &str) {
         let mut out = b"before".to_vec();
@@ -283,7 +283,7 @@ mod tests {
             "\"1721347022605624123\"",
         ];
         for value in values {
-            for shift in [1_000_000_000, 63_113_904_000_000_000, -86_400_000_000_000, 1_234_000_000_000] {
+            for shift in [SECOND, 63_113_904 * SECOND, -86_400 * SECOND, 1_234 * SECOND] {
                 let payload = format!("{{\"ts_recv\":{value}}}");
                 let (mut there, mut back) = (Vec::new(), Vec::new());
                 rebase(payload.as_bytes(), shift, &mut there);

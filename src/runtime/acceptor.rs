@@ -18,8 +18,10 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
+use crate::engine::time::NANOS_PER_SECOND;
 use crate::runtime::clock::Clock;
 use crate::runtime::log_limit::LogLimit;
+use crate::runtime::log_text::plain;
 use crate::runtime::socket::Stream;
 use crate::runtime::stop::Stop;
 use crate::runtime::timeout::{sleep, unless};
@@ -33,7 +35,7 @@ const ARRIVALS_PER_TURN: usize = 4;
 /// After an error of `accept`. Most mean that descriptors or memory ran out, and would come back at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Between two log lines about it: it may last.
-const ACCEPT_LINES_NS: u64 = 60_000_000_000;
+const ACCEPT_LINES_NS: u64 = 60 * NANOS_PER_SECOND as u64;
 
 /// A bound port. The kernel completes connections from here on; they are pending until they are accepted.
 #[derive(Debug)]
@@ -112,7 +114,7 @@ pub struct Acceptor {
 
 impl Acceptor {
     /// Waits for the next connection, in a turn of its own or of a few. `None` once `stop` is set: the port is free then.
-    /// `make_room` has an idle connection closed, whose descriptor is free soon, and says whether there was one.
+    /// `make_room` has an idle connection closed, whose descriptor is free soon, and returns whether there was one.
     pub async fn next(&mut self, stop: &Stop, make_room: impl Fn() -> bool) -> Option<Arrival> {
         loop {
             if self.left_in_turn == 0 {
@@ -148,11 +150,15 @@ impl Acceptor {
         if errno == Some(Errno::CONNABORTED) {
             return;
         }
-        if let Some(count) = self.errors.count_within(self.clock.elapsed_ns(), ACCEPT_LINES_NS) {
-            let name = self.name;
-            log::warn!(cause:% = error, count; "{name}: a connection could not be accepted, trying again: {error}{count}");
-        }
         let is_out_of_descriptors = matches!(errno, Some(Errno::MFILE | Errno::NFILE));
+        if let Some(count) = self.errors.count_within(self.clock.elapsed_ns(), ACCEPT_LINES_NS) {
+            let (name, cause) = (self.name, plain(&error));
+            let advice = match is_out_of_descriptors {
+                true => "; raise the limit of open files (ulimit -n, LimitNOFILE)",
+                false => "",
+            };
+            log::warn!(cause:% = cause, count; "{name}: a connection could not be accepted, trying again: {cause}{advice}{count}");
+        }
         if is_out_of_descriptors && self.is_pending() && (make_room() || self.spare.take().is_some()) {
             return;
         }

@@ -1,5 +1,5 @@
-//! What a shard that waits in `poll(2)` must be woken by besides its NATS socket: HTTP's sockets, and other threads that
-//! want something of its executor. All of it hangs on one epoll, whose descriptor the shard polls along.
+//! Wakes a shard that waits in `poll(2)`: for HTTP's sockets, and for other threads that have work for its executor. One
+//! epoll holds all of it, and the shard polls its descriptor along with the NATS socket.
 //!
 //! ```text
 //!   HTTP's sockets ──┐ edges
@@ -7,7 +7,7 @@
 //! ```
 //!
 //! It only wakes: what has happened to a socket the reactor finds out by itself, as soon as it has its turn. Edges, not
-//! levels: a socket that nobody reads for a while must not ring all that time.
+//! levels: a socket with bytes that are not read yet must not ring all that time.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -27,12 +27,12 @@ impl Bell {
         let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         let bell = Bell { epoll, event };
         bell.watch(&bell.event)?;
-        // That it has room is an edge, of which nobody wants to know.
+        // The event has room for a write: an edge that means nothing.
         bell.silence();
         Ok(bell)
     }
 
-    /// Rings when `socket` has bytes, room or an end to tell, until it is closed.
+    /// Rings when `socket` gets bytes, room for writes or its end, until it is closed.
     pub fn watch(&self, socket: impl AsFd) -> io::Result<()> {
         let edges = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
         Ok(epoll::add(&self.epoll, socket, EventData::new_u64(0), edges)?)

@@ -1,43 +1,51 @@
 //! Work that may block for long, off the reactor: resolving names, connecting, reading files.
 //!
-//! Each piece has a thread of its own, so that one that hangs (a resolver, a mount) holds up nothing but itself. Turned
-//! down: glommio's pool for blocking work, whose threads could all hang.
+//! Each piece of work has a thread of its own, so that one that hangs (a resolver, a mount) delays no other. Turned down:
+//! glommio's pool for blocking work, whose threads could all hang.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use async_channel::{Receiver, bounded};
 
-use crate::runtime::kernel::why_no_thread;
+use crate::runtime::MachineError;
 
 /// Threads at work or hanging. A resolver gives up after some minutes, and an attempt that is waited for takes 15 s.
 const THREADS_MAX: usize = 64;
 
 static THREADS: AtomicUsize = AtomicUsize::new(0);
 
-/// Begins `work`; its result comes through the channel, which is closed without one if `work` panics. The error is one
-/// line.
-pub fn begin<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<Receiver<T>, String> {
+/// Begins `work`; its result comes through the channel, which is closed without one if `work` panics.
+pub fn begin<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<Receiver<T>, MachineError> {
     let slot = Slot::take()?;
     let (sender, receiver) = bounded(1);
     let run = move || {
         let _slot = slot;
-        // Nobody may wait for it any more.
+        // The receiver may be dropped.
         let _ = sender.try_send(work());
     };
-    thread::Builder::new().name("aside".to_owned()).spawn(run).map_err(|error| why_no_thread(&error))?;
+    thread::Builder::new().name("blocking".to_owned()).spawn(run).map_err(MachineError::NoThread)?;
     Ok(receiver)
+}
+
+/// As [`begin`], and waits for it.
+pub async fn run<T, E>(work: impl FnOnce() -> Result<T, E> + Send + 'static) -> Result<T, E>
+where
+    T: Send + 'static,
+    E: From<MachineError> + Send + 'static,
+{
+    begin(work)?.recv().await.unwrap_or_else(|_| Err(MachineError::BlockingWorkPanicked.into()))
 }
 
 /// One of the threads.
 struct Slot;
 
 impl Slot {
-    fn take() -> Result<Slot, String> {
+    fn take() -> Result<Slot, MachineError> {
         let add = |count| (count < THREADS_MAX).then_some(count + 1);
         match THREADS.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add) {
             Ok(_) => Ok(Slot),
-            Err(_) => Err(format!("{THREADS_MAX} attempts hang already: does the resolver answer, and the disk?")),
+            Err(_) => Err(MachineError::BlockingWorkHangs { threads: THREADS_MAX }),
         }
     }
 }
@@ -55,14 +63,14 @@ mod tests {
 
     /// One test, as the threads are counted for the whole process.
     #[test]
-    fn what_hangs_holds_up_nobody_else_and_does_not_pile_up() {
+    fn what_hangs_delays_no_other_and_does_not_pile_up() {
         let hang = || {
             let (release, released) = mpsc::channel::<()>();
             begin(move || released.recv().is_err()).map(|result| (release, result))
         };
         let mut hanging: Vec<_> = (1..THREADS_MAX).map(|_| hang().expect("there is room")).collect();
         assert_eq!(begin(|| 7).expect("there is room for one more").recv_blocking(), Ok(7));
-        // A thread's place is free a little after its result is there.
+        // A thread's slot is free a little after its result is there.
         let again = || loop {
             match hang() {
                 Ok(one) => break one,
@@ -70,7 +78,7 @@ mod tests {
             }
         };
         hanging.push(again());
-        let error = begin(|| 7).expect_err("there is no room");
+        let error = begin(|| 7).expect_err("there is no room").to_string();
         assert!(error.starts_with("64 attempts hang already"), "{error}");
         for (release, result) in hanging {
             drop(release);

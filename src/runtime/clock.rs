@@ -4,17 +4,17 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::engine::time::UnixNanos;
+use crate::engine::time::{NANOS_PER_SECOND, UnixNanos};
 
-/// A difference to the system's clock that is left alone: the two are not read at one instant.
-const DIFFERENCE_MAX_NS: i64 = 50_000_000;
+/// A difference to the system's clock that is not corrected: the two are not read at one instant.
+const DIFFERENCE_MAX_NS: i64 = NANOS_PER_SECOND / 20;
 /// Readings of both clocks of which the closest pair counts.
 const READINGS: usize = 3;
 
 /// Wall time that does not step by itself: the system's time at start, and from there on the time since boot, which
 /// also counts the time that the machine has slept. The system slews both alike, so they part only by a step (an
-/// operator, a late NTP, a leap second):
-/// whoever holds the clock corrects it, and tells the engine by how much, so that no length of time is changed by it.
+/// operator, a late NTP, a leap second): then its holder corrects it, and moves the engine's times by as much, so that no
+/// length of time changes.
 #[derive(Clone, Copy)]
 pub struct Clock {
     start_ns: u64,
@@ -44,7 +44,7 @@ impl Clock {
         (moment.0 - self.start_unix).max(0) as u64
     }
 
-    /// Follows the system's clock where that has stepped; says by how many ns.
+    /// Follows the system's clock where that has stepped; returns by how many ns.
     pub fn correct(&mut self) -> Option<i64> {
         let (boot_ns, system_unix) = both();
         self.correct_to(boot_ns, system_unix)
@@ -60,11 +60,11 @@ impl Clock {
 }
 
 /// The system's time, steps and all, for log lines: they are read beside other programs' lines.
-pub fn system_now() -> UnixNanos {
+pub(super) fn system_now() -> UnixNanos {
     UnixNanos(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as i64)
 }
 
-/// The time since boot and the system's time, of one moment as nearly as can be.
+/// The time since boot and the system's time, read as closely together as possible.
 fn both() -> (u64, i64) {
     let reading = || {
         let before_ns = since_boot_ns();
@@ -78,7 +78,7 @@ fn both() -> (u64, i64) {
 #[inline]
 fn since_boot_ns() -> u64 {
     let time = clock_gettime(ClockId::Boottime);
-    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+    time.tv_sec as u64 * NANOS_PER_SECOND as u64 + time.tv_nsec as u64
 }
 
 #[cfg(test)]
@@ -98,8 +98,8 @@ mod tests {
         check(-DIFFERENCE_MAX_NS, false);
         check(128_000_000, true);
         check(-128_000_000, true);
-        check(3_600_000_000_000, true);
-        check(-3_600_000_000_000, true);
+        check(3_600 * NANOS_PER_SECOND, true);
+        check(-3_600 * NANOS_PER_SECOND, true);
     }
 
     #[test]

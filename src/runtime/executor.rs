@@ -2,10 +2,10 @@
 //!
 //! glommio 0.9 goes to sleep with runnable tasks when its preemption timer has run out before it looks at them (the thread
 //! was not scheduled in between): `run_task_queues` then says that nothing ran, which is taken for "nothing to run". So
-//! that timer is long, and whoever has worked gives way by himself. A thread that was kept off its core for longer still
-//! may have lost its turn, and a timer of the work's own with it: so a thread beside each executor ends its sleep four
-//! times a second: by the work's waker, or, as long as its very first turn may have been lost and there is no waker yet,
-//! by a signal that interrupts the sleep.
+//! that timer is long, and each task yields by itself. A thread that was kept off its core for longer still may have lost
+//! its turn, and a timer of the work's own with it. So a thread beside each executor ends its sleep four times a second: by
+//! the work's waker, or, as long as its very first turn may have been lost and there is no waker yet, by a signal that
+//! interrupts the sleep.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -24,11 +24,12 @@ use nix::sys::pthread::{Pthread, pthread_kill, pthread_self};
 use nix::sys::signal::Signal;
 use rustix::io::Errno;
 
-use crate::runtime::kernel::{why_no_executor, why_no_thread};
+use crate::runtime::MachineError;
+use crate::runtime::kernel::why_no_executor;
 use crate::runtime::timeout::Timer;
 
 /// A thread that does not get a core for so long loses a turn, so it is long. Nothing here relies on being interrupted:
-/// whoever has worked gives way.
+/// each task yields by itself.
 const PREEMPT_TIMER: Duration = Duration::from_millis(100);
 /// Over by the time that the executor looks at its timers, so that it does not go to sleep for it (40 us of work, where
 /// it takes 9 without).
@@ -46,10 +47,9 @@ struct Executor {
 }
 
 impl Executor {
-    /// The error is one line that says what to do.
-    fn make(name: &str) -> Result<Executor, String> {
-        // First, as the error of a thread of ours says what it was; glommio panics when its own cannot be started.
-        let sleeper = watched().map_err(|error| why_no_thread(&error))?;
+    fn make(name: &str) -> Result<Executor, MachineError> {
+        // First, as the error of a thread of ours names its cause; glommio panics when its own thread cannot be started.
+        let sleeper = watched().map_err(MachineError::NoThread)?;
         let builder = LocalExecutorBuilder::new(Placement::Unbound)
             .name(name)
             .preempt_timer(PREEMPT_TIMER)
@@ -57,8 +57,8 @@ impl Executor {
             .ring_depth(RING_DEPTH);
         match caught(|| builder.make()) {
             Ok(Ok(executor)) => Ok(Executor { executor, sleeper }),
-            Ok(Err(GlommioError::IoError(error))) => Err(why_no_executor(&error)),
-            Ok(Err(error)) => Err(format!("an executor cannot be made: {error}")),
+            Ok(Err(GlommioError::IoError(error))) => Err(why_no_executor(error)),
+            Ok(Err(error)) => Err(MachineError::Executor(error.to_string())),
             Err(panic) => Err(why_it_panicked(&*panic)),
         }
     }
@@ -82,8 +82,8 @@ impl Executor {
     }
 }
 
-/// Runs `work` on an executor of this thread. The error is one line that says what to do.
-pub fn run<T>(name: &str, work: impl Future<Output = T>) -> Result<T, String> {
+/// Runs `work` on an executor of this thread.
+pub fn run<T>(name: &str, work: impl Future<Output = T>) -> Result<T, MachineError> {
     Ok(Executor::make(name)?.run(work))
 }
 
@@ -95,13 +95,13 @@ pub struct Waiting<T> {
     thread: Option<JoinHandle<Option<T>>>,
 }
 
-/// Makes an executor on a thread of its own. When that thread ends `on_end` is told whether by a panic. The error is one
-/// line that says what to do; nothing is left of the thread then.
+/// Makes an executor on a thread of its own. When that thread ends `on_end` is called with whether by a panic. After an error
+/// nothing is left of the thread.
 pub fn start<F: Future + 'static>(
     name: &str,
     on_end: impl FnOnce(bool) + Send + 'static,
     work: impl FnOnce() -> F + Send + 'static,
-) -> Result<Waiting<F::Output>, String>
+) -> Result<Waiting<F::Output>, MachineError>
 where
     F::Output: Send,
 {
@@ -121,10 +121,10 @@ where
         begun.recv().ok()?;
         Some(executor.run(work()))
     };
-    let thread = thread::Builder::new().name(name.to_owned()).spawn(live).map_err(|error| why_no_thread(&error))?;
+    let thread = thread::Builder::new().name(name.to_owned()).spawn(live).map_err(MachineError::NoThread)?;
     // From here on the thread is joined, whatever comes.
     let waiting = Waiting { begin: Some(begin), thread: Some(thread) };
-    let is_made = reported.recv().unwrap_or_else(|_| Err("an executor has failed without a word".to_owned()));
+    let is_made = reported.recv().unwrap_or(Err(MachineError::ExecutorVanished));
     is_made.map(|()| waiting)
 }
 
@@ -158,8 +158,8 @@ impl<E: FnOnce(bool)> Drop for OnEnd<E> {
     }
 }
 
-/// Lets the sockets, the timers and the other tasks have their turn. To yield would let only those tasks run that can:
-/// glommio looks at sockets and timers when no task can run, or its preemption timer has run out.
+/// Yields to the sockets, the timers and the other tasks. glommio's own yield lets only those tasks run that can: it looks
+/// at sockets and timers when no task can run, or its preemption timer has run out.
 pub async fn give_way() {
     let mut way = WAY;
     let mut timer = Timer::new(way);
@@ -169,7 +169,7 @@ pub async fn give_way() {
             if is_asked_for {
                 return Poll::Ready(());
             }
-            // It was over before it was asked for, so nobody has had a turn.
+            // It was over before it was asked for, so no other task has had a turn.
             way *= 2;
             timer = Timer::new(way);
         }
@@ -183,14 +183,14 @@ thread_local! {
     static IS_CAUGHT: Cell<bool> = const { Cell::new(false) };
 }
 
-/// The result of `work`, or what it panicked with, which nothing says a word about.
+/// The result of `work`, or what it panicked with, which is not logged.
 fn caught<T>(work: impl FnOnce() -> T) -> Result<T, Box<dyn Any + Send>> {
     static QUIET: Once = Once::new();
     QUIET.call_once(|| {
-        let say = std::panic::take_hook();
+        let log_panic = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |bug| {
             if !IS_CAUGHT.get() {
-                say(bug);
+                log_panic(bug);
             }
         }));
     });
@@ -200,14 +200,13 @@ fn caught<T>(work: impl FnOnce() -> T) -> Result<T, Box<dyn Any + Send>> {
     outcome
 }
 
-/// glommio panics where it cannot start a thread, or has no memory for what it shares with the kernel. Its own text says
-/// something else.
-fn why_it_panicked(panic: &(dyn Any + Send)) -> String {
+/// glommio panics where it cannot start a thread, or has no memory for what it shares with the kernel. Its own text does
+/// not say so.
+fn why_it_panicked(panic: &(dyn Any + Send)) -> MachineError {
     let text = panic.downcast_ref::<String>().map_or("", String::as_str);
     match text.contains("failed to spawn thread") {
-        true => why_no_thread(&Errno::AGAIN.into()),
-        false => "an executor cannot be made: is there memory for it (ulimit -v, ulimit -l), and may io_uring be used?"
-            .to_owned(),
+        true => MachineError::NoThread(Errno::AGAIN.into()),
+        false => MachineError::ExecutorPanicked,
     }
 }
 
@@ -219,12 +218,12 @@ enum Sleeper {
 
 /// This thread, whose sleeps are ended from now on until the answer is dropped.
 fn watched() -> io::Result<Arc<Mutex<Sleeper>>> {
-    // A signal that nobody handles interrupts nothing. This one is ignored unless it is handled.
+    // A signal without a handler interrupts nothing. This one is ignored unless it is handled.
     static HANDLED: Once = Once::new();
     HANDLED.call_once(|| {
         let flag = Arc::default();
         if let Err(error) = signal_hook::flag::register(signal_hook::consts::SIGURG, flag) {
-            log::warn!(cause:% = error; "SIGURG cannot be handled, so an executor that oversleeps its start is not woken: {error}");
+            log::warn!(cause:% = error; "SIGURG cannot be handled, so an executor that misses its first turn is not woken; restart the service if it hangs: {error}");
         }
     });
     let sleeper = Arc::new(Mutex::new(Sleeper::Unpolled(pthread_self())));
@@ -270,7 +269,7 @@ mod tests {
         run("test", work).expect("an executor can be started");
     }
 
-    /// Starts an executor; the receiver hears how its thread has ended.
+    /// Starts an executor; the receiver gets how its thread has ended.
     fn start_watched<F: Future<Output = ()> + 'static>(
         work: impl FnOnce() -> F + Send + 'static,
     ) -> (Waiting<()>, mpsc::Receiver<bool>) {
@@ -299,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_in_any_task_is_heard_of() {
+    fn a_panic_in_any_task_is_reported() {
         let (waiting, ended) = start_watched(|| async {
             drop(task::spawn(async { panic!("as the test wants it") }));
             std::future::pending().await
@@ -309,10 +308,10 @@ mod tests {
     }
 
     #[test]
-    fn what_glommio_panics_with_is_said_in_plain_words() {
+    fn what_glommio_panics_with_becomes_a_plain_error() {
         let check = |work: fn(), expected: &str| {
             let panic = caught(work).expect_err("it panics");
-            let text = why_it_panicked(&*panic);
+            let text = why_it_panicked(&*panic).to_string();
             assert!(text.contains(expected) && text.lines().count() == 1, "{text}");
         };
         check(|| panic!("failed to spawn thread: {:?}", io::ErrorKind::WouldBlock), "ulimit -u");

@@ -1,7 +1,9 @@
 //! What the kernel must grant before anything starts: open files, locked memory, io_uring.
 //!
-//! glommio answers a missing io_uring with a joke, and a panic or an exit; so it is asked for here first, and glommio is
-//! not touched where it is not to be had.
+//! glommio answers a missing io_uring with a panic or an exit, whose text says nothing useful. So io_uring is tried here
+//! first, and no executor is made where it is missing.
+
+use std::io;
 
 use rustix::io::Errno;
 use rustix::io_uring::IoringOp;
@@ -9,6 +11,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::system::uname;
 use rustix::thread::{CapabilitySet, capabilities};
 
+use crate::runtime::MachineError;
 use crate::runtime::log_text::plain;
 use crate::runtime::unsafe_calls;
 
@@ -16,21 +19,18 @@ use crate::runtime::unsafe_calls;
 const FILES_PER_EXECUTOR: u64 = 12;
 /// Standard input and output, listeners, signals, and what is open for a moment: resolvers, certificates, /proc.
 const FILES_BESIDE: u64 = 64;
-/// What glommio insists on, whoever asks,
+/// glommio insists on this limit of locked memory, for every user,
 const LOCKED_BYTES_MIN: u64 = 512 << 10;
-/// and what the rings of an executor take, of a user who may not lock as much as he likes.
+/// and the rings of an executor take this, where the limit holds (it does not for CAP_IPC_LOCK).
 const LOCKED_BYTES_PER_EXECUTOR: u64 = 256 << 10;
 
-/// Raises the limits as far as they may be raised, and looks whether everything is there that `executors` executors and
-/// `connections` accepted connections need. The error is one line that says what to do.
-pub fn grant(executors: usize, connections: usize) -> Result<(), String> {
+/// Raises the limits as far as they may be raised, and checks that everything is there that `executors` executors and
+/// `connections` accepted connections need.
+pub fn grant(executors: usize, connections: usize) -> Result<(), MachineError> {
     let needed = FILES_BESIDE + FILES_PER_EXECUTOR * executors as u64 + connections as u64;
     let files = raised(Resource::Nofile);
     if files < needed {
-        return Err(format!(
-            "{files} files may be open at once, {needed} are needed (CORES, and {connections} connections): \
-             raise the limit (ulimit -n, LimitNOFILE)"
-        ));
+        return Err(MachineError::FewFiles { granted: files, needed, connections });
     }
     let locked_bytes = raised(Resource::Memlock);
     let is_counted = !capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::IPC_LOCK));
@@ -42,38 +42,25 @@ pub fn grant(executors: usize, connections: usize) -> Result<(), String> {
 }
 
 /// All threads allocate from one heap. glibc would else give each thread its own and 64 MiB of addresses with it, so that a
-/// process under a limit (`ulimit -v`) would run out of these by chance, at any later moment. There is nothing to fight
-/// over: what handles events allocates nothing. To be called before any thread starts.
+/// process under a limit (`ulimit -v`) would run out of these at any later moment. One heap is no bottleneck: what handles
+/// events allocates nothing. To be called before any thread starts.
 pub fn keep_one_heap() {
     unsafe_calls::use_one_heap();
 }
 
 /// Why an executor could not be made though there was an io_uring.
-pub fn why_no_executor(error: &std::io::Error) -> String {
-    match Errno::from_io_error(error) {
-        Some(Errno::NOMEM) => "an executor cannot be made: raise the limit of locked memory (ulimit -l, LimitMEMLOCK: \
-                               256 KiB a core, for all processes of the user), or of memory (ulimit -v)"
-            .to_owned(),
+pub(super) fn why_no_executor(error: io::Error) -> MachineError {
+    match Errno::from_io_error(&error) {
+        Some(Errno::NOMEM) => MachineError::ExecutorMemory,
         Some(errno @ (Errno::PERM | Errno::ACCESS | Errno::NOSYS)) => {
             why_no_uring(errno, &Kernel::of_this_machine(), 1)
         }
-        Some(Errno::MFILE | Errno::NFILE) => {
-            format!("an executor cannot be made ({}): raise the limit of open files (ulimit -n)", plain(error))
-        }
-        _ => format!("an executor cannot be made: {}", plain(error)),
+        Some(Errno::MFILE | Errno::NFILE) => MachineError::ExecutorFiles(error),
+        _ => MachineError::Executor(plain(&error)),
     }
 }
 
-/// Why a thread could not be started.
-pub fn why_no_thread(error: &std::io::Error) -> String {
-    format!(
-        "a thread cannot be started ({}): raise the limit of threads (ulimit -u, TasksMax, a container's pids limit), or \
-         of memory (ulimit -v)",
-        plain(error)
-    )
-}
-
-/// A limit, after it was raised to what may be had; the largest number where there is none.
+/// A limit, after it was raised to its maximum; the largest number where there is none.
 fn raised(resource: Resource) -> u64 {
     let Rlimit { current, maximum } = getrlimit(resource);
     let raised = Rlimit { current: maximum, maximum };
@@ -85,12 +72,11 @@ fn locked_bytes_needed(executors: usize) -> u64 {
     LOCKED_BYTES_MIN.max(LOCKED_BYTES_PER_EXECUTOR * executors as u64)
 }
 
-fn too_little_locked_memory(executors: usize) -> String {
-    let needed = locked_bytes_needed(executors) / 1024;
-    format!("io_uring needs {needed} KiB of locked memory (CORES): raise its limit (ulimit -l, LimitMEMLOCK)")
+fn too_little_locked_memory(executors: usize) -> MachineError {
+    MachineError::LittleLockedMemory { needed_bytes: locked_bytes_needed(executors) }
 }
 
-/// What it says of itself.
+/// The kernel, as far as io_uring depends on it.
 struct Kernel {
     /// As in `6.1.0-18-amd64`.
     release: String,
@@ -119,25 +105,17 @@ fn probe() -> Result<(), Errno> {
     if unsafe_calls::last_io_uring_operation()? < IoringOp::Recv as u8 { Err(Errno::INVAL) } else { Ok(()) }
 }
 
-/// What to do about it.
-fn why_no_uring(errno: Errno, kernel: &Kernel, executors: usize) -> String {
-    const PROFILE: &str =
-        "ops/docker-seccomp.sh > seccomp.json, then docker run --security-opt seccomp=seccomp.json, allows it";
+/// What stands against io_uring where the kernel answers `errno`.
+fn why_no_uring(errno: Errno, kernel: &Kernel, executors: usize) -> MachineError {
     match (errno, kernel.io_uring_disabled.as_deref()) {
         (Errno::PERM | Errno::ACCESS, Some(value @ ("1" | "2"))) => {
-            format!("io_uring is turned off on this machine: sysctl kernel.io_uring_disabled=0 (it is {value})")
+            MachineError::IoUringTurnedOff { value: value.to_owned() }
         }
-        (Errno::PERM | Errno::ACCESS, _) => {
-            format!("io_uring is blocked, by a container's seccomp profile most likely: {PROFILE}")
-        }
-        (Errno::NOSYS | Errno::INVAL, _) if kernel.is_new_enough() => {
-            format!("io_uring is hidden, by a sandbox (gVisor has none) or a container's seccomp profile: {PROFILE}")
-        }
-        (Errno::NOSYS | Errno::INVAL, _) => {
-            format!("io_uring is too old or missing: Linux 5.8 or later is needed, this is {}", kernel.release)
-        }
+        (Errno::PERM | Errno::ACCESS, _) => MachineError::IoUringBlocked,
+        (Errno::NOSYS | Errno::INVAL, _) if kernel.is_new_enough() => MachineError::IoUringHidden,
+        (Errno::NOSYS | Errno::INVAL, _) => MachineError::IoUringTooOld { release: kernel.release.clone() },
         (Errno::NOMEM, _) => too_little_locked_memory(executors),
-        _ => format!("io_uring cannot be used: {}", plain(&errno.into())),
+        _ => MachineError::IoUring(errno.into()),
     }
 }
 
@@ -147,14 +125,14 @@ mod tests {
 
     #[test]
     fn this_machine_grants_it() {
-        assert_eq!(grant(1, 1), Ok(()));
+        grant(1, 1).unwrap_or_else(|error| panic!("{error}"));
     }
 
     #[test]
     fn each_cause_has_its_remedy() {
         let check = |errno, disabled: Option<&str>, release: &str, expected: &str| {
             let kernel = Kernel { release: release.to_owned(), io_uring_disabled: disabled.map(str::to_owned) };
-            let text = why_no_uring(errno, &kernel, 4);
+            let text = why_no_uring(errno, &kernel, 4).to_string();
             assert!(text.contains(expected) && text.lines().count() == 1, "{errno:?} {disabled:?} {release}: {text}");
         };
         check(Errno::PERM, Some("0"), "6.6.1", "--security-opt seccomp=");
@@ -170,7 +148,7 @@ mod tests {
         check(Errno::NOSYS, None, "10.0", "a sandbox");
         check(Errno::NOMEM, None, "5.10.0", "1024 KiB");
         check(Errno::MFILE, None, "6.1.0", "Too many open files");
-        let text = why_no_executor(&Errno::MFILE.into());
+        let text = why_no_executor(Errno::MFILE.into()).to_string();
         assert!(text.contains("ulimit -n") && !text.contains("os error"), "{text}");
     }
 }

@@ -1,23 +1,25 @@
-//! How often a line may be logged that a peer, a file or the network brings about.
+//! How often a log line may come whose cause is a peer, a file or the network.
 
 use std::cell::Cell;
 use std::fmt;
 
 use log::kv::{ToValue, Value};
 
-/// Between two lines of one kind, where nothing else is said.
-const INTERVAL_NS: u64 = 1_000_000_000;
+use crate::engine::time::NANOS_PER_SECOND;
 
-/// One kind of line: said at most once in an interval, and each says how many it stands for. Times are ns of one clock
-/// that never steps back.
+/// Between two lines of one kind, where no other interval is given.
+const INTERVAL_NS: u64 = NANOS_PER_SECOND as u64;
+
+/// One kind of line: logged at most once in an interval, with the number of occurrences that it stands for. Times are ns
+/// of one clock that never steps back.
 #[derive(Debug, Default)]
 pub struct LogLimit {
-    said_ns: Cell<Option<u64>>,
-    unsaid: Cell<u64>,
+    logged_ns: Cell<Option<u64>>,
+    unlogged: Cell<u64>,
 }
 
 impl LogLimit {
-    /// It has happened (again). `Some`: a line is due, at most once a second, which stands for so many.
+    /// Counts an occurrence. `Some`: a line is due, at most once a second, which stands for so many.
     #[inline]
     pub fn count(&self, now_ns: u64) -> Option<Count> {
         self.count_within(now_ns, INTERVAL_NS)
@@ -26,18 +28,19 @@ impl LogLimit {
     /// As [`count`](Self::count), at most once in `interval_ns`.
     #[inline]
     pub fn count_within(&self, now_ns: u64, interval_ns: u64) -> Option<Count> {
-        let unsaid = self.unsaid.get() + 1;
-        if self.said_ns.get().is_some_and(|said_ns| now_ns - said_ns < interval_ns) {
-            self.unsaid.set(unsaid);
+        let unlogged = self.unlogged.get() + 1;
+        if self.logged_ns.get().is_some_and(|logged_ns| now_ns - logged_ns < interval_ns) {
+            self.unlogged.set(unlogged);
             return None;
         }
-        self.said_ns.set(Some(now_ns));
-        self.unsaid.set(0);
-        Some(Count(unsaid))
+        self.logged_ns.set(Some(now_ns));
+        self.unlogged.set(0);
+        Some(Count(unlogged))
     }
 }
 
-/// How many a line stands for, itself included: its key `count`, and at its end in text, where that is more than one.
+/// How many occurrences a line stands for, its own included: its key `count`, and at its end in text, where that is more
+/// than one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Count(pub u64);
 
@@ -61,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_an_interval_that_says_how_many_it_stands_for() {
+    fn one_line_an_interval_with_its_count() {
         let limit = LogLimit::default();
         let check =
             |now_ns: u64, expected: Option<u64>| assert_eq!(limit.count(now_ns), expected.map(Count), "{now_ns}");
@@ -75,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn one_is_not_worth_a_word() {
+    fn a_count_of_one_has_no_text() {
         assert_eq!(Count(1).to_string(), "");
         assert_eq!(Count(1001).to_string(), " (and 1000 more since the last such line)");
     }

@@ -1,16 +1,16 @@
-//! The way of a log line to standard error. Who logs never waits for it and never fails with it.
+//! The way of a log line to standard error. The code that logs never waits for it and never fails with it.
 //!
 //! ```text
 //!   any thread ── push ──► queue, bounded ──► thread "log" ──► standard error, which may block or fail
 //!                  └ full: lost ──┐                └ fails: lost ──┐
-//!                                 └──► counted; said in one line, in their place, once writing works again
+//!                                 └──► counted; reported by one line, in their place, once writing works again
 //! ```
 //!
 //! A line is written by one `write(2)` of at most [`LINE_BYTES_MAX`] bytes, which a pipe takes whole or not at all: so a
 //! line is not cut when the process ends in the middle of a write, nor mixed with another process's lines.
 //!
 //! Turned down: making descriptor 2 a pipe that a thread drains. It would catch what is printed past this module, but
-//! nothing here prints past it, and the last words of an abort (a stack overflow, no memory) would be lost in that pipe.
+//! nothing here prints past it, and the message of an abort (a stack overflow, no memory) would be lost in that pipe.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -27,8 +27,7 @@ use crate::runtime::log_text::plain;
 
 /// Longest line, with its end: `PIPE_BUF`, up to which a pipe takes a write whole.
 pub const LINE_BYTES_MAX: usize = 4096;
-/// Lines that wait for standard error, with what keeping them costs: some two thousand, minutes of trouble or a second
-/// of a reader's pause.
+/// Lines that wait for standard error, with what keeping them costs: some two thousand.
 const QUEUE_BYTES_MAX: usize = 256 << 10;
 
 /// Clones are the same sink.
@@ -96,19 +95,19 @@ impl Queue {
 }
 
 impl Sink {
-    /// Starts the thread that writes: each line by `write`, and what says that lines were lost by `tell`.
+    /// Starts the thread that writes each line by `write`. `gap_line` makes the line that reports lost ones.
     pub fn start(
         write: impl FnMut(&str) -> io::Result<()> + Send + 'static,
-        tell: fn(&Gap) -> String,
+        gap_line: fn(&Gap) -> String,
     ) -> io::Result<Sink> {
         let queue = Mutex::new(Queue::default());
         let sink = Sink(Arc::new(Shared { queue, on_pushed: Condvar::new(), on_settled: Condvar::new() }));
-        let mut writer = Writer { sink: sink.clone(), write, tell, untold: None, is_failing: false };
+        let mut writer = Writer { sink: sink.clone(), write, gap_line, unreported: None, is_failing: false };
         std::thread::Builder::new().name("log".to_owned()).spawn(move || writer.run())?;
         Ok(sink)
     }
 
-    /// Hands over a line, its end included. Waits for nothing but other threads in here.
+    /// Hands over a line with its line end. Waits for nothing but other threads that push.
     pub fn push(&self, line: String) {
         self.queue().push(line);
         self.0.on_pushed.notify_one();
@@ -136,9 +135,9 @@ impl Sink {
 struct Writer<W> {
     sink: Sink,
     write: W,
-    tell: fn(&Gap) -> String,
-    /// Lost, and not said yet.
-    untold: Option<Gap>,
+    gap_line: fn(&Gap) -> String,
+    /// Lost, and not reported yet.
+    unreported: Option<Gap>,
     /// The last attempt failed. The next line is the next attempt, so a full disk costs one system call a line.
     is_failing: bool,
 }
@@ -158,11 +157,11 @@ impl<W: FnMut(&str) -> io::Result<()>> Writer<W> {
                 Entry::Gap(gap) => {
                     self.note(gap);
                     if !self.is_failing {
-                        self.is_failing = self.tell_gap().is_err();
+                        self.is_failing = self.write_gap().is_err();
                     }
                 }
                 Entry::Line(line) => {
-                    let written = self.tell_gap().and_then(|()| (self.write)(&line));
+                    let written = self.write_gap().and_then(|()| (self.write)(&line));
                     self.is_failing = written.is_err();
                     if let Err(error) = written {
                         self.sink.queue().lost += 1;
@@ -176,22 +175,22 @@ impl<W: FnMut(&str) -> io::Result<()>> Writer<W> {
     }
 
     fn note(&mut self, gap: Gap) {
-        self.untold = Some(match self.untold.take() {
+        self.unreported = Some(match self.unreported.take() {
             None => gap,
             Some(earlier) => Gap { lines: earlier.lines + gap.lines, since: earlier.since, cause: gap.cause },
         });
     }
 
-    fn tell_gap(&mut self) -> io::Result<()> {
-        if let Some(gap) = &self.untold {
-            (self.write)(&(self.tell)(gap))?;
-            self.untold = None;
+    fn write_gap(&mut self) -> io::Result<()> {
+        if let Some(gap) = &self.unreported {
+            (self.write)(&(self.gap_line)(gap))?;
+            self.unreported = None;
         }
         Ok(())
     }
 }
 
-/// Standard error, past the standard library's lock: an abort's last words must not wait for a write that is stuck.
+/// Standard error, past the standard library's lock: an abort's message must not wait for a write that is stuck.
 #[derive(Default)]
 pub struct StandardError {
     /// The last write took a part of a line (a disk that is full takes what still fits).
@@ -238,8 +237,8 @@ mod tests {
             let _ = asked.send(line.to_owned());
             verdicts.recv().unwrap_or(Ok(()))
         };
-        let tell = |gap: &Gap| format!("{} lost: {}\n", gap.lines, gap.cause);
-        (Sink::start(write, tell).expect("a thread can be started"), verdict, asks)
+        let gap_line = |gap: &Gap| format!("{} lost: {}\n", gap.lines, gap.cause);
+        (Sink::start(write, gap_line).expect("a thread can be started"), verdict, asks)
     }
 
     fn full_disk() -> io::Result<()> {
@@ -259,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_writer_that_is_stuck_holds_up_nobody_and_the_gap_is_said_in_its_place() {
+    fn a_writer_that_is_stuck_blocks_no_logging_and_the_gap_is_reported_in_its_place() {
         let (sink, verdict, asked) = judged();
         let line = |index: usize| format!("{index} {}\n", "x".repeat(1000));
         sink.push(line(0));
@@ -283,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn what_fails_is_lost_and_said_with_the_next_line_that_works() {
+    fn what_fails_is_lost_and_reported_with_the_next_line_that_works() {
         let (sink, verdict, asked) = judged();
         let push = |line: &str, outcomes: Vec<io::Result<()>>, expected: &[&str]| {
             outcomes.into_iter().for_each(|outcome| verdict.send(outcome).expect("it is waited for"));

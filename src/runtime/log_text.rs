@@ -1,4 +1,4 @@
-//! Texts from elsewhere, made fit for a log line.
+//! Texts from peers and from the system, made fit for a log line.
 
 use std::io;
 

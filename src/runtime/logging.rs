@@ -21,8 +21,8 @@ use serde::ser::{SerializeMap, Serializer};
 
 use crate::config::{LogArgs, LogFormat};
 use crate::engine::time::encode_time;
+use crate::runtime::MachineError;
 use crate::runtime::clock::{Clock, system_now};
-use crate::runtime::kernel::why_no_thread;
 use crate::runtime::log_limit::LogLimit;
 use crate::runtime::log_sink::{Gap, LINE_BYTES_MAX, Sink, StandardError};
 
@@ -45,7 +45,7 @@ pub const KEYS: [(&str, &str); 12] = [
 
 /// At the end of the process, for a standard error that is slow. The service has 5 s to end in and uses the others.
 const END_FLUSH: Duration = Duration::from_millis(500);
-/// For an internal error, after which the process may be gone: it should be read all the same.
+/// For an internal error, after which the process may end: its line should be written before.
 const PANIC_FLUSH: Duration = Duration::from_millis(100);
 /// A text that is one of several in a line; also that of nothing but escapes, six bytes each, leaves room for others.
 const TEXT_BYTES_MAX: usize = 500;
@@ -58,16 +58,17 @@ static SINK: OnceLock<Sink> = OnceLock::new();
 static FORMAT: OnceLock<LogFormat> = OnceLock::new();
 static IS_COLOURED: AtomicBool = AtomicBool::new(false);
 
-/// To be called first of all: from then on nothing that is said can block or fail. The error is one line.
-pub fn start() -> Result<(), String> {
+/// To be called first of all: from then on no log line can block or fail.
+pub fn start() -> Result<(), MachineError> {
     let mut stderr = StandardError::default();
-    let sink = Sink::start(move |line| stderr.write(line), gap_line).map_err(|error| why_no_thread(&error))?;
+    let sink = Sink::start(move |line| stderr.write(line), gap_line).map_err(MachineError::NoThread)?;
     let _ = SINK.set(sink);
-    std::panic::set_hook(Box::new(tell_bug));
+    std::panic::set_hook(Box::new(log_panic));
     Ok(())
 }
 
-/// Lines of the `log` crate's macros are wanted, as the settings say. They are discarded until then.
+/// Log lines are written from now on, as the settings say; they are discarded until then. Reports and failures are always
+/// written.
 pub fn enable(args: &LogArgs) {
     let _ = FORMAT.set(args.log_format);
     IS_COLOURED.store(io::stderr().is_terminal(), Ordering::Relaxed);
@@ -76,7 +77,7 @@ pub fn enable(args: &LogArgs) {
     let _ = log::set_logger(&Logger);
 }
 
-/// Waits until everything is written, for as long as that is reasonable: to be called before the process ends.
+/// Waits until everything is written, up to half a second: to be called before the process ends.
 pub fn flush() {
     if let Some(sink) = SINK.get() {
         sink.flush(END_FLUSH);
@@ -89,7 +90,7 @@ pub fn lines_lost() -> u64 {
 }
 
 /// Why the command has failed, in one line.
-pub fn tell_failure(text: &str) {
+pub fn report_failure(text: &str) {
     push(match format() {
         LogFormat::Text => text_line(&format!("error: {}", printed(text))),
         LogFormat::Json => json_line(Level::Error, OWN_TARGET, text, &NO_KEYS),
@@ -150,19 +151,19 @@ impl Log for Logger {
     fn flush(&self) {}
 }
 
-/// A bug of ours is said as what it is, whatever the level; what it ends is up to where it happens.
-fn tell_bug(bug: &std::panic::PanicHookInfo<'_>) {
-    // Of one place at most once a second: a peer may know how to bring it about.
+/// An internal error is logged whatever the level; what it ends is up to where it happens.
+fn log_panic(bug: &std::panic::PanicHookInfo<'_>) {
+    // Of one place at most once a second: a peer may be able to cause it.
     static CLOCK: LazyLock<Clock> = LazyLock::new(Clock::start);
-    static TOLD: Mutex<Vec<(String, LogLimit)>> = Mutex::new(Vec::new());
+    static LIMITS: Mutex<Vec<(String, LogLimit)>> = Mutex::new(Vec::new());
     let place = bug.location().map_or_else(String::new, |place| format!("{}:{}", place.file(), place.line()));
     let count = {
-        let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = told.iter().position(|(known, _)| *known == place).unwrap_or_else(|| {
-            told.push((place.clone(), LogLimit::default()));
-            told.len() - 1
+        let mut limits = LIMITS.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = limits.iter().position(|(known, _)| *known == place).unwrap_or_else(|| {
+            limits.push((place.clone(), LogLimit::default()));
+            limits.len() - 1
         });
-        told[known].1.count(CLOCK.elapsed_ns())
+        limits[known].1.count(CLOCK.elapsed_ns())
     };
     let Some(count) = count else { return };
     let message = format!("internal error ({place}): {}{count}", bug.payload_as_str().unwrap_or("no text"));
@@ -173,7 +174,7 @@ fn tell_bug(bug: &std::panic::PanicHookInfo<'_>) {
     }
 }
 
-/// That lines are missing where this one stands.
+/// The line that reports lost ones in their place.
 fn gap_line(gap: &Gap) -> String {
     let Gap { lines, since, cause } = gap;
     let since = encode_time(*since);

@@ -10,9 +10,10 @@ pub mod clock;
 pub mod executor;
 pub mod kernel;
 pub(crate) mod log_limit;
-pub(crate) mod log_sink;
+mod log_sink;
 pub mod log_text;
 pub mod logging;
+mod machine_error;
 pub mod random;
 pub mod signals;
 pub(crate) mod socket;
@@ -22,3 +23,5 @@ pub mod timeout;
 pub(crate) mod turns;
 #[allow(unsafe_code)]
 mod unsafe_calls;
+
+pub use machine_error::MachineError;

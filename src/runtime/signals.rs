@@ -18,11 +18,10 @@ use std::thread::JoinHandle;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXCPU};
 use signal_hook::iterator::{Handle, Signals};
 
-use crate::runtime::kernel::why_no_thread;
-use crate::runtime::log_text::plain;
+use crate::runtime::MachineError;
 use crate::runtime::unsafe_calls::ignore_signal;
 
-/// What one of the signals that are listened for asks for.
+/// What a signal asks for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Request {
     Stop,
@@ -36,8 +35,8 @@ pub fn ignore_file_size_limit() {
     ignore_signal(libc::SIGXFSZ);
 }
 
-/// For the service: what nobody here asks for does nothing.
-fn ignore_strangers() {
+/// For the service: signals that no part of it asks for do nothing.
+fn ignore_unused_signals() {
     let named = [
         libc::SIGUSR1,
         libc::SIGUSR2,
@@ -59,15 +58,14 @@ pub struct Listening {
 }
 
 impl Listening {
-    /// From here on signals are what the table above says; `tell` is called on a thread of its own. The error is one line.
-    pub fn start(tell: impl Fn(Request) + Send + 'static) -> Result<Listening, String> {
-        ignore_strangers();
-        let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGXCPU])
-            .map_err(|error| format!("signals cannot be listened for: {}", plain(&error)))?;
+    /// From here on signals are what the table above says; `handle_request` is called on a thread of its own.
+    pub fn start(handle_request: impl Fn(Request) + Send + 'static) -> Result<Listening, MachineError> {
+        ignore_unused_signals();
+        let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGXCPU]).map_err(MachineError::Signals)?;
         let handle = signals.handle();
         let listen = move || {
             for signal in signals.forever() {
-                tell(match signal {
+                handle_request(match signal {
                     SIGHUP => Request::ReadRules,
                     SIGXCPU => Request::CpuTimeOver,
                     _ => Request::Stop,
@@ -75,7 +73,7 @@ impl Listening {
             }
         };
         let thread = std::thread::Builder::new().name("signals".to_owned()).spawn(listen);
-        let thread = thread.map_err(|error| why_no_thread(&error))?;
+        let thread = thread.map_err(MachineError::NoThread)?;
         Ok(Listening { handle, thread: Some(thread) })
     }
 }

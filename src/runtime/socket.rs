@@ -14,8 +14,8 @@ use socket2::{SockRef, Socket};
 
 use crate::runtime::unsafe_calls;
 
-/// A connected TCP socket. Dropping it closes the descriptor, which the ring may hold for a while longer; the peer is told
-/// at once only by [`shutdown`](Stream::shutdown).
+/// A connected TCP socket. Dropping it closes the descriptor, which the ring may hold for a while longer; the peer learns
+/// of it at once only by [`shutdown`](Stream::shutdown).
 #[derive(Debug)]
 pub struct Stream(TcpStream);
 

@@ -1,4 +1,4 @@
-//! A flag that is set once and wakes whoever waits for it; on one executor, without a channel or a cancelled task.
+//! A flag that is set once and wakes all that wait for it; on one executor, without a channel or a cancelled task.
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;

@@ -1,4 +1,5 @@
-//! Waiting for something, but not for ever. The loser is dropped, which nothing here minds; a task is never cancelled.
+//! Timers, and waiting for something up to a limit. The future that comes second is dropped, which every future here allows;
+//! a task is never cancelled.
 
 use std::future::Future;
 use std::time::Duration;
@@ -8,7 +9,7 @@ pub use glommio::timer::{Timer, sleep};
 
 use crate::runtime::stop::Stop;
 
-/// `None`: the time was over first. A future that is ready is heard before the timer.
+/// `None`: the time was over first. A future that is ready counts, also after the time.
 pub async fn within<T>(limit: Duration, future: impl Future<Output = T>) -> Option<T> {
     let timer = async {
         sleep(limit).await;

@@ -1,12 +1,12 @@
-//! How what runs beside a shard on its executor (HTTP, answers to questions) comes to its turns.
+//! Turns for what runs beside a shard on its executor: HTTP, and answers to questions.
 //!
 //! ```text
-//!   shard   ══ pass ══ gives way ─┐          ┌─ pass ══ gives way ─┐          ┌─ pass …
-//!   beside                        └─ slice ──┘                     └─ slice ──┘
+//!   shard   ══ pass ══ yields ─┐          ┌─ pass ══ yields ─┐          ┌─ pass …
+//!   beside                     └─ slice ──┘                  └─ slice ──┘
 //! ```
 //!
-//! Between two passes of the shard one task does one slice of work, of some tens of microseconds: whoever has something to
-//! do stands in line for it. So however many ask, and whatever they ask for, an event waits for one slice at most.
+//! Between two passes of the shard one task does one slice of work, of some tens of microseconds. Tasks that have work wait
+//! for their turns in a queue. So however many ask, and whatever they ask for, an event waits for one slice at most.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -22,9 +22,9 @@ use crate::runtime::executor::give_way;
 #[derive(Default)]
 pub struct Turns {
     bell: Option<Arc<Bell>>,
-    line: Line,
-    /// Its first stands in the other line.
-    bulk_line: Line,
+    queue: TurnQueue,
+    /// Tasks with work of many slices; only the first of them is in `queue`.
+    bulk_queue: TurnQueue,
 }
 
 impl Turns {
@@ -34,27 +34,28 @@ impl Turns {
 
     /// Waits for the next turn. What follows, up to the next await, should be one slice of work.
     pub async fn next(&self) {
-        let place = self.line.front().await;
+        let position = self.queue.front().await;
         give_way().await;
-        drop(place);
+        drop(position);
     }
 
-    /// As [`next`](Self::next), for work of many slices: of all who have such work one is in line at a time, so that a
-    /// small question does not wait for all large answers.
+    /// As [`next`](Self::next), for work of many slices: of all tasks that have such work one at a time is in the queue, so
+    /// that a small question does not wait for all large answers.
     pub async fn next_of_many(&self) {
-        let place = self.one_of_many().await;
+        let position = self.front_of_bulk().await;
         self.next().await;
-        drop(place);
+        drop(position);
     }
 
-    /// Waits to be that one, for work whose turns others take. It is, until the place is dropped.
-    pub async fn one_of_many(&self) -> Place<'_> {
-        self.bulk_line.front().await
+    /// Waits to be the one task with work of many slices, where other tasks take the turns for it. It is that one until
+    /// the position is dropped.
+    pub async fn front_of_bulk(&self) -> Position<'_> {
+        self.bulk_queue.front().await
     }
 
-    /// Somebody waits for a turn.
+    /// A task waits for a turn.
     pub fn is_wanted(&self) -> bool {
-        self.line.is_wanted()
+        self.queue.is_wanted()
     }
 
     /// Events of this socket are reasons for a turn.
@@ -62,55 +63,55 @@ impl Turns {
         if let Some(bell) = &self.bell
             && let Err(error) = bell.watch(socket)
         {
-            // It is served all the same, if later: the reactor has its turns anyway.
-            log::debug!("a socket cannot be watched: {error}");
+            // The reactor has its turns anyway.
+            log::debug!("a socket cannot be watched, so it is served with a delay: {error}");
         }
     }
 }
 
-/// First come, first served. The first keeps its place until that is dropped.
+/// First come, first served. The first task stays the first until its position is dropped.
 #[derive(Default)]
-struct Line {
-    places: RefCell<VecDeque<(u64, Option<Waker>)>>,
+struct TurnQueue {
+    positions: RefCell<VecDeque<(u64, Option<Waker>)>>,
     last_number: Cell<u64>,
 }
 
-impl Line {
+impl TurnQueue {
     fn is_wanted(&self) -> bool {
-        !self.places.borrow().is_empty()
+        !self.positions.borrow().is_empty()
     }
 
     /// Joins at the end and waits until it is the first.
-    async fn front(&self) -> Place<'_> {
+    async fn front(&self) -> Position<'_> {
         self.last_number.set(self.last_number.get() + 1);
-        let place = Place { line: self, number: self.last_number.get() };
-        self.places.borrow_mut().push_back((place.number, None));
+        let position = Position { queue: self, number: self.last_number.get() };
+        self.positions.borrow_mut().push_back((position.number, None));
         poll_fn(|cx| {
-            let mut places = self.places.borrow_mut();
-            if places.front().is_some_and(|(number, _)| *number == place.number) {
+            let mut positions = self.positions.borrow_mut();
+            if positions.front().is_some_and(|(number, _)| *number == position.number) {
                 return Poll::Ready(());
             }
-            let own = places.iter_mut().find(|(number, _)| *number == place.number);
-            own.expect("it is in line until it is dropped").1 = Some(cx.waker().clone());
+            let own = positions.iter_mut().find(|(number, _)| *number == position.number);
+            own.expect("it is in the queue until it is dropped").1 = Some(cx.waker().clone());
             Poll::Pending
         })
         .await;
-        place
+        position
     }
 }
 
-/// Left at any moment.
-pub struct Place<'a> {
-    line: &'a Line,
+/// A task's position in a queue. It may be dropped at any moment.
+pub struct Position<'a> {
+    queue: &'a TurnQueue,
     number: u64,
 }
 
-impl Drop for Place<'_> {
+impl Drop for Position<'_> {
     fn drop(&mut self) {
         let next = {
-            let mut places = self.line.places.borrow_mut();
-            places.retain(|(number, _)| *number != self.number);
-            places.front_mut().and_then(|(_, waker)| waker.take())
+            let mut positions = self.queue.positions.borrow_mut();
+            positions.retain(|(number, _)| *number != self.number);
+            positions.front_mut().and_then(|(_, waker)| waker.take())
         };
         if let Some(waker) = next {
             waker.wake();
@@ -125,7 +126,7 @@ mod tests {
     use std::rc::Rc;
     use std::time::Duration;
 
-    /// Tasks that each want `turns` turns, of many or not; who had one when.
+    /// Tasks that each want so many turns, of many or not; the order in which they had them.
     fn take_turns(wishes: &[(char, u32, bool)]) -> String {
         let wishes = wishes.to_vec();
         executor::run("test", async move {
@@ -161,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn many_large_ones_are_one_in_line() {
+    fn of_the_large_ones_one_is_in_the_queue() {
         let wishes = [('a', 4, true), ('b', 4, true), ('c', 4, true), ('x', 2, false), ('y', 2, false)];
         let taken = take_turns(&wishes);
         let last = taken.rfind(['x', 'y']).expect("they had turns");
@@ -169,10 +170,10 @@ mod tests {
     }
 
     #[test]
-    fn who_leaves_the_line_holds_up_nobody() {
+    fn a_task_that_leaves_the_queue_delays_no_other() {
         executor::run("test", async {
             let turns = Rc::new(Turns::default());
-            let first = turns.line.front().await;
+            let first = turns.queue.front().await;
             let second = {
                 let turns = turns.clone();
                 task::spawn(async move {

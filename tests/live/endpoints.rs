@@ -1,5 +1,5 @@
 //! The endpoints of SPEC section 5 on the running service, with curl and with sockets that send what curl does not.
-//! What the responder does with hostile and slow clients is in `tests/http.rs`.
+//! What the responder does with hostile and slow clients is in `tests/http`.
 
 use std::process::Command;
 
