@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 
 use proto_nats::{Decoded, Limits, ServerAddress, ServerOp, Settings, decode_server_op};
-use senpai_md_consumer::broker::router::{Broker, BrokerLimits, ConnectionId, Output as BrokerOutput};
+use senpai_md_consumer::broker::{Broker, BrokerLimits, ClientId, Output as BrokerOutput};
 use senpai_md_consumer::nats::error::{ConnectError, Trouble};
 use senpai_md_consumer::nats::send_buffer::Unsent;
 use senpai_md_consumer::nats::session::{Output, Session, SessionSettings};
@@ -22,7 +22,7 @@ const LATENCY_MAX_NS: u64 = 20 * MILLISECOND;
 /// A server, and a client of it that takes what the session publishes.
 struct Server {
     broker: Broker,
-    watcher: ConnectionId,
+    watcher: ClientId,
     watched: Vec<u8>,
     is_up: bool,
     /// The process is stopped: the kernel accepts, nothing answers.
@@ -59,7 +59,7 @@ impl Server {
 /// The session's connection: bytes under way, each piece with the time at which it is there.
 struct Wire {
     server: usize,
-    id: ConnectionId,
+    id: ClientId,
     to_server: VecDeque<(u64, Vec<u8>)>,
     to_client: VecDeque<(u64, Vec<u8>)>,
     /// Until then the client's socket takes nothing.

@@ -8,4 +8,5 @@ mod router;
 pub mod server;
 mod subscriptions;
 
-pub use router::BrokerLimits;
+pub use client::ClientId;
+pub use router::{Broker, BrokerLimits, Output};
