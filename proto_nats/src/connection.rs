@@ -25,17 +25,17 @@
 //! PING goes out that has 4 s to bring anything, so that a half-open connection is noticed within 10 s. Both rest while
 //! the driver has stopped reading on purpose: what the server has sent by then, nobody has seen.
 
+use crate::SECOND_NS;
 use crate::auth::Credentials;
-use crate::connect::ConnectOptions;
+pub use crate::connection_action::{Action, State};
+use crate::connection_settings::Tracked;
+pub use crate::connection_settings::{Settings, Subscription, Tls};
 use crate::encode;
 use crate::info::ServerInfo;
 use crate::reason::Reason;
 use crate::server_error::{Operation, ServerError};
 use crate::server_op::ServerOp;
-use crate::subject::is_valid_pattern;
 use std::collections::VecDeque;
-
-const SECOND_NS: u64 = 1_000_000_000;
 
 /// nats-server's `write_deadline`: it cuts a client that has not taken anything for so long, so an end of the stream
 /// within this time of a pause in our reading may well be that.
@@ -46,131 +46,6 @@ pub const ERROR_EXPLAINS_END_NS: u64 = 5 * SECOND_NS;
 
 /// Notices that the driver has not fetched yet; more of them are dropped. What changes the state is never dropped.
 pub const NOTICES_MAX: usize = 512;
-
-/// What stays the same from one connection to the next.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// CONNECT without the credentials.
-    pub connect: ConnectOptions,
-    /// Of the server's address, else of the settings.
-    pub credentials: Credentials,
-    /// Whether there has to be TLS.
-    pub tls: Tls,
-    /// From the socket being open to Ready.
-    pub handshake_limit_ns: u64,
-    /// Between two PINGs.
-    pub ping_interval_ns: u64,
-    /// PINGs that may be without an answer when the next is due.
-    pub pings_outstanding_max: u32,
-    /// Silence before a PING, and after it.
-    pub silence_ns: u64,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Settings {
-            connect: ConnectOptions::default(),
-            credentials: Credentials::None,
-            tls: Tls::WhenAsked,
-            handshake_limit_ns: 5 * SECOND_NS,
-            ping_interval_ns: 120 * SECOND_NS,
-            pings_outstanding_max: 2,
-            silence_ns: 4 * SECOND_NS,
-        }
-    }
-}
-
-/// Whether there has to be TLS.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tls {
-    /// If the server requires it (`nats://`).
-    WhenAsked,
-    /// Always, starting right after INFO (`tls://`, or a CA in the settings).
-    Required,
-    /// Always, and before INFO: the server has `handshake_first`.
-    First,
-}
-
-/// What to subscribe to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Subscription {
-    /// Comes back with every message.
-    pub sid: u64,
-    /// With or without wildcards.
-    pub subject: String,
-    /// Each message goes to one member of the group.
-    pub queue_group: Option<String>,
-}
-
-impl Subscription {
-    /// Asserts that subject and group are valid: they come from the settings, where they have been checked.
-    pub fn new(sid: u64, subject: impl Into<String>, queue_group: Option<String>) -> Self {
-        let subject = subject.into();
-        assert!(is_valid_pattern(subject.as_bytes()), "{subject:?} is a valid subject");
-        assert!(
-            queue_group.as_ref().is_none_or(|group| is_valid_pattern(group.as_bytes())),
-            "{queue_group:?} is a valid group"
-        );
-        Subscription { sid, subject, queue_group }
-    }
-}
-
-/// Where a connection is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
-    /// The server speaks first, but for TLS.
-    AwaitInfo,
-    /// The driver is asked to start TLS.
-    AwaitTls,
-    /// CONNECT and PING are out.
-    AwaitPong,
-    /// Every SUB and a PING are out.
-    AwaitConfirmation,
-    /// Connected and subscribed.
-    Ready,
-    /// Every UNSUB and a PING are out; messages still come.
-    Draining,
-    /// Over.
-    Closed,
-}
-
-/// What the driver is asked to do, or should know.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Action {
-    /// Start TLS on this socket, then call [`Connection::handle_tls_started`]. A TLS server is silent until the client
-    /// speaks, so bytes that have arrived behind the INFO are not its: [`Reason::DataBeforeTls`].
-    StartTls,
-    /// INFO came, see [`Connection::info`]; the pool wants its `connect_urls`.
-    InfoReceived {
-        /// It came through TLS.
-        secured: bool,
-    },
-    /// Connected and subscribed.
-    Ready {
-        /// Subscriptions that the server has refused: with one of them missing the service is not ready.
-        refused: usize,
-    },
-    /// A subscription made while Ready has been confirmed.
-    Confirmed,
-    /// The server is about to go: move to another one, or read on if there is none.
-    LameDuck,
-    /// The server has refused a subscription; the rest lives on.
-    SubscriptionRefused {
-        /// Its subject.
-        subject: String,
-    },
-    /// The server complains about something else; the connection lives on for as long as the socket does.
-    Complaint(ServerError),
-    /// INFO that is no JSON object, on a connection that is otherwise fine.
-    UnreadableInfo,
-    /// Draining is over: flush what is left and close.
-    DrainComplete {
-        /// The server has confirmed it; otherwise the time was up.
-        confirmed: bool,
-    },
-    /// Close the socket.
-    Disconnect(Reason),
-}
 
 /// One connection: see the head of this file.
 #[derive(Debug)]
@@ -201,12 +76,6 @@ pub struct Connection {
     /// Set while the driver does not read.
     paused_since_ns: Option<u64>,
     last_pause: Option<Pause>,
-}
-
-#[derive(Debug)]
-struct Tracked {
-    subscription: Subscription,
-    refused: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -382,7 +251,7 @@ impl Connection {
         match self.state {
             State::AwaitInfo | State::AwaitTls | State::AwaitPong => {}
             State::AwaitConfirmation | State::Ready => {
-                subscribe(&subscription, out);
+                subscription.encode(out);
                 self.confirming_ping = self.send_ping(out);
                 self.confirming_more = self.state == State::Ready;
             }
@@ -503,7 +372,7 @@ impl Connection {
         match self.state {
             State::AwaitPong => {
                 for tracked in &self.subscriptions {
-                    subscribe(&tracked.subscription, out);
+                    tracked.subscription.encode(out);
                 }
                 self.confirming_ping = self.send_ping(out);
                 self.state = State::AwaitConfirmation;
@@ -628,15 +497,4 @@ impl Connection {
             self.actions.push_back(Action::Disconnect(reason));
         }
     }
-}
-
-impl Tracked {
-    fn new(subscription: Subscription) -> Self {
-        Tracked { subscription, refused: false }
-    }
-}
-
-fn subscribe(subscription: &Subscription, out: &mut Vec<u8>) {
-    let Subscription { sid, subject, queue_group } = subscription;
-    encode::subscribe(out, subject.as_bytes(), queue_group.as_ref().map(String::as_bytes), *sid);
 }

@@ -24,6 +24,7 @@
 //! | [`server_error`] | the texts of `-ERR`, by kind |
 //! | [`url`], [`pool`] | addresses; which server to try next, and when |
 //! | [`connection`], [`reason`] | one connection from INFO to its end; why it ended |
+//! | `connection_settings`, `connection_action` | what it is made with; what it asks of its driver |
 //!
 //! Invariants:
 //!
@@ -39,6 +40,8 @@ pub mod auth;
 pub mod client_op;
 pub mod connect;
 pub mod connection;
+mod connection_action;
+mod connection_settings;
 pub mod encode;
 pub mod error;
 pub mod headers;
@@ -66,3 +69,6 @@ pub use secret::Secret;
 pub use server_error::{Operation, ServerError};
 pub use server_op::{Decoded, Limits, Msg, ServerOp, decode_server_op};
 pub use url::{ServerAddress, UrlError, parse_servers};
+
+const MILLISECOND_NS: u64 = 1_000_000;
+const SECOND_NS: u64 = 1_000 * MILLISECOND_NS;
