@@ -5,7 +5,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use senpai_md_consumer::commands::run::{engine_settings, shard_settings};
+use senpai_md_consumer::commands::run::{engine_settings, worker_settings};
 use senpai_md_consumer::commands::{bench, demo, feed, replay, run};
 use senpai_md_consumer::config::{self, BenchArgs, Command, DemoArgs, Exit, FeedArgs, Notes, ReplayArgs, Settings};
 use senpai_md_consumer::http::server::resolve;
@@ -68,11 +68,11 @@ impl From<String> for End {
 fn run(settings: Settings, notes: &Notes) -> Result<(), End> {
     logging::enable(&settings.log);
     let Settings { nats, subjects, cores, engine, http, .. } = settings;
-    let access = Access::new(nats).map_err(End::Refused)?;
+    let access = Access::new(nats).map_err(|error| End::Refused(error.to_string()))?;
     resolve(&http.http_host, http.http_port).map_err(End::Refused)?;
     notes.log_warnings();
     notes.log_settings();
-    let shards = shard_settings(access, &subjects, &cores, &engine);
+    let shards = worker_settings(access, &subjects, &cores, &engine);
     Ok(run::run(shards, &http)?)
 }
 
@@ -101,7 +101,7 @@ fn replay(args: ReplayArgs, notes: &Notes) -> Result<(), End> {
 
 fn feed(args: FeedArgs, notes: &Notes) -> Result<(), End> {
     logging::enable(&args.log);
-    let access = Access::new(args.nats.clone()).map_err(End::Refused)?;
+    let access = Access::new(args.nats.clone()).map_err(|error| End::Refused(error.to_string()))?;
     notes.log_warnings();
     notes.log_settings();
     Ok(feed::run(&args, &access)?)

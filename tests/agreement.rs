@@ -12,8 +12,10 @@ mod reference;
 
 use std::io::Write;
 
-use reference::generator::{Profile, Random, stream};
-use reference::{Published, Reference, SECOND, Settings, compare, in_order, recording};
+use reference::generator::stream;
+use reference::profile::Profile;
+use reference::random::Random;
+use reference::{MILLISECOND, Published, Reference, SECOND, Settings, compare, in_order, recording};
 use senpai_md_consumer::engine::counters::DropReason;
 use senpai_md_consumer::engine::engine::{Engine, EngineSettings, Receipt};
 use senpai_md_consumer::engine::input::subject::EventKind;
@@ -159,10 +161,10 @@ fn number_from(name: &str) -> Option<u64> {
 fn check_seed(seed: u64) -> (usize, usize) {
     let mut random = Random::new(seed);
     let profiles = Profile::all();
-    let (name, profile) = &profiles[(random.next() % profiles.len() as u64) as usize];
-    let mut one_of = |choices: &[i64]| choices[(random.next() % choices.len() as u64) as usize];
+    let (name, profile) = &profiles[(random.draw() % profiles.len() as u64) as usize];
+    let mut one_of = |choices: &[i64]| choices[(random.draw() % choices.len() as u64) as usize];
     let mut settings = EngineSettings {
-        publish_interval: [None, Some(1_000_000), Some(33_333_334), Some(SECOND / 10), Some(5 * SECOND)]
+        publish_interval: [None, Some(MILLISECOND), Some(33_333_334), Some(SECOND / 10), Some(5 * SECOND)]
             [one_of(&[0, 1, 2, 3, 3, 4]) as usize],
         rolling_window: one_of(&[1, 7, 10, 30, 60, 60, 60, 90, 3600]) * SECOND,
         clock_skew_max: one_of(&[0, 1, 30, 30]) * SECOND,

@@ -14,10 +14,10 @@ use std::path::Path;
 use proto_nats::{ServerOp, encode};
 use senpai_md_consumer::engine::counters::{DropReason, OutputKind};
 use senpai_md_consumer::engine::engine::{Engine, EngineSettings, Receipt};
-use senpai_md_consumer::engine::input::json::Malformed;
-use senpai_md_consumer::engine::input::receive_buffer::Queue;
+use senpai_md_consumer::engine::input::malformed::Malformed;
+use senpai_md_consumer::engine::input::receive_buffer::ReceiveBuffer;
 use senpai_md_consumer::engine::input::subject::EventKind;
-use senpai_md_consumer::engine::intake::{Ownership, Witness, take_messages};
+use senpai_md_consumer::engine::intake::{Observer, Ownership, take_messages};
 use senpai_md_consumer::engine::time::UnixNanos;
 use senpai_md_consumer::recording::reader::RecordReader;
 use senpai_md_consumer::recording::rebase::{event_time, rebase};
@@ -146,7 +146,7 @@ struct Seen {
     malformed: u64,
 }
 
-impl Witness for Seen {
+impl Observer for Seen {
     fn control(&mut self, _: &ServerOp<'_>) {
         self.control += 1;
     }
@@ -159,7 +159,7 @@ impl Witness for Seen {
 /// The path of an event, with all that it needs.
 struct Intake {
     engine: Engine,
-    queue: Queue,
+    queue: ReceiveBuffer,
     wire: Vec<u8>,
     seen: Seen,
     features: u64,
@@ -173,7 +173,7 @@ impl Intake {
         settings.signal.volume_threshold = 0.001;
         Intake {
             engine: Engine::new(settings).expect("there is memory"),
-            queue: Queue::new(1 << 20).expect("there is memory"),
+            queue: ReceiveBuffer::new(1 << 20).expect("there is memory"),
             wire: Vec::with_capacity(1 << 20),
             seen: Seen::default(),
             features: 0,

@@ -8,9 +8,8 @@ mod reference;
 
 use events::{quote, trade};
 use senpai_md_consumer::engine::engine::{Engine, EngineSettings, Receipt};
-use senpai_md_consumer::engine::time::UnixNanos;
+use senpai_md_consumer::engine::time::{NANOS_PER_MILLI as MILLISECOND, UnixNanos};
 
-const MILLISECOND: i64 = 1_000_000;
 const HOUR: i64 = 3_600_000 * MILLISECOND;
 const START: i64 = 1_700_000_000_000 * MILLISECOND;
 

@@ -1,11 +1,9 @@
 //! Latency percentiles where the engine's room and the system's clock are against them.
 
 use senpai_md_consumer::engine::engine::{Engine, EngineSettings, Receipt};
-use senpai_md_consumer::engine::time::UnixNanos;
+use senpai_md_consumer::engine::time::{NANOS_PER_MILLI as MILLISECOND, NANOS_PER_SECOND as SECOND, UnixNanos};
 use serde_json::Value;
 
-const MILLISECOND: i64 = 1_000_000;
-const SECOND: i64 = 1_000 * MILLISECOND;
 const MINUTE: i64 = 60 * SECOND;
 const START: i64 = 1_700_000_000 * SECOND;
 

@@ -44,7 +44,7 @@ const MAY_IMPORT: [(&str, &[&str]); 17] = [
 
 /// Of the files that lie directly in `engine`: what all its rooms may use. The others lead the engine, and only rooms
 /// outside of it use them.
-const ENGINE_GROUND: [&str; 3] = ["bounds", "memory", "time"];
+const ENGINE_GROUND: [&str; 4] = ["bounds", "memory", "random", "time"];
 
 const ENGINE_ROOMS: [&str; 5] = ["input", "state", "features", "rules", "output"];
 

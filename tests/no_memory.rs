@@ -16,7 +16,7 @@ use senpai_md_consumer::engine::time::UnixNanos;
 use senpai_md_consumer::nats::credentials::Access;
 use senpai_md_consumer::runtime::clock::Clock;
 use senpai_md_consumer::service::cache_warming::CacheWarmer;
-use senpai_md_consumer::service::shard::{Shard, ShardSettings};
+use senpai_md_consumer::service::worker::{Worker, WorkerSettings};
 
 /// The system's allocator, which refuses one allocation where a thread asks for that.
 struct Refusing;
@@ -90,11 +90,11 @@ fn check_each<T>(what: &str, mut make: impl FnMut() -> Result<T, NoMemory>) -> u
 fn every_table_that_cannot_be_had_is_an_error() {
     let settings = EngineSettings { symbols_max: 1_000, window_trades: 10_000, ..EngineSettings::default() };
     let tables = check_each("engine", || Engine::new(settings.clone()));
-    assert!(tables >= 9, "{tables} tables: symbols, trades, strips, deadlines, outputs");
+    assert!(tables >= 9, "{tables} tables: symbols, trades, bucket rows, deadlines, outputs");
 
     let server = ServerAddress::parse("a").expect("it is an address");
     let access = Arc::new(Access::new(NatsArgs::open(server, "test")).expect("nothing is to be read"));
-    let settings = ShardSettings {
+    let settings = WorkerSettings {
         engine: settings,
         ownership: Ownership::ALL,
         queue_bytes: 64 << 10,
@@ -103,8 +103,8 @@ fn every_table_that_cannot_be_had_is_an_error() {
         client_name: "test".into(),
         subjects: Vec::new(),
     };
-    let of_shard = check_each("shard", || Shard::new(settings.clone(), Clock::start()));
-    assert_eq!(of_shard, tables + 3, "and the queue, its reads, the send buffer");
+    let of_worker = check_each("worker", || Worker::new(&settings, Clock::start()));
+    assert_eq!(of_worker, tables + 4, "and the queue, its reads, the send buffer and its marks");
     assert!(check_each("cache warmer", CacheWarmer::new) > 0);
 }
 

@@ -4,39 +4,17 @@
 //! sizes that the fixed-point sums cannot hold, and pools that run out. What the pool could not keep, the twin gives up
 //! too: always the symbol's oldest trades.
 
-use senpai_md_consumer::engine::bounds::CHUNK_TRADES;
-use senpai_md_consumer::engine::state::trade_window::{TradeFeatures, TradePool, TradeWindow, WindowLengths};
-use senpai_md_consumer::engine::time::UnixNanos;
+#[path = "support/random.rs"]
+mod random;
 
-const SECOND: i64 = 1_000_000_000;
+use random::Random;
+use senpai_md_consumer::engine::bounds::CHUNK_TRADES;
+use senpai_md_consumer::engine::state::trade_pool::TradePool;
+use senpai_md_consumer::engine::state::trade_window::{TradeFeatures, TradeWindow, WindowLengths};
+use senpai_md_consumer::engine::time::{NANOS_PER_SECOND as SECOND, UnixNanos};
+
 const START: i64 = 1_721_347_020 * SECOND;
 const FULL: WindowLengths = WindowLengths { long: 60 * SECOND, short: 10 * SECOND };
-
-/// splitmix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators").
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ z >> 31
-    }
-
-    fn below(&mut self, bound: i64) -> i64 {
-        (self.next() % bound as u64) as i64
-    }
-
-    fn one_in(&mut self, bound: i64) -> bool {
-        self.below(bound) == 0
-    }
-
-    /// 0..1
-    fn unit(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1u64 << 53) as f64
-    }
-}
 
 #[derive(Clone, Copy)]
 struct Trade {
@@ -226,7 +204,7 @@ impl Values {
             Values::Outliers if random.one_in(100) => power_of_ten(random),
             Values::Extreme => power_of_ten(random),
             _ if !(1e3..1e6).contains(&last) => 63_943.9,
-            _ if random.one_in(200) => last * (0.9 + 0.2 * random.unit()),
+            _ if random.one_in(200) => last * (0.9 + 0.2 * random.fraction()),
             _ => (last * 10.0 + random.below(21) as f64 - 10.0).round() / 10.0,
         }
     }
@@ -241,7 +219,7 @@ impl Values {
 }
 
 fn power_of_ten(random: &mut Random) -> f64 {
-    10f64.powf(600.0 * random.unit() - 300.0)
+    10f64.powf(600.0 * random.fraction() - 300.0)
 }
 
 /// Where the next trade of a symbol stands: at, before or after the watermark.
@@ -271,7 +249,7 @@ fn next_t(watermark: i64, scenario: &Scenario, random: &mut Random) -> i64 {
 /// Runs a scenario; says how many trades were lost for want of room.
 fn run(scenario: Scenario) -> u64 {
     let Scenario { seed, symbols, pool_trades, lengths, values, .. } = scenario;
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     let mut pool = TradePool::new(pool_trades, symbols).expect("there is memory");
     let chunks = pool_trades.div_ceil(CHUNK_TRADES) + symbols;
     let mut windows: Vec<_> = (0..symbols).map(|_| TradeWindow::new(&mut pool)).collect();
@@ -402,7 +380,7 @@ fn a_volume_beyond_all_numbers() {
 #[test]
 fn late_trades_in_turn() {
     let lengths = WindowLengths { long: 60_000_000_000, short: 10_000_000_000 };
-    let mut random = Random(900);
+    let mut random = Random::new(900);
     let mut pool = TradePool::new(40_000, 1).expect("there is memory");
     let (mut window, mut twin) = (TradeWindow::new(&mut pool), Twin::default());
     for event in 0..30_000i64 {
@@ -410,7 +388,7 @@ fn late_trades_in_turn() {
         twin.watermark = twin.watermark.max(now);
         let t = match event % 4 {
             0 | 1 => twin.watermark,
-            2 => twin.watermark - 1_000_000,
+            2 => twin.watermark - SECOND / 1000,
             _ => twin.watermark - random.below(lengths.long),
         };
         let trade = Trade { t, price: 100.0 + random.below(100) as f64, size: 1.0 };

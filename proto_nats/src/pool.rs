@@ -44,8 +44,8 @@ pub struct ServerPool {
     servers: Vec<Server>,
     /// The one that `next` chose last.
     current: Option<usize>,
-    /// It can be reached: the next attempt is at it.
-    refuge: Option<ServerAddress>,
+    /// The next attempt is at this one, whatever its backoff: it has just been reached.
+    preferred: Option<ServerAddress>,
     attempts: u64,
     random: Random,
 }
@@ -112,21 +112,21 @@ impl ServerPool {
         for end in (1..servers.len()).rev() {
             servers.swap(end, random.below(end as u64 + 1) as usize);
         }
-        ServerPool { servers, current: None, refuge: None, attempts: 0, random }
+        ServerPool { servers, current: None, preferred: None, attempts: 0, random }
     }
 
     /// The server to connect to, or when to ask again. Each attempt that it returns must be answered by
     /// [`handle_closed`](Self::handle_closed) before the next call.
     pub fn next(&mut self, now_ns: u64) -> Next {
-        let refuge = self.refuge.take();
-        let is_refuge =
-            |server: &Server| refuge.as_ref().is_some_and(|refuge| refuge.is_same_endpoint(&server.address));
+        let preferred = self.preferred.take();
+        let is_preferred =
+            |server: &Server| preferred.as_ref().is_some_and(|address| address.is_same_endpoint(&server.address));
         // Of those that may be tried, lame ducks last; one may be back while all others still fail.
         let candidates = self.servers.iter_mut().enumerate();
         let (index, server) = candidates
-            .min_by_key(|(_, server)| (!is_refuge(server), server.order(now_ns)))
+            .min_by_key(|(_, server)| (!is_preferred(server), server.order(now_ns)))
             .expect("a pool has a server");
-        if server.not_before_ns > now_ns && !is_refuge(server) {
+        if server.not_before_ns > now_ns && !is_preferred(server) {
             return Next::Wait { until_ns: server.not_before_ns };
         }
         self.attempts += 1;
@@ -179,18 +179,19 @@ impl ServerPool {
         }
     }
 
-    /// Where to move to from a lame duck, in the order in which they would be tried. A connection that works is not given
-    /// up for a server that may be down, or for the same one under another name: see first whether it can be reached.
-    pub fn refuges(&self, now_ns: u64) -> Vec<ServerAddress> {
-        let is_refuge = |server: &&Server| server.lame_until_ns <= now_ns && server.refusals == 0;
-        let mut refuges: Vec<&Server> = self.servers.iter().filter(is_refuge).collect();
-        refuges.sort_by_key(|server| server.order(now_ns));
-        refuges.into_iter().map(|server| server.address.clone()).collect()
+    /// The servers to move to from one in lame duck mode, in the order in which they would be tried. Check first that one can
+    /// be reached: a connection that works is not given up for a server that may be down, nor for the same server under
+    /// another name.
+    pub fn failover_candidates(&self, now_ns: u64) -> Vec<ServerAddress> {
+        let is_candidate = |server: &&Server| server.lame_until_ns <= now_ns && server.refusals == 0;
+        let mut candidates: Vec<&Server> = self.servers.iter().filter(is_candidate).collect();
+        candidates.sort_by_key(|server| server.order(now_ns));
+        candidates.into_iter().map(|server| server.address.clone()).collect()
     }
 
-    /// This one of [`refuges`](Self::refuges) can be reached: the next attempt is at it.
-    pub fn handle_refuge(&mut self, address: ServerAddress) {
-        self.refuge = Some(address);
+    /// One of the [`failover_candidates`](Self::failover_candidates) can be reached: the next attempt is at it.
+    pub fn prefer(&mut self, address: ServerAddress) {
+        self.preferred = Some(address);
     }
 
     /// Takes over `connect_urls`: adds what is new, forgets what was discovered earlier and is listed no more.
@@ -334,8 +335,8 @@ mod tests {
         }
     }
 
-    fn refuges(pool: &ServerPool, now_ns: u64) -> Vec<String> {
-        pool.refuges(now_ns).iter().map(ToString::to_string).collect()
+    fn candidates(pool: &ServerPool, now_ns: u64) -> Vec<String> {
+        pool.failover_candidates(now_ns).iter().map(ToString::to_string).collect()
     }
 
     fn urls(list: &[&str]) -> Vec<String> {
@@ -494,10 +495,10 @@ mod tests {
         let mut two = pool("a,b", 2);
         let first = attempt(&mut two, 0);
         two.handle_ready(0);
-        assert_eq!(refuges(&two, 5 * SECOND_NS).len(), 2);
+        assert_eq!(candidates(&two, 5 * SECOND_NS).len(), 2);
         two.handle_lame_duck(5 * SECOND_NS);
-        assert_ne!(refuges(&two, 5 * SECOND_NS), [first.as_str()]);
-        assert_eq!(refuges(&two, 5 * SECOND_NS).len(), 1);
+        assert_ne!(candidates(&two, 5 * SECOND_NS), [first.as_str()]);
+        assert_eq!(candidates(&two, 5 * SECOND_NS).len(), 1);
         two.handle_closed(Cause::Left, 5 * SECOND_NS);
         let second = attempt(&mut two, 6 * SECOND_NS);
         assert_ne!(second, first);
@@ -507,8 +508,8 @@ mod tests {
         two.handle_ready(6 * SECOND_NS);
         // The one that has failed may be back as well; whoever has seen that it is, goes there at once.
         two.handle_lame_duck(9 * SECOND_NS);
-        assert_eq!(refuges(&two, 9 * SECOND_NS), [second.as_str()]);
-        two.handle_refuge(two.refuges(9 * SECOND_NS).remove(0));
+        assert_eq!(candidates(&two, 9 * SECOND_NS), [second.as_str()]);
+        two.prefer(two.failover_candidates(9 * SECOND_NS).remove(0));
         two.handle_closed(Cause::Left, 9 * SECOND_NS);
         assert_eq!(attempt(&mut two, 9 * SECOND_NS), second);
         // Once.
@@ -518,13 +519,13 @@ mod tests {
         let mut one = pool("a", 2);
         attempt(&mut one, 0);
         one.handle_lame_duck(0);
-        assert!(refuges(&one, 0).is_empty());
+        assert!(candidates(&one, 0).is_empty());
         one.handle_closed(Cause::Left, 0);
         assert!(wait_ns(&mut one, 0) <= BACKOFF_FIRST_NS);
     }
 
     #[test]
-    fn a_refuge_is_where_the_next_attempt_would_be_and_has_not_refused_us() {
+    fn a_candidate_is_where_the_next_attempt_would_be_and_has_not_refused_the_login() {
         let mut three = pool("a,b,c", 7);
         let refused = attempt(&mut three, 0);
         three.handle_closed(Cause::Refused, 0);
@@ -533,14 +534,14 @@ mod tests {
         let last = attempt(&mut three, 0);
         three.handle_ready(0);
         assert_eq!(
-            refuges(&three, 100 * MILLISECOND_NS),
+            candidates(&three, 100 * MILLISECOND_NS),
             [failed.as_str(), last.as_str()],
             "{refused} has refused the login"
         );
         three.handle_lame_duck(100 * MILLISECOND_NS);
-        assert_eq!(refuges(&three, 100 * MILLISECOND_NS), [failed.as_str()]);
+        assert_eq!(candidates(&three, 100 * MILLISECOND_NS), [failed.as_str()]);
         // One that is not in the pool any more changes nothing.
-        three.handle_refuge(ServerAddress::parse("elsewhere").unwrap());
+        three.prefer(ServerAddress::parse("elsewhere").unwrap());
         three.handle_closed(Cause::Left, 100 * MILLISECOND_NS);
         assert_eq!(attempt(&mut three, 100 * MILLISECOND_NS), failed);
     }

@@ -4,8 +4,6 @@
 //! Imported by `commands`.
 
 mod client;
-mod router;
+pub mod router;
 pub mod server;
 mod subscriptions;
-
-pub use router::BrokerLimits;

@@ -17,7 +17,8 @@ use proto_nats::{
     headers::encode_status, subject,
 };
 
-use crate::broker::client::{Client, ClientId, ClientOptions, State};
+pub use crate::broker::client::ClientId;
+use crate::broker::client::{Client, ClientOptions, State};
 use crate::broker::subscriptions::Subscriptions;
 
 /// What clients may take.

@@ -17,8 +17,8 @@ use serde_json::json;
 use crate::config::Symbols;
 use crate::engine::counters::OutputKind;
 use crate::engine::engine::{Engine, EngineSettings, Receipt};
-use crate::engine::input::receive_buffer::Queue;
-use crate::engine::intake::{Ownership, Unwitnessed, take_messages};
+use crate::engine::input::receive_buffer::ReceiveBuffer;
+use crate::engine::intake::{MalformedCount, Ownership, take_messages};
 use crate::engine::memory::NoMemory;
 use crate::engine::time::NANOS_PER_SECOND;
 use crate::recording::looped_frames::Stream;
@@ -64,7 +64,7 @@ pub fn bench(
     let reserve = |_| {
         let no_memory = |no_memory: NoMemory| no_memory.to_string();
         let engine = Engine::new(settings.clone()).map_err(no_memory)?;
-        let queue = Queue::new(queue_bytes.max(4 * READ_BYTES)).map_err(no_memory)?;
+        let queue = ReceiveBuffer::new(queue_bytes.max(4 * READ_BYTES)).map_err(no_memory)?;
         Ok((stream.try_clone()?, engine, queue))
     };
     let reserved = (0..cores).map(reserve).collect::<Result<Vec<_>, String>>()?;
@@ -126,7 +126,7 @@ fn measure(
     mut stream: Stream,
     duration_ns: u64,
     mut engine: Engine,
-    mut queue: Queue,
+    mut queue: ReceiveBuffer,
     is_stopped: &AtomicBool,
 ) -> Measured {
     let clock = Clock::start();
@@ -142,7 +142,7 @@ fn measure(
         let start_ns = clock.elapsed_ns();
         let is_timed_singly = pass % 2 == 0;
         let slice = if is_timed_singly { 1 } else { SLICE_MESSAGES };
-        let mut witness = Unwitnessed::default();
+        let mut observer = MalformedCount::default();
         let mut outputs = [0; OutputKind::ALL.len()];
         for mut part in stream.bytes.chunks(READ_BYTES) {
             // The queue may hold the beginning of a message that is nearly as large as itself.
@@ -158,7 +158,7 @@ fn measure(
                         Ownership::ALL,
                         Receipt::Unrecorded,
                         slice,
-                        &mut witness,
+                        &mut observer,
                     )
                     .expect("the bench writes the protocol right");
                     publish(&mut engine, &mut wire, &mut outputs);
@@ -180,7 +180,7 @@ fn measure(
             measured.busy_ns += pass_ns;
             measured.published += outputs[OutputKind::Features as usize];
             measured.signals += outputs[OutputKind::Signal as usize];
-            measured.malformed += witness.malformed;
+            measured.malformed += observer.malformed;
         }
         pass += 1;
     }

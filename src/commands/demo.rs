@@ -16,10 +16,10 @@ use std::time::Duration;
 
 use proto_nats::ServerAddress;
 
-use crate::broker::BrokerLimits;
+use crate::broker::router::BrokerLimits;
 use crate::broker::server::{BrokerServer, BrokerThread, Hub};
 use crate::commands::feed::feed;
-use crate::commands::run::{Service, shard_settings};
+use crate::commands::run::{Service, worker_settings};
 use crate::config::{DemoArgs, FeedArgs, NatsArgs, Speed};
 use crate::engine::input::subject::{EventKind, split_subject};
 use crate::engine::time::NANOS_PER_SECOND;
@@ -52,8 +52,8 @@ pub fn run(args: DemoArgs) -> Result<(), String> {
     kernel::grant(cores.cores + 1, connections)?;
     let broker_server = BrokerServer::bind_free(BROKER_HOST, port)?;
     let server = ServerAddress::parse(&broker_server.url()).map_err(|error| error.to_string())?;
-    let access = Access::new(NatsArgs::open(server.clone(), "senpai-demo"))?;
-    let shards = shard_settings(access, &subjects, &cores, &engine);
+    let access = Access::new(NatsArgs::open(server.clone(), "senpai-demo")).map_err(|error| error.to_string())?;
+    let shards = worker_settings(access, &subjects, &cores, &engine);
     // One that the service follows, if there is one.
     let is_followed = |symbol: &&String| {
         let is_asked_for = subjects.symbols.is_all() || subjects.symbols.0.contains(symbol);
@@ -118,7 +118,8 @@ impl Feeding {
         let watched = stopped.clone();
         // Its progress is not interesting here.
         let play = move || {
-            let fed = Access::new(args.nats.clone()).and_then(|access| feed(&args, &access, &watched, io::sink()));
+            let access = Access::new(args.nats.clone()).map_err(|error| error.to_string());
+            let fed = access.and_then(|access| feed(&args, &access, &watched, io::sink()));
             if let Err(error) = fed {
                 log::error!(cause:% = error; "the recording is not played any further, so no more events come; restart the demo: {error}");
             }

@@ -21,7 +21,7 @@ use signal_hook::flag;
 
 use crate::config::{FeedArgs, Speed};
 use crate::engine::time::UnixNanos;
-use crate::nats::blocking_client::Publisher;
+use crate::nats::blocking_client::{BlockingClient, ClientError};
 use crate::nats::credentials::Access;
 use crate::recording::line_faults::{Fault, FaultyLine, LineFaults};
 use crate::recording::reader::{Record, RecordReader};
@@ -68,10 +68,10 @@ pub fn feed(args: &FeedArgs, access: &Access, stopped: &AtomicBool, log: impl Wr
     let FeedArgs { file, speed, rebase, loops, .. } = args;
     // First the file: nothing is to be connected for a recording that is not there.
     let mut reader = RecordReader::open(file)?;
-    let publisher = Publisher::connect(access)?;
+    let client = BlockingClient::connect(access).map_err(in_words)?;
     let clock = Clock::start();
     let mut player = Player {
-        publisher: &publisher,
+        client: &client,
         clock,
         speed: *speed,
         rebases: *rebase,
@@ -85,12 +85,12 @@ pub fn feed(args: &FeedArgs, access: &Access, stopped: &AtomicBool, log: impl Wr
         progress_due_ns: PROGRESS_INTERVAL_NS,
         events_shown: 0,
     };
-    let _ = writeln!(player.log, "feeding {} to {}", file.display(), publisher.server);
+    let _ = writeln!(player.log, "feeding {} to {}", file.display(), client.server());
     if *rebase && !matches!(speed, Speed::Times(speed) if *speed <= 1.0) {
         let _ = writeln!(player.log, "note: faster than recorded, the moved timestamps run ahead of the clock");
     }
     let read = player.play_all(&mut reader, *loops);
-    let fed = read.and_then(|()| player.send()).and_then(|()| publisher.finish());
+    let fed = read.and_then(|()| player.send()).and_then(|()| client.finish().map_err(in_words));
     player.faults.finish(&mut player.log);
     fed.map_err(|error| match player.summary.events {
         0 => error,
@@ -111,8 +111,13 @@ pub fn feed(args: &FeedArgs, access: &Access, stopped: &AtomicBool, log: impl Wr
     Ok(player.summary)
 }
 
+/// Every error of a command is one line for the user.
+fn in_words(error: ClientError) -> String {
+    error.to_string()
+}
+
 struct Player<'a, L> {
-    publisher: &'a Publisher,
+    client: &'a BlockingClient,
     clock: Clock,
     speed: Speed,
     rebases: bool,
@@ -262,9 +267,9 @@ impl<L: Write> Player<'_, L> {
         if !is_valid_subject(subject.as_bytes()) || subject.len() > SUBJECT_BYTES_MAX {
             return Err(FaultyLine { line, fault: Fault::NOT_A_SUBJECT, shown: subject.to_owned() });
         }
-        let (bytes, bytes_max) = (payload.len(), self.publisher.payload_bytes_max);
+        let (bytes, bytes_max) = (payload.len(), self.client.payload_bytes_max());
         if bytes > bytes_max {
-            let shown = format!("{bytes} bytes for {subject}, {} takes {bytes_max}", self.publisher.server);
+            let shown = format!("{bytes} bytes for {subject}, {} takes {bytes_max}", self.client.server());
             return Err(FaultyLine { line, fault: Fault::PAYLOAD_TOO_LARGE, shown });
         }
         Ok(record)
@@ -278,7 +283,7 @@ impl<L: Write> Player<'_, L> {
                     break;
                 }
                 let frames = events[0].frame.start..events[events.len() - 1].frame.end;
-                self.publisher.publish(&tape.frames[frames])?;
+                self.client.publish(&tape.frames[frames]).map_err(in_words)?;
                 self.summary.events += events.len() as u64;
                 self.show_progress();
             }
@@ -316,7 +321,7 @@ impl<L: Write> Player<'_, L> {
         }
         while elapsed_ns + NOW_NS < due_ns && !self.is_stopped() {
             std::thread::sleep(Duration::from_nanos(due_ns - elapsed_ns).min(NAP));
-            self.publisher.check()?;
+            self.client.check().map_err(in_words)?;
             self.show_progress();
             elapsed_ns = self.clock.elapsed_ns();
         }
@@ -338,7 +343,7 @@ impl<L: Write> Player<'_, L> {
     }
 
     fn send(&mut self) -> Result<(), String> {
-        self.publisher.publish(&self.batch)?;
+        self.client.publish(&self.batch).map_err(in_words)?;
         self.batch.clear();
         self.show_progress();
         Ok(())

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use crate::api::endpoints::Api;
 use crate::config::{CoreArgs, EngineArgs, HttpArgs, SubjectArgs};
-use crate::engine::bounds::LATENCY_STRIPS_SPARE;
+use crate::engine::bounds::LATENCY_ROWS_SPARE;
 use crate::engine::engine::{EngineSettings, ROLLING_WINDOW_MAX_NS};
 use crate::engine::intake::Ownership;
 use crate::engine::memory::{NoMemory, Table};
@@ -38,7 +38,7 @@ use crate::runtime::turns::Turns;
 use crate::service::cache_warming::CacheWarmer;
 use crate::service::connection_loop;
 use crate::service::report::{Inquiries, Line, Query, answer, line};
-use crate::service::shard::{Shard, ShardSettings};
+use crate::service::worker::{Worker, WorkerSettings};
 
 /// What is beside the tables: connections, answers, and for each core the stacks of its threads. Not kept, but it must be
 /// there at the start: whoever lacks it later aborts.
@@ -60,7 +60,7 @@ pub fn engine_settings(subjects: &SubjectArgs, engine: &EngineArgs) -> EngineSet
         subject_prefix: subjects.subject_prefix.clone(),
         symbols_max: engine.max_symbols,
         window_trades: engine.window_trades,
-        latency_strips_spare: LATENCY_STRIPS_SPARE,
+        latency_rows_spare: LATENCY_ROWS_SPARE,
         publish_interval: engine.features_interval_ns(),
         rolling_window: engine.rolling_window_ns.min(ROLLING_WINDOW_MAX_NS),
         clock_skew_max: engine.max_clock_skew_ns,
@@ -75,12 +75,12 @@ pub fn engine_settings(subjects: &SubjectArgs, engine: &EngineArgs) -> EngineSet
 }
 
 /// The settings of each core's shard. The window trades are shared out; symbols and queue are each core's own.
-pub fn shard_settings(
+pub fn worker_settings(
     access: Access,
     subjects: &SubjectArgs,
     cores: &CoreArgs,
     engine: &EngineArgs,
-) -> Vec<ShardSettings> {
+) -> Vec<WorkerSettings> {
     let (shard, shard_count) = cores.shard.map_or((0, 1), |shard| (shard.index, shard.count));
     let core_count = cores.cores as u32;
     let access = Arc::new(access);
@@ -88,7 +88,7 @@ pub fn shard_settings(
     let engine_settings = engine_settings(subjects, engine);
     let per_core = (0..core_count).map(|core| {
         let ownership = Ownership { shard, shard_count, core, core_count };
-        ShardSettings {
+        WorkerSettings {
             engine: EngineSettings {
                 window_trades: engine.window_trades.div_ceil(cores.cores),
                 ..engine_settings.clone()
@@ -119,7 +119,7 @@ fn subscriptions(subjects: &SubjectArgs, ownership: Ownership) -> Vec<String> {
 }
 
 /// Runs until SIGTERM or SIGINT; then drains and returns.
-pub fn run(shards: Vec<ShardSettings>, http: &HttpArgs) -> Result<(), String> {
+pub fn run(shards: Vec<WorkerSettings>, http: &HttpArgs) -> Result<(), String> {
     kernel::grant(shards.len(), Limits::default().connections)?;
     Service::start(shards, http)?.run()
 }
@@ -147,7 +147,7 @@ enum Event {
 impl Service {
     /// Reserves the memory, takes the port, makes every core's executor. The kernel must have granted what that needs.
     /// The error is one line that says what to do.
-    pub fn start(settings: Vec<ShardSettings>, http: &HttpArgs) -> Result<Service, String> {
+    pub fn start(settings: Vec<WorkerSettings>, http: &HttpArgs) -> Result<Service, String> {
         let clock = Clock::start();
         let bells = settings.iter().map(|_| Bell::new().map(Arc::new)).collect::<Result<Vec<_>, _>>();
         let bells = bells.map_err(|error| {
@@ -170,7 +170,7 @@ impl Service {
             let tell = tell.clone();
             move |request| drop(tell.send(Event::Signal(request)))
         })?;
-        let (address, ownership) = (server.local_addr(), cores[0].shard.settings.ownership);
+        let (address, ownership) = (server.local_addr(), cores[0].settings.ownership);
         let mut service =
             Service { address, cores: Vec::new(), questions: Vec::new(), events, tell, _signals: signals };
         service.questions = cores.iter().map(|core| core.questions.clone()).collect();
@@ -246,7 +246,8 @@ fn ended_in_error(name: &str) -> String {
 /// What a core needs, reserved before there is a thread for it.
 struct Core {
     // Boxed, as futures that hold them are moved on a thread's stack.
-    shard: Box<Shard>,
+    worker: Box<Worker>,
+    settings: WorkerSettings,
     warmer: Box<CacheWarmer>,
     questions: Line,
     inquiries: Inquiries,
@@ -261,25 +262,26 @@ struct Http {
 
 impl Core {
     fn reserve(
-        settings: ShardSettings,
+        settings: WorkerSettings,
         (questions, inquiries): (Line, Inquiries),
         clock: Clock,
     ) -> Result<Core, NoMemory> {
-        let (shard, warmer) = (Box::new(Shard::new(settings, clock)?), Box::new(CacheWarmer::new()?));
-        Ok(Core { shard, warmer, questions, inquiries })
+        let (worker, warmer) = (Box::new(Worker::new(&settings, clock)?), Box::new(CacheWarmer::new()?));
+        Ok(Core { worker, settings, warmer, questions, inquiries })
     }
 
     /// Until [`Query::Stop`]; HTTP answers as long as the shard is there.
     async fn run(self, http: Option<Http>) {
-        let Core { shard, warmer, inquiries, .. } = self;
+        let Core { worker, settings, warmer, inquiries, .. } = self;
+        let clock = worker.shard.clock;
         let (stop, turns) = (Stop::new(), Rc::new(Turns::new(inquiries.bell.clone())));
         let serving = http.map(|Http { server, shards, ownership }| {
             let counts = Rc::default();
-            let api = Rc::new(Api::new(shards, ownership, shard.clock, Rc::clone(&counts)));
+            let api = Rc::new(Api::new(shards, ownership, clock, Rc::clone(&counts)));
             let (stop, turns) = (stop.clone(), turns.clone());
             task::spawn(async move { server.serve(api, stop, turns, counts).await })
         });
-        run_shard(shard, warmer, inquiries, turns).await;
+        run_worker(worker, settings, warmer, inquiries, turns).await;
         stop.set();
         if let Some(serving) = serving {
             serving.await;
@@ -287,14 +289,20 @@ impl Core {
     }
 }
 
-async fn run_shard(shard: Box<Shard>, warmer: Box<CacheWarmer>, inquiries: Inquiries, turns: Rc<Turns>) {
-    let shard = Rc::new(RefCell::new(*shard));
+async fn run_worker(
+    worker: Box<Worker>,
+    settings: WorkerSettings,
+    warmer: Box<CacheWarmer>,
+    inquiries: Inquiries,
+    turns: Rc<Turns>,
+) {
+    let worker = Rc::new(RefCell::new(*worker));
     let stop = Stop::new();
     let answering = task::spawn({
-        let (shard, inquiries, turns, stop) = (shard.clone(), inquiries.clone(), turns.clone(), stop.clone());
-        async move { answer(shard, inquiries, turns, stop).await }
+        let (worker, inquiries, turns, stop) = (worker.clone(), inquiries.clone(), turns.clone(), stop.clone());
+        async move { answer(worker, inquiries, turns, stop).await }
     });
-    connection_loop::run(shard, warmer, turns, &inquiries.bell, stop).await;
+    connection_loop::run(worker, settings, warmer, turns, &inquiries.bell, stop).await;
     inquiries.close();
     answering.await;
 }

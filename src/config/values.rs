@@ -11,7 +11,7 @@ use crate::config::files::NamedFile;
 use crate::config::shown::may_be_secret;
 use crate::engine::bounds::{SYMBOL_BYTES_MAX, SYMBOLS_MAX, WINDOW_TRADES_MAX};
 use crate::engine::input::subject::is_valid_symbol;
-use crate::engine::state::symbol::{FEATURES_PREFIX, SIGNALS_PREFIX};
+use crate::engine::state::symbol_names::{FEATURES_PREFIX, SIGNALS_PREFIX};
 
 const NANOS_PER_SECOND: f64 = 1e9;
 /// A year: no length of time here makes sense beyond it, and sums with moments stay far from overflow.

@@ -18,23 +18,23 @@ pub const CHUNK_TRADES: usize = 31;
 pub const WINDOW_TRADES_MAX: usize = 1 << 24;
 /// Most symbols that may be set.
 pub const SYMBOLS_MAX: usize = 1 << 20;
-/// Signals that wait for the connection. At 10 s cooldown this is hours of a quiet market, minutes of a wild one.
+/// Signals that wait for the connection. At 10 s cooldown this is hours of a quiet market, minutes of a volatile one.
 pub const SIGNALS_WAITING_MAX: usize = 4096;
-/// Latency slots: SPEC lets the percentile window end up to 5 s early, so 60 s are cut into twelve.
+/// Slots of the latency window: SPEC lets the percentile window end up to 5 s early, so 60 s are cut into twelve.
 pub const LATENCY_SLOTS: usize = 12;
-/// Latency strips (8 buckets over all slots, 448 bytes) for every symbol that may exist; a steady feed of more than two
+/// Bucket rows of latencies (8 buckets over all slots, 448 bytes) for every symbol that may exist; a steady feed of more than two
 /// events a second uses 4 to 20, a slower one none but for the minute after a burst.
-pub const LATENCY_STRIPS_PER_SYMBOL: usize = 24;
-/// And this many on top, so that a few symbols may have wild latencies.
-pub const LATENCY_STRIPS_SPARE: usize = 4096;
-/// Once no more than this part of a pool is left, silent symbols are asked for what they hold for nothing.
+pub const LATENCY_ROWS_PER_SYMBOL: usize = 24;
+/// Bucket rows on top of these, so that a few symbols may have latencies of all magnitudes.
+pub const LATENCY_ROWS_SPARE: usize = 4096;
+/// Once at most this part of a pool is left, symbols that receive nothing are asked for the memory of their last windows.
 pub const POOL_LOW_PART: usize = 8;
-/// Symbols that are asked with one event. A symbol takes its first strip with its 121st sample of a minute: before that
+/// Symbols that are asked with one event. A symbol takes its first bucket row with its 121st sample of a minute: before that
 /// 1,900 symbols are asked.
-pub const ROOM_ASKED_SYMBOLS: usize = 16;
-/// Once so many strips and chunks have been given back with one event, the next symbol waits for the next event, so that
-/// all of it takes microseconds. (A symbol's strips go at once; it seldom has more than 20, and never more than 604.)
-pub const ROOM_GIVEN_BACK: usize = 64;
+pub const RELEASE_ASKED_SYMBOLS: usize = 16;
+/// Once so many rows and chunks have been given back with one event, the next symbol is asked with the next event, so that
+/// an event takes microseconds. (A symbol's rows go at once; it seldom has more than 20, and never more than 604.)
+pub const RELEASE_GIVEN_BACK: usize = 64;
 
 const _: () = assert!(JSON_DEPTH_MAX == u128::BITS);
 const _: () = assert!(PROVIDERS_MAX <= u8::MAX as usize);

@@ -1,4 +1,4 @@
-//! What is counted: plain integers, added up on the way and read when somebody asks.
+//! What is counted: plain integers, added up per event and read for the metrics.
 
 use crate::engine::bounds::PROVIDERS_MAX;
 use crate::engine::input::subject::EventKind;
@@ -7,7 +7,7 @@ use crate::engine::state::provider::ProviderId;
 
 const KINDS: usize = EventKind::ALL.len();
 
-/// Why an event was not used, or not wholly.
+/// Why an event was not used, or only in part.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub enum DropReason {
@@ -31,7 +31,7 @@ impl DropReason {
 }
 
 /// What is published.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[repr(u8)]
 pub enum OutputKind {
     Features,
@@ -54,16 +54,21 @@ impl OutputKind {
 pub struct Counters {
     /// Events received, by kind and provider; one that could not be read counts with the provider `unknown`.
     pub events_in: [[u64; PROVIDERS_MAX]; KINDS],
+    /// By reason and kind.
     pub events_dropped: [[u64; KINDS]; DropReason::ALL.len()],
+    /// Events whose time lay too far ahead of local time, by provider.
     pub timestamps_rejected: [u64; PROVIDERS_MAX],
     /// Snapshots handed to the connection, less those that were lost with it or that the server refused.
     pub features_published: u64,
+    /// By direction.
     pub signals_emitted: [u64; Direction::ALL.len()],
+    /// Signals not given because the event was too old.
     pub signals_suppressed_stale: u64,
-    /// Outputs that found no room, or that the server would not have taken.
+    /// Outputs given up, by kind: for want of room, or because the connection could not take them.
     pub publish_dropped: [u64; OutputKind::ALL.len()],
     /// Messages skipped because another shard owns their symbol.
     pub events_foreign: u64,
+    /// From the read of an event to its outputs.
     pub processing_latency: Histogram,
 }
 
@@ -109,13 +114,13 @@ impl Counters {
     }
 }
 
-/// Of each histogram.
+/// Bounds of each histogram.
 const BOUNDS: usize = 12;
-/// Of the processing latency, in ns.
+/// Bounds of the processing latency, in ns.
 const LATENCY_BOUNDS_NS: [u64; BOUNDS] =
     [1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000, 5_000_000, 25_000_000, 100_000_000];
 
-/// Of the time between two looks at the socket, in ns: from what goes unnoticed to what every agent notices.
+/// Bounds of the time between two reads of the socket, in ns.
 pub const READ_GAP_BOUNDS_NS: [u64; BOUNDS] = [
     100_000,
     250_000,

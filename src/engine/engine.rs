@@ -9,47 +9,50 @@
 //! 4. the rules are evaluated, then the snapshot is taken or remembered for the end of its interval.
 //!
 //! Snapshots are due in the order of the publications before them, as the interval is one constant; so a FIFO of
-//! deadlines is sorted by itself. A snapshot due at the very moment of an event waits for that event.
+//! deadlines is sorted. A snapshot due at the very moment of an event waits for that event.
 //!
 //! Outputs leave in the order of their moments, which are local times: an event's, or an interval's end.
 
-use std::collections::VecDeque;
-
-use crate::engine::bounds::{
-    LATENCY_SLOTS, LATENCY_STRIPS_PER_SYMBOL, LATENCY_STRIPS_SPARE, ROOM_ASKED_SYMBOLS, ROOM_GIVEN_BACK,
-};
+use crate::engine::bounds::{LATENCY_ROWS_PER_SYMBOL, LATENCY_ROWS_SPARE, LATENCY_SLOTS};
 use crate::engine::counters::{Counters, DropReason, OutputKind};
 use crate::engine::features::snapshot::Snapshot;
+use crate::engine::idle_memory::ReleaseRound;
 use crate::engine::input::decode::Decoder;
 use crate::engine::input::event::{Body, Origin};
-use crate::engine::input::json::Malformed;
+use crate::engine::input::malformed::Malformed;
 use crate::engine::input::subject::{EventKind, is_valid_symbol, split_subject};
-use crate::engine::memory::{NoMemory, Table};
-use crate::engine::output::encode::{encode_signal, encode_snapshot, encode_state};
+use crate::engine::memory::NoMemory;
+use crate::engine::output::encode::{encode_signal, encode_snapshot};
 use crate::engine::output::outbox::{Outbox, Outgoing};
 use crate::engine::rules::momentum::{Signal, SignalSettings, direction};
-use crate::engine::state::latency_window::StripPool;
+use crate::engine::schedule::SnapshotSchedule;
+use crate::engine::state::bucket_row_pool::BucketRowPool;
 use crate::engine::state::provider::{ProviderId, Providers};
-use crate::engine::state::symbol::{Arrival, SymbolId, SymbolTable};
-use crate::engine::state::trade_window::{TradePool, WindowLengths};
+use crate::engine::state::symbol_state::Arrival;
+use crate::engine::state::symbol_table::{SymbolId, SymbolTable};
+use crate::engine::state::trade_pool::TradePool;
+use crate::engine::state::trade_window::WindowLengths;
 use crate::engine::time::{NANOS_PER_SECOND, UnixNanos};
 
 /// The longest window that any feature has; a longer rolling window means this one.
 pub const ROLLING_WINDOW_MAX_NS: i64 = 60 * NANOS_PER_SECOND;
 
-/// What the engine is told at start. Lengths of time are in ns.
+/// The settings of an engine. Lengths of time are in ns.
 #[derive(Clone, Debug)]
 pub struct EngineSettings {
-    /// What stands before the event's type in a subject.
+    /// The subject tokens before the type of the event, `md.events`.
     pub subject_prefix: String,
+    /// Symbols with a state; events of further ones are dropped.
     pub symbols_max: usize,
+    /// Trades that all windows together hold, beside the first chunk of each symbol.
     pub window_trades: usize,
-    /// Latency strips beside those for each symbol.
-    pub latency_strips_spare: usize,
+    /// Bucket rows beside those for each symbol.
+    pub latency_rows_spare: usize,
     /// From one snapshot of a symbol to the next; `None` turns features off.
     pub publish_interval: Option<i64>,
-    /// What is beyond [`ROLLING_WINDOW_MAX_NS`] means that.
+    /// More than [`ROLLING_WINDOW_MAX_NS`] counts as that.
     pub rolling_window: i64,
+    /// An event whose time is further ahead of local time gets local time instead.
     pub clock_skew_max: i64,
     pub signal: SignalSettings,
 }
@@ -60,7 +63,7 @@ impl Default for EngineSettings {
             subject_prefix: "md.events".into(),
             symbols_max: 10_000,
             window_trades: 1_000_000,
-            latency_strips_spare: LATENCY_STRIPS_SPARE,
+            latency_rows_spare: LATENCY_ROWS_SPARE,
             publish_interval: Some(NANOS_PER_SECOND / 10),
             rolling_window: ROLLING_WINDOW_MAX_NS,
             clock_skew_max: 30 * NANOS_PER_SECOND,
@@ -75,15 +78,14 @@ impl Default for EngineSettings {
     }
 }
 
-/// When an event was received, locally. Local time does not step back: an earlier moment than the last counts as that.
+/// When an event was received, in local time. Local time does not step back: a moment before the last one counts as the
+/// last one.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Receipt {
     At(UnixNanos),
     /// A recording without receipt times: the clock is the largest t so far, and nothing is rejected or stale.
     Unrecorded,
 }
-
-const DEADLINES: Table = Table::new("the snapshots that are due", "MAX_SYMBOLS");
 
 pub struct Engine {
     settings: EngineSettings,
@@ -93,27 +95,18 @@ pub struct Engine {
     symbols: SymbolTable,
     providers: Providers,
     trade_pool: TradePool,
-    strip_pool: StripPool,
-    room_round: RoomRound,
-    /// The end of each symbol's running interval, soonest first.
-    deadlines: VecDeque<(UnixNanos, SymbolId)>,
+    row_pool: BucketRowPool,
+    release_round: ReleaseRound,
+    schedule: SnapshotSchedule,
     outbox: Outbox,
-    /// More events of the present moment may come, so that its snapshots wait for their signals.
+    /// More events of the present moment may come: its snapshots wait, as signals of one moment leave before snapshots.
     is_moment_open: bool,
     pub counters: Counters,
     decoder: Decoder,
     payload: Vec<u8>,
 }
 
-/// All symbols are asked in turn for the room that they hold for nothing.
-#[derive(Default)]
-struct RoomRound {
-    began: UnixNanos,
-    /// Number of the symbol that comes next; as many as there are symbols where the round is over.
-    next: usize,
-}
-
-/// A message to publish, lent until the next is asked for.
+/// A message to publish.
 pub struct Message<'a> {
     pub kind: OutputKind,
     pub symbol: SymbolId,
@@ -122,10 +115,10 @@ pub struct Message<'a> {
 }
 
 impl Engine {
-    /// Reserves all the memory that it will need, but for the names of symbols.
+    /// Reserves all the memory that it will need, except for the names of symbols. The error says which table found none.
     pub fn new(settings: EngineSettings) -> Result<Self, NoMemory> {
         let symbols = settings.symbols_max;
-        let strips = symbols.saturating_mul(LATENCY_STRIPS_PER_SYMBOL).saturating_add(settings.latency_strips_spare);
+        let rows = symbols.saturating_mul(LATENCY_ROWS_PER_SYMBOL).saturating_add(settings.latency_rows_spare);
         let long = settings.rolling_window.min(ROLLING_WINDOW_MAX_NS);
         let short = settings.rolling_window.min(10 * NANOS_PER_SECOND);
         Ok(Engine {
@@ -135,10 +128,9 @@ impl Engine {
             symbols: SymbolTable::new(symbols)?,
             providers: Providers::default(),
             trade_pool: TradePool::new(settings.window_trades, symbols)?,
-            strip_pool: StripPool::new(strips)?,
-            room_round: RoomRound::default(),
-            // A symbol may have an outdated entry beside its valid one.
-            deadlines: DEADLINES.ring(symbols.saturating_mul(2))?,
+            row_pool: BucketRowPool::new(rows)?,
+            release_round: ReleaseRound::default(),
+            schedule: SnapshotSchedule::new(symbols)?,
             outbox: Outbox::new(symbols)?,
             is_moment_open: false,
             counters: Counters::default(),
@@ -153,14 +145,14 @@ impl Engine {
         self.settings.subject_prefix.as_bytes()
     }
 
-    /// Handles one event; says why when it was malformed, for the log.
+    /// Handles one event. The error says why it was malformed, for the log.
     #[inline]
     pub fn handle_event(&mut self, subject: &[u8], payload: &[u8], receipt: Receipt) -> Result<(), Malformed> {
         let (kind, symbol) = split_subject(subject, self.subject_prefix());
         self.handle_split(kind, symbol, payload, receipt)
     }
 
-    /// Handles an event whose subject has been split.
+    /// The same for an event whose subject has been split.
     pub fn handle_split(
         &mut self,
         kind: EventKind,
@@ -210,7 +202,7 @@ impl Engine {
         if is_late {
             self.counters.count_dropped(kind, DropReason::Late);
         } else if let Some(latency_ns) = latency_ns {
-            state.latency.push(&mut self.strip_pool, t, latency_ns, self.slot_ns);
+            state.latency.push(&mut self.row_pool, t, latency_ns, self.slot_ns);
         }
         let now = state.now(self.local);
         state.trades.advance(&self.trade_pool, now, self.lengths);
@@ -222,27 +214,29 @@ impl Engine {
         };
         self.evaluate_rules(id, now, is_stale);
         self.publish_or_wait(id, now);
-        if self.trade_pool.is_low() || self.strip_pool.is_low() {
-            self.seek_room();
+        if self.trade_pool.is_low() || self.row_pool.is_low() {
+            let (trade_pool, row_pool) = (&mut self.trade_pool, &mut self.row_pool);
+            let (lengths, slot_ns) = (self.lengths, self.slot_ns);
+            self.release_round.advance(&mut self.symbols, trade_pool, row_pool, self.local, lengths, slot_ns);
         }
         Ok(())
     }
 
-    /// Counts an event that was dropped unread because the queue was nearly full.
+    /// Counts an event that was dropped undecoded because the receive buffer was nearly full.
     #[inline]
     pub fn shed(&mut self, kind: EventKind) {
         self.counters.count_unread(kind, DropReason::Backpressure);
     }
 
-    /// Counts an event that could not be read.
+    /// Counts a malformed event, and returns why it is one.
     #[cold]
     pub fn refuse(&mut self, kind: EventKind, malformed: Malformed) -> Result<(), Malformed> {
         self.counters.count_unread(kind, DropReason::Malformed);
         Err(malformed)
     }
 
-    /// t(event), its latency from the exchange to its receipt, and its provider; local time follows where nothing else
-    /// moves it.
+    /// t(event), its latency from the exchange to its receipt, and its provider. Without receipt times local time moves on
+    /// to t.
     #[inline]
     fn settle_time(&mut self, origin: &Origin<'_>, receipt: Receipt) -> (UnixNanos, Option<i64>, ProviderId) {
         let provider = self.providers.intern(origin.provider);
@@ -251,7 +245,7 @@ impl Engine {
         match receipt {
             Receipt::At(_) if t.since(self.local) > self.settings.clock_skew_max => {
                 self.counters.timestamps_rejected[provider.index()] += 1;
-                // Neither timestamp is believed where it lies that far ahead: not as t, nor as one end of a latency.
+                // A timestamp that far ahead is used neither as t nor for a latency.
                 let sent = origin.ts_exchange.filter(|sent| sent.since(self.local) <= self.settings.clock_skew_max);
                 return (self.local, sent.map(|sent| self.local.since(sent)), provider);
             }
@@ -262,7 +256,7 @@ impl Engine {
         (t, origin.ts_exchange.map(|sent| received.since(sent)), provider)
     }
 
-    /// A symbol seen for the first time, whose name is valid; `None` when there is no place left.
+    /// Adds a symbol, whose name is valid; `None` when the table is full.
     #[cold]
     fn admit(&mut self, kind: EventKind, symbol: &[u8], provider: ProviderId) -> Option<SymbolId> {
         let name = std::str::from_utf8(symbol).expect("a valid symbol is text");
@@ -276,7 +270,7 @@ impl Engine {
 
     fn snapshot(&mut self, id: SymbolId, now: UnixNanos) -> Snapshot {
         let state = self.symbols.state_mut(id);
-        Snapshot::of(state, now, &self.trade_pool, &mut self.strip_pool, self.lengths, self.slot_ns)
+        Snapshot::of(state, now, &self.trade_pool, &mut self.row_pool, self.lengths, self.slot_ns)
     }
 
     #[inline]
@@ -323,46 +317,7 @@ impl Engine {
         let state = self.symbols.state_mut(id);
         state.last_publication = Some(local);
         state.is_publication_pending = false;
-        if self.deadlines.len() == self.deadlines.capacity() {
-            self.discard_outdated_deadlines();
-        }
-        self.deadlines.push_back((local.plus(interval), id));
-    }
-
-    /// Symbols that have fallen silent keep the room of their last windows. While little is left, some of them are asked for
-    /// it with each event, every one once a slot at most. With events alone: what a symbol finds must not depend on how
-    /// often the engine was told the time, as that differs from live to replay.
-    #[cold]
-    fn seek_room(&mut self) {
-        let round = &mut self.room_round;
-        if round.next == self.symbols.len() {
-            if self.local.since(round.began) < self.slot_ns {
-                return;
-            }
-            *round = RoomRound { began: self.local, next: 0 };
-        }
-        let mut pieces = 0;
-        for state in self.symbols.states_mut(round.next..).take(ROOM_ASKED_SYMBOLS) {
-            let now = state.now(self.local);
-            pieces += state.latency.release_outrun(&mut self.strip_pool, now, self.slot_ns);
-            let pieces_left = ROOM_GIVEN_BACK.saturating_sub(pieces);
-            let (chunks, is_done) = state.trades.release_outrun(&mut self.trade_pool, now, self.lengths, pieces_left);
-            pieces += chunks;
-            if !is_done {
-                break;
-            }
-            round.next += 1;
-        }
-    }
-
-    /// Entries of symbols that have published since are of no use.
-    #[cold]
-    fn discard_outdated_deadlines(&mut self) {
-        let interval = self.settings.publish_interval.expect("deadlines exist only where features are on");
-        let symbols = &self.symbols;
-        self.deadlines.retain(|(deadline, id)| {
-            symbols.state(*id).last_publication.is_some_and(|last| last.plus(interval) == *deadline)
-        });
+        self.schedule.push(local.plus(interval), id, &self.symbols, interval);
     }
 
     /// Local time moves to `moment`, never back; snapshots due before it are taken.
@@ -377,18 +332,17 @@ impl Engine {
     /// Takes the snapshots that are due at `moment` or before, each for its own moment.
     #[inline(always)]
     fn publish_due(&mut self, moment: UnixNanos) {
-        while self.deadlines.front().is_some_and(|(deadline, _)| *deadline <= moment) {
+        while self.schedule.next_deadline().is_some_and(|deadline| deadline <= moment) {
             self.publish_next_due();
         }
     }
 
     #[inline(never)]
     fn publish_next_due(&mut self) {
-        let Some((deadline, id)) = self.deadlines.pop_front() else { return };
+        let Some((deadline, id)) = self.schedule.pop() else { return };
         let Some(interval) = self.settings.publish_interval else { return };
         let state = self.symbols.state_mut(id);
-        let is_current = state.last_publication.is_some_and(|last| last.plus(interval) == deadline);
-        if is_current && state.is_publication_pending {
+        if state.is_interval_end(deadline, interval) && state.is_publication_pending {
             let now = state.now(deadline);
             state.trades.advance(&self.trade_pool, now, self.lengths);
             self.publish(id, now, deadline, interval);
@@ -401,21 +355,21 @@ impl Engine {
         self.local = self.local.max(moment);
     }
 
-    /// Local time was wrong by `step_ns` until now, and is right from now on. Lengths of time stay what they were: what
-    /// has been waited for and what is yet to be waited for. Event times are the producer's and stay, too.
+    /// The machine's clock was stepped by `step_ns`: all local moments are shifted by it, so that the times waited and still
+    /// to be waited stay the same. Event times are the producer's and stay as they are.
     pub fn handle_clock_step(&mut self, step_ns: i64) {
         self.local = self.local.plus(step_ns);
-        let (trade_pool, strip_pool) = (&mut self.trade_pool, &mut self.strip_pool);
-        self.symbols.states_mut(..).for_each(|state| state.handle_clock_step(step_ns, trade_pool, strip_pool));
-        self.room_round.began = self.room_round.began.plus(step_ns);
-        self.deadlines.iter_mut().for_each(|(deadline, _)| *deadline = deadline.plus(step_ns));
+        let (trade_pool, row_pool) = (&mut self.trade_pool, &mut self.row_pool);
+        self.symbols.states_mut(..).for_each(|state| state.handle_clock_step(step_ns, trade_pool, row_pool));
+        self.release_round.handle_clock_step(step_ns);
+        self.schedule.handle_clock_step(step_ns);
         self.outbox.handle_clock_step(step_ns);
     }
 
     /// The soonest moment at which a snapshot may be due.
     #[inline]
     pub fn next_deadline(&self) -> Option<UnixNanos> {
-        self.deadlines.front().map(|(deadline, _)| *deadline)
+        self.schedule.next_deadline()
     }
 
     /// The input has ended: every snapshot that waits for its interval's end is taken, for that moment.
@@ -471,7 +425,7 @@ impl Engine {
         self.outbox.has_snapshot(symbol)
     }
 
-    /// Nobody takes messages for now: newer snapshots may overwrite unsent ones.
+    /// The connection takes no messages for now: newer snapshots may overwrite unsent ones.
     pub fn stall_output(&mut self) {
         self.outbox.stall();
     }
@@ -485,19 +439,16 @@ impl Engine {
         }
     }
 
-    /// A message of the symbol `name` that the connection had taken reaches nobody after all. False: there is no such
-    /// symbol.
-    pub fn take_back_published(&mut self, kind: OutputKind, name: &[u8]) -> bool {
-        let Some(id) = self.symbols.find(name) else { return false };
-        let published = &mut self.symbols.state_mut(id).features_published;
+    /// A message of the symbol that the connection had taken was not delivered: it counts as published no longer.
+    pub fn take_back_published(&mut self, kind: OutputKind, symbol: SymbolId) {
+        let published = &mut self.symbols.state_mut(symbol).features_published;
         if kind == OutputKind::Features && *published > 0 {
             *published -= 1;
             self.counters.features_published -= 1;
         }
-        true
     }
 
-    /// Counts messages that are given up: the connection cannot take them, or has not sent them.
+    /// Counts messages that are given up: the connection cannot take them, or was lost before it sent them.
     pub fn count_unpublished(&mut self, kind: OutputKind, count: u64) {
         self.counters.publish_dropped[kind as usize] += count;
     }
@@ -515,23 +466,11 @@ impl Engine {
         self.trade_pool.trade_count()
     }
 
-    /// The features document of a symbol for `moment` of local time; `None` when the symbol is unknown.
-    pub fn features_document(&mut self, symbol: &str, moment: UnixNanos) -> Option<Vec<u8>> {
-        let id = self.symbols.find(symbol.as_bytes())?;
+    /// A snapshot of the symbol for `moment` of local time, or for local time itself where that is later.
+    pub(super) fn snapshot_at(&mut self, id: SymbolId, moment: UnixNanos) -> Snapshot {
         let state = self.symbols.state_mut(id);
         let now = state.now(self.local.max(moment));
         state.trades.advance(&self.trade_pool, now, self.lengths);
-        let mut document = Vec::with_capacity(1024);
-        let snapshot = self.snapshot(id, now);
-        encode_snapshot(&mut document, self.symbols.names(id), &snapshot);
-        Some(document)
-    }
-
-    /// The latest events of a symbol; `None` when the symbol is unknown.
-    pub fn state_document(&self, symbol: &str) -> Option<Vec<u8>> {
-        let id = self.symbols.find(symbol.as_bytes())?;
-        let mut document = Vec::with_capacity(4096);
-        encode_state(&mut document, self.symbols.names(id), self.symbols.state(id), &self.providers);
-        Some(document)
+        self.snapshot(id, now)
     }
 }

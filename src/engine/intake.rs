@@ -1,11 +1,17 @@
-//! From unread bytes to events: frames are split off the queue, shed where the queue is nearly full, and handed to the
+//! From unread bytes to events: frames are split off the receive buffer, shed where it is nearly full, and handed to the
 //! engine. Live, `bench` and the tests run this same loop.
+//!
+//! ```text
+//!   receive buffer ──► frame ──┬─ message of a symbol that is ours ──► engine
+//!                              ├─ message of another core's symbol ──► counted
+//!                              └─ anything else ─────────────────────► observer
+//! ```
 
 use proto_nats::{Decoded, Limits, Msg, ProtocolError, ServerOp, decode_server_op};
 
 use crate::engine::engine::{Engine, Receipt};
-use crate::engine::input::json::Malformed;
-use crate::engine::input::receive_buffer::Queue;
+use crate::engine::input::malformed::Malformed;
+use crate::engine::input::receive_buffer::ReceiveBuffer;
 use crate::engine::input::subject::{fnv1a_32, split_subject};
 
 /// Which symbols this engine owns. Instances share by FNV-1a modulo their number, as nats-server's `partition()` does;
@@ -43,31 +49,31 @@ impl Ownership {
 /// What a round of frames came to.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Round {
-    /// Messages taken off the queue, whatever became of them.
+    /// Messages taken off the buffer: used, shed, malformed and foreign ones.
     pub messages: u64,
     /// No whole frame is left; more bytes are needed.
     pub is_drained: bool,
 }
 
-/// Who else wants to know: everything but messages goes to the connection, malformed events to the log.
-pub trait Witness {
+/// Is told what the engine is not: control operations, for the connection, and malformed events, for the log.
+pub trait Observer {
     fn control(&mut self, op: &ServerOp<'_>);
     fn malformed(&mut self, subject: &[u8], malformed: Malformed);
 
-    /// Messages are due. Where they are not, they are no events, and go to `control`: on a connection whatever comes
-    /// before the subscriptions is not from the server that we mean.
+    /// Whether messages are events by now. Where they are not, they go to `control`: a server sends none before it has
+    /// been sent subscriptions.
     fn takes_messages(&self) -> bool {
         true
     }
 }
 
-/// Nobody wants to know; malformed events are counted.
+/// Counts malformed events; ignores control operations.
 #[derive(Default)]
-pub struct Unwitnessed {
+pub struct MalformedCount {
     pub malformed: u64,
 }
 
-impl Witness for Unwitnessed {
+impl Observer for MalformedCount {
     fn control(&mut self, _: &ServerOp<'_>) {}
 
     fn malformed(&mut self, _: &[u8], _: Malformed) {
@@ -75,55 +81,54 @@ impl Witness for Unwitnessed {
     }
 }
 
-/// Takes up to `frames_max` frames off the queue, all messages with the same receipt. Not generic over its witness, so
+/// Takes up to `frames_max` frames off the buffer, all messages with the same receipt. Not generic over its observer, so
 /// that there is one code for all: what keeps the caches warm must run what the shard runs.
 ///
-/// A frame may be as long as the queue. What is longer can never be whole in it, and is refused as soon as its control
-/// line says so.
+/// A frame may be as long as the buffer. A longer one is refused as soon as its control line tells its length.
 pub fn take_messages(
     engine: &mut Engine,
-    queue: &mut Queue,
+    buffer: &mut ReceiveBuffer,
     ownership: Ownership,
     receipt: Receipt,
     frames_max: u64,
-    witness: &mut dyn Witness,
+    observer: &mut dyn Observer,
 ) -> Result<Round, ProtocolError> {
-    let limits = Limits { payload: queue.capacity(), ..Limits::default() };
+    let limits = Limits { payload: buffer.capacity(), ..Limits::default() };
     let mut round = Round::default();
     // Only control operations change that.
-    let mut takes_messages = witness.takes_messages();
+    let mut takes_messages = observer.takes_messages();
     for _ in 0..frames_max {
-        match decode_server_op(queue.unread(), &limits)? {
+        match decode_server_op(buffer.unread(), &limits)? {
             Decoded::Op { op: ServerOp::Msg(message), len } if takes_messages => {
                 round.messages += 1;
                 let (kind, symbol) = split_subject(message.subject, engine.subject_prefix());
                 if !ownership.owns(symbol) {
                     engine.counters.events_foreign += 1;
-                } else if kind.is_sheddable() && queue.is_nearly_full(len) {
+                } else if kind.is_sheddable() && buffer.is_nearly_full(len) {
                     engine.shed(kind);
                 } else if let Err(malformed) = engine.handle_split(kind, symbol, message.payload, receipt) {
-                    witness.malformed(message.subject, malformed);
+                    observer.malformed(message.subject, malformed);
                 }
-                queue.consume(len);
+                buffer.consume(len);
             }
             Decoded::Op { op, len } => {
-                witness.control(&op);
-                takes_messages = witness.takes_messages();
-                queue.consume(len);
+                observer.control(&op);
+                takes_messages = observer.takes_messages();
+                buffer.consume(len);
             }
             Decoded::Oversized { subject, skip } => {
-                refuse_oversized(engine, witness, ownership, subject, skip, queue.capacity());
+                refuse_oversized(engine, observer, ownership, subject, skip, buffer.capacity());
                 round.messages += u64::from(takes_messages);
-                queue.discard(skip);
+                buffer.discard(skip);
             }
             Decoded::NeedMore { at_least } => {
-                // Only with its control line it is too long.
-                if at_least > queue.capacity()
-                    && let Some(subject) = begun_message(queue.unread())
+                // The payload fits, but not with its control line.
+                if at_least > buffer.capacity()
+                    && let Some(subject) = begun_message(buffer.unread())
                 {
-                    refuse_oversized(engine, witness, ownership, subject, at_least, queue.capacity());
+                    refuse_oversized(engine, observer, ownership, subject, at_least, buffer.capacity());
                     round.messages += u64::from(takes_messages);
-                    queue.discard(at_least);
+                    buffer.discard(at_least);
                     continue;
                 }
                 round.is_drained = true;
@@ -141,24 +146,24 @@ fn begun_message(unread: &[u8]) -> Option<&[u8]> {
     unread[..end].split(u8::is_ascii_whitespace).filter(|token| !token.is_empty()).nth(1)
 }
 
-/// A message of `frame_bytes` with its control line, which the queue cannot hold.
+/// A message of `frame_bytes` with its control line, which the buffer cannot hold.
 #[cold]
 fn refuse_oversized(
     engine: &mut Engine,
-    witness: &mut dyn Witness,
+    observer: &mut dyn Observer,
     ownership: Ownership,
     subject: &[u8],
     frame_bytes: usize,
     queue_bytes: usize,
 ) {
-    if !witness.takes_messages() {
-        return witness.control(&ServerOp::Msg(Msg { subject, sid: 0, reply_to: None, headers: None, payload: &[] }));
+    if !observer.takes_messages() {
+        return observer.control(&ServerOp::Msg(Msg { subject, sid: 0, reply_to: None, headers: None, payload: &[] }));
     }
     let (kind, symbol) = split_subject(subject, engine.subject_prefix());
     if !ownership.owns(symbol) {
         engine.counters.events_foreign += 1;
     } else if let Err(malformed) = engine.refuse(kind, Malformed::TooLarge { frame_bytes, queue_bytes }) {
-        witness.malformed(subject, malformed);
+        observer.malformed(subject, malformed);
     }
 }
 
@@ -174,9 +179,9 @@ mod tests {
     const QUEUE_BYTES: usize = 64 << 10;
 
     #[derive(Default)]
-    struct Heard(Vec<String>);
+    struct Seen(Vec<String>);
 
-    impl Witness for Heard {
+    impl Observer for Seen {
         fn control(&mut self, op: &ServerOp<'_>) {
             self.0.push(format!("{op:?}"));
         }
@@ -186,27 +191,27 @@ mod tests {
         }
     }
 
-    /// Sends `frames` through a queue, `read_bytes` at a time; says what was heard, and the events taken and shed.
+    /// Sends `frames` through a buffer, `read_bytes` at a time; says what the observer was told, and the events taken and shed.
     fn take(frames: &[u8], read_bytes: usize) -> (Vec<String>, u64, u64) {
         let mut engine =
             Engine::new(EngineSettings { symbols_max: 4, window_trades: 100, ..EngineSettings::default() })
                 .expect("there is memory");
-        let (mut queue, mut heard) = (Queue::new(QUEUE_BYTES).expect("there is memory"), Heard::default());
+        let (mut buffer, mut seen) = (ReceiveBuffer::new(QUEUE_BYTES).expect("there is memory"), Seen::default());
         for read in frames.chunks(read_bytes) {
             let mut left = read;
             loop {
-                let taken = queue.push(left);
+                let taken = buffer.push(left);
                 left = &left[taken..];
                 let receipt = Receipt::At(UnixNanos(1));
-                let round = take_messages(&mut engine, &mut queue, Ownership::ALL, receipt, 1, &mut heard).unwrap();
+                let round = take_messages(&mut engine, &mut buffer, Ownership::ALL, receipt, 1, &mut seen).unwrap();
                 if round.is_drained && left.is_empty() {
                     break;
                 }
-                assert!(taken > 0 || !round.is_drained, "the queue is full and nothing can come of it");
+                assert!(taken > 0 || !round.is_drained, "the buffer is full and no frame can become whole");
             }
         }
         let shed = EventKind::ALL.iter().map(|kind| engine.counters.dropped(DropReason::Backpressure, *kind)).sum();
-        (heard.0, engine.counters.events_in_total() - shed, shed)
+        (seen.0, engine.counters.events_in_total() - shed, shed)
     }
 
     /// A MSG whose frame has `frame_bytes` in all.
@@ -229,14 +234,14 @@ mod tests {
     }
 
     #[test]
-    fn a_message_as_long_as_the_queue_is_taken_and_a_longer_one_refused_with_its_size() {
+    fn a_message_as_long_as_the_buffer_is_taken_and_a_longer_one_refused_with_its_size() {
         let small = message("trade", "A", 80);
         for kind in ["trade", "quote"] {
             for frame_bytes in [QUEUE_BYTES / 2, QUEUE_BYTES / 2 + 100, QUEUE_BYTES * 95 / 100, QUEUE_BYTES] {
                 let frames = [message(kind, "A", frame_bytes), small.clone()].concat();
                 for read_bytes in [1_000, QUEUE_BYTES] {
-                    let (heard, taken, shed) = take(&frames, read_bytes);
-                    assert_eq!((&heard[..], taken, shed), (&[][..], 2, 0), "{kind} of {frame_bytes}");
+                    let (seen, taken, shed) = take(&frames, read_bytes);
+                    assert_eq!((&seen[..], taken, shed), (&[][..], 2, 0), "{kind} of {frame_bytes}");
                 }
             }
             let long_name = "x".repeat(4_000);
@@ -252,20 +257,20 @@ mod tests {
                     large.len()
                 );
                 for read_bytes in [1_000, QUEUE_BYTES] {
-                    let (heard, taken, shed) = take(&[large.clone(), small.clone()].concat(), read_bytes);
-                    assert_eq!((heard, taken, shed), (vec![said.clone()], 2, 0), "{kind} of {frame_bytes}");
+                    let (seen, taken, shed) = take(&[large.clone(), small.clone()].concat(), read_bytes);
+                    assert_eq!((seen, taken, shed), (vec![said.clone()], 2, 0), "{kind} of {frame_bytes}");
                 }
             }
         }
     }
 
     #[test]
-    fn a_queue_that_is_nearly_full_sheds_quotes() {
+    fn a_buffer_that_is_nearly_full_sheds_quotes() {
         let frames = |quote: usize, trade: usize| [message("quote", "A", quote), message("trade", "A", trade)].concat();
         let nearly_full = (QUEUE_BYTES * 9).div_ceil(10);
         assert_eq!(take(&frames(1_000, nearly_full - 1_000), QUEUE_BYTES), (vec![], 1, 1));
         assert_eq!(take(&frames(1_000, nearly_full - 1_001), QUEUE_BYTES), (vec![], 2, 0));
         assert_eq!(take(&frames(nearly_full - 1_000, 1_000), QUEUE_BYTES), (vec![], 1, 1));
-        assert_eq!(take(&frames(nearly_full, 1_000), QUEUE_BYTES), (vec![], 2, 0), "it fills the queue alone");
+        assert_eq!(take(&frames(nearly_full, 1_000), QUEUE_BYTES), (vec![], 2, 0), "it fills the buffer alone");
     }
 }

@@ -1,4 +1,4 @@
-//! Memory that is reserved at start: where it is not to be had, that is an error that says what to do, never an abort.
+//! Memory that is reserved at start. Where there is none, that is an error that says what to do, never an abort.
 //!
 //! The tables are as large as their settings say, so a wrong setting, a limit (`ulimit -v`, strict overcommit) or a small
 //! machine shows here and nowhere else. Reserved pages cost nothing before they are written.
@@ -61,13 +61,13 @@ impl Table {
         T::new_vec_zeroed(len).map_err(|_| self.missing::<T>(len))
     }
 
-    /// That there is no room for `count` entries.
+    /// The error for `count` entries of which there is no room.
     pub fn missing<T>(self, count: usize) -> NoMemory {
         NoMemory { table: self, bytes: count.saturating_mul(size_of::<T>()) }
     }
 }
 
-/// The texts as one, in memory of its own; `None` where there is none. For the names that come with events.
+/// The texts joined; `None` when there is no memory. For the names that come with events.
 pub fn joined(texts: &[&str]) -> Option<Box<str>> {
     let mut joined = String::new();
     joined.try_reserve_exact(texts.iter().map(|text| text.len()).sum()).ok()?;

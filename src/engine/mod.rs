@@ -9,13 +9,22 @@
 
 pub mod bounds;
 pub mod counters;
+mod documents;
 #[allow(clippy::module_inception)]
 pub mod engine;
-pub mod features;
+mod features;
+mod idle_memory;
 pub mod input;
 pub mod intake;
 pub mod memory;
-pub mod output;
-pub mod rules;
+mod output;
+pub(crate) mod rules;
+mod schedule;
 pub mod state;
 pub mod time;
+
+/// The generator that the service uses elsewhere, for the tests of this room, which imports nothing from above.
+#[cfg(test)]
+#[allow(dead_code)]
+#[path = "../runtime/random.rs"]
+mod random;

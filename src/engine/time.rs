@@ -1,9 +1,12 @@
 //! Moments and their texts. Nothing here reads a clock.
 
-use crate::engine::input::number::{Number, POWERS, decode_number, digits_in, join_digits, word_at};
+use crate::engine::input::number::{Number, POWERS, decode_number};
+use crate::engine::input::words::{digits_in, join_digits, word_at};
 
 pub const NANOS_PER_SECOND: i64 = 1_000_000_000;
+pub const NANOS_PER_MILLI: i64 = 1_000_000;
 const NANOS_PER_MICRO: i64 = 1_000;
+const MICROS_PER_SECOND: i64 = 1_000_000;
 const SECONDS_PER_DAY: i64 = 86_400;
 
 /// Integer nanoseconds since the Unix epoch, UTC. Decoded moments lie in 1970..2255, so that sums with any
@@ -14,7 +17,7 @@ pub struct UnixNanos(pub i64);
 /// `Z"`
 const ZULU: u16 = u16::from_le_bytes(*b"Z\"");
 
-/// The first moment that is not believed to be one: 2255-03-22. Later texts and numbers are unreadable.
+/// The end of the readable moments: 2255-03-22. Texts and numbers from there on are unreadable.
 const READABLE_END: i64 = 9_000_000_000 * NANOS_PER_SECOND;
 
 impl UnixNanos {
@@ -55,8 +58,7 @@ pub fn decode_time_text(text: &[u8]) -> Option<UnixNanos> {
 }
 
 /// A moment as a number: seconds (< 1e11), milliseconds (< 1e14), microseconds (< 1e17), else nanoseconds.
-/// The digits are compared and scaled as integers, so nothing is rounded that the number did say; below a nanosecond it
-/// is cut off.
+/// The digits are compared and scaled as integers, so nothing is rounded; below a nanosecond it is cut off.
 pub fn decode_time_number(number: &Number<'_>) -> Option<UnixNanos> {
     let is_below = |limit_10: i32| match limit_10 - number.exponent_10 {
         // The digits are fewer than twenty.
@@ -151,8 +153,8 @@ impl TimeDecoder {
             _ => return decode_time_in_quotes(text),
         };
         if *minute != self.minute {
-            // Far ones are not remembered: neither they nor their moments fit into nanoseconds. A minute of the day before
-            // the epoch may be readable by its offset.
+            // Minutes outside the readable range are not remembered. One of the day before the epoch may be readable by
+            // its offset.
             let readable = -SECONDS_PER_DAY..READABLE_END / NANOS_PER_SECOND;
             self.minute_seconds = decode_minute(minute).filter(|seconds| readable.contains(seconds))?;
             self.minute = *minute;
@@ -278,7 +280,7 @@ pub const TIME_TEXT_BYTES: usize = 27;
 #[inline]
 pub fn encode_time(moment: UnixNanos) -> [u8; TIME_TEXT_BYTES] {
     let micros = moment.0.div_euclid(NANOS_PER_MICRO);
-    let (seconds, micros) = (micros.div_euclid(1_000_000), micros.rem_euclid(1_000_000));
+    let (seconds, micros) = (micros.div_euclid(MICROS_PER_SECOND), micros.rem_euclid(MICROS_PER_SECOND));
     let (days, second_of_day) = (seconds.div_euclid(SECONDS_PER_DAY), seconds.rem_euclid(SECONDS_PER_DAY));
     let (year, month, day) = civil_from_days(days);
     let (year, second_of_day, micros) = (year as u32, second_of_day as u32, micros as u32);

@@ -1,155 +1,164 @@
 //! A NATS connection that only publishes, on a blocking thread: for `feed`, which has nothing else to do.
 //!
 //! The caller writes; a thread answers PINGs, so that the server keeps the connection however long the caller takes
-//! between two batches. Whoever holds the lock drives the connection, so both see whole frames.
+//! between two batches. The one that holds the lock drives the session, so both see whole frames. There is one connection:
+//! what it has taken before it broke is not known, so its end is the end.
 
-use std::net::Shutdown;
+use std::fmt;
+use std::net::{Shutdown, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use proto_nats::{
-    Action, Connection, Decoded, Limits, Malformed, ProtocolError, Reason, ServerAddress, ServerError, State,
-    decode_server_op,
-};
+use proto_nats::{Operation, Reason, ServerAddress, ServerError};
 
+use crate::engine::memory::NoMemory;
 use crate::nats::credentials::Access;
-use crate::nats::transport::{Attempt, Link, wait_readable};
+use crate::nats::error::{Complaint, Trouble};
+use crate::nats::session::{Output, Session, SessionSettings};
+use crate::nats::transport::{Attempt, Transport, wait_readable};
 use crate::runtime::MachineError;
 use crate::runtime::clock::Clock;
 use crate::runtime::log_limit::LogLimit;
-use crate::runtime::log_text::plain;
 
 /// For the server to take some bytes, and for the last PONG: more than a busy server takes for what sockets hold.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Between two looks at the clock, where nothing arrives.
-const NAP: Duration = Duration::from_millis(50);
+const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 const READ_BYTES: usize = 16 << 10;
 
-pub struct Publisher {
-    line: Arc<Mutex<Line>>,
-    /// The socket again, to wait for it without the lock.
-    socket: std::net::TcpStream,
-    listening: Option<JoinHandle<()>>,
-    /// Where it is connected to, without credentials.
-    pub server: String,
-    /// Header and payload of a message, as the server says.
-    pub payload_bytes_max: usize,
+/// Why nothing more can be published.
+#[derive(Debug)]
+pub enum ClientError {
+    /// There is no memory for the client's buffers.
+    NoMemory(NoMemory),
+    /// None of the servers can be used; with what each of them said.
+    NoServer(Vec<String>),
+    /// The connection is over, or the server refuses a publication, and nothing of what comes after it would arrive.
+    Lost { server: String, cause: String },
+    /// The server has not confirmed that it has taken everything.
+    Unconfirmed { server: String },
+    /// A thread for the client could not be had.
+    NoThread(MachineError),
 }
 
-impl Publisher {
-    /// Connects to the first server that can be reached. The error is one line with what each of them said.
-    pub fn connect(access: &Access) -> Result<Publisher, String> {
-        let mut causes = Vec::new();
-        for server in access.servers() {
-            match Publisher::connect_to(server, access) {
-                Ok(publisher) => return Ok(publisher),
-                Err(cause) => causes.push(format!("{server}: {cause}")),
+impl fmt::Display for ClientError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ClientError::NoMemory(error) => error.fmt(f),
+            ClientError::NoServer(causes) => {
+                write!(f, "no NATS server can be used ({}); start one, or set NATS_URL", causes.join("; "))
             }
+            ClientError::Lost { server, cause } => write!(f, "the connection to {server} is lost: {cause}"),
+            ClientError::Unconfirmed { server } => {
+                write!(f, "{server} has not confirmed within {} s", PATIENCE.as_secs())
+            }
+            ClientError::NoThread(error) => error.fmt(f),
         }
-        Err(format!("no NATS server can be used ({}); start one, or set NATS_URL", causes.join("; ")))
+    }
+}
+
+/// A connection that is logged in. Dropping it closes it.
+pub struct BlockingClient {
+    driver: Arc<Mutex<Driver>>,
+    /// The socket again, to wait for it without the lock.
+    socket: TcpStream,
+    listening: Option<JoinHandle<()>>,
+    server: ServerAddress,
+    payload_bytes_max: usize,
+}
+
+impl BlockingClient {
+    /// Connects to the first server that can be used; each is tried once.
+    pub fn connect(access: &Access) -> Result<BlockingClient, ClientError> {
+        let mut driver = Driver::new(access).map_err(ClientError::NoMemory)?;
+        let mut causes = Vec::new();
+        let (server, socket) = loop {
+            match driver.connect(access) {
+                Ok(connected) => break connected,
+                Err(cause) => causes.push(cause),
+            }
+            if causes.len() == access.servers().len() {
+                return Err(ClientError::NoServer(causes));
+            }
+        };
+        let payload_bytes_max = usize::try_from(driver.session.max_payload()).unwrap_or(usize::MAX);
+        let driver = Arc::new(Mutex::new(driver));
+        let spawned = socket.try_clone().and_then(|socket| {
+            let driver = driver.clone();
+            let listen = move || {
+                while lock(&driver).drive() {
+                    wait_readable(&socket, LOOK_INTERVAL);
+                }
+            };
+            std::thread::Builder::new().name("nats-client".to_owned()).spawn(listen)
+        });
+        let listening = Some(spawned.map_err(|error| ClientError::NoThread(MachineError::NoThread(error)))?);
+        Ok(BlockingClient { driver, socket, listening, server, payload_bytes_max })
     }
 
-    fn connect_to(server: &ServerAddress, access: &Access) -> Result<Publisher, String> {
-        let mut settings = access.connection_settings(server, access.client_name().to_owned())?;
-        // A PING waits behind what is unsent, so a server that takes its time is silent for as long.
-        settings.silence_ns = PATIENCE.as_nanos() as u64 / 2;
-        let clock = Clock::start();
-        let mut line = Line {
-            connection: Connection::new(settings, Vec::new(), clock.elapsed_ns()),
-            link: Link::connect(server)?,
-            clock,
-            input: Vec::new(),
-            output: Vec::new(),
-            progress: Progress::Connecting,
-            complaints: LogLimit::default(),
-        };
-        while line.progress == Progress::Connecting {
-            line.drive();
-            if line.progress == Progress::WantsTls {
-                line.link.start_tls(access.tls_session(server)?);
-                line.progress = Progress::Connecting;
-                continue;
-            }
-            if line.progress == Progress::Connecting {
-                line.link.wait(line.has_unsent(), NAP);
-            }
-        }
-        line.check()?;
-        let socket = line.link.duplicate().map_err(|error| plain(&error))?;
-        let payload_bytes_max = usize::try_from(line.connection.max_payload()).unwrap_or(usize::MAX);
-        let line = Arc::new(Mutex::new(line));
-        let listening = std::thread::Builder::new().name("publisher".to_owned()).spawn({
-            let (line, socket) = (line.clone(), socket.try_clone().map_err(|error| plain(&error))?);
-            move || {
-                while lock(&line).drive() {
-                    wait_readable(&socket, NAP);
-                }
-            }
-        });
-        let listening = listening.map_err(MachineError::NoThread)?;
-        Ok(Publisher { line, socket, listening: Some(listening), server: server.to_string(), payload_bytes_max })
+    /// Where it is connected to, without credentials.
+    pub fn server(&self) -> &ServerAddress {
+        &self.server
+    }
+
+    /// Header and payload of a message may be so long together, as the server says.
+    pub fn payload_bytes_max(&self) -> usize {
+        self.payload_bytes_max
     }
 
     /// Writes whole PUB frames. The error is what ended the connection.
-    pub fn publish(&self, frames: &[u8]) -> Result<(), String> {
-        let mut line = lock(&self.line);
-        line.output.extend_from_slice(frames);
-        let mut waiting_since_ns = line.clock.elapsed_ns();
+    pub fn publish(&self, frames: &[u8]) -> Result<(), ClientError> {
+        let mut driver = lock(&self.driver);
+        let now_ns = driver.clock.elapsed_ns();
+        driver.session.publish_frames(frames, now_ns);
         loop {
-            let before = line.output.len();
-            line.drive();
-            self.judge(&line)?;
-            if !line.has_unsent() {
+            driver.drive();
+            self.judge(&driver)?;
+            if !driver.has_unsent() {
                 return Ok(());
             }
-            let now_ns = line.clock.elapsed_ns();
-            if line.output.len() < before {
-                waiting_since_ns = now_ns;
-            } else if now_ns - waiting_since_ns > PATIENCE.as_nanos() as u64 {
-                return Err(format!("{} has taken nothing for {} s", self.server, PATIENCE.as_secs()));
-            }
-            line.link.wait(true, NAP);
+            driver.wait();
         }
     }
 
     /// Whether the connection lives. The error is what ended it.
-    pub fn check(&self) -> Result<(), String> {
-        self.judge(&lock(&self.line))
+    pub fn check(&self) -> Result<(), ClientError> {
+        self.judge(&lock(&self.driver))
     }
 
     /// Waits until the server has taken everything; nothing can be published after it.
-    pub fn finish(&self) -> Result<(), String> {
-        let mut line = lock(&self.line);
-        let now_ns = line.clock.elapsed_ns();
-        let Line { connection, output, .. } = &mut *line;
-        connection.begin_drain(now_ns, PATIENCE.as_nanos() as u64, output);
-        while line.progress == Progress::Ready {
-            line.drive();
-            if line.has_unsent() {
-                line.link.wait(true, NAP);
+    pub fn finish(&self) -> Result<(), ClientError> {
+        let mut driver = lock(&self.driver);
+        let now_ns = driver.clock.elapsed_ns();
+        driver.session.begin_stop(now_ns);
+        while driver.drive() {
+            if driver.has_unsent() {
+                driver.wait();
                 continue;
             }
-            drop(line);
-            wait_readable(&self.socket, NAP);
-            line = lock(&self.line);
+            drop(driver);
+            wait_readable(&self.socket, LOOK_INTERVAL);
+            driver = lock(&self.driver);
         }
-        match line.progress {
-            Progress::Drained { confirmed: false } => {
-                Err(format!("{} has not confirmed within {} s", self.server, PATIENCE.as_secs()))
-            }
-            _ => self.judge(&line),
-        }
+        self.judge(&driver)
     }
 
-    fn judge(&self, line: &Line) -> Result<(), String> {
-        line.check().map_err(|cause| format!("the connection to {} is lost: {cause}", self.server))
+    fn judge(&self, driver: &Driver) -> Result<(), ClientError> {
+        let server = self.server.to_string();
+        match &driver.end {
+            None | Some(End::Drained { is_confirmed: true }) => Ok(()),
+            Some(End::Drained { is_confirmed: false }) => Err(ClientError::Unconfirmed { server }),
+            Some(End::Lost(cause)) => Err(ClientError::Lost { server, cause: cause.clone() }),
+        }
     }
 }
 
-impl Drop for Publisher {
+impl Drop for BlockingClient {
     fn drop(&mut self) {
-        lock(&self.line).link.close();
+        if let Some(transport) = &mut lock(&self.driver).transport {
+            transport.close();
+        }
         // Whatever the other thread waits for, it is over.
         let _ = self.socket.shutdown(Shutdown::Both);
         if let Some(listening) = self.listening.take() {
@@ -158,146 +167,191 @@ impl Drop for Publisher {
     }
 }
 
-fn lock(line: &Mutex<Line>) -> MutexGuard<'_, Line> {
-    line.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(driver: &Mutex<Driver>) -> MutexGuard<'_, Driver> {
+    driver.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-#[derive(Debug, PartialEq)]
-enum Progress {
-    Connecting,
-    WantsTls,
-    Ready,
-    Drained {
-        confirmed: bool,
-    },
-    /// For the user.
-    Over(String),
+/// How the connection ended.
+enum End {
+    Drained { is_confirmed: bool },
+    Lost(String),
 }
 
-/// The connection and its socket.
-struct Line {
-    link: Link,
-    connection: Connection,
+/// The session and its socket.
+struct Driver {
+    session: Session<()>,
+    transport: Option<Transport>,
     clock: Clock,
     /// Bytes from the server that are no whole frame yet.
     input: Vec<u8>,
-    /// Whole frames that are not sent yet; the first may be sent in part.
-    output: Vec<u8>,
-    progress: Progress,
-    complaints: LogLimit,
+    /// The server has not failed to answer the drain.
+    is_confirmed: bool,
+    end: Option<End>,
+    complaint_lines: LogLimit,
 }
 
-impl Line {
-    fn check(&self) -> Result<(), String> {
-        match &self.progress {
-            Progress::Over(cause) => Err(cause.clone()),
-            _ => Ok(()),
+impl Driver {
+    fn new(access: &Access) -> Result<Driver, NoMemory> {
+        let settings = SessionSettings {
+            servers: access.servers().to_vec(),
+            subjects: Vec::new(),
+            seed: 0,
+            drain_limit_ns: PATIENCE.as_nanos() as u64,
+            write_limit_ns: PATIENCE.as_nanos() as u64,
+        };
+        Ok(Driver {
+            session: Session::new(settings)?,
+            transport: None,
+            clock: Clock::start(),
+            input: Vec::new(),
+            is_confirmed: true,
+            end: None,
+            complaint_lines: LogLimit::default(),
+        })
+    }
+
+    /// Connects to the next server, and waits until it is ready. The error is why it cannot be used.
+    fn connect(&mut self, access: &Access) -> Result<(ServerAddress, TcpStream), String> {
+        let server = self.next_server();
+        self.open(&server, access);
+        while self.transport.is_some() {
+            self.exchange();
+            match self.session.poll_output(self.clock.elapsed_ns()) {
+                Some(Output::StartTls) => self.start_tls(&server, access),
+                Some(Output::Ready) => match self.transport.as_ref().map(Transport::duplicate) {
+                    Some(Ok(socket)) => return Ok((server, socket)),
+                    Some(Err(error)) => self.session.handle_failed(Trouble::Socket(error)),
+                    None => {}
+                },
+                Some(Output::Close(_)) => self.transport = None,
+                Some(Output::Complaint(error)) => self.complain(&error),
+                Some(_) => {}
+                None => self.wait(),
+            }
+        }
+        let cause = self.session.trouble().map(|trouble| trouble.trouble.to_string());
+        Err(format!("{server}: {}", cause.unwrap_or_default()))
+    }
+
+    /// The server that is tried next. The first attempt at each is due at once.
+    fn next_server(&mut self) -> ServerAddress {
+        loop {
+            let now_ns = self.clock.elapsed_ns();
+            if let Some(Output::Connect(server)) = self.session.poll_output(now_ns) {
+                return server;
+            }
+            let due_ns = self.session.next_deadline().unwrap_or(now_ns);
+            std::thread::sleep(Duration::from_nanos(due_ns.saturating_sub(now_ns)));
+        }
+    }
+
+    fn open(&mut self, server: &ServerAddress, access: &Access) {
+        let settings = access.connection_settings(server, access.client_name().to_owned()).map_err(Trouble::Access);
+        let opened = settings.and_then(|settings| {
+            let transport = Transport::connect(server).map_err(Trouble::Connect)?;
+            Ok((transport, settings))
+        });
+        let now_ns = self.clock.elapsed_ns();
+        match opened {
+            Ok((transport, mut settings)) => {
+                // A PING waits behind what is unsent, so a server that takes its time is silent for as long.
+                settings.silence_ns = PATIENCE.as_nanos() as u64 / 2;
+                self.input.clear();
+                self.transport = Some(transport);
+                self.session.handle_connected(settings, now_ns);
+            }
+            Err(trouble) => self.session.handle_unreachable(trouble, now_ns),
+        }
+    }
+
+    fn start_tls(&mut self, server: &ServerAddress, access: &Access) {
+        let Some(transport) = &mut self.transport else { return };
+        if !self.input.is_empty() {
+            return self.session.handle_unusable(Reason::DataBeforeTls);
+        }
+        match access.tls_session(server) {
+            Ok(tls) => transport.start_tls(tls),
+            Err(error) => self.session.handle_failed(Trouble::Access(error)),
         }
     }
 
     fn has_unsent(&self) -> bool {
-        !self.output.is_empty() || self.link.wants_write()
+        !self.session.bytes_to_send().is_empty() || self.transport.as_ref().is_some_and(Transport::wants_write)
+    }
+
+    /// Until the socket is ready, or it is time for another look at the clock.
+    fn wait(&self) {
+        if let Some(transport) = &self.transport {
+            transport.wait(self.has_unsent(), LOOK_INTERVAL);
+        }
     }
 
     /// Reads, answers and sends what can be at this moment; false when the connection is over.
     fn drive(&mut self) -> bool {
-        if matches!(self.progress, Progress::Over(_) | Progress::Drained { .. }) {
-            return false;
-        }
-        self.read();
-        self.connection.handle_time(self.clock.elapsed_ns(), &mut self.output);
-        self.write();
-        while let Some(action) = self.connection.poll_action() {
-            self.progress = match action {
-                Action::StartTls if self.input.is_empty() => Progress::WantsTls,
-                Action::StartTls => {
-                    self.connection.handle_unusable(Reason::DataBeforeTls);
-                    continue;
+        while self.end.is_none() {
+            self.exchange();
+            let Some(output) = self.session.poll_output(self.clock.elapsed_ns()) else { return true };
+            match output {
+                // What follows a refusal, the drain's end above all, does not make it good.
+                Output::Complaint(error @ ServerError::PermissionsViolation { operation: Operation::Publish, .. }) => {
+                    self.end = Some(End::Lost(error.to_string()));
                 }
-                Action::Ready { .. } => Progress::Ready,
-                Action::DrainComplete { confirmed } => Progress::Drained { confirmed },
-                Action::Disconnect(reason) => {
-                    Progress::Over(self.link.trouble().map_or_else(|| reason.to_string(), str::to_owned))
+                Output::Complaint(error) => self.complain(&error),
+                Output::DrainUnconfirmed => self.is_confirmed = false,
+                Output::Flush => self.end = Some(End::Drained { is_confirmed: self.is_confirmed }),
+                Output::Close(_) => {
+                    let cause = self.session.trouble().map(|trouble| trouble.trouble.to_string());
+                    self.end = Some(End::Lost(cause.unwrap_or_default()));
                 }
-                // Nothing of what comes after it would arrive.
-                Action::Complaint(error @ ServerError::PermissionsViolation { .. }) => {
-                    Progress::Over(error.to_string())
-                }
-                Action::Complaint(error) => {
-                    if let Some(count) = self.complaints.count(self.clock.elapsed_ns()) {
-                        log::warn!(count; "NATS: {error}{count}");
-                    }
-                    continue;
-                }
-                _ => continue,
-            };
-            // What follows a refusal, the drain's end above all, does not make it good.
-            if matches!(self.progress, Progress::Over(_)) {
-                break;
+                _ => {}
             }
         }
-        !matches!(self.progress, Progress::Over(_) | Progress::Drained { .. })
+        false
+    }
+
+    /// Moves the bytes of both directions that can be moved at this moment.
+    fn exchange(&mut self) {
+        self.read();
+        let now_ns = self.clock.elapsed_ns();
+        self.session.handle_time(now_ns);
+        if let Some(transport) = &mut self.transport
+            && !transport.send(&mut self.session, now_ns)
+        {
+            // What the server said before it closed is still to be read.
+            self.read();
+            self.session.handle_end_of_stream(now_ns);
+        }
     }
 
     fn read(&mut self) {
+        let Some(transport) = &mut self.transport else { return };
         let mut bytes = [0; READ_BYTES];
         loop {
-            match self.link.try_read(&mut bytes) {
-                Attempt::Bytes(len) => self.input.extend_from_slice(&bytes[..len]),
+            let now_ns = self.clock.elapsed_ns();
+            match transport.try_read(&mut bytes) {
+                Attempt::Bytes(len) => {
+                    self.input.extend_from_slice(&bytes[..len]);
+                    let taken = self.session.handle_bytes(&self.input, now_ns);
+                    self.input.drain(..taken);
+                }
                 Attempt::WouldBlock => break,
                 Attempt::Ended => {
-                    self.handle_input();
-                    return self.connection.handle_end_of_stream(self.clock.elapsed_ns());
+                    return match transport.take_tls_error() {
+                        Some(error) => self.session.handle_failed(Trouble::Tls(error)),
+                        None => self.session.handle_end_of_stream(now_ns),
+                    };
                 }
             }
-            self.handle_input();
-            if self.connection.state() == State::Closed {
-                return;
-            }
         }
-        if self.connection.state() == State::AwaitTls && self.link.is_secured() {
-            self.connection.handle_tls_started(self.clock.elapsed_ns(), &mut self.output);
+        if self.session.awaits_tls() && transport.is_secured() {
+            self.session.handle_tls_started(self.clock.elapsed_ns());
         }
     }
 
-    fn handle_input(&mut self) {
-        let mut taken = 0;
-        loop {
-            match decode_server_op(&self.input[taken..], &Limits::default()) {
-                Ok(Decoded::Op { op, len }) => {
-                    self.connection.handle_op(&op, self.clock.elapsed_ns(), &mut self.output);
-                    taken += len;
-                }
-                Ok(Decoded::NeedMore { .. }) => break,
-                // Nothing is subscribed to: a message, and a huge one, is no operation to send here.
-                Ok(Decoded::Oversized { .. }) => {
-                    let error = ProtocolError::Server(Malformed::UnknownOperation);
-                    return self.connection.handle_unusable(Reason::Malformed(error));
-                }
-                Err(error) => return self.connection.handle_unusable(Reason::Malformed(error)),
-            }
+    fn complain(&self, error: &ServerError) {
+        if let Some(count) = self.complaint_lines.count(self.clock.elapsed_ns()) {
+            let complaint = Complaint(error);
+            log::warn!(count; "{complaint}{count}");
         }
-        self.input.drain(..taken);
-    }
-
-    fn write(&mut self) {
-        let mut sent = 0;
-        while sent < self.output.len() {
-            match self.link.try_write(&self.output[sent..]) {
-                Attempt::Bytes(len) => sent += len,
-                Attempt::WouldBlock => break,
-                Attempt::Ended => return self.handle_broken(),
-            }
-        }
-        self.output.drain(..sent);
-        if !self.link.flush() {
-            self.handle_broken();
-        }
-    }
-
-    /// A write has failed: what the server said before it closed is still to be read.
-    fn handle_broken(&mut self) {
-        self.read();
-        self.connection.handle_end_of_stream(self.clock.elapsed_ns());
     }
 }

@@ -7,10 +7,12 @@
 use std::collections::HashMap;
 use std::fmt::Display;
 
-use proto_nats::ServerAddress;
 use proto_nats::pool::SERVERS_MAX;
+use proto_nats::{ServerAddress, ServerInfo};
 
+use crate::nats::error::ServerTrouble;
 use crate::runtime::log_limit::LogLimit;
+use crate::runtime::log_text::printable;
 
 /// What stays as it is is worth a warning this often.
 const REMINDER_NS: u64 = 60_000_000_000;
@@ -21,7 +23,8 @@ pub struct ConnectionLog {
     core: u32,
     /// By server: the last trouble that was said since the last good connection.
     troubles: HashMap<String, (String, LogLimit)>,
-    no_refuge: LogLimit,
+    no_other_server: LogLimit,
+    complaints: LogLimit,
 }
 
 impl ConnectionLog {
@@ -29,11 +32,12 @@ impl ConnectionLog {
         ConnectionLog { core, ..ConnectionLog::default() }
     }
 
-    /// Why an attempt, or a connection, has ended; gives the text back with the server in front. The same again is for the
-    /// debug log, but for a reminder. Another one is news at once.
-    pub fn trouble(&mut self, server: &ServerAddress, cause: &str, now_ns: u64) -> String {
-        let (core, server) = (self.core, server.endpoint());
-        let trouble = format!("NATS {server}: {cause}");
+    /// Why an attempt, or a connection, has ended. The same again is for the debug log, but for a reminder. Another one is
+    /// news at once.
+    pub fn trouble(&mut self, about: &ServerTrouble, now_ns: u64) {
+        let (core, server) = (self.core, about.server.endpoint());
+        let cause = &*about.trouble.to_string();
+        let trouble = about.to_string();
         if self.troubles.len() >= SERVERS_MAX && !self.troubles.contains_key(&server) {
             self.troubles.clear();
         }
@@ -46,17 +50,32 @@ impl ConnectionLog {
             }
             None => log::debug!(core, server:%, cause; "{trouble}; trying again"),
         }
-        trouble
     }
 
     /// All is well, or `refused` says what is not. The next trouble is news, whatever it is.
-    pub fn connected(&mut self, server: &ServerAddress, about: impl Display, refused: Option<&str>) {
+    pub fn connected(
+        &mut self,
+        server: &ServerAddress,
+        info: &ServerInfo,
+        is_secured: bool,
+        refused: Option<&ServerTrouble>,
+    ) {
         let (core, server) = (self.core, server.endpoint());
         self.troubles.values_mut().for_each(|(known, _)| known.clear());
         if let Some(refused) = refused {
             log::error!(core, server:%; "{refused}");
         }
-        log::info!(core, server:%; "connected to NATS {server}{about}, core {core}");
+        let how = if is_secured { " through TLS" } else { "" };
+        let (name, version) = (printable(&info.server_name), printable(&info.version));
+        log::info!(core, server:%; "connected to NATS {server}{how} (server {name} {version}), core {core}");
+    }
+
+    /// What the server has brought about, at most once a second: it may do so as often as it likes.
+    pub fn complaint(&self, text: impl Display, now_ns: u64) {
+        if let Some(count) = self.complaints.count(now_ns) {
+            let core = self.core;
+            log::warn!(core, count; "{text}{count}");
+        }
     }
 
     pub fn lame_duck(&self, server: &ServerAddress) {
@@ -65,8 +84,8 @@ impl ConnectionLog {
     }
 
     /// While it looks, and finds none.
-    pub fn no_refuge(&self, server: &ServerAddress, now_ns: u64) {
-        if let Some(count) = self.no_refuge.count_within(now_ns, REMINDER_NS) {
+    pub fn no_other_server(&self, server: &ServerAddress, now_ns: u64) {
+        if let Some(count) = self.no_other_server.count_within(now_ns, REMINDER_NS) {
             let (core, server) = (self.core, server.endpoint());
             log::warn!(
                 core, server:%, count;

@@ -12,8 +12,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 
 use crate::config::{NamedFile, NatsArgs, read_regular};
+use crate::nats::error::{AccessError, FileProblem};
 use crate::nats::tls_session::{TlsSession, server_name};
-use crate::runtime::log_text::plain;
 
 pub struct Access {
     args: NatsArgs,
@@ -21,14 +21,16 @@ pub struct Access {
 
 impl Access {
     /// Checks what the settings name. The error is one line for the user.
-    pub fn new(args: NatsArgs) -> Result<Access, String> {
+    pub fn new(args: NatsArgs) -> Result<Access, AccessError> {
         let access = Access { args };
         access.credentials()?;
         if access.servers().iter().any(|server| access.tls(server) != Tls::WhenAsked) {
             access.client_config()?;
         }
-        if let Some(name) = &access.args.nats_tls_server_name {
-            server_name(name).map_err(|error| format!("NATS_TLS_SERVER_NAME: {error}"))?;
+        if let Some(name) = &access.args.nats_tls_server_name
+            && server_name(name).is_none()
+        {
+            return Err(AccessError::ServerName { setting: Some("NATS_TLS_SERVER_NAME"), name: name.clone() });
         }
         Ok(access)
     }
@@ -42,7 +44,11 @@ impl Access {
     }
 
     /// What a connection to `server` is made with. Reads files.
-    pub fn connection_settings(&self, server: &ServerAddress, name: String) -> Result<proto_nats::Settings, String> {
+    pub fn connection_settings(
+        &self,
+        server: &ServerAddress,
+        name: String,
+    ) -> Result<proto_nats::Settings, AccessError> {
         let credentials = match &server.credentials {
             Some(credentials) => credentials.clone(),
             None => self.credentials()?,
@@ -57,9 +63,11 @@ impl Access {
     }
 
     /// A TLS session with `server`, yet to begin. Reads files.
-    pub fn tls_session(&self, server: &ServerAddress) -> Result<TlsSession, String> {
+    pub fn tls_session(&self, server: &ServerAddress) -> Result<TlsSession, AccessError> {
         let name = self.args.nats_tls_server_name.as_deref().unwrap_or(server.certificate_name());
-        TlsSession::new(self.client_config()?, server_name(name)?)
+        let certificate_name =
+            server_name(name).ok_or_else(|| AccessError::ServerName { setting: None, name: name.to_owned() })?;
+        TlsSession::new(self.client_config()?, certificate_name).map_err(AccessError::Tls)
     }
 
     /// Who sets anything about TLS wants it, and a server that does not offer it is not talked to.
@@ -75,7 +83,7 @@ impl Access {
     }
 
     /// For servers whose address has none of its own.
-    fn credentials(&self) -> Result<Credentials, String> {
+    fn credentials(&self) -> Result<Credentials, AccessError> {
         let NatsArgs { nats_user, nats_password, nats_token, nats_nkey, nats_creds, .. } = &self.args;
         if let (Some(user), Some(password)) = (nats_user, nats_password) {
             return Ok(Credentials::UserPassword { user: user.clone(), password: password.clone() });
@@ -87,18 +95,18 @@ impl Access {
             let accepted = "a file with a user's nkey seed, SU...";
             let text = read("NATS_NKEY", file, accepted)?;
             return Credentials::from_seed_text(text.expose())
-                .map_err(|error| refused("NATS_NKEY", file, &error.to_string(), accepted));
+                .map_err(|error| refused("NATS_NKEY", file, FileProblem::Credentials(error), accepted));
         }
         if let Some(file) = nats_creds {
             let accepted = "a .creds file, as nsc writes it";
             let text = read("NATS_CREDS", file, accepted)?;
             return Credentials::from_creds_text(text.expose())
-                .map_err(|error| refused("NATS_CREDS", file, &error.to_string(), accepted));
+                .map_err(|error| refused("NATS_CREDS", file, FileProblem::Credentials(error), accepted));
         }
         Ok(Credentials::None)
     }
 
-    fn client_config(&self) -> Result<Arc<ClientConfig>, String> {
+    fn client_config(&self) -> Result<Arc<ClientConfig>, AccessError> {
         let NatsArgs { nats_ca, nats_cert, nats_key, .. } = &self.args;
         let mut roots = RootCertStore::empty();
         match nats_ca {
@@ -106,17 +114,13 @@ impl Access {
                 for authority in certificates("NATS_CA", file)? {
                     roots
                         .add(authority)
-                        .map_err(|_| refused("NATS_CA", file, "a certificate in it cannot be read", CERTIFICATES))?;
+                        .map_err(|_| refused("NATS_CA", file, FileProblem::Certificate, CERTIFICATES))?;
                 }
             }
             None => {
                 roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
                 if roots.is_empty() {
-                    return Err(
-                        "TLS: this machine has no trusted authorities: install ca-certificates, or set NATS_CA \
-                                to a file with the authority that signs the server's certificate"
-                            .to_owned(),
-                    );
+                    return Err(AccessError::NoAuthorities);
                 }
             }
         }
@@ -129,12 +133,13 @@ impl Access {
         };
         let chain = certificates("NATS_CERT", cert_file)?;
         let key = PrivateKeyDer::from_pem_slice(read("NATS_KEY", key_file, PRIVATE_KEY)?.expose().as_bytes())
-            .map_err(|error| refused("NATS_KEY", key_file, pem_problem(&error), PRIVATE_KEY))?;
-        let config = config.with_client_auth_cert(chain, key).map_err(|error| match error {
-            rustls::Error::InconsistentKeys(_) => {
-                refused("NATS_KEY", key_file, "it is not the key of the certificate in NATS_CERT", PRIVATE_KEY)
-            }
-            _ => refused("NATS_KEY", key_file, "it cannot be used with the certificate in NATS_CERT", PRIVATE_KEY),
+            .map_err(|error| refused("NATS_KEY", key_file, FileProblem::Pem(error), PRIVATE_KEY))?;
+        let config = config.with_client_auth_cert(chain, key).map_err(|error| {
+            let problem = match error {
+                rustls::Error::InconsistentKeys(_) => FileProblem::OtherKey,
+                _ => FileProblem::UnusableKey,
+            };
+            refused("NATS_KEY", key_file, problem, PRIVATE_KEY)
         })?;
         Ok(Arc::new(config))
     }
@@ -143,29 +148,20 @@ impl Access {
 const CERTIFICATES: &str = "a PEM file with certificates";
 const PRIVATE_KEY: &str = "a PEM file with the private key of NATS_CERT, unencrypted";
 
-fn refused(setting: &str, file: &NamedFile, problem: &str, accepted: &str) -> String {
-    format!("{}; accepted is {accepted}", file.refused(setting, problem))
+fn refused(setting: &'static str, file: &NamedFile, problem: FileProblem, accepted: &'static str) -> AccessError {
+    AccessError::File { setting, file: file.clone(), problem, accepted }
 }
 
-fn read(setting: &str, file: &NamedFile, accepted: &str) -> Result<Secret, String> {
-    let text = read_regular(&file.0)
-        .map_err(|error| refused(setting, file, &format!("it cannot be read ({})", plain(&error)), accepted))?;
-    String::from_utf8(text).map(Secret::new).map_err(|_| refused(setting, file, "it is not text", accepted))
+fn read(setting: &'static str, file: &NamedFile, accepted: &'static str) -> Result<Secret, AccessError> {
+    let text =
+        read_regular(&file.0).map_err(|error| refused(setting, file, FileProblem::Unreadable(error), accepted))?;
+    String::from_utf8(text).map(Secret::new).map_err(|_| refused(setting, file, FileProblem::NotText, accepted))
 }
 
-fn certificates(setting: &str, file: &NamedFile) -> Result<Vec<CertificateDer<'static>>, String> {
+fn certificates(setting: &'static str, file: &NamedFile) -> Result<Vec<CertificateDer<'static>>, AccessError> {
     let text = read(setting, file, CERTIFICATES)?;
-    let refused = |problem: &str| refused(setting, file, problem, CERTIFICATES);
-    let list: Vec<_> = CertificateDer::pem_slice_iter(text.expose().as_bytes())
-        .collect::<Result<_, _>>()
-        .map_err(|error| refused(pem_problem(&error)))?;
-    if list.is_empty() { Err(refused(pem_problem(&PemError::NoItemsFound))) } else { Ok(list) }
-}
-
-fn pem_problem(error: &PemError) -> &'static str {
-    match error {
-        PemError::NoItemsFound => "there is none in it",
-        PemError::MissingSectionEnd { .. } => "a BEGIN line has no END line",
-        _ => "it is damaged",
-    }
+    let damaged = |error| refused(setting, file, FileProblem::Pem(error), CERTIFICATES);
+    let list: Vec<_> =
+        CertificateDer::pem_slice_iter(text.expose().as_bytes()).collect::<Result<_, _>>().map_err(damaged)?;
+    if list.is_empty() { Err(damaged(PemError::NoItemsFound)) } else { Ok(list) }
 }

@@ -1,12 +1,16 @@
-//! A connection to a NATS server: what `proto_nats` leaves to a driver.
+//! A client's connection to NATS servers.
 //! In: bytes of a socket, the time, what is to be published. Out: bytes for the socket, wishes, a report.
-//! Invariant: what was not sent whole is known, and is sent again or counted.
+//! `session` decides everything and owns no socket; `transport` is the socket, `blocking_client` a loop around both.
+//! Invariant: what was not sent whole is known, and is sent again or counted; an error says who is at fault.
 //! Imported by `service` and `commands`.
 
-pub(crate) mod blocking_client;
+pub mod blocking_client;
 pub(crate) mod connection_log;
 pub mod credentials;
+pub mod error;
 pub(crate) mod failover;
-pub(crate) mod send_buffer;
+pub mod send_buffer;
+pub mod session;
+pub mod session_io;
 pub(crate) mod tls_session;
 pub(crate) mod transport;

@@ -1,32 +1,83 @@
-//! Bytes on their way to the server: whole frames, written as the socket takes them.
+//! Frames on their way to the server, and which of them are publications.
 //!
-//! The buffer is emptied only when all of it is sent, so it always starts with a frame; after a broken connection the
-//! publications that were not sent whole can be taken out of it and sent again.
+//! ```text
+//!   bytes   PING │ PUB a … │ PUB b … │ PONG │ PUB c …
+//!   marks          start─end start─end        start─end      what each publication is about, in the caller's words
+//!           ─── sent ────────►│─────── unsent ────────
+//! ```
+//!
+//! The buffer is emptied only when all of it is sent, so it always starts with a frame. After a broken connection the
+//! publications that were not sent whole are taken out of it; control frames belong to their connection and are dropped.
 
-use proto_nats::{ClientOp, Decoded, Limits, decode_client_op, encode};
+use std::ops::Range;
+
+use proto_nats::encode;
 
 use crate::engine::memory::{NoMemory, Table};
-use crate::nats::transport::{Attempt, Link};
 
-/// Unsent bytes from which no more messages are encoded: they wait as values instead, where newer ones replace older.
+/// Unsent bytes from which no more messages are to be encoded: they wait as values instead, where newer ones replace older.
 const PENDING_BYTES_MAX: usize = 512 << 10;
+/// No snapshot or signal is shorter, so that the marks of a full buffer have room.
+const PUBLICATION_BYTES_MIN: usize = 128;
 
 const BUFFER: Table = Table::new("the send buffer", "CORES");
 
-pub struct Wire {
+/// Frames to be sent. `M` says what a publication is about.
+pub struct SendBuffer<M> {
     bytes: Vec<u8>,
     sent: usize,
+    marks: Vec<Mark<M>>,
     /// When the server last took anything, or there was nothing to take.
     moved_ns: u64,
 }
 
-impl Wire {
+struct Mark<M> {
+    about: M,
+    frame: Range<usize>,
+    payload_len: usize,
+}
+
+/// A publication that was not sent whole.
+pub struct Publication<'a, M> {
+    pub about: M,
+    /// Its PUB frame, whole.
+    pub frame: &'a [u8],
+    pub payload_len: usize,
+}
+
+/// Publications that a connection did not take, in their order.
+pub struct Unsent<M> {
+    bytes: Vec<u8>,
+    marks: Vec<Mark<M>>,
+}
+
+impl<M: Copy> SendBuffer<M> {
+    /// Reserves what a full buffer needs, so that nothing is allocated later.
     pub fn new() -> Result<Self, NoMemory> {
-        Ok(Wire { bytes: BUFFER.list(2 * PENDING_BYTES_MAX)?, sent: 0, moved_ns: 0 })
+        Ok(SendBuffer {
+            bytes: BUFFER.list(2 * PENDING_BYTES_MAX)?,
+            sent: 0,
+            marks: BUFFER.list(PENDING_BYTES_MAX / PUBLICATION_BYTES_MIN)?,
+            moved_ns: 0,
+        })
     }
 
-    pub fn pending_bytes(&self) -> usize {
-        self.bytes.len() - self.sent
+    /// What is still to be sent.
+    #[inline]
+    pub fn unsent(&self) -> &[u8] {
+        &self.bytes[self.sent..]
+    }
+
+    /// The socket has taken so many bytes of [`unsent`](Self::unsent).
+    #[inline]
+    pub fn note_sent(&mut self, len: usize, now_ns: u64) {
+        self.sent += len;
+        self.moved_ns = now_ns;
+        if self.sent == self.bytes.len() {
+            self.bytes.clear();
+            self.marks.clear();
+            self.sent = 0;
+        }
     }
 
     /// Sent and unsent bytes: the buffer is emptied only when all is sent.
@@ -34,70 +85,74 @@ impl Wire {
         self.bytes.len()
     }
 
-    /// Since when the server has taken nothing of what there is to send.
-    pub fn stuck_since_ns(&self) -> Option<u64> {
-        (self.pending_bytes() > 0).then_some(self.moved_ns)
+    /// How long the server has taken nothing of what there is to send.
+    #[inline]
+    pub fn stuck_ns(&self, now_ns: u64) -> u64 {
+        if self.unsent().is_empty() { 0 } else { now_ns.saturating_sub(self.moved_ns) }
     }
 
+    /// Whether another publication is to be encoded now.
+    #[inline]
     pub fn has_room(&self) -> bool {
         self.bytes.len() < PENDING_BYTES_MAX
     }
 
-    /// To append frames to.
-    pub fn frames(&mut self) -> &mut Vec<u8> {
+    /// To append control frames, or publications that are never taken back.
+    pub fn frames(&mut self, now_ns: u64) -> &mut Vec<u8> {
+        if self.unsent().is_empty() {
+            self.moved_ns = now_ns;
+        }
         &mut self.bytes
     }
 
-    /// Sends what the socket takes; false when the connection is gone.
-    pub fn flush(&mut self, link: &mut Link, now_ns: u64) -> bool {
-        while self.pending_bytes() > 0 {
-            match link.try_write(&self.bytes[self.sent..]) {
-                Attempt::Bytes(len) => {
-                    self.sent += len;
-                    self.moved_ns = now_ns;
-                }
-                Attempt::WouldBlock => return true,
-                Attempt::Ended => return false,
-            }
+    /// Appends a PUB.
+    #[inline]
+    pub fn publish(&mut self, subject: &[u8], payload: &[u8], about: M, now_ns: u64) {
+        let start = self.bytes.len();
+        encode::publish(self.frames(now_ns), subject, None, payload);
+        self.marks.push(Mark { about, frame: start..self.bytes.len(), payload_len: payload.len() });
+    }
+
+    /// Appends the frame of a publication that an earlier connection did not take.
+    pub fn publish_again(&mut self, publication: &Publication<'_, M>, now_ns: u64) {
+        let start = self.bytes.len();
+        self.frames(now_ns).extend_from_slice(publication.frame);
+        let frame = start..self.bytes.len();
+        self.marks.push(Mark { about: publication.about, frame, payload_len: publication.payload_len });
+    }
+
+    /// Moves the publications that were not sent whole to the end of `unsent`; the buffer is empty then.
+    pub fn take_unsent(&mut self, unsent: &mut Unsent<M>) {
+        for mark in self.marks.drain(..).filter(|mark| mark.frame.end > self.sent) {
+            let start = unsent.bytes.len();
+            unsent.bytes.extend_from_slice(&self.bytes[mark.frame]);
+            unsent.marks.push(Mark { frame: start..unsent.bytes.len(), ..mark });
         }
         self.bytes.clear();
         self.sent = 0;
-        self.moved_ns = now_ns;
-        link.flush()
-    }
-
-    /// Takes out the publications that were not sent whole, as frames; nothing is left.
-    pub fn take_unsent_publications(&mut self) -> Vec<u8> {
-        let mut unsent = Vec::new();
-        for publication in publications(&self.bytes).filter(|publication| publication.end > self.sent) {
-            encode::publish(&mut unsent, publication.subject, None, publication.payload);
-        }
-        self.bytes.clear();
-        self.sent = 0;
-        unsent
     }
 }
 
-/// One PUB among frames.
-pub struct Publication<'a> {
-    pub subject: &'a [u8],
-    pub payload: &'a [u8],
-    /// Where its frame ends.
-    end: usize,
+impl<M> Default for Unsent<M> {
+    fn default() -> Self {
+        Unsent { bytes: Vec::new(), marks: Vec::new() }
+    }
 }
 
-/// The publications among `frames`, of which the last may be cut off.
-pub fn publications(frames: &[u8]) -> impl Iterator<Item = Publication<'_>> {
-    let mut at = 0;
-    std::iter::from_fn(move || {
-        loop {
-            let Ok(Decoded::Op { op, len }) = decode_client_op(&frames[at..], &Limits::default()) else { return None };
-            at += len;
-            if let ClientOp::Pub { subject, payload, .. } = op {
-                return Some(Publication { subject, payload, end: at });
-            }
-        }
-    })
+impl<M: Copy> Unsent<M> {
+    /// There is none.
+    pub fn is_empty(&self) -> bool {
+        self.marks.is_empty()
+    }
+
+    /// All of them, oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = Publication<'_, M>> {
+        self.marks.iter().map(|mark| Publication {
+            about: mark.about,
+            frame: &self.bytes[mark.frame.clone()],
+            payload_len: mark.payload_len,
+        })
+    }
 }
 
 #[cfg(test)]
@@ -112,17 +167,46 @@ mod tests {
         encode::ping(&mut frames);
         encode::publish(&mut frames, b"b", None, b"two\r\nPUB x 1\r\n");
         for sent in 0..=frames.len() {
-            let mut wire = Wire::new().expect("there is memory");
-            wire.frames().extend_from_slice(&frames);
-            wire.sent = sent;
-            let unsent = wire.take_unsent_publications();
-            let expected: Vec<u8> = match sent {
-                0.. if sent < first => [&frames[..first], &frames[first + 6..]].concat(),
-                _ if sent < frames.len() => frames[first + 6..].to_vec(),
-                _ => Vec::new(),
+            let mut buffer = SendBuffer::new().expect("there is memory");
+            buffer.publish(b"a", b"one", 1, 0);
+            encode::ping(buffer.frames(0));
+            buffer.publish(b"b", b"two\r\nPUB x 1\r\n", 2, 0);
+            assert_eq!(buffer.unsent(), frames);
+            buffer.note_sent(sent, 5);
+            let mut unsent = Unsent::default();
+            buffer.take_unsent(&mut unsent);
+            let found: Vec<(i32, &[u8], usize)> =
+                unsent.iter().map(|one| (one.about, one.frame, one.payload_len)).collect();
+            let (a, b) = ((1, &frames[..first], 3), (2, &frames[first + 6..], 14));
+            let expected: &[(i32, &[u8], usize)] = match sent {
+                0.. if sent < first => &[a, b],
+                _ if sent < frames.len() => &[b],
+                _ => &[],
             };
-            assert_eq!(unsent, expected, "{sent} sent");
-            assert_eq!(wire.pending_bytes(), 0);
+            assert_eq!(found, expected, "{sent} sent");
+            assert!(buffer.unsent().is_empty());
+            // The next connection does not take it either.
+            unsent.iter().for_each(|publication| buffer.publish_again(&publication, 6));
+            let mut again = Unsent::default();
+            buffer.take_unsent(&mut again);
+            assert_eq!(
+                again.iter().map(|one| one.about).collect::<Vec<_>>(),
+                expected.iter().map(|one| one.0).collect::<Vec<_>>()
+            );
         }
+    }
+
+    #[test]
+    fn stuck_since_it_last_moved() {
+        let mut buffer = SendBuffer::<()>::new().expect("there is memory");
+        assert_eq!(buffer.stuck_ns(7), 0);
+        encode::ping(buffer.frames(10));
+        assert_eq!(buffer.stuck_ns(17), 7);
+        encode::ping(buffer.frames(20));
+        assert_eq!(buffer.stuck_ns(27), 17, "more to send is no sign of life");
+        buffer.note_sent(1, 30);
+        assert_eq!(buffer.stuck_ns(31), 1);
+        buffer.note_sent(11, 40);
+        assert_eq!(buffer.stuck_ns(50), 0);
     }
 }

@@ -1,11 +1,12 @@
-//! TLS between a [`Link`](crate::nats::transport::Link) and its socket: rustls over byte slices, and its errors in words.
+//! TLS between a [`Transport`](crate::nats::transport::Transport) and its socket: rustls over byte slices, and its errors in words.
 //!
 //! The session reads and writes what the socket takes and gives this moment; the handshake happens on the way.
 
+use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
 use std::sync::Arc;
 
-use rustls::pki_types::{InvalidDnsNameError, ServerName};
+use rustls::pki_types::ServerName;
 use rustls::{AlertDescription, CertificateError, ClientConfig, ClientConnection, Error};
 
 /// Reads of the socket in one attempt, some 4 KiB each.
@@ -13,23 +14,33 @@ const ROUNDS_MAX: usize = 256;
 
 pub struct TlsSession {
     session: Box<ClientConnection>,
-    /// What ended it, for the user.
-    trouble: Option<String>,
+    /// What ended it.
+    error: Option<TlsError>,
+}
+
+/// What TLS has against a connection.
+#[derive(Debug)]
+pub struct TlsError(Error);
+
+impl fmt::Display for TlsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&describe(&self.0))
+    }
 }
 
 impl TlsSession {
     /// A session with a server whose certificate must be for `name`.
-    pub fn new(config: Arc<ClientConfig>, name: ServerName<'static>) -> Result<TlsSession, String> {
-        let session = ClientConnection::new(config, name).map_err(|error| describe(&error))?;
-        Ok(TlsSession { session: Box::new(session), trouble: None })
+    pub fn new(config: Arc<ClientConfig>, name: ServerName<'static>) -> Result<TlsSession, TlsError> {
+        let session = ClientConnection::new(config, name).map_err(TlsError)?;
+        Ok(TlsSession { session: Box::new(session), error: None })
     }
 
     pub fn is_handshaking(&self) -> bool {
         self.session.is_handshaking()
     }
 
-    pub fn trouble(&self) -> Option<&str> {
-        self.trouble.as_deref()
+    pub fn take_error(&mut self) -> Option<TlsError> {
+        self.error.take()
     }
 
     pub fn wants_write(&self) -> bool {
@@ -66,7 +77,7 @@ impl TlsSession {
                     // Answers of the handshake, or an alert that says what was wrong.
                     self.flush(socket);
                     if let Err(error) = processed {
-                        self.trouble = Some(describe(&error));
+                        self.error = Some(TlsError(error));
                         break Err(ErrorKind::InvalidData.into());
                     }
                 }
@@ -108,12 +119,11 @@ impl TlsSession {
     }
 }
 
-/// The name that a certificate must be for: a host name or an IP address.
-pub fn server_name(name: &str) -> Result<ServerName<'static>, String> {
+/// The name that a certificate must be for: a host name or an IP address. `None`: no certificate could be for it.
+pub fn server_name(name: &str) -> Option<ServerName<'static>> {
     // A zone (`fe80::1%eth0`) is this machine's affair.
     let bare = name.split('%').next().unwrap_or_default();
-    ServerName::try_from(bare.to_owned())
-        .map_err(|InvalidDnsNameError| format!("{name} is no name that a certificate could be for"))
+    ServerName::try_from(bare.to_owned()).ok()
 }
 
 /// rustls's errors as an operator can use them.
@@ -197,7 +207,7 @@ mod tests {
     #[test]
     fn names_of_certificates() {
         let check = |name: &str, expected: Option<&str>| {
-            assert_eq!(server_name(name).ok().map(|name| name.to_str().into_owned()).as_deref(), expected, "{name}");
+            assert_eq!(server_name(name).map(|name| name.to_str().into_owned()).as_deref(), expected, "{name}");
         };
         check("nats.example", Some("nats.example"));
         check("127.0.0.1", Some("127.0.0.1"));

@@ -15,14 +15,15 @@ use proto_nats::ServerAddress;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
-use crate::nats::tls_session::TlsSession;
+use crate::nats::error::ConnectError;
+use crate::nats::session::Session;
+use crate::nats::tls_session::{TlsError, TlsSession};
 use crate::runtime::bell::Bell;
-use crate::runtime::log_text::plain;
 
 /// For each address of a name; a server on another continent needs a tenth of it.
 const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 
-pub struct Link {
+pub struct Transport {
     stream: TcpStream,
     tls: Option<TlsSession>,
 }
@@ -32,38 +33,33 @@ pub struct Link {
 pub enum Attempt {
     Bytes(usize),
     WouldBlock,
-    /// The peer has closed, orderly or not; [`Link::trouble`] may know more.
+    /// The peer has closed, orderly or not; [`Transport::take_tls_error`] may know more.
     Ended,
 }
 
-impl Link {
-    /// Resolves the name and connects; blocks for as long as that takes.
-    pub fn connect(server: &ServerAddress) -> Result<Link, String> {
-        let addresses = (server.host.as_str(), server.port)
-            .to_socket_addrs()
-            .map_err(|error| format!("the name cannot be resolved: {}", plain(&error)))?;
-        let mut last = "the name has no address".to_owned();
+impl Transport {
+    /// Resolves the name and connects; blocks for as long as that takes. The error is that of the last address tried.
+    pub fn connect(server: &ServerAddress) -> Result<Transport, ConnectError> {
+        let addresses = (server.host.as_str(), server.port).to_socket_addrs().map_err(ConnectError::Unresolved)?;
+        let mut last = ConnectError::NoAddress;
         for address in addresses {
-            match TcpStream::connect_timeout(&address, CONNECT_LIMIT).and_then(Link::new) {
-                Ok(link) => return Ok(link),
-                Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
-                    last = "connection refused: is nats-server running there?".to_owned();
+            match TcpStream::connect_timeout(&address, CONNECT_LIMIT).and_then(Transport::new) {
+                Ok(transport) => return Ok(transport),
+                Err(error) => {
+                    last = match error.kind() {
+                        ErrorKind::ConnectionRefused => ConnectError::Refused,
+                        ErrorKind::TimedOut => ConnectError::NoAnswer { seconds: CONNECT_LIMIT.as_secs() },
+                        _ => ConnectError::Failed(error),
+                    }
                 }
-                Err(error) if error.kind() == ErrorKind::TimedOut => {
-                    last = format!(
-                        "no answer within {} s: is the address right, a firewall between?",
-                        CONNECT_LIMIT.as_secs()
-                    );
-                }
-                Err(error) => last = format!("cannot connect: {}", plain(&error)),
             }
         }
         Err(last)
     }
 
-    fn new(stream: TcpStream) -> io::Result<Link> {
+    fn new(stream: TcpStream) -> io::Result<Transport> {
         stream.set_nodelay(true)?;
-        Ok(Link { stream, tls: None })
+        Ok(Transport { stream, tls: None })
     }
 
     /// Everything from here on goes through TLS. The handshake runs in the attempts to read and write.
@@ -77,8 +73,8 @@ impl Link {
     }
 
     /// What TLS had against the connection, if it is that which ended it.
-    pub fn trouble(&self) -> Option<&str> {
-        self.tls.as_ref().and_then(TlsSession::trouble)
+    pub fn take_tls_error(&mut self) -> Option<TlsError> {
+        self.tls.as_mut().and_then(TlsSession::take_error)
     }
 
     #[inline]
@@ -97,8 +93,21 @@ impl Link {
         })
     }
 
+    /// Sends what the session has, as far as the socket takes it; false when the connection is gone.
+    #[inline]
+    pub fn send<M: Copy>(&mut self, session: &mut Session<M>, now_ns: u64) -> bool {
+        while !session.bytes_to_send().is_empty() {
+            match self.try_write(session.bytes_to_send()) {
+                Attempt::Bytes(len) => session.note_sent(len, now_ns),
+                Attempt::WouldBlock => return true,
+                Attempt::Ended => return false,
+            }
+        }
+        self.flush()
+    }
+
     /// Sends what TLS still has; false when the connection is gone.
-    pub fn flush(&mut self) -> bool {
+    fn flush(&mut self) -> bool {
         match &mut self.tls {
             None => true,
             Some(tls) => tls.flush(&mut Ready(&self.stream)),
@@ -148,7 +157,7 @@ fn wait(awaited: &mut [PollFd<'_>], limit: Duration) {
     let _ = poll(awaited, Some(&limit));
 }
 
-/// As [`Link::wait`], for whoever holds a duplicate.
+/// As [`Transport::wait`], for whoever holds a duplicate.
 pub fn wait_readable(socket: &TcpStream, limit: Duration) {
     wait(&mut [PollFd::new(socket, PollFlags::IN)], limit);
 }

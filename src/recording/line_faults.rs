@@ -4,7 +4,7 @@
 use std::io::Write;
 use std::path::Path;
 
-use crate::engine::input::json::Malformed;
+use crate::engine::input::malformed::Malformed;
 use crate::runtime::log_text::printable;
 
 /// Lines that are reported of each kind of fault.

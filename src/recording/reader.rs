@@ -15,8 +15,9 @@ use std::path::Path;
 use flate2::bufread::GzDecoder;
 
 use crate::config::Symbols;
-use crate::engine::input::json::{Scanner, Value, unescaped};
+use crate::engine::input::json::{Scanner, Value};
 use crate::engine::input::subject::{EventKind, split_subject};
+use crate::engine::input::unescape::unescaped;
 use crate::engine::time::{UnixNanos, decode_time_number, decode_time_text};
 use crate::recording::RecordingError;
 use crate::recording::line_faults::{Fault, FaultyLine};

@@ -11,13 +11,12 @@
 
 use std::ops::Range;
 
-use crate::engine::input::json::{Malformed, Scanner, Value, unescape};
+use crate::engine::input::field::{TS_EXCHANGE, TS_RECV};
+use crate::engine::input::json::{Scanner, Value};
+use crate::engine::input::malformed::Malformed;
 use crate::engine::input::number::{Number, decode_number};
+use crate::engine::input::unescape::unescape;
 use crate::engine::time::{NANOS_PER_SECOND, UnixNanos, decode_time_number, decode_time_text, encode_time};
-
-/// SPEC section 1: canonical name first, then the aliases.
-const TS_RECV: [&[u8]; 4] = [b"ts_recv", b"recv_ts", b"ts_receive", b"received_at"];
-const TS_EXCHANGE: [&[u8]; 5] = [b"ts_exchange", b"exchange_ts", b"ts_event", b"timestamp", b"ts"];
 
 /// A payload's time: `ts_recv`, else `ts_exchange`.
 pub fn event_time(payload: &[u8]) -> Option<UnixNanos> {

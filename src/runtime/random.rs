@@ -1,6 +1,7 @@
 //! Numbers that look random and are the same for the same seed, on every machine: splitmix64 (Steele, Lea and Flood,
 //! "Fast splittable pseudorandom number generators", 2014). For the generated market and the embedded broker.
 
+#[derive(Clone)]
 pub struct Random(u64);
 
 impl Random {

@@ -11,8 +11,8 @@
 use proto_nats::encode;
 
 use crate::engine::engine::{Engine, EngineSettings, Receipt};
-use crate::engine::input::receive_buffer::Queue;
-use crate::engine::intake::{Ownership, Unwitnessed, take_messages};
+use crate::engine::input::receive_buffer::ReceiveBuffer;
+use crate::engine::intake::{MalformedCount, Ownership, take_messages};
 use crate::engine::memory::NoMemory;
 use crate::engine::time::{NANOS_PER_SECOND, UnixNanos, encode_time};
 
@@ -27,7 +27,7 @@ const LATENCY_NS: i64 = 3_000_000;
 
 pub struct CacheWarmer {
     engine: Engine,
-    queue: Queue,
+    queue: ReceiveBuffer,
     frame: Vec<u8>,
     /// Where its two timestamps stand.
     times: [usize; 2],
@@ -53,7 +53,7 @@ impl CacheWarmer {
         let times = [frame.find(&time), frame.rfind(&time)].map(|at| at.expect("it was just put in"));
         Ok(CacheWarmer {
             engine: Engine::new(settings)?,
-            queue: Queue::new(QUEUE_BYTES)?,
+            queue: ReceiveBuffer::new(QUEUE_BYTES)?,
             frame: frame.into_bytes(),
             times,
             now: START,
@@ -70,9 +70,9 @@ impl CacheWarmer {
         }
         let taken = self.queue.push(&self.frame);
         debug_assert_eq!(taken, self.frame.len(), "the queue has room for a frame");
-        let (receipt, witness) = (Receipt::At(self.now), &mut Unwitnessed::default());
-        let round = take_messages(&mut self.engine, &mut self.queue, Ownership::ALL, receipt, 2, witness);
-        debug_assert!(round.is_ok_and(|round| round.is_drained) && witness.malformed == 0);
+        let (receipt, observer) = (Receipt::At(self.now), &mut MalformedCount::default());
+        let round = take_messages(&mut self.engine, &mut self.queue, Ownership::ALL, receipt, 2, observer);
+        debug_assert!(round.is_ok_and(|round| round.is_drained) && observer.malformed == 0);
         self.wire.clear();
         while let Some(message) = self.engine.poll_output() {
             encode::publish(&mut self.wire, message.subject, None, message.payload);
@@ -84,7 +84,7 @@ impl CacheWarmer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nats::send_buffer::publications;
+    use proto_nats::{ClientOp, Decoded, Limits, decode_client_op};
     use serde_json::Value;
 
     #[test]
@@ -92,8 +92,11 @@ mod tests {
         let mut warmer = CacheWarmer::new().expect("there is memory");
         for index in 1..=10_000u64 {
             let frame = warmer.run();
-            let snapshot = publications(frame).next().expect("a snapshot");
-            let document: Value = serde_json::from_slice(snapshot.payload).expect("it is JSON");
+            let Ok(Decoded::Op { op: ClientOp::Pub { payload, .. }, .. }) = decode_client_op(frame, &Limits::default())
+            else {
+                panic!("a snapshot")
+            };
+            let document: Value = serde_json::from_slice(payload).expect("it is JSON");
             let features = &document["features"];
             assert_eq!(features["trade_count_10s"], index.min(WINDOW_TRADES as u64), "{document}");
             assert!(features["latency_ms_p50"].as_f64().is_some_and(|ms| (ms - 3.0).abs() < 0.1), "{document}");

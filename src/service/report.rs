@@ -9,10 +9,12 @@ use std::sync::Arc;
 use async_channel::{Receiver, Sender, bounded};
 
 use crate::engine::counters::{Counters, Histogram};
+use crate::nats::session::SessionReport;
 use crate::runtime::bell::Bell;
 use crate::runtime::stop::Stop;
 use crate::runtime::turns::Turns;
-use crate::service::shard::{ConnectionReport, Shard};
+use crate::service::shard::Shard;
+use crate::service::worker::Worker;
 
 /// Questions that a shard may have before it.
 const QUERIES_WAITING: usize = 64;
@@ -82,7 +84,7 @@ pub struct ShardReport {
     pub counters: Counters,
     pub providers: Vec<String>,
     pub symbol_count: usize,
-    pub connection: ConnectionReport,
+    pub connection: SessionReport,
     pub queue_len_bytes: usize,
     pub queue_capacity_bytes: usize,
     pub window_trade_count: u64,
@@ -100,25 +102,25 @@ pub struct SymbolReport {
 }
 
 /// Answers until there are no more questions, also while the shard drains.
-pub async fn answer(shard: Rc<RefCell<Shard>>, inquiries: Inquiries, turns: Rc<Turns>, stop: Stop) {
+pub async fn answer(worker: Rc<RefCell<Worker>>, inquiries: Inquiries, turns: Rc<Turns>, stop: Stop) {
     while let Ok(query) = inquiries.queries.recv().await {
         turns.next().await;
         // An asker that is gone does not want the answer any more.
         match query {
             Query::State(symbol, reply) => {
-                let _ = reply.try_send(shard.borrow().engine.state_document(&symbol));
+                let _ = reply.try_send(worker.borrow().shard.engine.state_document(&symbol));
             }
             Query::Features(symbol, reply) => {
-                let mut shard = shard.borrow_mut();
-                shard.look_around();
+                let shard = &mut worker.borrow_mut().shard;
+                shard.check_clock();
                 let now = shard.clock.now();
                 let _ = reply.try_send(shard.engine.features_document(&symbol, now));
             }
             Query::Report(reply) => {
-                let _ = reply.try_send(report(&mut shard.borrow_mut()));
+                let _ = reply.try_send(report(&mut worker.borrow_mut()));
             }
             Query::Symbols(after, reply) => {
-                let _ = reply.try_send(page(&shard.borrow(), after.as_deref()));
+                let _ = reply.try_send(page(&worker.borrow().shard, after.as_deref()));
             }
             Query::Stop => stop.set(),
         }
@@ -134,7 +136,7 @@ impl ShardReport {
             counters: Counters::default(),
             providers: Vec::new(),
             symbol_count: 0,
-            connection: ConnectionReport { trouble: Some(format!("core {core} has ended")), ..Default::default() },
+            connection: SessionReport { trouble: Some(format!("core {core} has ended")), ..Default::default() },
             queue_len_bytes: 0,
             queue_capacity_bytes: 0,
             window_trade_count: 0,
@@ -144,17 +146,18 @@ impl ShardReport {
     }
 }
 
-fn report(shard: &mut Shard) -> ShardReport {
+fn report(worker: &mut Worker) -> ShardReport {
+    let Worker { shard, session } = worker;
     let elapsed_ns = shard.clock.elapsed_ns();
     let engine = &shard.engine;
     ShardReport {
-        core: shard.settings.ownership.core,
+        core: shard.ownership.core,
         counters: engine.counters.clone(),
         providers: engine.providers().iter().map(|(_, name)| name.to_owned()).collect(),
         symbol_count: engine.symbols().len(),
-        connection: shard.connection.clone(),
-        queue_len_bytes: shard.queue.len_bytes(),
-        queue_capacity_bytes: shard.queue.capacity(),
+        connection: session.report(elapsed_ns),
+        queue_len_bytes: shard.receive_buffer.len_bytes(),
+        queue_capacity_bytes: shard.receive_buffer.capacity(),
         window_trade_count: engine.window_trade_count(),
         events_per_second: shard.rate.per_second(elapsed_ns),
         read_gap: Some(shard.read_gap.clone()),

@@ -2,9 +2,9 @@
 
 use crate::market::{Body, Step};
 use crate::model::Settings;
-use crate::{Pair, SECOND, event_at};
+use crate::reference::{MILLISECOND, SECOND};
+use crate::{Pair, event_at};
 
-const MILLISECOND: i64 = 1_000_000;
 const START: i64 = 1_721_347_020 * SECOND;
 const CHUNK: i64 = 31;
 const QUOTE: Body = Body::Quote { bid: 1.0, ask: 2.0 };
@@ -18,7 +18,7 @@ fn settings(symbols_max: usize, window_trades: usize) -> Settings {
     Settings {
         symbols_max,
         window_trades,
-        strips_spare: 4096,
+        rows_spare: 4096,
         publish_interval: Some(SECOND / 10),
         rolling_window: 60 * SECOND,
         clock_skew_max: SECOND,
@@ -63,7 +63,7 @@ fn a_new_symbol_when_the_pool_is_full() {
     assert!(!pair.lacks("B", end), "which is none of B's business");
 }
 
-/// Whatever it comes with, and however full the pool: a chunk's worth of trades is each symbol's own.
+/// A chunk's worth of trades is each symbol's own, however full the pool is.
 #[test]
 fn each_symbol_has_room_of_its_own() {
     for window_trades in [1, 31, 62] {
@@ -186,16 +186,16 @@ fn a_silent_symbol_whose_past_comes_back() {
     assert!(pair.lacks("A", START + 71 * SECOND));
 }
 
-/// Likewise for the strips of latencies.
+/// Likewise for the bucket rows of latencies.
 #[test]
-fn strips_of_a_silent_symbol() {
+fn rows_of_a_silent_symbol() {
     for publish_interval in [None, Some(SECOND / 10)] {
-        let mut pair = Pair::new(Settings { publish_interval, strips_spare: 0, ..settings(2, 1_000) });
+        let mut pair = Pair::new(Settings { publish_interval, rows_spare: 0, ..settings(2, 1_000) });
         for index in 0..400 {
             let latency = 8 << (index % 40);
             pair.take(&event_at(START + index, "A", QUOTE, if index % 80 < 40 { latency } else { -latency }));
         }
-        assert!(pair.lacks("A", START + SECOND) && pair.twin.strips_left == 0);
+        assert!(pair.lacks("A", START + SECOND) && pair.twin.rows_left == 0);
         let after = START + 70 * SECOND;
         for index in 0..400 {
             pair.take(&event_at(after + index, "B", QUOTE, 3 * MILLISECOND));

@@ -5,7 +5,7 @@
 //!    while nothing is counted and there is room, else they are counted at once.
 //! 3. While something is counted, what is listed is counted whenever percentiles are asked for.
 //! 4. A sample is counted in its row: eight buckets side by side, a bucket being a fiftieth of a power of two, or a single
-//!    nanosecond below 64. A row with samples takes a strip. Where no strip is left the sample is lost, which is said until
+//!    nanosecond below 64. A row with samples takes one from the pool. Where none is left the sample is lost, which is said until
 //!    its slot leaves the window. Counting goes from the oldest slot to the newest.
 //! 5. When a slot begins, those that leave the window are emptied. If 110 samples or less are left then, all are listed
 //!    again: of a slot first what was counted, by value, then what was listed.
@@ -34,7 +34,7 @@ pub struct Latencies {
     lost_slot: Option<i64>,
 }
 
-/// Two samples of a row are in one strip. Rows of negative latencies mirror the others.
+/// The row of a sample. Rows of negative latencies mirror the others.
 fn row(latency_ns: i64) -> i64 {
     let value = latency_ns.unsigned_abs();
     let bucket = if value < 64 {
@@ -61,14 +61,14 @@ impl Latencies {
         self.samples.iter().filter(|sample| !sample.is_counted).count()
     }
 
-    pub fn strip_count(&self) -> usize {
+    pub fn row_count(&self) -> usize {
         self.rows().len()
     }
 
-    pub fn push(&mut self, strips_left: &mut usize, slot: i64, latency_ns: i64) {
+    pub fn push(&mut self, rows_left: &mut usize, slot: i64, latency_ns: i64) {
         let newest = *self.newest_slot.get_or_insert(slot);
         if slot > newest {
-            self.begin_slot(strips_left, slot);
+            self.begin_slot(rows_left, slot);
         } else if slot <= newest - SLOTS {
             return;
         }
@@ -76,17 +76,17 @@ impl Latencies {
         let place = self.samples.partition_point(|sample| sample.slot <= slot);
         if is_late && (self.is_counted() || self.listed() == LISTED_MAX) {
             self.samples.insert(place, Sample { slot, latency_ns, is_counted: false });
-            return self.count_from(strips_left, place..place + 1);
+            return self.count_from(rows_left, place..place + 1);
         }
         if self.listed() == LISTED_MAX {
-            self.count_all(strips_left);
+            self.count_all(rows_left);
         }
         let place = self.samples.partition_point(|sample| sample.slot <= slot);
         self.samples.insert(place, Sample { slot, latency_ns, is_counted: false });
     }
 
-    fn begin_slot(&mut self, strips_left: &mut usize, slot: i64) {
-        let strips_before = self.strip_count();
+    fn begin_slot(&mut self, rows_left: &mut usize, slot: i64) {
+        let rows_before = self.row_count();
         self.newest_slot = Some(slot);
         self.samples.retain(|sample| sample.slot > slot - SLOTS);
         if self.samples.len() <= LISTED_AGAIN_MAX {
@@ -94,15 +94,15 @@ impl Latencies {
             self.samples.sort_by_key(|sample| (sample.slot, by_value(sample)));
             self.samples.iter_mut().for_each(|sample| sample.is_counted = false);
         }
-        *strips_left += strips_before - self.strip_count();
+        *rows_left += rows_before - self.row_count();
     }
 
-    fn count_all(&mut self, strips_left: &mut usize) {
-        self.count_from(strips_left, 0..self.samples.len());
+    fn count_all(&mut self, rows_left: &mut usize) {
+        self.count_from(rows_left, 0..self.samples.len());
     }
 
     /// Counts those of some samples that are listed, or loses them.
-    fn count_from(&mut self, strips_left: &mut usize, range: std::ops::Range<usize>) {
+    fn count_from(&mut self, rows_left: &mut usize, range: std::ops::Range<usize>) {
         let mut rows = self.rows();
         let mut lost = Vec::new();
         for index in range {
@@ -111,12 +111,12 @@ impl Latencies {
                 continue;
             }
             if !rows.contains(&row(sample.latency_ns)) {
-                if *strips_left == 0 {
+                if *rows_left == 0 {
                     self.lost_slot = self.lost_slot.max(Some(sample.slot));
                     lost.push(index);
                     continue;
                 }
-                *strips_left -= 1;
+                *rows_left -= 1;
                 rows.insert(row(sample.latency_ns));
             }
             sample.is_counted = true;
@@ -126,28 +126,28 @@ impl Latencies {
         }
     }
 
-    /// Rule 6; says how many strips went.
-    pub fn release(&mut self, strips_left: &mut usize, now_slot: i64) -> usize {
+    /// Rule 6; says how many rows went.
+    pub fn release(&mut self, rows_left: &mut usize, now_slot: i64) -> usize {
         let Some(newest) = self.newest_slot.filter(|newest| *newest <= now_slot - SLOTS) else { return 0 };
-        let strips = self.strip_count();
-        if strips > 0 {
+        let rows = self.row_count();
+        if rows > 0 {
             self.lost_slot = self.lost_slot.max(Some(newest));
             self.samples.retain(|sample| !sample.is_counted);
-            *strips_left += strips;
+            *rows_left += rows;
         }
-        strips
+        rows
     }
 
     /// As if none had ever come.
-    pub fn clear(&mut self, strips_left: &mut usize) {
-        *strips_left += self.strip_count();
+    pub fn clear(&mut self, rows_left: &mut usize) {
+        *rows_left += self.row_count();
         *self = Latencies::default();
     }
 
     /// Median and 95th percentile in ms, and whether samples that they ask for were lost.
-    pub fn percentiles(&mut self, strips_left: &mut usize, now_slot: i64) -> ([Option<f64>; 2], bool) {
+    pub fn percentiles(&mut self, rows_left: &mut usize, now_slot: i64) -> ([Option<f64>; 2], bool) {
         if self.is_counted() {
-            self.count_all(strips_left);
+            self.count_all(rows_left);
         }
         let inside = |slot: i64| slot > now_slot - SLOTS;
         let samples = self.samples.iter().filter(|sample| inside(sample.slot));

@@ -26,15 +26,13 @@ use std::io::Write;
 
 use market::{Body, Event, Market, Step};
 use model::{Counts, Settings, Snapshot, Twin};
-use reference::generator::Random;
-use reference::time;
+use reference::random::Random;
+use reference::{SECOND, time};
 use senpai_md_consumer::engine::counters::DropReason;
 use senpai_md_consumer::engine::engine::{Engine, EngineSettings, Receipt};
 use senpai_md_consumer::engine::input::subject::EventKind;
 use senpai_md_consumer::engine::time::UnixNanos;
 use serde_json::Value;
-
-const SECOND: i64 = 1_000_000_000;
 
 /// Engine and twin, told the same.
 pub struct Pair {
@@ -47,7 +45,7 @@ impl Pair {
         let mut engine = EngineSettings {
             symbols_max: settings.symbols_max,
             window_trades: settings.window_trades,
-            latency_strips_spare: settings.strips_spare,
+            latency_rows_spare: settings.rows_spare,
             publish_interval: settings.publish_interval,
             rolling_window: settings.rolling_window,
             clock_skew_max: settings.clock_skew_max,
@@ -156,7 +154,7 @@ fn settings(random: &mut Random) -> Settings {
     Settings {
         symbols_max: *random.pick(&[&1, &2, &3, &4, &4, &7]),
         window_trades: *random.pick(&[&1, &31, &62, &93, &150, &300, &700, &5_000]),
-        strips_spare: *random.pick(&[&0, &0, &5, &200, &4096]),
+        rows_spare: *random.pick(&[&0, &0, &5, &200, &4096]),
         publish_interval: *random.pick(&[&None, &Some(SECOND / 1000), &Some(SECOND / 10), &Some(5 * SECOND)]),
         rolling_window: *random.pick(&[&60, &60, &60, &10, &7, &1]) * SECOND,
         clock_skew_max: *random.pick(&[&0, &1, &30]) * SECOND,
@@ -168,7 +166,7 @@ fn check_seed(seed: u64) -> Counts {
     let mut random = Random::new(seed);
     let settings = settings(&mut random);
     let window = settings.rolling_window.min(60 * SECOND);
-    let names = settings.symbols_max + (random.next() % 3) as usize;
+    let names = settings.symbols_max + (random.draw() % 3) as usize;
     let mut pair = Pair::new(settings);
     // Now and then windows of more chunks than are given back at once.
     let (steps, burst) = if random.chance(10) { (8_000, 4_000) } else { (random.between(300, 900), 250) };
@@ -200,10 +198,10 @@ fn leave(pair: &mut Pair, end: i64) {
 /// A symbol finds as much room as the model says there is.
 fn refill(pair: &mut Pair, random: &mut Random, end: i64) {
     let symbols = pair.twin.symbols();
-    let Some(symbol) = symbols.get((random.next() % symbols.len().max(1) as u64) as usize) else { return };
+    let Some(symbol) = symbols.get((random.draw() % symbols.len().max(1) as u64) as usize) else { return };
     let (mut index, mut reach) = (0, 64);
-    // Latencies of every magnitude, so that each takes a strip of its own; and again while there is room for trades.
-    while pair.twin.shared_left > 0 || pair.twin.strips_left > 0 && reach < 1 << 44 {
+    // Latencies of every magnitude, so that each takes a bucket row of its own; and again while there is room for trades.
+    while pair.twin.shared_left > 0 || pair.twin.rows_left > 0 && reach < 1 << 44 {
         index += 1;
         reach = if reach < 1 << 44 { reach + reach / 6 } else { 64 };
         let body = Body::Trade { price: 1.0, size: 1.0 };
@@ -262,7 +260,7 @@ fn fresh_seeds() {
         total.timestamps_rejected,
         total.lacking_trades,
         total.lacking_latencies,
-        total.strips_given,
+        total.rows_given,
         10 * total.chunks_given,
         10 * total.came_to_full_pool,
         10 * total.cleared,
@@ -280,6 +278,6 @@ impl Counts {
         self.came_to_full_pool += other.came_to_full_pool;
         self.cleared += other.cleared;
         self.chunks_given += other.chunks_given;
-        self.strips_given += other.strips_given;
+        self.rows_given += other.rows_given;
     }
 }

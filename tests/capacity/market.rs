@@ -2,10 +2,9 @@
 //!
 //! Producers' times follow a true clock; the local one is wrong by an error that changes when it is set.
 
-use crate::reference::generator::Random;
+use crate::reference::random::Random;
+use crate::reference::{MILLISECOND, SECOND};
 
-const SECOND: i64 = 1_000_000_000;
-const MILLISECOND: i64 = 1_000_000;
 const START: i64 = 1_721_347_020 * SECOND;
 
 #[derive(Clone, Copy, Debug, PartialEq)]

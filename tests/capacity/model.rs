@@ -1,6 +1,6 @@
 //! The twin: SPEC sections 1 to 3 as far as room has to do with them, over the models of room in `trades` and `latencies`.
 //!
-//! Silent symbols are asked for room as long as an eighth or less of the shared chunks, or of the strips, is left: up to 16
+//! Silent symbols are asked for room as long as an eighth or less of the shared chunks, or of the bucket rows, is left: up to 16
 //! symbols after each trade, quote and book that found its symbol, in the order in which they were first seen. A round
 //! begins when the one before is over and a slot of local time has passed since that began. After 64 pieces of room the
 //! rest waits for the next event.
@@ -9,10 +9,10 @@ use std::collections::BTreeMap;
 
 use crate::latencies::Latencies;
 use crate::market::{Body, Event};
+use crate::reference::SECOND;
 use crate::trades::{NAMES, Trade, Trades};
 
-const SECOND: i64 = 1_000_000_000;
-const STRIPS_PER_SYMBOL: usize = 24;
+const ROWS_PER_SYMBOL: usize = 24;
 const CHUNK: usize = 31;
 const LOW_PART: usize = 8;
 const ASKED: usize = 16;
@@ -24,7 +24,7 @@ const PROVIDERS: usize = 64;
 pub struct Settings {
     pub symbols_max: usize,
     pub window_trades: usize,
-    pub strips_spare: usize,
+    pub rows_spare: usize,
     pub publish_interval: Option<i64>,
     pub rolling_window: i64,
     pub clock_skew_max: i64,
@@ -71,7 +71,7 @@ pub struct Counts {
     pub cleared: u64,
     /// What silent symbols gave when asked.
     pub chunks_given: u64,
-    pub strips_given: u64,
+    pub rows_given: u64,
 }
 
 #[derive(Debug)]
@@ -80,9 +80,9 @@ pub struct Twin {
     local: i64,
     symbols: Vec<Symbol>,
     shared: usize,
-    strips: usize,
+    rows: usize,
     pub shared_left: usize,
-    pub strips_left: usize,
+    pub rows_left: usize,
     round_began: i64,
     next_asked: usize,
     providers: Vec<String>,
@@ -95,14 +95,14 @@ pub struct Twin {
 impl Twin {
     pub fn new(settings: Settings) -> Self {
         let shared = settings.window_trades.div_ceil(CHUNK);
-        let strips = settings.symbols_max * STRIPS_PER_SYMBOL + settings.strips_spare;
+        let rows = settings.symbols_max * ROWS_PER_SYMBOL + settings.rows_spare;
         Twin {
             local: 0,
             symbols: Vec::new(),
             shared,
-            strips,
+            rows,
             shared_left: shared,
-            strips_left: strips,
+            rows_left: rows,
             round_began: 0,
             next_asked: 0,
             providers: Vec::new(),
@@ -207,7 +207,7 @@ impl Twin {
         }
         match latency {
             _ if is_late => self.counts.late += 1,
-            Some(latency) => symbol.latencies.push(&mut self.strips_left, slot, latency),
+            Some(latency) => symbol.latencies.push(&mut self.rows_left, slot, latency),
             None => {}
         }
         symbol.trades.forget(&mut self.shared_left, symbol.watermark - long);
@@ -235,7 +235,7 @@ impl Twin {
         let now_slot = self.slot_of(now);
         let symbol = &mut self.symbols[id];
         let (trades, lacks_trades) = symbol.trades.features(now, long, short);
-        let (latencies, lacks_latencies) = symbol.latencies.percentiles(&mut self.strips_left, now_slot);
+        let (latencies, lacks_latencies) = symbol.latencies.percentiles(&mut self.rows_left, now_slot);
         let market = match (symbol.quote, symbol.book) {
             (Some(quote), Some(book)) if quote.0 >= book.0 => Some(quote),
             (quote, book) => book.or(quote),
@@ -288,7 +288,7 @@ impl Twin {
                 symbol.watermark += step;
                 (symbol.quote, symbol.book) = (None, None);
                 symbol.trades.clear(&mut self.shared_left);
-                symbol.latencies.clear(&mut self.strips_left);
+                symbol.latencies.clear(&mut self.rows_left);
             }
             symbol.moved_at += step;
             if let Some((moment, _)) = &mut symbol.published {
@@ -307,7 +307,7 @@ impl Twin {
     }
 
     fn seek_room(&mut self) {
-        if self.shared_left > self.shared / LOW_PART && self.strips_left > self.strips / LOW_PART {
+        if self.shared_left > self.shared / LOW_PART && self.rows_left > self.rows / LOW_PART {
             return;
         }
         if self.next_asked == self.symbols.len() {
@@ -325,12 +325,12 @@ impl Twin {
             let now = self.now(id, self.local);
             let (before, now_slot) = (now - self.long(), self.slot_of(now));
             let symbol = &mut self.symbols[id];
-            let strips = symbol.latencies.release(&mut self.strips_left, now_slot);
-            given_back += strips;
+            let rows = symbol.latencies.release(&mut self.rows_left, now_slot);
+            given_back += rows;
             let count_max = GIVEN_BACK.saturating_sub(given_back);
             let (chunks, is_done) = symbol.trades.release(&mut self.shared_left, before, count_max);
             given_back += chunks;
-            self.counts.strips_given += strips as u64;
+            self.counts.rows_given += rows as u64;
             self.counts.chunks_given += chunks as u64;
             if !is_done {
                 return;
@@ -342,8 +342,8 @@ impl Twin {
     /// No room is made up or lost.
     fn check(&self) {
         let chunks: usize = self.symbols.iter().map(|symbol| symbol.trades.chunk_count() - 1).sum();
-        let strips: usize = self.symbols.iter().map(|symbol| symbol.latencies.strip_count()).sum();
-        assert_eq!((chunks + self.shared_left, strips + self.strips_left), (self.shared, self.strips), "in all");
+        let rows: usize = self.symbols.iter().map(|symbol| symbol.latencies.row_count()).sum();
+        assert_eq!((chunks + self.shared_left, rows + self.rows_left), (self.shared, self.rows), "in all");
     }
 
     /// Trades held in all windows.
@@ -353,7 +353,7 @@ impl Twin {
 
     /// Nothing is in use but each symbol's own chunk.
     pub fn is_empty(&self) -> bool {
-        (self.shared_left, self.strips_left) == (self.shared, self.strips)
+        (self.shared_left, self.rows_left) == (self.shared, self.rows)
     }
 
     pub fn symbols(&self) -> Vec<String> {

@@ -15,7 +15,7 @@
 //!    trade is given up, until there is a place.
 //! 4. A late trade goes into the chunk of the trade after it. If that chunk has no place behind its trades, these move up;
 //!    else a shared chunk takes all but the first 15; without one left the window's oldest trade is given up, until there is
-//!    a place; where the late trade would be the oldest itself, it is the one that is given up.
+//!    a place; where the late trade would be the oldest, it is the one that is given up.
 //! 5. What is kept is the newest: a late trade that is older than one given up is given up.
 //! 6. With each event of the symbol all trades at or before watermark - window are forgotten but the newest of them.
 //! 7. A silent symbol whose newest trade has left the window gives up all chunks but the newest, when it is asked.
@@ -47,7 +47,7 @@ pub struct Trades {
     chunks: Vec<Chunk>,
     /// t of the newest trade that was given up.
     lost: Option<i64>,
-    /// All trades as SPEC has them, whatever room there is; those that no window can ask for are left out.
+    /// All trades as SPEC has them, without a bound; those that no window can ask for are left out.
     history: Vec<Trade>,
 }
 

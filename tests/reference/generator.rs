@@ -1,202 +1,18 @@
 //! Seeded streams of market data with everything that goes wrong in real ones.
 //!
 //! The same seed, length and profile give the same bytes. Chances are in thousandths. What the streams stay away from: texts on whose
-//! reading SPEC is silent (a number over f64's range), and invalid JSON inside fields that nobody reads.
+//! reading SPEC is silent (a number over f64's range), and invalid JSON inside unknown fields.
 
-use super::{SECOND, time};
+use super::profile::Profile;
+use super::random::Random;
+use super::{MILLISECOND, SECOND, time};
 
 /// Receipt time, subject, payload.
 pub type Message = (Option<i64>, String, Vec<u8>);
 
-#[derive(Clone, Debug)]
-pub struct Profile {
-    pub symbols: usize,
-    /// Whether messages carry a receipt time, as live, or none, as in a bare recording.
-    pub receipts: bool,
-    pub start_ns: i64,
-    /// Between one message and the next, over all symbols.
-    pub mean_gap_ns: i64,
-    /// A pause of 1 to 90 s.
-    pub pause: u64,
-    /// No time passes since the message before.
-    pub tie: u64,
-    /// The event's times are moved down to a half second, so that windows' edges are hit exactly.
-    pub on_grid: u64,
-    /// 1 to 59 s behind.
-    pub late: u64,
-    /// 60 to 200 s behind: out of the window.
-    pub too_late: u64,
-    /// A clock that is ahead: without receipts by up to 3 s, with them by more than the believable 30 s, and at times by just 30 s.
-    pub ahead: u64,
-    /// A receipt time before the last one.
-    pub receipt_steps_back: u64,
-    /// A backlog begins: the next 20 to 200 messages have waited 4 to 20 s before they were received.
-    pub backlog: u64,
-    pub malformed: u64,
-    pub heartbeat: u64,
-    /// Per trade: the price jumps by 0.4 to 2 %.
-    pub jump: u64,
-    pub one_sided: u64,
-    pub crossed: u64,
-    pub wide: u64,
-    pub alias: u64,
-    pub string_number: u64,
-    /// A field given twice, an alias beside its canonical name, fields that nobody knows, escapes in keys, odd spacing.
-    pub odd_json: u64,
-    /// An event without ts_recv, and one without ts_exchange (both: its receipt is its time).
-    pub without_ts_recv: u64,
-    pub without_ts_exchange: u64,
-    /// An exchange clock ahead of the receiver's: the latency is negative.
-    pub negative_latency: u64,
-}
-
-impl Profile {
-    /// What a healthy feed looks like: in order, complete, well formed.
-    pub fn calm() -> Self {
-        Profile {
-            symbols: 2,
-            receipts: true,
-            start_ns: 1_721_347_022 * SECOND,
-            mean_gap_ns: 20_000_000,
-            pause: 0,
-            tie: 100,
-            on_grid: 0,
-            late: 0,
-            too_late: 0,
-            ahead: 0,
-            receipt_steps_back: 0,
-            backlog: 0,
-            malformed: 0,
-            heartbeat: 10,
-            jump: 2,
-            one_sided: 0,
-            crossed: 0,
-            wide: 20,
-            alias: 0,
-            string_number: 0,
-            odd_json: 0,
-            without_ts_recv: 0,
-            without_ts_exchange: 0,
-            negative_latency: 0,
-        }
-    }
-
-    /// A little of everything, with receipt times.
-    pub fn live() -> Self {
-        Profile {
-            symbols: 4,
-            pause: 2,
-            tie: 150,
-            on_grid: 100,
-            late: 10,
-            too_late: 3,
-            ahead: 3,
-            receipt_steps_back: 10,
-            backlog: 1,
-            malformed: 10,
-            heartbeat: 20,
-            jump: 10,
-            one_sided: 50,
-            crossed: 20,
-            wide: 50,
-            alias: 150,
-            string_number: 150,
-            odd_json: 50,
-            without_ts_recv: 200,
-            without_ts_exchange: 100,
-            negative_latency: 10,
-            ..Profile::calm()
-        }
-    }
-
-    /// The same without receipt times.
-    pub fn replay() -> Self {
-        Profile { receipts: false, ..Profile::live() }
-    }
-
-    /// Most of it wrong: few events, long pauses, edges everywhere.
-    pub fn hostile() -> Self {
-        Profile {
-            mean_gap_ns: 400_000_000,
-            pause: 30,
-            tie: 250,
-            on_grid: 600,
-            late: 120,
-            too_late: 40,
-            ahead: 20,
-            receipt_steps_back: 80,
-            backlog: 5,
-            malformed: 150,
-            heartbeat: 50,
-            jump: 150,
-            one_sided: 250,
-            crossed: 100,
-            wide: 150,
-            alias: 500,
-            string_number: 500,
-            odd_json: 400,
-            without_ts_recv: 400,
-            without_ts_exchange: 300,
-            negative_latency: 100,
-            ..Profile::live()
-        }
-    }
-
-    pub fn hostile_replay() -> Self {
-        Profile { receipts: false, ..Profile::hostile() }
-    }
-
-    /// Thousands of trades in a window, as in a sweep through the book.
-    pub fn storm() -> Self {
-        Profile { symbols: 2, mean_gap_ns: 3_000_000, tie: 500, pause: 0, ..Profile::live() }
-    }
-
-    pub fn all() -> Vec<(&'static str, Profile)> {
-        vec![
-            ("calm", Profile::calm()),
-            ("live", Profile::live()),
-            ("replay", Profile::replay()),
-            ("hostile", Profile::hostile()),
-            ("hostile replay", Profile::hostile_replay()),
-            ("storm", Profile::storm()),
-        ]
-    }
-}
-
 pub fn stream(seed: u64, events: usize, profile: Profile) -> Vec<Message> {
     let mut market = Market::new(seed, profile);
     (0..events).map(|_| market.message()).collect()
-}
-
-/// splitmix64.
-#[derive(Clone)]
-pub struct Random(u64);
-
-impl Random {
-    pub fn new(seed: u64) -> Self {
-        Random(seed)
-    }
-
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// `from` to `to`, both included.
-    pub fn between(&mut self, from: i64, to: i64) -> i64 {
-        from + (self.next() % (to - from + 1) as u64) as i64
-    }
-
-    pub fn chance(&mut self, thousandths: u64) -> bool {
-        self.next() % 1000 < thousandths
-    }
-
-    pub fn pick<'a, T: ?Sized>(&mut self, choices: &[&'a T]) -> &'a T {
-        choices[(self.next() % choices.len() as u64) as usize]
-    }
 }
 
 const SYMBOLS: [&str; 8] =
@@ -233,7 +49,7 @@ impl Market {
         }
         let receipt = self.profile.receipts.then_some(receipt);
         self.fields.clear();
-        let provider = PROVIDERS[(self.random.next() % 3) as usize];
+        let provider = PROVIDERS[(self.random.draw() % 3) as usize];
         if !self.random.chance(30) {
             let text = quoted(provider.0);
             self.field(&["provider", "source", "exchange", "venue"], text);
@@ -244,8 +60,8 @@ impl Market {
             let payload = self.payload();
             return (receipt, subject, payload);
         }
-        let index = (self.random.next() % self.profile.symbols as u64) as usize;
-        let mut kind = match self.random.next() % 10 {
+        let index = (self.random.draw() % self.profile.symbols as u64) as usize;
+        let mut kind = match self.random.draw() % 10 {
             0..4 => "trade",
             4..8 => "quote",
             _ => "book_l2",
@@ -258,7 +74,7 @@ impl Market {
         let mut symbol = SYMBOLS[index];
         let mut payload = self.payload();
         if self.random.chance(self.profile.malformed) {
-            match self.random.next() % 8 {
+            match self.random.draw() % 8 {
                 0 => kind = self.random.pick(&["book", "trades", "Trade", "l2"]),
                 1 => {
                     symbol = self
@@ -281,7 +97,7 @@ impl Market {
 
     fn times(&mut self, (_, latency_min, latency_max): (&str, i64, i64)) {
         let mut recv = self.clock - self.random.between(0, 3_000_000);
-        let mut latency = self.random.between(latency_min * 1_000_000, latency_max * 1_000_000);
+        let mut latency = self.random.between(latency_min * MILLISECOND, latency_max * MILLISECOND);
         if self.random.chance(20) {
             latency *= 10;
         }
@@ -301,7 +117,7 @@ impl Market {
             recv -= self.random.between(60 * SECOND, 200 * SECOND);
         } else if self.random.chance(self.profile.ahead) {
             recv = self.clock
-                + match (self.profile.receipts, self.random.next() % 4) {
+                + match (self.profile.receipts, self.random.draw() % 4) {
                     (false, _) => self.random.between(1, 3 * SECOND),
                     (true, 0) => 30 * SECOND,
                     (true, 1) => 30 * SECOND + 1,
@@ -337,7 +153,7 @@ impl Market {
         let size = self.size().max(1);
         let text = self.number(size, 5);
         self.field(&["size", "qty", "quantity", "amount", "volume", "q"], text);
-        match self.random.next() % 4 {
+        match self.random.draw() % 4 {
             0 => {}
             1 => self.plain("side", "\"buy\""),
             2 => self.plain("side", "\"SELL\""),
@@ -368,7 +184,7 @@ impl Market {
 
     fn book(&mut self, index: usize) {
         let (bid, ask) = self.bid_ask(index);
-        let empty = self.random.chance(self.profile.one_sided).then(|| self.random.next() % 3);
+        let empty = self.random.chance(self.profile.one_sided).then(|| self.random.draw() % 3);
         for (side, best, step, emptied) in [("bids", bid, -1, [0, 2]), ("asks", ask, 1, [1, 2])] {
             let depth =
                 if empty.is_some_and(|which| emptied.contains(&which)) { 0 } else { self.random.between(1, 10) };
@@ -381,7 +197,7 @@ impl Market {
         let size = if self.random.chance(20) { 0 } else { self.size() };
         let (price, size) = (self.number(price, 2), self.number(size, 5));
         if self.random.chance(self.profile.alias) {
-            return match self.random.next() % 2 {
+            return match self.random.draw() % 2 {
                 0 => format!("{{\"price\":{price},\"size\":{size}}}"),
                 _ => format!("{{\"orders\":[3,{{}}],\"size\":{size},\"price\":{price}}}"),
             };
@@ -415,7 +231,7 @@ impl Market {
     /// A field under its canonical name or one of its aliases.
     fn field(&mut self, names: &[&str], value: String) {
         if self.random.chance(self.profile.odd_json) {
-            match self.random.next() % 3 {
+            match self.random.draw() % 3 {
                 // Last of two values. Both under the same name, the wrong one first.
                 0 => {
                     self.plain(names[0], "[{\"no\":1},null]");
@@ -423,7 +239,7 @@ impl Market {
                 }
                 // The canonical name beats its alias wherever they stand.
                 1 => {
-                    let alias = names[1 + (self.random.next() % (names.len() as u64 - 1)) as usize];
+                    let alias = names[1 + (self.random.draw() % (names.len() as u64 - 1)) as usize];
                     self.plain(alias, "\"7\"");
                     return self.plain(names[0], &value);
                 }
@@ -456,7 +272,7 @@ impl Market {
         // Any order, but of two values for one name the last stays the last.
         let mut fields = std::mem::take(&mut self.fields);
         for i in (1..fields.len()).rev() {
-            fields.swap(i, (self.random.next() % (i as u64 + 1)) as usize);
+            fields.swap(i, (self.random.draw() % (i as u64 + 1)) as usize);
         }
         fields.sort_by_key(|(_, value)| value != "[{\"no\":1},null]");
         let (open, colon, comma, close) = if odd { ("\n { ", " :\t", "\r\n, ", " } \n") } else { ("{", ":", ",", "}") };
@@ -474,7 +290,7 @@ impl Market {
 
     /// The payload with something wrong in it that makes it malformed for this kind of event.
     fn spoil(&mut self, kind: &str, payload: Vec<u8>) -> Vec<u8> {
-        match self.random.next() % 6 {
+        match self.random.draw() % 6 {
             0 => {
                 return payload[..self.random.between(0, payload.len() as i64 / 2) as usize].to_vec();
             }
@@ -506,17 +322,17 @@ impl Market {
             ".",
         ]);
         let text = match kind {
-            "trade" => match self.random.next() % 3 {
+            "trade" => match self.random.draw() % 3 {
                 0 => format!("{{\"price\":{bad},\"size\":1}}"),
                 1 => format!("{{\"price\":1.5,\"qty\":{bad}}}"),
                 _ => format!("{{\"price\":{bad},\"p\":10,\"size\":1}}"),
             },
-            "quote" => match self.random.next() % 3 {
+            "quote" => match self.random.draw() % 3 {
                 0 => format!("{{\"bid\":{bad},\"ask\":101}}"),
                 1 => format!("{{\"bid\":100,\"ask\":{bad}}}"),
                 _ => "{\"bid\":100,\"bid_size\":1}".to_owned(),
             },
-            _ => match self.random.next() % 5 {
+            _ => match self.random.draw() % 5 {
                 0 => format!("{{\"bids\":[[{bad},1]],\"asks\":[]}}"),
                 1 => "{\"bids\":[[100,1]],\"asks\":[[101]]}".to_owned(),
                 2 => "{\"bids\":[[100,1]]}".to_owned(),
@@ -532,7 +348,7 @@ impl Market {
         let unit = 10_i64.pow(decimals);
         let mut text = format!("{}.{:0width$}", value / unit, value % unit, width = decimals as usize);
         if self.random.chance(self.profile.odd_json) {
-            text = match self.random.next() % 8 {
+            text = match self.random.draw() % 8 {
                 0 => format!("{text}000"),
                 1 => format!("+{text}"),
                 2 => format!("00{text}"),
@@ -554,9 +370,9 @@ impl Market {
             let local = time::format(ns + minutes * 60 * SECOND);
             format!("{}{sign}{:02}:{:02}", local.trim_end_matches('Z'), minutes.abs() / 60, minutes.abs() % 60)
         };
-        let text = match self.random.next() % 14 {
+        let text = match self.random.draw() % 14 {
             12 => format!("+{}.", ns / 1_000),
-            13 => return quoted(&format!(" 0{} ", ns / 1_000_000)),
+            13 => return quoted(&format!(" 0{} ", ns / MILLISECOND)),
             0 => {
                 return quoted(&format!("{}{:03}Z", time::format(ns).trim_end_matches('Z'), ns.rem_euclid(1000)));
             }
@@ -567,7 +383,7 @@ impl Market {
             5 => return quoted(&format!("{}Z", &time::format(ns)[..19])),
             6 => return quoted(&format!("{}+00:00", &time::format(ns)[..23])),
             7 => (ns / SECOND).to_string(),
-            8 => (ns / 1_000_000).to_string(),
+            8 => (ns / MILLISECOND).to_string(),
             9 => (ns / 1_000).to_string(),
             // Microseconds are what an f64 of seconds can hold.
             10 => format!("{}.{:06}", ns / SECOND, ns % SECOND / 1_000),

@@ -16,18 +16,24 @@ pub mod generator;
 pub mod json;
 pub mod latency;
 pub mod parse;
+pub mod profile;
+#[path = "../support/random.rs"]
+pub mod random;
 pub mod recording;
+mod symbol;
 pub mod time;
 
-use latency::{LatencySample, LatencyWindow};
-use parse::{Body, Kind};
-use serde_json::{Map, Value, json};
+use latency::LatencyWindow;
+use parse::Kind;
+use serde_json::Value;
 use std::collections::BTreeMap;
+use symbol::{Symbol, window_length};
 
 #[allow(unused_imports)]
 pub use compare::{Summary, compare};
 
 pub const SECOND: i64 = 1_000_000_000;
+pub const MILLISECOND: i64 = 1_000_000;
 
 /// The names of the eleven features.
 pub const FEATURES: [&str; 11] = [
@@ -305,273 +311,6 @@ impl Reference {
         }
         published
     }
-}
-
-struct Symbol {
-    /// The largest t seen, and the local time at which it last grew.
-    watermark: i64,
-    watermark_moved_at: i64,
-    /// All trades that were not late, ever, by (t, arrival).
-    trades: Vec<Trade>,
-    /// All latencies of events that were not late, ever, by (t, arrival).
-    latencies: latency::Samples,
-    trade: Option<Trade>,
-    quote: Option<Quote>,
-    book: Option<Book>,
-    /// Apart from `book`: a one-sided book shows in the state but says nothing about the spread.
-    two_sided_book: Option<Book>,
-    /// Local time and number of the last snapshot.
-    last_snapshot: Option<(i64, u64)>,
-    pending: bool,
-    /// The `now` of the last signal by direction.
-    last_signal: BTreeMap<&'static str, i64>,
-}
-
-impl Symbol {
-    fn new(t: i64, local: i64) -> Self {
-        Symbol {
-            watermark: t,
-            watermark_moved_at: local,
-            trades: Vec::new(),
-            latencies: latency::Samples::default(),
-            trade: None,
-            quote: None,
-            book: None,
-            two_sided_book: None,
-            last_snapshot: None,
-            pending: false,
-            last_signal: BTreeMap::new(),
-        }
-    }
-
-    fn now(&self, local: i64) -> i64 {
-        self.watermark + (local - self.watermark_moved_at)
-    }
-
-    fn apply(&mut self, t: i64, late: bool, latency_ns: Option<i64>, provider: String, body: Body, local: i64) {
-        if t > self.watermark {
-            self.watermark = t;
-            self.watermark_moved_at = local;
-        }
-        if let (false, Some(latency_ns)) = (late, latency_ns) {
-            let mut samples = self.latencies.borrow_mut();
-            let (at, arrival) = (samples.partition_point(|s| s.t <= t), samples.len());
-            samples.insert(at, LatencySample { t, arrival, latency_ns });
-        }
-        match body {
-            Body::Trade { price, size, side, trade_id } => {
-                let trade = Trade { t, price, size, side, trade_id, provider };
-                if !late {
-                    let at = self.trades.partition_point(|other| other.t <= t);
-                    self.trades.insert(at, trade.clone());
-                }
-                if self.trade.as_ref().is_none_or(|latest| t >= latest.t) {
-                    self.trade = Some(trade);
-                }
-            }
-            Body::Quote { bid, ask, bid_size, ask_size } => {
-                if self.quote.as_ref().is_none_or(|latest| t >= latest.t) {
-                    self.quote = Some(Quote { t, bid, ask, bid_size, ask_size, provider });
-                }
-            }
-            Body::Book { bids, asks } => {
-                let book = Book { t, bids, asks, provider };
-                let two_sided = !book.bids.is_empty() && !book.asks.is_empty();
-                if two_sided && self.two_sided_book.as_ref().is_none_or(|latest| t >= latest.t) {
-                    self.two_sided_book = Some(book.clone());
-                }
-                if self.book.as_ref().is_none_or(|latest| t >= latest.t) {
-                    self.book = Some(book);
-                }
-            }
-            Body::Heartbeat => unreachable!("a heartbeat belongs to no symbol"),
-        }
-    }
-
-    // The features.
-
-    /// The trades with now - window < t <= now.
-    fn trades_in(&self, now: i64, window: i64) -> &[Trade] {
-        let from = self.trades.partition_point(|trade| trade.t <= now - window);
-        let to = self.trades.partition_point(|trade| trade.t <= now);
-        &self.trades[from..to.max(from)]
-    }
-
-    /// p(x): the price of the last trade at or before x.
-    fn price_at(&self, x: i64) -> Option<f64> {
-        let after = self.trades.partition_point(|trade| trade.t <= x);
-        Some(self.trades[..after].last()?.price)
-    }
-
-    /// Bid and ask from the newer of the last quote and the last two-sided book; the quote wins a tie.
-    fn market(&self) -> Option<(f64, f64)> {
-        let quote = self.quote.as_ref().map(|q| (q.t, q.bid, q.ask));
-        let book = self.two_sided_book.as_ref().map(|b| (b.t, b.bids[0].0, b.asks[0].0));
-        let (_, bid, ask) = match (quote, book) {
-            (Some(quote), Some(book)) => {
-                if book.0 > quote.0 {
-                    book
-                } else {
-                    quote
-                }
-            }
-            (quote, book) => quote.or(book)?,
-        };
-        Some((bid, ask))
-    }
-
-    fn mid(&self) -> Option<f64> {
-        self.market().map(|(bid, ask)| (bid + ask) / 2.0)
-    }
-
-    fn spread_abs(&self) -> Option<f64> {
-        self.market().map(|(bid, ask)| ask - bid)
-    }
-
-    fn spread_bps(&self) -> Option<f64> {
-        Some(self.spread_abs()? / self.mid()? * 10_000.0)
-    }
-
-    fn volume(&self, now: i64, window: i64) -> f64 {
-        // Never null: what an f64 does not hold is the largest one.
-        sum(self.trades_in(now, window).iter().map(|trade| trade.size)).min(f64::MAX)
-    }
-
-    fn vwap(&self, now: i64, window: i64) -> Option<f64> {
-        let trades = self.trades_in(now, window);
-        if trades.is_empty() {
-            return None;
-        }
-        Some(sum(trades.iter().map(|trade| trade.price * trade.size)) / sum(trades.iter().map(|trade| trade.size)))
-    }
-
-    fn return_over(&self, now: i64, window: i64) -> Option<f64> {
-        Some(self.price_at(now)? / self.price_at(now - window)? - 1.0)
-    }
-
-    fn realized_vol(&self, now: i64, window: i64) -> Option<f64> {
-        let trades = self.trades_in(now, window);
-        let returns: Vec<f64> = trades.windows(2).map(|pair| (pair[1].price / pair[0].price).ln()).collect();
-        if returns.len() < 2 {
-            return None;
-        }
-        let n = returns.len() as f64;
-        let mean = sum(returns.iter().copied()) / n;
-        let variance = sum(returns.iter().map(|r| (r - mean) * (r - mean))) / (n - 1.0);
-        Some(variance.sqrt())
-    }
-
-    fn latency_window(&self, now: i64, window: i64) -> LatencyWindow {
-        LatencyWindow::new(&self.latencies, now, window)
-    }
-
-    fn features(&self, now: i64, settings: &Settings) -> (Map<String, Value>, LatencyWindow) {
-        let (w10, w60) = windows(settings);
-        let latency = self.latency_window(now, w60);
-        let percentiles = latency.percentiles();
-        let features = json!({
-            "mid": self.mid(),
-            "spread_abs": self.spread_abs(),
-            "spread_bps": self.spread_bps(),
-            "trade_vwap_10s": self.vwap(now, w10),
-            "trade_vwap_60s": self.vwap(now, w60),
-            "trade_count_10s": self.trades_in(now, w10).len(),
-            "trade_volume_10s": self.volume(now, w10),
-            "return_10s": self.return_over(now, w10),
-            "realized_vol_60s": self.realized_vol(now, w60),
-            "latency_ms_p50": percentiles.map(|p| p.p50_ms),
-            "latency_ms_p95": percentiles.map(|p| p.p95_ms),
-        });
-        let Value::Object(features) = features else { unreachable!() };
-        (features, latency)
-    }
-
-    // What is published.
-
-    fn features_document(&self, name: &str, now: i64, settings: &Settings) -> Published {
-        let (features, latency) = self.features(now, settings);
-        Published {
-            subject: format!("senpai.features.{name}"),
-            payload: json!({"symbol": name, "ts": time::format(now), "features": features, "window_truncated": false}),
-            ts_ns: now,
-            moment_ns: 0,
-            latency: Some(latency),
-        }
-    }
-
-    fn snapshot(&mut self, name: &str, at: i64, now: i64, number: &mut u64, settings: &Settings) -> Published {
-        *number += 1;
-        self.last_snapshot = Some((at, *number));
-        self.pending = false;
-        Published { moment_ns: at, ..self.features_document(name, now, settings) }
-    }
-
-    fn signal(
-        &mut self,
-        name: &str,
-        local: i64,
-        now: i64,
-        stale: bool,
-        settings: &Settings,
-        counts: &mut Counts,
-    ) -> Option<Published> {
-        let (w10, _) = windows(settings);
-        let (bid, ask) = self.market()?;
-        let (spread_bps, return_10s) = (self.spread_bps()?, self.return_over(now, w10)?);
-        let direction = if return_10s > settings.return_threshold {
-            "long"
-        } else if return_10s < -settings.return_threshold {
-            "short"
-        } else {
-            return None;
-        };
-        let crossed = bid > ask;
-        let tight = spread_bps < settings.spread_max_bps;
-        if crossed || !tight || self.volume(now, w10) <= settings.volume_threshold {
-            return None;
-        }
-        if self.last_signal.get(direction).is_some_and(|last| now - last < settings.cooldown_ns) {
-            return None;
-        }
-        if stale {
-            counts.signals_stale += 1;
-            return None;
-        }
-        self.last_signal.insert(direction, now);
-        let (features, latency) = self.features(now, settings);
-        Some(Published {
-            subject: format!("senpai.signals.{name}"),
-            payload: json!({
-                "symbol": name, "ts": time::format(now), "direction": direction, "rule": "reference",
-                "price": self.price_at(now), "features": features,
-            }),
-            ts_ns: now,
-            moment_ns: local,
-            latency: Some(latency),
-        })
-    }
-}
-
-/// The lengths of the 10 s and 60 s windows, capped by the rolling window.
-fn windows(settings: &Settings) -> (i64, i64) {
-    (settings.rolling_window_ns.min(10 * SECOND), settings.rolling_window_ns.min(60 * SECOND))
-}
-
-/// The window length: the longer of the two, at most 60 s.
-fn window_length(settings: &Settings) -> i64 {
-    let (w10, w60) = windows(settings);
-    w10.max(w60)
-}
-
-/// Neumaier's sum: what plain addition loses is carried along, so that ten times 0.1 is 1 and not a hair below the threshold.
-fn sum(values: impl Iterator<Item = f64>) -> f64 {
-    let (mut total, mut lost) = (0.0_f64, 0.0_f64);
-    for value in values {
-        let next = total + value;
-        lost += if total.abs() >= value.abs() { (total - next) + value } else { (value - next) + total };
-        total = next;
-    }
-    total + lost
 }
 
 fn count(counts: &mut BTreeMap<String, u64>, key: &str) {

@@ -1,6 +1,6 @@
-//! What a symbol's state says at a moment, as one snapshot.
-//! In: a symbol's state and a moment. Out: figures, or null where there is nothing to tell.
+//! The features of a symbol at a moment, as one snapshot. A group of features is a file.
+//! In: a symbol's state and a moment. Out: figures, or null where they cannot be computed.
 //! Invariant: no figure is made from what is too old or too little.
-//! Imports `state`.
+//! Imports `state`. Imported by `rules`, `output` and what leads the engine.
 
 pub mod snapshot;

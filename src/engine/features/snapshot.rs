@@ -1,12 +1,14 @@
 //! The eleven features (SPEC section 2), computed for one `now`.
 
 use crate::engine::state::best_prices::BestPrices;
-use crate::engine::state::latency_window::{LatencyPercentiles, StripPool};
-use crate::engine::state::symbol::SymbolState;
-use crate::engine::state::trade_window::{TradeFeatures, TradePool, WindowLengths};
+use crate::engine::state::bucket_row_pool::BucketRowPool;
+use crate::engine::state::latency_window::LatencyPercentiles;
+use crate::engine::state::symbol_state::SymbolState;
+use crate::engine::state::trade_pool::TradePool;
+use crate::engine::state::trade_window::{TradeFeatures, WindowLengths};
 use crate::engine::time::UnixNanos;
 
-/// The features; `None` is JSON null: what can't be computed yet.
+/// The features; `None` is JSON null: it cannot be computed yet.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Features {
     pub best: Option<BestPrices>,
@@ -20,7 +22,7 @@ pub struct Features {
 pub struct Snapshot {
     pub now: UnixNanos,
     pub features: Features,
-    /// The windows lack trades or latencies that there was no room for.
+    /// The windows lack trades or latencies for which the pools had no room.
     pub window_truncated: bool,
 }
 
@@ -30,11 +32,11 @@ impl Snapshot {
         state: &mut SymbolState,
         now: UnixNanos,
         trade_pool: &TradePool,
-        strip_pool: &mut StripPool,
+        row_pool: &mut BucketRowPool,
         lengths: WindowLengths,
         slot_ns: i64,
     ) -> Snapshot {
-        let latency = state.latency.percentiles(strip_pool, now, slot_ns);
+        let latency = state.latency.percentiles(row_pool, now, slot_ns);
         Snapshot {
             now,
             features: Features {

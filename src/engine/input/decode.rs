@@ -3,178 +3,25 @@
 //! Each field keeps what its best-ranked name said last: rank 0 is the canonical name, then the aliases in SPEC's
 //! order; so a canonical name wins wherever it stands, and a field given twice takes its last value.
 //!
-//! A producer writes its fields in the same order every time. So the decoder remembers, for each type of event, what
-//! stood between the values of earlier messages, and compares that first: a key that is where it was costs two word
-//! comparisons, with all punctuation around it. What is found is the same either way; only the search is spared. A few
-//! such shapes are kept a type, as producers differ and some fields come and go.
+//! The decoder remembers how earlier messages were laid out (`layouts`) and the minute of the last moment (`time`). What
+//! it remembers saves work and changes no result.
 
 use crate::engine::input::event::{Body, Book, BookSide, Level, Origin, Quote, Side, Trade};
-use crate::engine::input::json::{Lead, Malformed, Scanner, Value, unescape, unescaped};
+use crate::engine::input::field::{FIELDS, Field};
+use crate::engine::input::json::{Scanner, Value};
+use crate::engine::input::layouts::{LAYOUT_FIELDS, Layouts};
+use crate::engine::input::malformed::Malformed;
 use crate::engine::input::subject::EventKind;
+use crate::engine::input::unescape::{unescape, unescaped};
 use crate::engine::time::TimeDecoder;
 
-/// What a name stands for. The numbers of a trade and of a quote share their places, as no event has both.
-#[derive(Clone, Copy)]
-#[repr(u8)]
-enum Field {
-    PriceOrBid,
-    SizeOrAsk,
-    BidSize,
-    AskSize,
-    TsExchange,
-    TsRecv,
-    Provider,
-    Side,
-    TradeId,
-    Bids,
-    Asks,
-    Unknown,
-    /// No name: the object ends here.
-    End,
-}
-
-const FIELDS: usize = 13;
-
-/// A field, and the rank of the name that stands for it.
-type Name = (Field, u8);
-
-/// The rank of what has not been named.
+/// The rank of a field that has not been named.
 const NEVER: u8 = u8::MAX;
-
-const UNKNOWN: Name = (Field::Unknown, 0);
-
-/// Fields of a message whose leads are remembered; what comes behind them is searched for.
-const SHAPE_FIELDS: usize = 16;
-
-/// What led to each field of an earlier message, in their order, the end included.
-type Shape = [(Lead, Name); SHAPE_FIELDS];
-
-/// Shapes that are remembered a type.
-const SHAPES: usize = 8;
-
-/// The shapes of one type of event.
-struct Shapes {
-    shapes: [Shape; SHAPES],
-    /// The one that the last message had.
-    current: usize,
-    /// The one that is overwritten next.
-    oldest: usize,
-    /// The current one is being written, for this message.
-    is_learning: bool,
-}
-
-fn name_of(kind: EventKind, key: &[u8]) -> Name {
-    use Field::*;
-    let common = match key {
-        b"provider" => (Provider, 0),
-        b"source" => (Provider, 1),
-        b"exchange" => (Provider, 2),
-        b"venue" => (Provider, 3),
-        b"ts_exchange" => (TsExchange, 0),
-        b"exchange_ts" => (TsExchange, 1),
-        b"ts_event" => (TsExchange, 2),
-        b"timestamp" => (TsExchange, 3),
-        b"ts" => (TsExchange, 4),
-        b"ts_recv" => (TsRecv, 0),
-        b"recv_ts" => (TsRecv, 1),
-        b"ts_receive" => (TsRecv, 2),
-        b"received_at" => (TsRecv, 3),
-        _ => UNKNOWN,
-    };
-    match (kind, key) {
-        (EventKind::Quote, b"bid") => (PriceOrBid, 0),
-        (EventKind::Quote, b"bid_price") => (PriceOrBid, 1),
-        (EventKind::Quote, b"bp") => (PriceOrBid, 2),
-        (EventKind::Quote, b"ask") => (SizeOrAsk, 0),
-        (EventKind::Quote, b"ask_price") => (SizeOrAsk, 1),
-        (EventKind::Quote, b"ap") => (SizeOrAsk, 2),
-        (EventKind::Quote, b"bid_size") => (BidSize, 0),
-        (EventKind::Quote, b"bid_qty") => (BidSize, 1),
-        (EventKind::Quote, b"bs") => (BidSize, 2),
-        (EventKind::Quote, b"ask_size") => (AskSize, 0),
-        (EventKind::Quote, b"ask_qty") => (AskSize, 1),
-        (EventKind::Quote, b"as") => (AskSize, 2),
-        (EventKind::Trade, b"price") => (PriceOrBid, 0),
-        (EventKind::Trade, b"p") => (PriceOrBid, 1),
-        (EventKind::Trade, b"px") => (PriceOrBid, 2),
-        (EventKind::Trade, b"size") => (SizeOrAsk, 0),
-        (EventKind::Trade, b"qty") => (SizeOrAsk, 1),
-        (EventKind::Trade, b"quantity") => (SizeOrAsk, 2),
-        (EventKind::Trade, b"amount") => (SizeOrAsk, 3),
-        (EventKind::Trade, b"volume") => (SizeOrAsk, 4),
-        (EventKind::Trade, b"q") => (SizeOrAsk, 5),
-        (EventKind::Trade, b"side") => (Side, 0),
-        (EventKind::Trade, b"trade_id") => (TradeId, 0),
-        (EventKind::Trade, b"id") => (TradeId, 1),
-        (EventKind::Trade, b"tid") => (TradeId, 2),
-        (EventKind::Book, b"bids") => (Bids, 0),
-        (EventKind::Book, b"asks") => (Asks, 0),
-        _ => common,
-    }
-}
-
-impl Default for Shapes {
-    fn default() -> Self {
-        let shapes = [[(Lead::NONE, UNKNOWN); SHAPE_FIELDS]; SHAPES];
-        Shapes { shapes, current: 0, oldest: 0, is_learning: false }
-    }
-}
-
-impl Shapes {
-    /// The field at `index` is not led to as in the current shape: as in another, or it is searched for and remembered.
-    #[inline(never)]
-    fn search(&mut self, scanner: &mut Scanner<'_>, kind: EventKind, index: usize) -> Result<Name, Malformed> {
-        for (number, shape) in self.shapes.iter().enumerate() {
-            if let Some((lead, name)) = shape.get(index)
-                && !self.is_learning
-                && scanner.take_lead(lead)
-            {
-                self.current = number;
-                return Ok(*name);
-            }
-        }
-        let (lead, name) = search_name(scanner, kind, index == 0)?;
-        if index < SHAPE_FIELDS {
-            if !self.is_learning {
-                // The new shape begins as the one that has led here.
-                let begun = self.shapes[self.current];
-                self.current = self.oldest;
-                self.oldest = (self.oldest + 1) % SHAPES;
-                self.shapes[self.current] = begun;
-                self.is_learning = true;
-            }
-            self.shapes[self.current][index] = (Lead::new(lead).unwrap_or(Lead::NONE), name);
-        }
-        Ok(name)
-    }
-}
-
-/// The next field's name, and the bytes that lead to its value.
-fn search_name<'a>(scanner: &mut Scanner<'a>, kind: EventKind, is_first: bool) -> Result<(&'a [u8], Name), Malformed> {
-    let start = scanner.position();
-    if is_first && !scanner.take(b'{') {
-        return Err(Malformed::NotAnObject);
-    }
-    if scanner.take(b'}') {
-        return Ok((scanner.bytes_since(start), (Field::End, 0)));
-    }
-    if !is_first {
-        scanner.expect(b',')?;
-    }
-    let key = scanner.key()?;
-    scanner.peek();
-    let name = if key.contains(&b'\\') {
-        unescape(key, &mut [0; 32]).map_or(UNKNOWN, |key| name_of(kind, key))
-    } else {
-        name_of(kind, key)
-    };
-    Ok((scanner.bytes_since(start), name))
-}
 
 /// The decoder's memory between payloads.
 #[derive(Default)]
 pub struct Decoder {
-    shapes: [Shapes; EventKind::ALL.len()],
+    layouts: [Layouts; EventKind::ALL.len()],
     time: TimeDecoder,
     /// The levels of the last book. After an error they are nothing to rely on.
     pub book: Book,
@@ -183,8 +30,8 @@ pub struct Decoder {
 impl Decoder {
     /// Decodes the payload of an event of `kind`; a book's levels go into `self.book`.
     pub fn decode<'a>(&mut self, kind: EventKind, payload: &'a [u8]) -> Result<(Origin<'a>, Body<'a>), Malformed> {
-        let Decoder { shapes, time, book } = self;
-        let shapes = &mut shapes[kind as usize];
+        let Decoder { layouts, time, book } = self;
+        let layouts = &mut layouts[kind as usize];
         let mut scanner = Scanner::new(payload);
         // An unreadable value is a value too (NaN, or `None`): it stands for the field, which counts as absent.
         let mut ranks = [NEVER; FIELDS];
@@ -193,16 +40,16 @@ impl Decoder {
         let mut sides = [None; 2];
         let (mut provider, mut trade_id, mut side) = (&b""[..], &b""[..], Side::Unknown);
 
-        shapes.is_learning = false;
-        let mut shape = shapes.shapes[shapes.current].iter();
+        layouts.is_learning = false;
+        let mut layout = layouts.remembered[layouts.current].iter();
         loop {
-            let expected = shape.next();
+            let expected = layout.next();
             let (field, rank) = match expected {
-                Some((lead, name)) if scanner.take_lead(lead) => *name,
+                Some((prefix, name)) if scanner.take_prefix(prefix) => *name,
                 _ => {
-                    let index = SHAPE_FIELDS - shape.len() - expected.is_some() as usize;
-                    let name = scanner.apart(|scanner| shapes.search(scanner, kind, index))?;
-                    shape = shapes.shapes[shapes.current].get(index + 1..).unwrap_or_default().iter();
+                    let index = LAYOUT_FIELDS - layout.len() - expected.is_some() as usize;
+                    let name = scanner.apart(|scanner| layouts.search(scanner, kind, index))?;
+                    layout = layouts.remembered[layouts.current].get(index + 1..).unwrap_or_default().iter();
                     name
                 }
             };
@@ -414,8 +261,8 @@ mod tests {
             for layout in 0..layouts {
                 let payload = payload(layout);
                 assert!(decoder.decode(EventKind::Trade, payload.as_bytes()).is_ok(), "{payload}");
-                let shapes = &decoder.shapes[EventKind::Trade as usize];
-                learnt += usize::from(round > 0 && shapes.is_learning);
+                let layouts = &decoder.layouts[EventKind::Trade as usize];
+                learnt += usize::from(round > 0 && layouts.is_learning);
             }
         }
         learnt

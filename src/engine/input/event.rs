@@ -1,9 +1,9 @@
-//! Events as they come out of the decoder: borrowed from the payload, already valid.
+//! Events as the decoder gives them: borrowed from the payload, and valid.
 
 use crate::engine::bounds::BOOK_LEVELS_MAX;
 use crate::engine::time::UnixNanos;
 
-/// What every event may say, whatever its type.
+/// Provider and times, which every type of event may have.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Origin<'a> {
     /// The provider's name as the payload spells it (a JSON string's inside, escapes included); empty when absent.
@@ -50,6 +50,7 @@ pub struct Quote {
     pub ask_size: Option<f64>,
 }
 
+/// A level of a book: price finite and > 0, size finite and >= 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Level {
     pub price: f64,
@@ -98,7 +99,7 @@ pub struct Book {
     pub asks: BookSide,
 }
 
-/// What the payload holds beyond its origin. A book is large, so the decoder fills one that its owner keeps.
+/// What the payload holds beyond its origin. A book is large: its levels are in [`Decoder::book`](super::decode::Decoder).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Body<'a> {
     Trade(Trade<'a>),

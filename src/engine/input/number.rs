@@ -6,6 +6,7 @@
 //!
 //! The digits stay exact as long as they fit (19 of them), so a timestamp in fractional seconds loses no nanosecond;
 //! [`Number::to_f64`] is correctly rounded always.
+use crate::engine::input::words::{digits_in, join_digits, window_at, word_at};
 
 /// A decimal number: `digits * 10^exponent_10`, with its text for the rare case that the digits do not fit.
 #[derive(Clone, Copy, Debug)]
@@ -148,56 +149,6 @@ fn join_more(word: u64, rest: u64) -> Option<(u64, usize)> {
     }
 }
 
-const ONE_BITS: u64 = u64::MAX / 255;
-const HIGH_BITS: u64 = ONE_BITS << 7;
-
-/// The sixteen bytes from `at` on, the first one lowest; zeros stand for those beyond the end.
-#[inline(always)]
-fn window_at(input: &[u8], at: usize) -> u128 {
-    match input.get(at..).and_then(|rest| rest.first_chunk()) {
-        Some(bytes) => u128::from_le_bytes(*bytes),
-        None => word_at(input, at) as u128 | (word_at(input, at + 8) as u128) << 64,
-    }
-}
-
-/// The eight bytes from `at` on, the first one lowest; zeros stand for those beyond the end.
-#[inline(always)]
-pub fn word_at(input: &[u8], at: usize) -> u64 {
-    match input.get(at..).and_then(|rest| rest.first_chunk()) {
-        Some(bytes) => u64::from_le_bytes(*bytes),
-        None => last_word_at(input, at),
-    }
-}
-
-#[inline]
-fn last_word_at(input: &[u8], at: usize) -> u64 {
-    let beyond = at.wrapping_add(8).wrapping_sub(input.len());
-    match input.last_chunk() {
-        Some(bytes) if beyond < 8 => u64::from_le_bytes(*bytes) >> (8 * beyond),
-        _ => input.iter().skip(at).rev().fold(0, |word, byte| word << 8 | *byte as u64),
-    }
-}
-
-/// How many digits the word starts with; 8 when it is all digits.
-#[inline(always)]
-pub fn digits_in(word: u64) -> usize {
-    // A digit becomes 0..9; 0x76 more sets the high bit of what is above. What is carried into the next byte changes
-    // only bytes behind the first that is no digit.
-    let values = word ^ (ONE_BITS * 0x30);
-    let others = (values.wrapping_add(ONE_BITS * 0x76) | values) & HIGH_BITS;
-    others.trailing_zeros() as usize / 8
-}
-
-/// The number that the word's first `len` bytes spell: 1 to 8 digits.
-#[inline(always)]
-pub fn join_digits(word: u64, len: usize) -> u64 {
-    // The digits to the top, zeros below them; then pairs, fours and eights are joined in three multiplications.
-    let digits = (word & 0x0f0f_0f0f_0f0f_0f0f).wrapping_shl(64 - 8 * len as u32);
-    let pairs = digits.wrapping_mul(2561) >> 8;
-    let fours = (pairs & 0x00ff_00ff_00ff_00ff).wrapping_mul(6_553_601) >> 16;
-    (fours & 0x0000_ffff_0000_ffff).wrapping_mul(42_949_672_960_001) >> 32
-}
-
 /// Appends the digits from `at` on to `digits`, which wraps around after nineteen; says where they end.
 #[inline]
 fn take_digits(input: &[u8], mut at: usize, mut digits: u64) -> (u64, usize) {
@@ -246,6 +197,7 @@ fn first_nineteen(text: &[u8]) -> (u64, i32, bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::random::Random;
 
     #[test]
     fn agrees_with_the_standard_library() {
@@ -262,10 +214,9 @@ mod tests {
 
     #[test]
     fn plain_decimals_are_the_same_numbers() {
-        let mut seed = 1u64;
+        let mut random = Random::new(1);
         for _ in 0..300_000 {
-            seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-            let (digits, len, point) = (seed >> 8, 1 + (seed >> 33) as usize % 18, (seed >> 40) as usize % 18);
+            let (digits, len, point) = (random.draw() >> 8, 1 + random.below(18) as usize, random.below(18) as usize);
             let mut text = format!("{digits:020}")[..len].to_owned();
             if (1..len).contains(&point) {
                 text.insert(point, '.');

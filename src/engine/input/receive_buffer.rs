@@ -1,4 +1,5 @@
-//! The receive buffer, which is the queue: bytes that were read from the socket and not yet used.
+//! The receive buffer: bytes that were read from the socket and not yet used. It is the queue of events that
+//! `QUEUE_BYTES` and `senpai_queue_fill_ratio` speak of.
 //!
 //! ```text
 //!   0 ........ start ═══════ unread ═══════ end ........ 2 x capacity
@@ -15,20 +16,20 @@ const BUFFER: Table = Table::new("the receive buffer", "QUEUE_BYTES");
 /// Unread bytes are few when they are at most this part of those consumed before them.
 const FEW: usize = 16;
 
-pub struct Queue {
+pub struct ReceiveBuffer {
     bytes: Vec<u8>,
     start: usize,
     end: usize,
     capacity: usize,
-    /// Bytes still to come of a frame that is larger than the queue, to be discarded.
+    /// Bytes still to come of a frame that is larger than the buffer, to be discarded.
     discard: usize,
 }
 
-impl Queue {
-    /// A queue of `capacity` bytes. Memory that was never filled is never touched.
+impl ReceiveBuffer {
+    /// Room for `capacity` unread bytes. Memory that was never filled is never touched.
     pub fn new(capacity: usize) -> Result<Self, NoMemory> {
         let bytes = BUFFER.zeros(capacity.saturating_mul(2))?;
-        Ok(Queue { bytes, start: 0, end: 0, capacity, discard: 0 })
+        Ok(ReceiveBuffer { bytes, start: 0, end: 0, capacity, discard: 0 })
     }
 
     #[inline]
@@ -73,7 +74,7 @@ impl Queue {
         self.discard += len - here;
     }
 
-    /// Room for at most `most` more bytes; empty when the queue is full.
+    /// Room for at most `most` more bytes; empty when the buffer is full.
     pub fn room(&mut self, most: usize) -> &mut [u8] {
         let room = (self.capacity - self.len_bytes()).min(most);
         let are_few = self.len_bytes() <= self.start / FEW;
@@ -116,41 +117,41 @@ mod tests {
 
     #[test]
     fn bytes_come_out_as_they_went_in() {
-        let mut queue = Queue::new(97).expect("there is memory");
+        let mut buffer = ReceiveBuffer::new(97).expect("there is memory");
         let (mut written, mut read) = (0u8, 0u8);
         for step in 0..10_000usize {
             let chunk: Vec<u8> = (0..step * 7 % 60).map(|index| written.wrapping_add(index as u8)).collect();
-            let taken = queue.push(&chunk);
+            let taken = buffer.push(&chunk);
             written = written.wrapping_add(taken as u8);
-            assert!(queue.len_bytes() <= 97);
-            let len = (step * 13 % 50).min(queue.len_bytes());
-            for byte in &queue.unread()[..len].to_vec() {
+            assert!(buffer.len_bytes() <= 97);
+            let len = (step * 13 % 50).min(buffer.len_bytes());
+            for byte in &buffer.unread()[..len].to_vec() {
                 assert_eq!(*byte, read);
                 read = read.wrapping_add(1);
             }
-            queue.consume(len);
+            buffer.consume(len);
         }
     }
 
     #[test]
-    fn a_full_queue_has_no_room() {
-        let mut queue = Queue::new(100).expect("there is memory");
-        assert_eq!(queue.push(&[1; 89]), 89);
-        assert!(!queue.is_nearly_full(1));
-        assert_eq!(queue.push(&[1; 1]), 1);
-        assert!(queue.is_nearly_full(1) && queue.is_nearly_full(89) && !queue.is_nearly_full(90));
-        assert_eq!(queue.push(&[1; 20]), 10);
-        assert!(queue.room(10).is_empty());
+    fn a_full_buffer_has_no_room() {
+        let mut buffer = ReceiveBuffer::new(100).expect("there is memory");
+        assert_eq!(buffer.push(&[1; 89]), 89);
+        assert!(!buffer.is_nearly_full(1));
+        assert_eq!(buffer.push(&[1; 1]), 1);
+        assert!(buffer.is_nearly_full(1) && buffer.is_nearly_full(89) && !buffer.is_nearly_full(90));
+        assert_eq!(buffer.push(&[1; 20]), 10);
+        assert!(buffer.room(10).is_empty());
     }
 
     #[test]
     fn discards_what_is_yet_to_come() {
-        let mut queue = Queue::new(10).expect("there is memory");
-        queue.push(&[1; 10]);
-        queue.discard(25);
-        assert_eq!(queue.push(&[2; 10]), 10);
-        assert_eq!(queue.len_bytes(), 0);
-        queue.push(&[3, 3, 3, 3, 3, 4, 5]);
-        assert_eq!(queue.unread(), &[4, 5]);
+        let mut buffer = ReceiveBuffer::new(10).expect("there is memory");
+        buffer.push(&[1; 10]);
+        buffer.discard(25);
+        assert_eq!(buffer.push(&[2; 10]), 10);
+        assert_eq!(buffer.len_bytes(), 0);
+        buffer.push(&[3, 3, 3, 3, 3, 4, 5]);
+        assert_eq!(buffer.unread(), &[4, 5]);
     }
 }

@@ -7,7 +7,7 @@
 
 use crate::engine::bounds::SYMBOL_BYTES_MAX;
 
-/// The four events, and what fits none of them. The order is the row order of every table of counts.
+/// The four types of events, and one for subjects that name none of them. The order is the row order of every table of counts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub enum EventKind {
@@ -57,9 +57,9 @@ pub fn split_subject<'a>(subject: &'a [u8], prefix: &[u8]) -> (EventKind, &'a [u
     if symbol.is_empty() { UNKNOWN } else { (kind, symbol) }
 }
 
-/// Whether a symbol can be kept: of bearable length, text, and fit to end the subjects that are published for it. So it
-/// has no empty token, no white space and no control character; and no wildcard, which NATS takes for one only as a whole
-/// token, but as a letter it can only confuse.
+/// Whether a symbol can be kept: at most `SYMBOL_BYTES_MAX` long, UTF-8, and valid as the end of the subjects that are
+/// published for it. So it has no empty token, no white space, no control character and no `*` or `>`, also not within a
+/// token, where NATS would allow them.
 pub fn is_valid_symbol(symbol: &[u8]) -> bool {
     symbol.len() <= SYMBOL_BYTES_MAX
         && std::str::from_utf8(symbol).is_ok_and(|symbol| {

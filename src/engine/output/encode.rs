@@ -1,11 +1,11 @@
-//! States, snapshots and signals as compact JSON. Appends to a buffer that its owner keeps; nothing is formatted with
-//! `format!`. Numbers are the shortest text that reads back as the same f64.
+//! States, snapshots and signals as compact JSON, appended to a buffer; `format!` is not used. Numbers are the shortest text that reads back as the same f64.
 
 use crate::engine::features::snapshot::{Features, Snapshot};
 use crate::engine::input::event::{Book, BookSide};
 use crate::engine::rules::momentum::{RULE, Signal};
 use crate::engine::state::provider::Providers;
-use crate::engine::state::symbol::{Arrival, SymbolNames, SymbolState};
+use crate::engine::state::symbol_names::SymbolNames;
+use crate::engine::state::symbol_state::{Arrival, SymbolState};
 use crate::engine::time::{UnixNanos, encode_time};
 
 /// `{"symbol","ts","features":{…},"window_truncated"}`

@@ -1,17 +1,17 @@
 //! What waits to be published, as values, in the order in which it leaves.
 //!
 //! ```text
-//!   signals    ring of SIGNALS_WAITING_MAX; full: the oldest goes, counted
+//!   signals    ring of SIGNALS_WAITING_MAX; when full the oldest is dropped and counted
 //!   snapshots  list through the slots:  first ═► entry ═► entry ═► entry ═► last
 //!              newest[symbol] is the slot of the symbol's newest entry, which can leave the list from its middle
 //! ```
 //!
 //! Outputs leave in the order of their moments; at one moment signals come before snapshots, and each kind in the order
-//! in which it came. Moments never step back, so each of the two queues is sorted by itself and taking the next output
-//! compares their heads. (Alerts will be a third one, between the two.)
+//! in which it came. Moments never step back, so each of the two queues is sorted, and taking the next output compares
+//! their heads. A third kind of output would be a third queue.
 //!
-//! While nobody takes the messages (no connection, a socket that is full) a newer snapshot of a symbol takes the slot of
-//! its unsent one and stands at its own place in the order, which is the end.
+//! While the connection takes no messages (it is down, or its socket is full) a newer snapshot of a symbol takes the slot
+//! of its unsent one and moves to the end of the order.
 
 use std::collections::VecDeque;
 
@@ -19,7 +19,7 @@ use crate::engine::bounds::SIGNALS_WAITING_MAX;
 use crate::engine::features::snapshot::Snapshot;
 use crate::engine::memory::{NoMemory, Table};
 use crate::engine::rules::momentum::Signal;
-use crate::engine::state::symbol::SymbolId;
+use crate::engine::state::symbol_table::SymbolId;
 use crate::engine::time::UnixNanos;
 
 /// No slot: the end of the list, or a symbol of which nothing waits.
@@ -38,7 +38,7 @@ pub struct Outbox {
     free: u32,
     newest: Vec<u32>,
     snapshot_count: usize,
-    /// From so many snapshots on newer ones take the places of older ones.
+    /// With so many snapshots waiting, newer ones take the slots of older ones.
     in_order_max: usize,
     is_stalled: bool,
 }
@@ -58,9 +58,8 @@ pub enum Outgoing {
 }
 
 impl Outbox {
-    /// Room for all that one step of the engine can add to what is held back of the moment before it, which is a
-    /// snapshot a symbol: the snapshots that are due, one a symbol, and the event's own. Beyond that at most one more for
-    /// each symbol.
+    /// Room for what one step of the engine can add, which is a snapshot that is due for each symbol and that of the event,
+    /// to what may be held back of the moment before, a snapshot for each symbol; and one more for each symbol.
     pub fn new(symbol_capacity: usize) -> Result<Self, NoMemory> {
         let in_order_max = symbol_capacity.saturating_mul(2).saturating_add(1);
         let mut newest = SNAPSHOTS.list(symbol_capacity)?;
@@ -78,7 +77,7 @@ impl Outbox {
         })
     }
 
-    /// Returns whether an older signal had to go for it.
+    /// Says whether the oldest signal was dropped for it.
     pub fn push_signal(&mut self, moment: UnixNanos, symbol: SymbolId, signal: Signal) -> bool {
         debug_assert!(self.signals.back().is_none_or(|(last, ..)| *last <= moment), "moments do not step back");
         let full = self.signals.len() == SIGNALS_WAITING_MAX;
@@ -116,7 +115,7 @@ impl Outbox {
         self.snapshot_count += 1;
     }
 
-    /// A slot for a new entry: the one in the caches, which was used last, or one that never was.
+    /// A slot for a new entry: the free one that was used last, which is in the caches, or a new one.
     #[inline]
     fn take_free(&mut self) -> u32 {
         match self.free {
@@ -128,7 +127,7 @@ impl Outbox {
         }
     }
 
-    /// Takes an entry out of the list; its slot is the caller's.
+    /// Takes an entry out of the list. Its slot is not yet free.
     #[inline]
     fn unlink(&mut self, slot: u32) {
         let Slot { previous, next, .. } = self.slots[slot as usize];
@@ -143,12 +142,12 @@ impl Outbox {
         self.snapshot_count -= 1;
     }
 
-    /// A snapshot of the symbol is among those that wait.
+    /// Whether a snapshot of the symbol waits.
     pub fn has_snapshot(&self, symbol: SymbolId) -> bool {
         self.newest[symbol.0 as usize] != NONE
     }
 
-    /// Nobody takes the messages for now; until the next is taken, newer snapshots take the places of unsent ones.
+    /// The connection takes no messages for now: until the next is taken, newer snapshots take the slots of unsent ones.
     pub fn stall(&mut self) {
         self.is_stalled = true;
     }
@@ -185,7 +184,7 @@ impl Outbox {
         self.signals.is_empty() && self.first == NONE
     }
 
-    /// Moments are called differently from now on.
+    /// The clock was stepped: moments have other names from now on.
     pub fn handle_clock_step(&mut self, step_ns: i64) {
         self.signals.iter_mut().for_each(|(moment, ..)| *moment = moment.plus(step_ns));
         self.slots.iter_mut().for_each(|slot| slot.moment = slot.moment.plus(step_ns));
@@ -196,6 +195,7 @@ impl Outbox {
 mod tests {
     use super::*;
     use crate::engine::features::snapshot::Features;
+    use crate::engine::random::Random;
     use crate::engine::state::cooldowns::Direction;
     use crate::engine::state::latency_window::LatencyPercentiles;
     use crate::engine::state::trade_window::TradeFeatures;
@@ -264,11 +264,8 @@ mod tests {
     }
 
     fn run(seed: u64, symbol_capacity: usize, steps: usize) {
-        let mut state = seed;
-        let mut random = |bound: u64| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (state >> 33) % bound
-        };
+        let mut generator = Random::new(seed);
+        let mut random = |end: u64| generator.below(end);
         let mut outbox = Outbox::new(symbol_capacity).expect("there is memory");
         let mut naive = Naive { entries: Vec::new(), symbol_capacity, is_stalled: false };
         let capacity = outbox.slots.capacity();

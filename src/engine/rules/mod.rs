@@ -1,6 +1,6 @@
-//! What becomes a signal.
-//! In: a snapshot. Out: at most one signal, and none while its symbol's last one cools down.
+//! The rules that give signals. A rule is a file.
+//! In: figures of a symbol at a moment. Out: a direction, or none.
 //! Invariant: equal inputs, equal signals.
-//! Imports `features`.
+//! Imports `features` and `state`. Imported by `output` and what leads the engine.
 
 pub mod momentum;

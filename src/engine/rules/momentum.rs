@@ -10,8 +10,11 @@ pub const RULE: &str = "momentum_10s";
 /// Thresholds and times of the rules.
 #[derive(Clone, Copy, Debug)]
 pub struct SignalSettings {
+    /// Of the return over 10 s, as a fraction: above it long, below its negative short.
     pub return_threshold: f64,
+    /// The size traded in 10 s must be above it.
     pub volume_threshold: f64,
+    /// The spread must be below it.
     pub spread_max_bps: f64,
     /// ns of event time in which a direction is not signalled again.
     pub cooldown: i64,
@@ -19,8 +22,8 @@ pub struct SignalSettings {
     pub age_max: i64,
 }
 
-/// The direction that the conditions give, each of them strict. Null satisfies none; a crossed market gives none.
-/// The volume is asked for last: it is the only one that may cost something.
+/// The direction in which all conditions hold, each of them strict. Null satisfies no condition; a crossed market gives no
+/// signal. The volume is computed last: it is the only figure that may cost a walk over the window.
 #[inline]
 pub fn direction(
     settings: &SignalSettings,

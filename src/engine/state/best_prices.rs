@@ -1,6 +1,6 @@
-//! The top of a symbol's market.
+//! Best bid and ask of a symbol.
 
-/// The prices at the top of the market.
+/// Best bid and ask.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BestPrices {
     pub bid: f64,

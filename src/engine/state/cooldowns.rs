@@ -1,8 +1,8 @@
-//! In which direction a symbol was signalled, and when: what keeps the next signal back.
+//! When a symbol last gave a signal in each direction.
 
 use crate::engine::time::UnixNanos;
 
-/// Of a signal.
+/// The direction of a signal.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub enum Direction {
@@ -28,6 +28,7 @@ pub struct Cooldowns {
 }
 
 impl Cooldowns {
+    /// Whether the last signal in this direction is less than `cooldown` ns before `now`.
     #[inline]
     pub fn is_cooling(&self, direction: Direction, now: UnixNanos, cooldown: i64) -> bool {
         self.last[direction as usize].is_some_and(|last| now.since(last) < cooldown)

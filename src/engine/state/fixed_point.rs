@@ -1,4 +1,4 @@
-//! Sums that a window can add to and take from for ever without drift.
+//! Sums without drift, however often a window adds and subtracts.
 //!
 //! A term (a positive f64) is turned into a fixed-point integer by a function of the term alone, so what is subtracted
 //! when a trade leaves is bit for bit what was added when it came; the sum of an empty window is 0, always.
@@ -8,7 +8,7 @@
 //! ```
 //!
 //! A term between `smallest` and `smallest * 2^68` is represented to 2^-35 (3e-11) of itself or better. Any other term
-//! is only counted: while `extremes > 0` the sum is not to be used and the window is walked instead.
+//! is only counted: while `extremes > 0` the sum is not used and the window is walked instead.
 
 /// A fixed-point sum of positive terms, whose quantum is `2^QUANTUM_LOG2`.
 #[derive(Clone, Copy, Default, Debug, PartialEq)]
@@ -125,8 +125,8 @@ pub fn return_quanta(previous: f64, price: f64) -> ReturnQuanta {
     if value.abs() < RETURN_LIMIT { (value * power_of_two(-RETURN_QUANTUM_LOG2)) as i64 } else { EXTREME_RETURN }
 }
 
-/// Sums of returns and of their squares: squares stay under 2^112, and the carries of the 128-bit sum are counted, so
-/// that no number of terms goes wrong unseen.
+/// Sums of returns and of their squares. Squares stay under 2^112, and the carries of the 128-bit sum are counted, so that
+/// an overflow is always noticed.
 #[derive(Clone, Copy, Default, Debug, PartialEq)]
 pub struct ReturnSums {
     sum: i128,
@@ -167,7 +167,7 @@ impl ReturnSums {
         self.count
     }
 
-    /// Sample standard deviation (n - 1) of the returns; `None` when a sum is not to be used. Needs `count() >= 2`.
+    /// Sample standard deviation (n - 1) of the returns; `None` when a sum cannot be used. Needs `count() >= 2`.
     ///
     /// With k = floor(sum / n) and r = sum - k n, the sum of squared deviations is
     /// squares - k^2 n - 2 k r - r^2 / n; all but the last are integers, so nothing cancels that is not equal.

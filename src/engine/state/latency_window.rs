@@ -1,99 +1,29 @@
-//! Percentiles of the exchange-to-receipt latency over the last 60 s.
+//! Percentiles of the exchange-to-receipt latency over the last 60 s of one symbol.
 //!
 //! ```text
-//!   row (8 buckets)  ──► strip in the pool:   total, totals [8]
-//!   each bucket 2 % wide                      slot 0 [8]  slot 1 [8]  …  slot 11 [8]     a slot is 5 s of event time
+//!   latency ──► bucket ──► list (up to 120 samples) ──► counts, in rows of the pool
+//!                               ◄── a window that has become short comes back
 //! ```
 //!
 //! Samples are first put on a list beside what every event of their symbol touches. As long as a whole window fits on the
-//! list, quantiles are read off it; a longer one is counted into strips, and comes back to the list when it has become
-//! short. So the many symbols of a wide market, whose memory is cold whenever it is their turn, touch little of it, and a
-//! busy one's counts do not grow with its window.
+//! list, quantiles are read off it; a longer one is counted, and comes back to the list when it has become short. So the
+//! many symbols of a wide market, whose memory is cold whenever it is their turn, touch little of it, and a busy one's
+//! counts do not grow with its window.
 //!
-//! Buckets are log-linear: fifty to each power of two, so a bucket's bounds a < b hold (b - a) / (a + b) < 1 % and its
-//! harmonic middle 2ab / (a + b) is within 1 % of everything in it; below 64 ns each value has its own. A sample is
-//! three increments; a quantile walks the totals of the rows in use (a bitmap names them); a slot that leaves the window is
-//! subtracted. Counts are integers, so ranks are exact; the window ends up to 5 s early, as SPEC allows.
+//! The window moves on by slots of 5 s, each kept at a place of its own; so it ends up to 5 s early, as SPEC allows.
 
-use std::ops::Range;
+mod counts;
+mod list;
+#[cfg(test)]
+mod tests;
 
-use crate::engine::bounds::{LATENCY_SLOTS, POOL_LOW_PART};
-use crate::engine::memory::{NoMemory, Table};
+use crate::engine::bounds::LATENCY_SLOTS;
+use crate::engine::state::bucket_row_pool::BucketRowPool;
+use crate::engine::state::latency_buckets::bucket_of;
+use crate::engine::state::latency_window::counts::LatencyCounts;
+use crate::engine::state::latency_window::list::{LISTED_MAX, LatencyList};
 use crate::engine::time::{NANOS_PER_SECOND, UnixNanos};
 
-const ROW_BUCKETS: usize = 8;
-const LINEAR_BUCKETS: u64 = 64;
-const BUCKETS_PER_OCTAVE: u64 = 50;
-const FIRST_OCTAVE: u32 = 6;
-/// Latencies from 2^53 ns (104 days) on share the last bucket.
-const LAST_OCTAVE: u32 = 52;
-const BUCKETS: usize =
-    LINEAR_BUCKETS as usize + (LAST_OCTAVE - FIRST_OCTAVE + 1) as usize * BUCKETS_PER_OCTAVE as usize;
-const ROWS: usize = BUCKETS.div_ceil(ROW_BUCKETS);
-/// Negative latencies (clocks that disagree) mirror the positive ones below them.
-const ROWS_BOTH_SIGNS: usize = 2 * ROWS;
-const BITMAP_WORDS: usize = ROWS_BOTH_SIGNS.div_ceil(64);
-
-type Counts = [u32; ROW_BUCKETS];
-
-/// Aligned, so that a sample touches two cache lines of it, whichever its slot.
-#[derive(Clone)]
-#[repr(C, align(64))]
-struct Strip {
-    /// Over the whole row.
-    total: u64,
-    totals: Counts,
-    slots: [Counts; LATENCY_SLOTS],
-}
-
-/// Of a row without samples.
-const NO_STRIP: u32 = u32::MAX;
-
-const EMPTY_STRIP: Strip = Strip { total: 0, totals: [0; ROW_BUCKETS], slots: [[0; ROW_BUCKETS]; LATENCY_SLOTS] };
-
-const STRIPS: Table = Table::new("the counts of latencies", "MAX_SYMBOLS");
-
-/// All strips there will ever be.
-pub struct StripPool {
-    /// Those that have been in use; the others' memory is there as well, and untouched.
-    strips: Vec<Strip>,
-    /// Those of `strips` that are in use no more.
-    free: Vec<u32>,
-    left: usize,
-    /// With no more of them left, silent symbols are asked for theirs.
-    low: usize,
-}
-
-impl StripPool {
-    pub fn new(strip_capacity: usize) -> Result<Self, NoMemory> {
-        let (strips, free) = (STRIPS.list(strip_capacity)?, STRIPS.list(strip_capacity)?);
-        Ok(StripPool { strips, free, left: strip_capacity, low: strip_capacity / POOL_LOW_PART })
-    }
-
-    /// Few strips are left.
-    #[inline]
-    pub fn is_low(&self) -> bool {
-        self.left <= self.low
-    }
-
-    fn take(&mut self) -> Option<u32> {
-        self.left = self.left.checked_sub(1)?;
-        Some(self.free.pop().unwrap_or_else(|| {
-            self.strips.push(EMPTY_STRIP);
-            (self.strips.len() - 1) as u32
-        }))
-    }
-
-    /// Takes back an emptied strip.
-    fn give_back(&mut self, id: u32) {
-        self.free.push(id);
-        self.left += 1;
-    }
-}
-
-/// Room on the list: two samples a second, over the longest window.
-const LISTED_MAX: usize = 120;
-const _: () = assert!(LISTED_MAX <= u8::MAX as usize);
 /// A window that has come down to this many when a slot begins goes back to the list: what two samples a second leave,
 /// and room for as many again as a slot of them has.
 const RELISTED_MAX: usize = LISTED_MAX - LISTED_MAX / LATENCY_SLOTS;
@@ -101,30 +31,22 @@ const RELISTED_MAX: usize = LISTED_MAX - LISTED_MAX / LATENCY_SLOTS;
 const NO_SLOT: i64 = i64::MIN / 2;
 const NO_START: UnixNanos = UnixNanos(-60 * NANOS_PER_SECOND);
 
-/// The latencies of one symbol; what a sample needs whichever it is comes last, beside the trades.
+/// The latencies of one symbol. What every sample needs comes last, beside the trades.
 #[repr(C)]
 pub struct LatencyWindow {
-    rows_in_use: [u64; BITMAP_WORDS],
-    /// The newest slot of which a sample found no strip.
+    /// The newest slot of which a sample found no row in the pool.
     lost_slot: Option<i64>,
-    /// Samples counted in each slot.
-    slot_counts: [u32; LATENCY_SLOTS],
-    /// Of each slot bit r % 64 for every row r that has a sample in it, so that emptying it leaves the other strips alone.
-    slot_rows: [u64; LATENCY_SLOTS],
-    strip_of_row: Box<[u32; ROWS_BOTH_SIGNS]>,
+    counts: LatencyCounts,
     /// The newest slot, counted from the epoch; the window holds it and the eleven before it.
     newest_slot: i64,
     /// When it began, and its place: most samples go into it.
     newest_start: UnixNanos,
     newest_place: u8,
-    listed_count: u8,
-    /// By place: how many of the list are of that slot.
-    listed_in: [u8; LATENCY_SLOTS],
-    /// Buckets of the samples that are not counted, slot after slot.
-    listed: [u16; LISTED_MAX],
+    /// Samples that are not counted.
+    list: LatencyList,
 }
 
-/// Median and 95th percentile, in ms.
+/// Median and 95th percentile, in ms; `None` without a sample in the window.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct LatencyPercentiles {
     pub p50_ms: Option<f64>,
@@ -134,43 +56,33 @@ pub struct LatencyPercentiles {
 impl LatencyWindow {
     /// Without a sample; `None` when there is no memory for it.
     pub fn new() -> Option<Self> {
-        let mut strip_of_row = Vec::new();
-        strip_of_row.try_reserve_exact(ROWS_BOTH_SIGNS).ok()?;
-        strip_of_row.resize(ROWS_BOTH_SIGNS, NO_STRIP);
         Some(LatencyWindow {
-            strip_of_row: strip_of_row.into_boxed_slice().try_into().ok()?,
-            rows_in_use: [0; BITMAP_WORDS],
-            slot_counts: [0; LATENCY_SLOTS],
-            slot_rows: [0; LATENCY_SLOTS],
+            lost_slot: None,
+            counts: LatencyCounts::new()?,
             newest_slot: NO_SLOT,
             newest_start: NO_START,
             newest_place: 0,
-            listed_count: 0,
-            listed_in: [0; LATENCY_SLOTS],
-            listed: [0; LISTED_MAX],
-            lost_slot: None,
+            list: LatencyList::EMPTY,
         })
     }
 
     /// Takes in an event's latency at the event's `t`; `slot_ns` is the window's length over the number of slots.
     #[inline]
-    pub fn push(&mut self, pool: &mut StripPool, t: UnixNanos, latency_ns: i64, slot_ns: i64) {
+    pub fn push(&mut self, pool: &mut BucketRowPool, t: UnixNanos, latency_ns: i64, slot_ns: i64) {
         let bucket = bucket_of(latency_ns);
         let is_newest = (0..slot_ns).contains(&t.since(self.newest_start));
         if !is_newest && !self.move_to(pool, t, slot_ns) {
             return self.push_late(pool, t.0.div_euclid(slot_ns), bucket);
         }
-        if self.listed_count as usize == LISTED_MAX {
+        if self.list.is_full() {
             self.count_listed(pool);
         }
-        self.listed[self.listed_count as usize] = bucket as u16;
-        self.listed_count += 1;
-        self.listed_in[self.newest_place as usize] += 1;
+        self.list.push(self.newest_place as usize, bucket);
     }
 
     /// Moves the window on to the slot of `t`; false where that is not newer than the newest.
     #[cold]
-    fn move_to(&mut self, pool: &mut StripPool, t: UnixNanos, slot_ns: i64) -> bool {
+    fn move_to(&mut self, pool: &mut BucketRowPool, t: UnixNanos, slot_ns: i64) -> bool {
         let slot = t.0.div_euclid(slot_ns);
         let is_newer = slot > self.newest_slot;
         if is_newer {
@@ -182,25 +94,15 @@ impl LatencyWindow {
 
     /// Takes in a sample of an older slot, unless that has left the window.
     #[cold]
-    fn push_late(&mut self, pool: &mut StripPool, slot: i64, bucket: usize) {
-        if slot <= self.newest_slot - LATENCY_SLOTS as i64 {
+    fn push_late(&mut self, pool: &mut BucketRowPool, slot: i64, bucket: usize) {
+        if slot < self.oldest_kept() {
             return;
         }
-        if self.is_counted() || self.listed_count as usize == LISTED_MAX {
-            return self.count(pool, slot, &[bucket as u16]);
+        if self.counts.is_empty() && !self.list.is_full() {
+            self.list.insert(self.oldest_kept(), slot, bucket);
+        } else if !self.counts.add(pool, place_of(slot), &[bucket as u16]) {
+            self.lost_slot = self.lost_slot.max(Some(slot));
         }
-        let up_to_slot = self.oldest_kept()..slot + 1;
-        let at = up_to_slot.map(|slot| self.listed_in[place_of(slot)] as usize).sum();
-        self.listed.copy_within(at..self.listed_count as usize, at + 1);
-        self.listed[at] = bucket as u16;
-        self.listed_count += 1;
-        self.listed_in[place_of(slot)] += 1;
-    }
-
-    /// Some samples are in strips.
-    #[inline]
-    fn is_counted(&self) -> bool {
-        self.slot_counts != [0; LATENCY_SLOTS]
     }
 
     /// The first slot of those that are kept.
@@ -210,230 +112,64 @@ impl LatencyWindow {
     }
 
     /// Counts what is on the list.
-    fn count_listed(&mut self, pool: &mut StripPool) {
-        let listed = self.listed;
-        let mut left = &listed[..std::mem::take(&mut self.listed_count) as usize];
-        let newest = std::mem::take(&mut self.listed_in[self.newest_place as usize]) as usize;
-        if newest < left.len() {
-            for slot in self.oldest_kept()..self.newest_slot {
-                let (of_slot, newer) = left.split_at(std::mem::take(&mut self.listed_in[place_of(slot)]) as usize);
-                self.count(pool, slot, of_slot);
-                left = newer;
+    fn count_listed(&mut self, pool: &mut BucketRowPool) {
+        let (oldest, newest) = (self.oldest_kept(), self.newest_slot);
+        let LatencyWindow { list, counts, lost_slot, .. } = self;
+        list.drain(oldest, newest, |slot, buckets| {
+            if !counts.add(pool, place_of(slot), buckets) {
+                *lost_slot = (*lost_slot).max(Some(slot));
             }
-        }
-        self.count(pool, self.newest_slot, left);
+        });
     }
 
-    /// Counts samples of one slot.
-    #[inline]
-    fn count(&mut self, pool: &mut StripPool, slot: i64, buckets: &[u16]) {
-        let place = place_of(slot);
-        let (mut counted, mut with_samples) = (0, 0);
-        for bucket in buckets {
-            let (row, column) = (*bucket as usize / ROW_BUCKETS, *bucket as usize % ROW_BUCKETS);
-            if self.strip_of_row[row] == NO_STRIP && !self.open_row(pool, row) {
-                self.lost_slot = self.lost_slot.max(Some(slot));
-                continue;
-            }
-            let strip = &mut pool.strips[self.strip_of_row[row] as usize];
-            strip.total += 1;
-            strip.totals[column] += 1;
-            strip.slots[place][column] += 1;
-            counted += 1;
-            with_samples |= 1 << (row % 64);
-        }
-        self.slot_counts[place] += counted;
-        self.slot_rows[place] |= with_samples;
-    }
-
+    /// Slots that leave the window are emptied; a window that has become short goes back to the list.
     #[cold]
-    fn open_row(&mut self, pool: &mut StripPool, row: usize) -> bool {
-        let Some(strip) = pool.take() else { return false };
-        self.strip_of_row[row] = strip;
-        self.rows_in_use[row / 64] |= 1 << (row % 64);
-        true
-    }
-
-    /// Slots that leave the window are emptied; rows that are empty then are given back.
-    #[cold]
-    fn advance_to(&mut self, pool: &mut StripPool, slot: i64) {
+    fn advance_to(&mut self, pool: &mut BucketRowPool, slot: i64) {
         let leaving = (slot - self.newest_slot).min(LATENCY_SLOTS as i64);
-        let mut unlisted = 0;
-        for place in (0..leaving).map(|step| place_of(slot - step)) {
-            unlisted += std::mem::take(&mut self.listed_in[place]) as usize;
-            self.slot_counts[place] = 0;
-            let with_samples = std::mem::take(&mut self.slot_rows[place]);
-            for row in rows(self.rows_in_use.map(|word| word & with_samples)) {
-                let id = self.strip_of_row[row];
-                let strip = &mut pool.strips[id as usize];
-                for (total, count) in strip.totals.iter_mut().zip(std::mem::take(&mut strip.slots[place])) {
-                    *total -= count;
-                    strip.total -= count as u64;
-                }
-                if strip.total == 0 {
-                    self.rows_in_use[row / 64] &= !(1 << (row % 64));
-                    self.strip_of_row[row] = NO_STRIP;
-                    pool.give_back(id);
-                }
-            }
-        }
-        self.listed.copy_within(unlisted..self.listed_count as usize, 0);
-        self.listed_count -= unlisted as u8;
+        let places = (0..leaving).map(|step| place_of(slot - step));
+        places.clone().for_each(|place| self.counts.remove_slot(pool, place));
+        self.list.remove_oldest(places);
         self.newest_slot = slot;
-        let counted: usize = self.slot_counts.iter().map(|count| *count as usize).sum();
-        if counted > 0 && counted + self.listed_count as usize <= RELISTED_MAX {
-            self.list_counted(pool);
+        let counted = self.counts.len();
+        if counted > 0 && counted + self.list.len() <= RELISTED_MAX {
+            let slots = self.oldest_kept()..=self.newest_slot;
+            // What was counted came before what is on the list, slot by slot.
+            self.list.merge(slots, |place, buckets, len| self.counts.fill(pool, place, buckets, len));
+            self.counts.clear(pool);
         }
-    }
-
-    /// Puts what is counted back on the list, before what came after it in the same slot.
-    fn list_counted(&mut self, pool: &mut StripPool) {
-        let listed = self.listed;
-        let mut left = &listed[..self.listed_count as usize];
-        let mut len = 0;
-        for slot in self.oldest_kept()..=self.newest_slot {
-            let (place, start) = (place_of(slot), len);
-            let with_samples = self.slot_rows[place];
-            for row in rows(self.rows_in_use.map(|word| word & with_samples)) {
-                let counts = &pool.strips[self.strip_of_row[row] as usize].slots[place];
-                for (column, count) in counts.iter().enumerate() {
-                    let end = len + *count as usize;
-                    self.listed[len..end].fill((row * ROW_BUCKETS + column) as u16);
-                    len = end;
-                }
-            }
-            let (of_slot, newer) = left.split_at(self.listed_in[place] as usize);
-            self.listed[len..len + of_slot.len()].copy_from_slice(of_slot);
-            (len, left) = (len + of_slot.len(), newer);
-            self.listed_in[place] = (len - start) as u8;
-        }
-        self.listed_count = len as u8;
-        self.forget_counted(pool);
-    }
-
-    /// Gives all strips back, with what is counted in them; says how many.
-    fn forget_counted(&mut self, pool: &mut StripPool) -> usize {
-        let left_before = pool.left;
-        for row in rows(std::mem::take(&mut self.rows_in_use)) {
-            let id = std::mem::replace(&mut self.strip_of_row[row], NO_STRIP);
-            pool.strips[id as usize] = EMPTY_STRIP;
-            pool.give_back(id);
-        }
-        self.slot_counts = [0; LATENCY_SLOTS];
-        self.slot_rows = [0; LATENCY_SLOTS];
-        pool.left - left_before
     }
 
     /// Forgets everything.
-    pub fn clear(&mut self, pool: &mut StripPool) {
-        self.forget_counted(pool);
+    pub fn clear(&mut self, pool: &mut BucketRowPool) {
+        self.counts.clear(pool);
         (self.newest_slot, self.newest_start, self.newest_place) = (NO_SLOT, NO_START, 0);
-        (self.listed_count, self.listed_in) = (0, [0; LATENCY_SLOTS]);
+        self.list = LatencyList::EMPTY;
         self.lost_slot = None;
     }
 
-    /// Few strips are left: where `now` has left the whole window behind, what is counted is given up. Says how many strips
-    /// that were. Should `now` step back among it, its loss is said.
-    pub fn release_outrun(&mut self, pool: &mut StripPool, now: UnixNanos, slot_ns: i64) -> usize {
-        if !self.is_counted() || oldest_slot(now, slot_ns) <= self.newest_slot {
+    /// For when few rows are left: where `now` has left the whole window behind, what is counted is given up. Says how
+    /// many rows that were. Should `now` step back among it, `is_truncated` says so.
+    pub fn release_outrun(&mut self, pool: &mut BucketRowPool, now: UnixNanos, slot_ns: i64) -> usize {
+        if self.counts.is_empty() || oldest_slot(now, slot_ns) <= self.newest_slot {
             return 0;
         }
         self.lost_slot = self.lost_slot.max(Some(self.newest_slot));
-        self.forget_counted(pool)
+        self.counts.clear(pool)
     }
 
     /// Nearest-rank percentiles over the slots that lie wholly in the window ending at `now`, and the newest.
-    pub fn percentiles(&mut self, pool: &mut StripPool, now: UnixNanos, slot_ns: i64) -> LatencyPercentiles {
+    pub fn percentiles(&mut self, pool: &mut BucketRowPool, now: UnixNanos, slot_ns: i64) -> LatencyPercentiles {
         // `now` may be ahead of the newest sample: slots that it has outrun are left out.
         let first_kept = self.oldest_kept();
         let outrun = first_kept..oldest_slot(now, slot_ns).clamp(first_kept, self.newest_slot + 1);
-        if !self.is_counted() {
-            return self.of_listed(outrun.map(|slot| self.listed_in[place_of(slot)] as usize).sum());
+        if self.counts.is_empty() {
+            return self.list.percentiles(outrun.map(|slot| self.list.len_in(place_of(slot))).sum());
         }
         self.count_listed(pool);
-        self.of_counted(pool, outrun)
+        self.counts.percentiles(pool, outrun)
     }
 
-    /// Over the list without its first samples.
-    fn of_listed(&self, left_out: usize) -> LatencyPercentiles {
-        let mut buckets = self.listed;
-        let buckets = &mut buckets[left_out..self.listed_count as usize];
-        if buckets.is_empty() {
-            return LatencyPercentiles::default();
-        }
-        let [p50_rank, p95_rank] = ranks(buckets.len() as u64).map(|rank| rank as usize);
-        let (below, p95, _) = buckets.select_nth_unstable(p95_rank - 1);
-        let p95 = *p95;
-        let p50 = if p50_rank == p95_rank { p95 } else { *below.select_nth_unstable(p50_rank - 1).1 };
-        LatencyPercentiles {
-            p50_ms: Some(bucket_middle_ms(p50 as usize)),
-            p95_ms: Some(bucket_middle_ms(p95 as usize)),
-        }
-    }
-
-    /// Over the strips without some slots.
-    fn of_counted(&self, pool: &StripPool, outrun: Range<i64>) -> LatencyPercentiles {
-        let samples_in = |place: usize| self.slot_counts[place] as u64;
-        let samples: u64 = (0..LATENCY_SLOTS).map(samples_in).sum();
-        let strip = |row: usize| &pool.strips[self.strip_of_row[row] as usize];
-        if outrun.is_empty() {
-            return self.ranked(samples, |row| strip(row).total, |row, column| strip(row).totals[column]);
-        }
-        let outrun = || outrun.clone().map(place_of);
-        let samples = samples - outrun().map(samples_in).sum::<u64>();
-        let outrun_rows = outrun().fold(0, |rows, place| rows | self.slot_rows[place]);
-        let is_outrun = |row: usize| outrun_rows >> (row % 64) & 1 == 1;
-        let count_at = |row: usize, column: usize| {
-            let strip = strip(row);
-            let left_out: u32 = if is_outrun(row) { outrun().map(|place| strip.slots[place][column]).sum() } else { 0 };
-            strip.totals[column] - left_out
-        };
-        let count_in = |row: usize| {
-            if is_outrun(row) {
-                (0..ROW_BUCKETS).map(|column| count_at(row, column) as u64).sum()
-            } else {
-                strip(row).total
-            }
-        };
-        self.ranked(samples, count_in, count_at)
-    }
-
-    #[inline]
-    fn ranked(
-        &self,
-        samples: u64,
-        count_in: impl Fn(usize) -> u64,
-        count_at: impl Fn(usize, usize) -> u32,
-    ) -> LatencyPercentiles {
-        if samples == 0 {
-            return LatencyPercentiles::default();
-        }
-        let ranks = ranks(samples);
-        let mut found = [None; 2];
-        let mut next = 0;
-        let mut below = 0;
-        'rows: for row in rows(self.rows_in_use) {
-            let with_row = below + count_in(row);
-            while ranks[next] <= with_row {
-                let mut left = ranks[next] - below;
-                let column = (0..ROW_BUCKETS).find(|column| {
-                    let count = count_at(row, *column) as u64;
-                    let is_here = left <= count;
-                    left -= count.min(left);
-                    is_here
-                });
-                found[next] = column.map(|column| bucket_middle_ms(row * ROW_BUCKETS + column));
-                next += 1;
-                if next == ranks.len() {
-                    break 'rows;
-                }
-            }
-            below = with_row;
-        }
-        LatencyPercentiles { p50_ms: found[0], p95_ms: found[1] }
-    }
-
-    /// Whether a sample of the window ending at `now` was lost for want of room.
+    /// Whether a sample of the window ending at `now` was lost because the pool had no row left.
     #[inline]
     pub fn is_truncated(&self, now: UnixNanos, slot_ns: i64) -> bool {
         self.lost_slot.is_some_and(|lost| lost >= oldest_slot(now, slot_ns))
@@ -456,245 +192,4 @@ fn place_of(slot: i64) -> usize {
 #[inline]
 fn ranks(samples: u64) -> [u64; 2] {
     [samples.div_ceil(2), (samples * 95).div_ceil(100)]
-}
-
-/// The set bits, in order.
-fn rows(bitmap: [u64; BITMAP_WORDS]) -> impl Iterator<Item = usize> {
-    bitmap.into_iter().enumerate().flat_map(|(word_index, mut word)| {
-        std::iter::from_fn(move || {
-            (word != 0).then(|| {
-                let bit = word.trailing_zeros() as usize;
-                word &= word - 1;
-                word_index * 64 + bit
-            })
-        })
-    })
-}
-
-/// Buckets in the order of their values: the negative ones mirrored below the others.
-#[inline]
-fn bucket_of(latency_ns: i64) -> usize {
-    const ZERO: usize = ROWS * ROW_BUCKETS;
-    let magnitude = magnitude_bucket(latency_ns.unsigned_abs());
-    if latency_ns >= 0 { ZERO + magnitude } else { ZERO - 1 - magnitude }
-}
-
-#[inline]
-fn magnitude_bucket(magnitude_ns: u64) -> usize {
-    if magnitude_ns < LINEAR_BUCKETS {
-        return magnitude_ns as usize;
-    }
-    let octave = magnitude_ns.ilog2();
-    if octave > LAST_OCTAVE {
-        return BUCKETS - 1;
-    }
-    let within = ((magnitude_ns - (1 << octave)) * BUCKETS_PER_OCTAVE) >> octave;
-    (LINEAR_BUCKETS + (octave - FIRST_OCTAVE) as u64 * BUCKETS_PER_OCTAVE + within) as usize
-}
-
-#[inline]
-fn bucket_middle_ms(bucket: usize) -> f64 {
-    const ZERO: usize = ROWS * ROW_BUCKETS;
-    let (magnitude, sign) = if bucket >= ZERO { (bucket - ZERO, 1.0) } else { (ZERO - 1 - bucket, -1.0) };
-    let magnitude = magnitude as u64;
-    let middle_ns = if magnitude < LINEAR_BUCKETS {
-        magnitude as f64
-    } else {
-        let (octave, within) =
-            ((magnitude - LINEAR_BUCKETS) / BUCKETS_PER_OCTAVE, (magnitude - LINEAR_BUCKETS) % BUCKETS_PER_OCTAVE);
-        let base = (1u64 << (octave + FIRST_OCTAVE as u64)) as f64;
-        let low = base * (1.0 + within as f64 / BUCKETS_PER_OCTAVE as f64);
-        let high = base * (1.0 + (within + 1) as f64 / BUCKETS_PER_OCTAVE as f64);
-        2.0 * low * high / (low + high)
-    };
-    sign * middle_ns / 1e6
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_value_is_within_one_percent_of_its_bucket() {
-        let mut value = 0i64;
-        while value < 1 << 52 {
-            for latency in [value, -value, value + value / 97] {
-                let middle_ns = bucket_middle_ms(bucket_of(latency)) * 1e6;
-                let error = (middle_ns - latency as f64).abs();
-                assert!(error <= 0.01 * latency.abs() as f64 + 1e-6, "{latency} {middle_ns}");
-            }
-            value += 1 + value / 331;
-        }
-        assert!(bucket_of(i64::MAX) < ROWS_BOTH_SIGNS * ROW_BUCKETS);
-        assert!(bucket_of(i64::MIN) < ROWS_BOTH_SIGNS * ROW_BUCKETS);
-    }
-
-    #[test]
-    fn buckets_keep_the_order_of_values() {
-        let mut previous = 0;
-        let mut value = -(1i64 << 54);
-        while value < 1 << 54 {
-            let bucket = bucket_of(value);
-            assert!(bucket >= previous, "{value}");
-            previous = bucket;
-            value += 1 + value.abs() / 201;
-        }
-    }
-
-    const SLOT: i64 = 5_000_000_000;
-
-    #[test]
-    fn agrees_with_a_sorted_list() {
-        // Always counted; on the list and counted in turn; on the list alone but for late samples.
-        for mean_gap in [10_000_000, 500_000_000, 2_000_000_000] {
-            for late_one_in in [2, 500] {
-                check_against_a_sorted_list(mean_gap, late_one_in);
-            }
-        }
-    }
-
-    fn check_against_a_sorted_list(mean_gap: u64, late_one_in: u64) {
-        let mut seed = 7u64;
-        let mut random = move |bound: u64| {
-            seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-            (seed >> 33) % bound
-        };
-        let mut pool = StripPool::new(2_000).expect("there is memory");
-        let mut window = LatencyWindow::new().expect("there is memory");
-        let mut all: Vec<(i64, i64)> = Vec::new();
-        let mut watermark = 1_700_000_000_000_000_000i64;
-        for _ in 0..10_000 {
-            let pause = if random(2_000) == 0 { random(200) as i64 * 1_000_000_000 } else { 0 };
-            watermark += random(2 * mean_gap) as i64 + pause;
-            let lateness = if random(late_one_in) == 0 { random(60_000_000_000) as i64 } else { 0 };
-            let t = watermark - lateness;
-            let latency = (random(1_000_000) as i64 - 1_000) << random(14);
-            window.push(&mut pool, UnixNanos(t), latency, SLOT);
-            all.push((t, latency));
-            if random(50) == 0 {
-                let now = watermark + random(3) as i64 * random(60_000_000_000) as i64;
-                let oldest = (now / SLOT - 11) * SLOT;
-                let kept_from = (watermark / SLOT - 11) * SLOT;
-                let mut inside: Vec<i64> =
-                    all.iter().filter(|(t, _)| *t >= oldest.max(kept_from)).map(|(_, latency)| *latency).collect();
-                inside.sort();
-                let found = window.percentiles(&mut pool, UnixNanos(now), SLOT);
-                for (percent, found) in [(50, found.p50_ms), (95, found.p95_ms)] {
-                    let expected =
-                        (inside.len() * percent).div_ceil(100).checked_sub(1).map(|rank| inside[rank] as f64 / 1e6);
-                    match (expected, found) {
-                        (None, None) => {}
-                        (Some(e), Some(f)) => assert!((e - f).abs() <= 0.0101 * e.abs() + 1e-12, "{e} {f}"),
-                        other => panic!("{other:?}"),
-                    }
-                }
-                all.retain(|(t, _)| *t >= kept_from);
-            }
-        }
-        window.count_listed(&mut pool);
-        window.advance_to(&mut pool, i64::MAX / SLOT);
-        assert_eq!(pool.free.len(), pool.strips.len(), "every strip is given back");
-        assert!(pool.strips.iter().all(|strip| strip.total == 0 && strip.slots == EMPTY_STRIP.slots), "and empty");
-    }
-
-    /// One sample a second from `seconds` on; those of `late` seconds belong to the slot before.
-    fn push_seconds(window: &mut LatencyWindow, pool: &mut StripPool, seconds: Range<i64>, late: impl Fn(i64) -> bool) {
-        for second in seconds {
-            let t = second * NANOS_PER_SECOND;
-            window.push(pool, UnixNanos(if late(second) { t - SLOT } else { t }), 1_000_000 * (second % 60 + 1), SLOT);
-            let found = window.percentiles(pool, UnixNanos(t), SLOT);
-            assert!(found.p50_ms.is_some() && !window.is_truncated(UnixNanos(t), SLOT));
-        }
-    }
-
-    #[test]
-    fn a_busy_minute_and_late_samples_take_strips_only_while_they_have_to() {
-        let mut pool = StripPool::new(1_000).expect("there is memory");
-        let mut window = LatencyWindow::new().expect("there is memory");
-        push_seconds(&mut window, &mut pool, 0..1_000, |second| second % 7 == 0);
-        assert!(pool.strips.is_empty(), "late samples have their place on the list");
-        for index in 0..1_000 {
-            let t = UnixNanos(1_000 * NANOS_PER_SECOND + index);
-            window.push(&mut pool, t, 1_000 * index, SLOT);
-        }
-        assert!(pool.strips.len() > 10 && pool.free.is_empty());
-        push_seconds(&mut window, &mut pool, 1_001..1_060, |_| false);
-        assert!(pool.free.len() < pool.strips.len(), "the burst is still in the window");
-        push_seconds(&mut window, &mut pool, 1_060..1_070, |second| second % 2 == 0);
-        assert_eq!(pool.free.len(), pool.strips.len(), "what is left fits on the list");
-        assert!(pool.strips.iter().all(|strip| strip.total == 0 && strip.slots == EMPTY_STRIP.slots));
-        let found = window.percentiles(&mut pool, UnixNanos(1_070 * NANOS_PER_SECOND), SLOT);
-        assert!((found.p50_ms.unwrap() - 30.0).abs() < 3.0, "{found:?}");
-    }
-
-    #[test]
-    fn a_steady_symbol_of_up_to_two_events_a_second_comes_back_to_its_list() {
-        for gap_ms in [500, 600, 750, 900, 1_000, 3_000] {
-            let mut pool = StripPool::new(1_000).expect("there is memory");
-            let mut window = LatencyWindow::new().expect("there is memory");
-            for index in 0..1_000 {
-                window.push(&mut pool, UnixNanos(index), 1_000 * index, SLOT);
-            }
-            let moments = (gap_ms..80_000).step_by(gap_ms as usize).map(|ms| UnixNanos(ms * 1_000_000));
-            let mut listed_since = None;
-            for t in moments {
-                window.push(&mut pool, t, 3_000_000, SLOT);
-                assert!(window.percentiles(&mut pool, t, SLOT).p50_ms.is_some());
-                match (pool.free.len() == pool.strips.len(), listed_since) {
-                    (true, None) => listed_since = Some(t),
-                    (false, Some(since)) => panic!("every {gap_ms} ms: listed at {since:?}, counted at {t:?}"),
-                    _ => {}
-                }
-            }
-            let listed_since = listed_since.unwrap_or_else(|| panic!("every {gap_ms} ms: still counted"));
-            assert!(listed_since.0 <= 60 * NANOS_PER_SECOND + gap_ms * 1_000_000, "{gap_ms} {listed_since:?}");
-        }
-    }
-
-    #[test]
-    fn strips_of_a_silent_symbol_are_released_once_its_window_is_over() {
-        let mut pool = StripPool::new(1).expect("there is memory");
-        let mut window = LatencyWindow::new().expect("there is memory");
-        for _ in 0..=LISTED_MAX {
-            window.push(&mut pool, UnixNanos(2 * SLOT), 3_000_000, SLOT);
-        }
-        assert!(pool.is_low() && pool.take().is_none());
-        window.release_outrun(&mut pool, UnixNanos(14 * SLOT - 1), SLOT);
-        assert!(pool.free.is_empty());
-        let over = UnixNanos(14 * SLOT);
-        window.release_outrun(&mut pool, over, SLOT);
-        assert!(!pool.is_low() && pool.free.len() == 1);
-        assert_eq!(window.percentiles(&mut pool, over, SLOT), LatencyPercentiles::default());
-        assert!(!window.is_truncated(over, SLOT));
-        assert!(window.is_truncated(UnixNanos(14 * SLOT - 1), SLOT), "`now` has stepped back");
-    }
-
-    #[test]
-    fn moments_of_the_far_future_overflow_nothing() {
-        let mut pool = StripPool::new(1).expect("there is memory");
-        let mut window = LatencyWindow::new().expect("there is memory");
-        let t = UnixNanos(i64::MAX - 60 * NANOS_PER_SECOND);
-        window.push(&mut pool, t, 3_000_000, SLOT);
-        assert!(window.percentiles(&mut pool, t, SLOT).p50_ms.is_some());
-        window.clear(&mut pool);
-        assert_eq!(window.percentiles(&mut pool, t, SLOT), LatencyPercentiles::default());
-        window.push(&mut pool, UnixNanos(0), 5_000_000, SLOT);
-        assert!((window.percentiles(&mut pool, UnixNanos(0), SLOT).p50_ms.unwrap() - 5.0).abs() < 0.1);
-    }
-
-    #[test]
-    fn samples_lost_for_want_of_strips_are_said_until_they_would_have_left() {
-        let mut pool = StripPool::new(0).expect("there is memory");
-        let mut window = LatencyWindow::new().expect("there is memory");
-        let mut push = |window: &mut LatencyWindow, t| window.push(&mut pool, UnixNanos(t), 3_000_000, SLOT);
-        for _ in 0..LISTED_MAX {
-            push(&mut window, 2 * SLOT);
-        }
-        assert!(!window.is_truncated(UnixNanos(2 * SLOT), SLOT), "the list has room for them");
-        push(&mut window, 2 * SLOT);
-        let last_inside = 14 * SLOT - 1;
-        assert!(window.is_truncated(UnixNanos(2 * SLOT), SLOT));
-        assert!(window.is_truncated(UnixNanos(last_inside), SLOT));
-        assert!(!window.is_truncated(UnixNanos(last_inside + 1), SLOT));
-    }
 }

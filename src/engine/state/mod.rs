@@ -1,12 +1,18 @@
-//! What is known of each symbol: the latest events, the windows of trades, the counts of latencies.
+//! What is known of each symbol: the latest events, the windows of trades, the windows of latencies, its last signals.
 //! In: events. Out: figures of a moment.
-//! Invariant: windows are exact, and what does not fit is counted.
-//! Imports `input` for events and names.
+//! Invariant: windows are exact; what does not fit is counted, and a window that lacks it says so.
+//! Imports `input` for events and names. Imported by `features`, `rules`, `output` and what leads the engine.
 
-pub mod best_prices;
-pub mod cooldowns;
-pub mod fixed_point;
-pub mod latency_window;
-pub mod provider;
-pub mod symbol;
+pub(super) mod best_prices;
+pub(super) mod bucket_row_pool;
+pub(crate) mod cooldowns;
+mod fixed_point;
+mod latency_buckets;
+pub(super) mod latency_window;
+mod latest_trade;
+pub(super) mod provider;
+pub(crate) mod symbol_names;
+pub(super) mod symbol_state;
+pub mod symbol_table;
+pub mod trade_pool;
 pub mod trade_window;

@@ -1,15 +1,16 @@
-//! Providers by number: names come with every event, metrics and states want something small.
+//! Providers by number: names come with every event, metrics and states hold the number.
 
 use crate::engine::bounds::{PROVIDER_BYTES_MAX, PROVIDERS_MAX};
-use crate::engine::input::json::unescape;
+use crate::engine::input::unescape::unescape;
 use crate::engine::memory::joined;
 
+/// A provider's number, from 0 on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ProviderId(u8);
 
 /// The name of an event that names no provider.
 const UNKNOWN: &str = "unknown";
-/// What all providers beyond the bound, or with a name too long, are counted as.
+/// The name for all providers beyond the bound, and those whose name is too long.
 const OTHER: &str = "other";
 
 impl ProviderId {
@@ -22,9 +23,10 @@ impl ProviderId {
     }
 }
 
+/// The names of all providers seen so far, at most `PROVIDERS_MAX`.
 pub struct Providers {
     names: Vec<Box<str>>,
-    /// Events mostly come from the provider that the last one came from.
+    /// The provider of the last event, which is mostly that of the next.
     last: ProviderId,
 }
 

@@ -11,171 +11,18 @@
 //! depends on the watermark alone. `b`, the newest trade that has left the window, is kept because it still answers
 //! for p(now - 10 s).
 //!
-//! Trades live in chunks of one pool. Each symbol has one of its own, from its first event on; the others are shared. A
-//! late trade goes into its place; a full chunk is split for it. When no shared chunk is left the symbol gives up its own
-//! oldest trades, and remembers up to when its windows lack them. So what is kept is always the newest: a late trade that
-//! is older than one given up is given up, too.
+//! A late trade goes into its place; a full chunk is split for it. When the pool has no shared chunk left the symbol gives
+//! up its own oldest trades, and remembers up to when its windows lack them. So the newest trades are kept: a late trade
+//! that is older than one given up is given up, too.
 
-use crate::engine::bounds::{CHUNK_TRADES, POOL_LOW_PART};
-use crate::engine::memory::{NoMemory, Table};
-use crate::engine::state::fixed_point::{
-    NotionalSum, ReturnQuanta, ReturnSums, SizeSum, log_return, return_quanta, weighted_mean,
-};
+mod chunks;
+mod late_trades;
+
+use crate::engine::bounds::CHUNK_TRADES;
+use crate::engine::state::fixed_point::{NotionalSum, ReturnSums, SizeSum, log_return, return_quanta, weighted_mean};
+use crate::engine::state::trade_pool::{ChunkId, NO_CHUNK, Position, TradePool, TradeRecord};
+use crate::engine::state::trade_window::late_trades::FINGERS;
 use crate::engine::time::UnixNanos;
-
-#[derive(Clone, Copy, Default)]
-struct TradeRecord {
-    t: UnixNanos,
-    price: f64,
-    size: f64,
-    /// Log return from the trade before this one; 0 for the oldest of all.
-    log_return: ReturnQuanta,
-}
-
-type ChunkId = u32;
-const NO_CHUNK: ChunkId = ChunkId::MAX;
-
-/// Holds `trades[start..end]`; only a symbol's first chunk has a start other than 0.
-struct Chunk {
-    previous: ChunkId,
-    next: ChunkId,
-    start: u32,
-    end: u32,
-    trades: [TradeRecord; CHUNK_TRADES],
-}
-
-const CHUNKS: Table = Table::new("the trades of the windows", "WINDOW_TRADES or MAX_SYMBOLS");
-
-/// All chunks there will ever be: those that windows hold, those set aside for symbols still to come, and the shared
-/// ones that are left. A window that holds n chunks holds one of its own and n - 1 shared ones, whichever they are.
-pub struct TradePool {
-    /// Those that have been in use; the others' memory is there as well, and untouched.
-    chunks: Vec<Chunk>,
-    /// Chunks that are in use no more, as a list through `next`.
-    free: ChunkId,
-    /// Set aside, one for each symbol still to come.
-    own_left: usize,
-    shared_left: usize,
-    /// With no more shared ones left, silent symbols are asked for theirs.
-    shared_low: usize,
-    trade_count: u64,
-}
-
-/// Where a trade stands. `offset == end` of a chunk means the start of the next one, or the end of all.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Position {
-    chunk: ChunkId,
-    offset: u32,
-}
-
-impl TradePool {
-    /// Room for `trades` trades over all symbols, and a chunk for each of `symbols` symbols whatever the others take.
-    pub fn new(trades: usize, symbols: usize) -> Result<Self, NoMemory> {
-        let shared = trades.div_ceil(CHUNK_TRADES);
-        let chunks = CHUNKS.list(shared.saturating_add(symbols))?;
-        let shared_low = shared / POOL_LOW_PART;
-        Ok(TradePool { chunks, free: NO_CHUNK, own_left: symbols, shared_left: shared, shared_low, trade_count: 0 })
-    }
-
-    /// Trades held now, over all symbols.
-    pub fn trade_count(&self) -> u64 {
-        self.trade_count
-    }
-
-    /// Few chunks are left.
-    #[inline]
-    pub fn is_low(&self) -> bool {
-        self.shared_left <= self.shared_low
-    }
-
-    /// The own chunk of a new symbol.
-    fn take_own(&mut self) -> ChunkId {
-        assert!(self.own_left > 0, "there are no more symbols than the pool was made for");
-        self.own_left -= 1;
-        self.take()
-    }
-
-    /// A chunk beyond a symbol's own, while one is left.
-    fn take_shared(&mut self) -> Option<ChunkId> {
-        self.shared_left = self.shared_left.checked_sub(1)?;
-        Some(self.take())
-    }
-
-    fn take(&mut self) -> ChunkId {
-        let id = self.free;
-        if id != NO_CHUNK {
-            let chunk = self.chunk_mut(id);
-            let next = chunk.next;
-            (chunk.previous, chunk.next, chunk.start, chunk.end) = (NO_CHUNK, NO_CHUNK, 0, 0);
-            self.free = next;
-            return id;
-        }
-        // The vector's memory is there from the start; a page of it costs nothing before it is written.
-        self.chunks.push(Chunk {
-            previous: NO_CHUNK,
-            next: NO_CHUNK,
-            start: 0,
-            end: 0,
-            trades: [TradeRecord::default(); CHUNK_TRADES],
-        });
-        (self.chunks.len() - 1) as ChunkId
-    }
-
-    /// A chunk of a window that has others.
-    fn give_back_shared(&mut self, id: ChunkId) {
-        let free = self.free;
-        self.chunk_mut(id).next = free;
-        self.free = id;
-        self.shared_left += 1;
-    }
-
-    #[inline]
-    fn chunk(&self, id: ChunkId) -> &Chunk {
-        &self.chunks[id as usize]
-    }
-
-    #[inline]
-    fn chunk_mut(&mut self, id: ChunkId) -> &mut Chunk {
-        &mut self.chunks[id as usize]
-    }
-
-    /// The trade at `position`, moving the position into the next chunk where it stands at a chunk's end.
-    #[inline]
-    fn trade_at(&self, position: &mut Position) -> Option<&TradeRecord> {
-        let mut chunk = self.chunk(position.chunk);
-        if position.offset >= chunk.end {
-            if chunk.next == NO_CHUNK {
-                return None;
-            }
-            *position = Position { chunk: chunk.next, offset: 0 };
-            chunk = self.chunk(position.chunk);
-            debug_assert!(chunk.start == 0 && chunk.end > 0);
-        }
-        Some(&chunk.trades[position.offset as usize])
-    }
-
-    #[inline]
-    fn before(&self, position: Position) -> Option<Position> {
-        let chunk = self.chunk(position.chunk);
-        if position.offset > chunk.start {
-            return Some(Position { chunk: position.chunk, offset: position.offset - 1 });
-        }
-        let previous = chunk.previous;
-        (previous != NO_CHUNK).then(|| Position { chunk: previous, offset: self.chunk(previous).end - 1 })
-    }
-
-    /// t of a chunk's first trade.
-    #[inline]
-    fn first_t(&self, id: ChunkId) -> UnixNanos {
-        let chunk = self.chunk(id);
-        chunk.trades[chunk.start as usize].t
-    }
-
-    #[inline]
-    fn record(&self, position: Position) -> &TradeRecord {
-        &self.chunk(position.chunk).trades[position.offset as usize]
-    }
-}
 
 /// Count, size and price times size over one window.
 #[derive(Clone, Copy, Default)]
@@ -201,12 +48,8 @@ impl VolumeSums {
     }
 }
 
-/// Fingers into the chunks of a symbol, each for 2^31 ns (2.1 s); together they span a window of 60 s.
-const FINGERS: usize = 32;
-const FINGER_NANOS_LOG2: u32 = 31;
-
-/// The trades of one symbol. What every event asks for comes first, so that a window in which nothing moves is left
-/// without a look at its trades.
+/// The trades of one symbol. What every event asks for comes first, so that a window in which nothing moves is decided
+/// without touching its trades.
 #[repr(C)]
 pub struct TradeWindow {
     /// Where the cursors stand: first trade later than this.
@@ -221,7 +64,7 @@ pub struct TradeWindow {
     newest_t: UnixNanos,
     /// Price of the trade before the short window, for p(now - 10 s).
     price_before_short: Option<f64>,
-    /// t of the newest trade that was given up for want of room. No trade that is kept is older.
+    /// t of the newest trade that was given up because no chunk was left. No trade that is kept is older.
     lost: Option<UnixNanos>,
     head: ChunkId,
     tail: ChunkId,
@@ -239,19 +82,6 @@ pub struct TradeWindow {
 
 const NEVER: UnixNanos = UnixNanos(i64::MAX);
 
-/// The number of a moment's span of 2^31 ns.
-fn span_of(t: UnixNanos) -> i64 {
-    t.0 >> FINGER_NANOS_LOG2
-}
-
-fn finger_of_span(span: i64) -> usize {
-    span.rem_euclid(FINGERS as i64) as usize
-}
-
-fn finger_of(t: UnixNanos) -> usize {
-    finger_of_span(span_of(t))
-}
-
 /// Lengths of the two windows, in ns.
 #[derive(Clone, Copy, Debug)]
 pub struct WindowLengths {
@@ -259,7 +89,7 @@ pub struct WindowLengths {
     pub short: i64,
 }
 
-/// What the windows say at one `now`.
+/// The figures of the windows at one `now`; `None` where there are too few trades.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TradeFeatures {
     pub vwap_short: Option<f64>,
@@ -337,7 +167,7 @@ impl TradeWindow {
         }
     }
 
-    /// Looks again at what stands at the windows' edges.
+    /// Notes anew which trades stand at the edges of the windows.
     fn note_edges(&mut self, pool: &TradePool) {
         self.long_first_t = pool.trade_at(&mut self.long_first).map_or(NEVER, |trade| trade.t);
         self.short_first_t = pool.trade_at(&mut self.short_first).map_or(NEVER, |trade| trade.t);
@@ -355,150 +185,6 @@ impl TradeWindow {
 
     fn end(&self, pool: &TradePool) -> Position {
         Position { chunk: self.tail, offset: pool.chunk(self.tail).end }
-    }
-
-    /// Makes room at the tail for a trade of `t`: another chunk, taken from the oldest trades where none is free.
-    #[inline(never)]
-    fn extend(&mut self, pool: &mut TradePool, t: UnixNanos) {
-        loop {
-            if let Some(id) = pool.take_shared() {
-                self.link_after(pool, self.tail, id);
-                let finger = &mut self.fingers[finger_of(t)];
-                // The first chunk of the finger's span, unless that is another turn's.
-                if *finger == NO_CHUNK || span_of(pool.first_t(*finger)) != span_of(t) {
-                    *finger = id;
-                }
-                return;
-            }
-            if self.head == self.tail && pool.chunk(self.head).start > 0 {
-                return self.compact_head(pool);
-            }
-            self.give_up_oldest(pool);
-        }
-    }
-
-    /// Moves the head chunk's trades to its start, for room at its end.
-    #[cold]
-    fn compact_head(&mut self, pool: &mut TradePool) {
-        let head = self.head;
-        let chunk = pool.chunk_mut(head);
-        let start = chunk.start;
-        chunk.trades.copy_within(start as usize..chunk.end as usize, 0);
-        (chunk.start, chunk.end) = (0, chunk.end - start);
-        for cursor in [&mut self.long_first, &mut self.short_first] {
-            if cursor.chunk == head {
-                cursor.offset -= start;
-            }
-        }
-    }
-
-    fn link_after(&mut self, pool: &mut TradePool, left: ChunkId, id: ChunkId) {
-        let right = pool.chunk(left).next;
-        let chunk = pool.chunk_mut(id);
-        (chunk.previous, chunk.next) = (left, right);
-        pool.chunk_mut(left).next = id;
-        if right == NO_CHUNK {
-            self.tail = id;
-        } else {
-            pool.chunk_mut(right).previous = id;
-        }
-    }
-
-    /// The oldest trade is lost, and its windows with it.
-    #[cold]
-    fn give_up_oldest(&mut self, pool: &mut TradePool) {
-        let oldest = *pool.record(self.oldest(pool));
-        self.lost = Some(oldest.t);
-        if oldest.t > self.long_after {
-            self.long_leave_first(pool);
-        }
-        if oldest.t > self.short_after {
-            self.short_leave_first(pool);
-        }
-        self.forget_head(pool);
-        self.note_edges(pool);
-    }
-
-    fn oldest(&self, pool: &TradePool) -> Position {
-        Position { chunk: self.head, offset: pool.chunk(self.head).start }
-    }
-
-    /// As if no trade had ever come: all chunks go back but one.
-    pub fn clear(&mut self, pool: &mut TradePool) {
-        let own = self.tail;
-        while self.head != own {
-            let head = pool.chunk(self.head);
-            let (held, next) = (head.end - head.start, head.next);
-            pool.trade_count -= held as u64;
-            pool.give_back_shared(self.head);
-            self.head = next;
-        }
-        let chunk = pool.chunk_mut(own);
-        let held = chunk.end - chunk.start;
-        (chunk.previous, chunk.start, chunk.end) = (NO_CHUNK, 0, 0);
-        pool.trade_count -= held as u64;
-        *self = TradeWindow::over(own);
-    }
-
-    /// Removes the oldest trade, which no cursor covers any more. It is never the only one.
-    #[inline]
-    fn forget_head(&mut self, pool: &mut TradePool) {
-        let head = self.head;
-        let chunk = pool.chunk_mut(head);
-        chunk.start += 1;
-        let (emptied, next) = (chunk.start == chunk.end, chunk.next);
-        pool.trade_count -= 1;
-        if emptied {
-            for cursor in [&mut self.long_first, &mut self.short_first] {
-                if cursor.chunk == head {
-                    *cursor = Position { chunk: next, offset: 0 };
-                }
-            }
-            self.give_back_head(pool, next);
-        }
-    }
-
-    /// Gives the first chunk back, of which nothing is needed; `next` is first then.
-    fn give_back_head(&mut self, pool: &mut TradePool, next: ChunkId) {
-        assert!(next != NO_CHUNK, "the newest trade is always retained");
-        let head = std::mem::replace(&mut self.head, next);
-        for finger in &mut self.fingers {
-            if *finger == head {
-                *finger = NO_CHUNK;
-            }
-        }
-        pool.chunk_mut(next).previous = NO_CHUNK;
-        pool.give_back_shared(head);
-    }
-
-    /// Few chunks are left: where `now` has left both windows behind, all but the newest go back, at most `count_max`
-    /// with one call. Says how many went, and whether none is left to go. Should `now` step back among their trades,
-    /// their loss is said.
-    pub fn release_outrun(
-        &mut self,
-        pool: &mut TradePool,
-        now: UnixNanos,
-        lengths: WindowLengths,
-        count_max: usize,
-    ) -> (usize, bool) {
-        if self.head == self.tail || self.newest_t > now.minus(lengths.long) {
-            return (0, true);
-        }
-        // What `advance` comes to, without a walk: sums of no trade, cursors at the end.
-        (self.long_after, self.short_after) = (now.minus(lengths.long), now.minus(lengths.short));
-        (self.long, self.short, self.returns) = Default::default();
-        (self.long_first, self.short_first) = (self.end(pool), self.end(pool));
-        let mut count = 0;
-        while self.head != self.tail && count < count_max {
-            let chunk = pool.chunk(self.head);
-            let (held, last, next) = (chunk.end - chunk.start, chunk.trades[chunk.end as usize - 1].t, chunk.next);
-            pool.trade_count -= held as u64;
-            self.lost = Some(last);
-            self.give_back_head(pool, next);
-            count += 1;
-        }
-        self.note_edges(pool);
-        (count, self.head == self.tail)
     }
 
     #[inline]
@@ -592,136 +278,6 @@ impl TradeWindow {
             self.second_t = self.second(pool).map_or(NEVER, |trade| trade.t);
         }
     }
-
-    /// Where a late trade belongs: before the first trade that is later. The search goes from chunk to chunk, from the
-    /// finger of its span of time or else of the next one that has a chunk. Late trades come in flocks, so the finger
-    /// stays where the trade went.
-    fn place_of(&mut self, pool: &TradePool, t: UnixNanos) -> Position {
-        let spans = span_of(t)..=span_of(self.newest_t).min(span_of(t) + FINGERS as i64 - 1);
-        let finger = spans
-            .map(|span| (self.fingers[finger_of_span(span)], span))
-            .find_map(|(finger, span)| (finger != NO_CHUNK && span_of(pool.first_t(finger)) == span).then_some(finger));
-        let mut id = finger.unwrap_or(self.tail);
-        while pool.first_t(id) > t && pool.chunk(id).previous != NO_CHUNK {
-            id = pool.chunk(id).previous;
-        }
-        while pool.chunk(id).next != NO_CHUNK && pool.first_t(pool.chunk(id).next) <= t {
-            id = pool.chunk(id).next;
-        }
-        if span_of(pool.first_t(id)) == span_of(t) {
-            self.fingers[finger_of(t)] = id;
-        }
-        let chunk = pool.chunk(id);
-        let held = &chunk.trades[chunk.start as usize..chunk.end as usize];
-        let mut place = Position { chunk: id, offset: chunk.start + held.partition_point(|trade| trade.t <= t) as u32 };
-        pool.trade_at(&mut place).expect("a later trade stands after a late one");
-        place
-    }
-
-    #[inline(never)]
-    fn insert(&mut self, pool: &mut TradePool, t: UnixNanos, price: f64, size: f64) {
-        if self.lost.is_some_and(|lost| t < lost) {
-            // Kept, it would answer for moments whose trades are gone.
-            return;
-        }
-        let mut place = self.place_of(pool, t);
-        while pool.chunk(place.chunk).end as usize == CHUNK_TRADES {
-            if place == self.oldest(pool) && pool.chunk(place.chunk).start == 0 && pool.shared_left == 0 {
-                // It would be the oldest itself: it is the one that is given up.
-                self.lost = Some(t);
-                return;
-            }
-            place = self.make_room_at(pool, place);
-        }
-        // Cursors that stand at a chunk's end step into the next chunk, so that each names the trade it means.
-        pool.trade_at(&mut self.long_first);
-        pool.trade_at(&mut self.short_first);
-        let predecessor = pool.before(place).map(|before| pool.record(before).price);
-        let trade = TradeRecord {
-            t,
-            price,
-            size,
-            log_return: predecessor.map_or(0, |previous| return_quanta(previous, price)),
-        };
-        let next = *pool.record(place);
-        let next_return = return_quanta(price, next.price);
-        pool.chunk_mut(place.chunk).trades[place.offset as usize].log_return = next_return;
-
-        let in_long = t > self.long_after;
-        if in_long {
-            // Its successor is in the window too; whether its predecessor is decides which returns count.
-            let is_first = match pool.before(place) {
-                Some(before) => pool.record(before).t <= self.long_after,
-                None => true,
-            };
-            if is_first {
-                if self.long.count > 0 {
-                    self.returns.add(next_return);
-                }
-            } else {
-                self.returns.subtract(next.log_return);
-                self.returns.add(trade.log_return);
-                self.returns.add(next_return);
-            }
-            self.long.add(&trade);
-        }
-        let in_short = t > self.short_after;
-        if in_short {
-            self.short.add(&trade);
-        }
-        let chunk = pool.chunk_mut(place.chunk);
-        chunk.trades.copy_within(place.offset as usize..chunk.end as usize, place.offset as usize + 1);
-        chunk.trades[place.offset as usize] = trade;
-        chunk.end += 1;
-        pool.trade_count += 1;
-        for (cursor, inside) in [(&mut self.long_first, in_long), (&mut self.short_first, in_short)] {
-            if cursor.chunk == place.chunk && (cursor.offset > place.offset || cursor.offset == place.offset && !inside)
-            {
-                cursor.offset += 1;
-            }
-        }
-        self.note_edges(pool);
-    }
-
-    /// Makes room in the full chunk at `place`; says where `place` is now.
-    fn make_room_at(&mut self, pool: &mut TradePool, place: Position) -> Position {
-        let start = pool.chunk(place.chunk).start;
-        if start > 0 {
-            self.compact_head(pool);
-            return Position { chunk: place.chunk, offset: place.offset - start };
-        }
-        match pool.take_shared() {
-            Some(id) => self.split(pool, place, id),
-            None => {
-                self.give_up_oldest(pool);
-                place
-            }
-        }
-    }
-
-    /// Splits the full chunk at `place` into two halves, the second in chunk `id`; says where `place` is now.
-    fn split(&mut self, pool: &mut TradePool, place: Position, id: ChunkId) -> Position {
-        const HALF: u32 = CHUNK_TRADES as u32 / 2;
-        let left = place.chunk;
-        self.link_after(pool, left, id);
-        let whole: [TradeRecord; CHUNK_TRADES] = pool.chunk(left).trades;
-        let upper = &whole[HALF as usize..];
-        let right = pool.chunk_mut(id);
-        right.trades[..upper.len()].copy_from_slice(upper);
-        right.end = upper.len() as u32;
-        pool.chunk_mut(left).end = HALF;
-        let moved = |position: Position| {
-            if position.chunk == left && position.offset >= HALF {
-                Position { chunk: id, offset: position.offset - HALF }
-            } else {
-                position
-            }
-        };
-        self.long_first = moved(self.long_first);
-        self.short_first = moved(self.short_first);
-        moved(place)
-    }
-
     /// p(now): the newest trade's price.
     #[inline]
     pub fn newest_price(&self) -> Option<f64> {
@@ -733,7 +289,7 @@ impl TradeWindow {
     #[inline]
     pub fn return_short(&self) -> Option<f64> {
         let value = self.newest_price / self.price_before_short? - 1.0;
-        // Between extreme prices it may be more than an f64 holds, which is nothing to act upon.
+        // Between extreme prices it may be more than an f64 holds: that is null.
         value.is_finite().then_some(value)
     }
 
@@ -745,7 +301,7 @@ impl TradeWindow {
         self.short.size.value().unwrap_or_else(walked)
     }
 
-    /// Everything the windows say at the `now` of the last `advance`.
+    /// The figures at the `now` of the last `advance`.
     pub fn features(&self, pool: &TradePool) -> TradeFeatures {
         TradeFeatures {
             vwap_short: self.vwap(pool, &self.short, self.short_first),
@@ -793,7 +349,7 @@ impl TradeWindow {
         })
     }
 
-    /// Whether trades that were given up for want of room are missing: in the long window at `now`, the one of the last
+    /// Whether trades that were given up are missing: in the long window at `now`, the one of the last
     /// `advance`, or before the short one, where any of them would have answered for p(now - 10 s).
     #[inline]
     pub fn is_truncated(&self, now: UnixNanos, lengths: WindowLengths) -> bool {

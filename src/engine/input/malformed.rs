@@ -1,0 +1,46 @@
+//! Why a payload is no event.
+
+use crate::engine::bounds::{JSON_DEPTH_MAX, SYMBOL_BYTES_MAX};
+
+/// Why a payload is no event; the text goes into the log line about it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Malformed {
+    NotUtf8,
+    NotAnObject,
+    Syntax,
+    TooDeep,
+    TrailingBytes,
+    Missing(&'static str),
+    Unreadable(&'static str),
+    Subject,
+    Symbol,
+    /// Bytes of the message with its control line, and the capacity of the receive buffer.
+    TooLarge {
+        frame_bytes: usize,
+        queue_bytes: usize,
+    },
+}
+
+impl std::fmt::Display for Malformed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NotUtf8 => f.write_str("the payload is not UTF-8"),
+            Self::NotAnObject => f.write_str("the payload is not a JSON object"),
+            Self::Syntax => f.write_str("the payload is not well-formed JSON"),
+            Self::TooDeep => write!(f, "the payload nests deeper than {JSON_DEPTH_MAX} levels"),
+            Self::TrailingBytes => f.write_str("bytes follow the payload's JSON object"),
+            Self::Missing(field) => write!(f, "the required field \"{field}\" is missing"),
+            Self::Unreadable(field) => write!(f, "the required field \"{field}\" has a value that cannot be used"),
+            Self::Subject => f.write_str("the subject is none of trade, quote, book_l2 and heartbeat with a symbol"),
+            Self::Symbol => write!(
+                f,
+                "the subject's symbol is longer than {SYMBOL_BYTES_MAX} bytes, not UTF-8, or has an empty token, a blank, \
+                 a control character, * or > in it"
+            ),
+            Self::TooLarge { frame_bytes, queue_bytes } => write!(
+                f,
+                "the message has {frame_bytes} bytes with its control line, more than the {queue_bytes} of QUEUE_BYTES"
+            ),
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! What can be wrong with a NATS connection: who is at fault, and what follows. The texts for operators are made here, from
+//! these types, and nowhere else.
+
+use std::fmt;
+use std::io;
+
+use proto_nats::{Cause, CredentialsError, Operation, Reason, ServerAddress, ServerError};
+use rustls::pki_types::pem::Error as PemError;
+
+use crate::config::NamedFile;
+use crate::nats::tls_session::TlsError;
+use crate::runtime::MachineError;
+use crate::runtime::log_text::{plain, printable};
+
+/// Why there is no TCP connection.
+#[derive(Debug)]
+pub enum ConnectError {
+    /// The resolver has no answer.
+    Unresolved(io::Error),
+    /// The resolver's answer is empty.
+    NoAddress,
+    /// Nothing listens there.
+    Refused,
+    /// Nothing came back for so many seconds.
+    NoAnswer { seconds: u64 },
+    /// Something else.
+    Failed(io::Error),
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ConnectError::Unresolved(error) => write!(f, "the name cannot be resolved: {}", plain(error)),
+            ConnectError::NoAddress => f.write_str("the name has no address"),
+            ConnectError::Refused => f.write_str("connection refused: is nats-server running there?"),
+            ConnectError::NoAnswer { seconds } => {
+                write!(f, "no answer within {seconds} s: is the address right, a firewall between?")
+            }
+            ConnectError::Failed(error) => write!(f, "cannot connect: {}", plain(error)),
+        }
+    }
+}
+
+/// What is wrong with a setting about credentials or TLS, or with the file that it names.
+#[derive(Debug)]
+pub enum AccessError {
+    /// A file is of no use.
+    File { setting: &'static str, file: NamedFile, problem: FileProblem, accepted: &'static str },
+    /// There is no `NATS_CA`, and the machine has no authorities either.
+    NoAuthorities,
+    /// No certificate could be for this name.
+    ServerName { setting: Option<&'static str>, name: String },
+    /// rustls cannot begin.
+    Tls(TlsError),
+}
+
+/// Why a file is of no use.
+#[derive(Debug)]
+pub enum FileProblem {
+    Unreadable(io::Error),
+    NotText,
+    /// No nkey seed, or no credentials.
+    Credentials(CredentialsError),
+    /// No PEM.
+    Pem(PemError),
+    /// An authority's certificate that rustls does not take.
+    Certificate,
+    /// The private key belongs to another certificate.
+    OtherKey,
+    /// The private key and its certificate cannot be used together.
+    UnusableKey,
+}
+
+impl fmt::Display for AccessError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            AccessError::File { setting, file, problem, accepted } => {
+                write!(f, "{}; accepted is {accepted}", file.refused(setting, &problem.to_string()))
+            }
+            AccessError::NoAuthorities => f.write_str(
+                "TLS: this machine has no trusted authorities: install ca-certificates, or set NATS_CA to a file with the \
+                 authority that signs the server's certificate",
+            ),
+            AccessError::ServerName { setting, name } => {
+                if let Some(setting) = setting {
+                    write!(f, "{setting}: ")?;
+                }
+                write!(f, "{name} is no name that a certificate could be for")
+            }
+            AccessError::Tls(error) => error.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for FileProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            FileProblem::Unreadable(error) => write!(f, "it cannot be read ({})", plain(error)),
+            FileProblem::NotText => f.write_str("it is not text"),
+            FileProblem::Credentials(error) => error.fmt(f),
+            FileProblem::Pem(PemError::NoItemsFound) => f.write_str("there is none in it"),
+            FileProblem::Pem(PemError::MissingSectionEnd { .. }) => f.write_str("a BEGIN line has no END line"),
+            FileProblem::Pem(_) => f.write_str("it is damaged"),
+            FileProblem::Certificate => f.write_str("a certificate in it cannot be read"),
+            FileProblem::OtherKey => f.write_str("it is not the key of the certificate in NATS_CERT"),
+            FileProblem::UnusableKey => f.write_str("it cannot be used with the certificate in NATS_CERT"),
+        }
+    }
+}
+
+/// Why a connection, or an attempt at one, is over; or why a connection is of no use.
+#[derive(Debug)]
+pub enum Trouble {
+    /// No TCP connection.
+    Connect(ConnectError),
+    /// Resolving, connecting or reading files took longer than this many seconds.
+    ConnectTooSlow { seconds: u64 },
+    /// A thread for it could not be had.
+    NoThread(MachineError),
+    /// The socket cannot be used.
+    Socket(io::Error),
+    /// The settings, or a file that they name.
+    Access(AccessError),
+    /// The files that TLS needs were not read in time.
+    FilesTooSlow,
+    /// TLS ended the connection.
+    Tls(TlsError),
+    /// The protocol, or the server, ended it.
+    Ended(Reason),
+    /// The server is about to shut down, and there is another one.
+    LeftLameDuck,
+    /// The server refuses this subscription; the connection lives on.
+    SubscriptionRefused { subject: String },
+    /// The server refuses so many subscriptions and did not say which; the connection lives on.
+    SubscriptionsRefused { count: usize },
+}
+
+impl Trouble {
+    /// What the pool of servers makes of it.
+    pub fn cause(&self) -> Cause {
+        match self {
+            Trouble::Tls(_) => Cause::Refused,
+            Trouble::Ended(reason) => reason.cause(),
+            Trouble::LeftLameDuck => Cause::Left,
+            _ => Cause::Trouble,
+        }
+    }
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Trouble::Connect(error) => error.fmt(f),
+            Trouble::ConnectTooSlow { seconds } => {
+                write!(f, "no connection within {seconds} s: is the name's resolver slow, or a disk?")
+            }
+            Trouble::NoThread(error) => error.fmt(f),
+            Trouble::Socket(error) => write!(f, "cannot use the socket: {}", plain(error)),
+            Trouble::Access(error) => error.fmt(f),
+            Trouble::FilesTooSlow => f.write_str("the files that TLS needs could not be read in time"),
+            Trouble::Tls(error) => error.fmt(f),
+            Trouble::Ended(reason) => reason.fmt(f),
+            Trouble::LeftLameDuck => f.write_str("left, as it is about to shut down"),
+            Trouble::SubscriptionRefused { subject } => {
+                write!(f, "NATS refuses the subscription to {}: grant this user that permission", printable(subject))
+            }
+            Trouble::SubscriptionsRefused { count } => {
+                write!(f, "NATS has refused {count} subscriptions and not said which: does it allow so many?")
+            }
+        }
+    }
+}
+
+/// A trouble and the server that it is about.
+#[derive(Debug)]
+pub struct ServerTrouble {
+    pub server: ServerAddress,
+    pub trouble: Trouble,
+}
+
+impl fmt::Display for ServerTrouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.trouble {
+            // These name NATS themselves: it is what every server of the cluster would say.
+            trouble @ (Trouble::SubscriptionRefused { .. } | Trouble::SubscriptionsRefused { .. }) => trouble.fmt(f),
+            trouble => write!(f, "NATS {}: {trouble}", self.server.endpoint()),
+        }
+    }
+}
+
+/// What to say of an `-ERR` that leaves the connection alive.
+pub struct Complaint<'a>(pub &'a ServerError);
+
+impl fmt::Display for Complaint<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "NATS: {}", self.0)?;
+        match self.0 {
+            ServerError::PermissionsViolation { operation: Operation::Publish, .. } => {
+                f.write_str(": grant it that permission")
+            }
+            _ => Ok(()),
+        }
+    }
+}

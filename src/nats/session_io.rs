@@ -1,0 +1,60 @@
+//! What a session is made from, what it asks of the loop around it, and what it reports.
+
+use proto_nats::{ServerAddress, ServerError};
+
+/// What stays the same for the whole session. Times are in ns.
+#[derive(Debug, Clone)]
+pub struct SessionSettings {
+    pub servers: Vec<ServerAddress>,
+    /// Subscribed to on every connection, with sids from 1.
+    pub subjects: Vec<String>,
+    /// Should differ between sessions, so that they do not all try the same server first.
+    pub seed: u64,
+    /// For the server to answer a drain.
+    pub drain_limit_ns: u64,
+    /// nats-server's own `write_deadline`: a server that takes nothing for so long takes nothing any more.
+    pub write_limit_ns: u64,
+}
+
+/// What the loop around the session is to do, or to tell.
+#[derive(Debug)]
+pub enum Output {
+    /// Connect to this server.
+    Connect(ServerAddress),
+    /// Start TLS on the socket. Bytes of clear text that lie unread are [`DataBeforeTls`](proto_nats::Reason::DataBeforeTls).
+    StartTls,
+    /// Find the first of these that can be reached, and say so by [`Session::handle_reachable`](crate::nats::session::Session::handle_reachable).
+    FindReachable(Vec<ServerAddress>),
+    /// Connected and subscribed; publications are taken from now on. The session's report says what was refused.
+    Ready,
+    /// The server is about to shut down.
+    LameDuck,
+    /// The server has refused a subscription: see [`Session::trouble`](crate::nats::session::Session::trouble).
+    SubscriptionRefused,
+    /// The server complains, of a publication that it refuses to take, too; the connection lives on.
+    Complaint(ServerError),
+    /// The server has sent an INFO that is no JSON object, and the connection lives on.
+    UnreadableInfo,
+    /// The server has not answered the drain in time; `Flush` or `Close` follows.
+    DrainUnconfirmed,
+    /// The drain is over, and with it the session: send what is left, then call [`Session::handle_flushed`](crate::nats::session::Session::handle_flushed).
+    Flush,
+    /// Close the socket to this server. [`Session::trouble`](crate::nats::session::Session::trouble) says why, where it is no orderly stop.
+    Close(ServerAddress),
+}
+
+/// How the session is doing.
+#[derive(Clone, Debug, Default)]
+pub struct SessionReport {
+    pub is_connected: bool,
+    /// Connected, and every subscription confirmed.
+    pub is_ready: bool,
+    /// Connections that became ready after the first.
+    pub reconnects: u64,
+    /// Ends of the stream that look like the server gave up on a slow consumer.
+    pub slow_consumer_cuts: u64,
+    /// Why there is no connection, or why it is not ready.
+    pub trouble: Option<String>,
+    /// That the server refuses publications, for as long as that is news.
+    pub publish_trouble: Option<String>,
+}

@@ -1,0 +1,330 @@
+//! What one core works with: a shard and its session with NATS, and the few calls in which the two meet.
+
+use std::sync::Arc;
+
+use proto_nats::Reason;
+
+use crate::engine::counters::OutputKind;
+use crate::engine::engine::EngineSettings;
+use crate::engine::intake::Ownership;
+use crate::engine::memory::NoMemory;
+use crate::nats::credentials::Access;
+use crate::nats::session::{Session, SessionSettings};
+use crate::nats::transport::Transport;
+use crate::runtime::clock::Clock;
+use crate::service::outputs::{self, Publication};
+use crate::service::shard::{ReadOutcome, Shard};
+
+/// Of the 5 s that a stop may take, the server gets this long to answer the drain.
+const DRAIN_LIMIT_NS: u64 = 2_000_000_000;
+/// nats-server's own `write_deadline`.
+const WRITE_LIMIT_NS: u64 = 10_000_000_000;
+/// Reads after the end of a connection: what a socket can hold by then is far less.
+const LAST_READS_MAX: usize = 256;
+
+#[derive(Clone)]
+pub struct WorkerSettings {
+    pub engine: EngineSettings,
+    pub ownership: Ownership,
+    pub queue_bytes: usize,
+    pub busy_poll: bool,
+    pub access: Arc<Access>,
+    /// The access's own, numbered where there are several cores.
+    pub client_name: String,
+    pub subjects: Vec<String>,
+}
+
+pub struct Worker {
+    pub shard: Shard,
+    pub session: Session<Publication>,
+}
+
+impl Worker {
+    /// Reserves what the shard and its outputs need.
+    pub fn new(settings: &WorkerSettings, clock: Clock) -> Result<Worker, NoMemory> {
+        let WorkerSettings { engine, ownership, queue_bytes, access, subjects, .. } = settings;
+        let session = SessionSettings {
+            servers: access.servers().to_vec(),
+            subjects: subjects.clone(),
+            seed: clock.now().0 as u64 ^ (ownership.core as u64) << 48,
+            drain_limit_ns: DRAIN_LIMIT_NS,
+            write_limit_ns: WRITE_LIMIT_NS,
+        };
+        Ok(Worker {
+            shard: Shard::new(engine.clone(), *ownership, *queue_bytes, clock)?,
+            session: Session::new(session)?,
+        })
+    }
+
+    /// Takes a slice of messages and encodes what it gave; says whether the receive buffer is drained.
+    pub fn take_slice(&mut self) -> Result<bool, Reason> {
+        let slice = self.shard.take_slice(&mut self.session)?;
+        if slice.messages > 0 {
+            self.publish();
+            self.shard.note_processed(&slice);
+        }
+        Ok(slice.is_drained)
+    }
+
+    /// Time has passed: snapshots and PINGs that are due.
+    pub fn handle_time(&mut self) {
+        self.shard.engine.handle_time(self.shard.clock.now());
+        self.session.handle_time(self.shard.clock.elapsed_ns());
+        self.publish();
+    }
+
+    /// Encodes what the engine has, as far as the session takes it.
+    pub fn publish(&mut self) {
+        outputs::publish(&mut self.shard.engine, &mut self.session, self.shard.clock.elapsed_ns());
+    }
+
+    /// The connection is over: what had arrived by then is still worth having, trades above all.
+    pub fn finish_input(&mut self, transport: &mut Transport) {
+        for _ in 0..LAST_READS_MAX {
+            let outcome = self.shard.read(transport);
+            while let Ok(false) = self.take_slice() {}
+            if !matches!(outcome, ReadOutcome::Some | ReadOutcome::BufferFull) {
+                return;
+            }
+        }
+    }
+
+    /// The session is over: what is still unsent is counted, and said.
+    pub fn give_up_outputs(&mut self) {
+        let given_up = outputs::give_up(&mut self.shard.engine, &mut self.session);
+        let [snapshots, signals] = [OutputKind::Features, OutputKind::Signal].map(|kind| given_up[kind as usize]);
+        if snapshots + signals > 0 {
+            let core = self.shard.ownership.core;
+            log::warn!(
+                core, snapshots, signals;
+                "{snapshots} snapshots and {signals} signals could not be published any more"
+            );
+        }
+    }
+
+    /// When something is due without any event, in ns of the clock.
+    pub fn next_deadline_ns(&self) -> u64 {
+        let engine = self.shard.engine.next_deadline().map(|moment| self.shard.clock.elapsed_at(moment));
+        engine.unwrap_or(u64::MAX).min(self.session.next_deadline().unwrap_or(u64::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::NatsArgs;
+    use crate::engine::engine::Receipt;
+    use crate::engine::time::UnixNanos;
+    use crate::nats::error::Complaint;
+    use crate::nats::session::Output;
+    use crate::service::shard::SLICE_FRAMES;
+    use proto_nats::{
+        Cause, ClientOp, Decoded, Limits, ServerAddress, ServerError, ServerOp, Settings, decode_client_op, encode,
+    };
+
+    fn worker() -> Worker {
+        let server = ServerAddress::parse("a").expect("it is an address");
+        let access = Access::new(NatsArgs::open(server, "test")).expect("nothing is to be read");
+        let engine = EngineSettings { publish_interval: Some(1_000), ..EngineSettings::default() };
+        let settings = WorkerSettings {
+            engine,
+            ownership: Ownership::ALL,
+            queue_bytes: 64 << 10,
+            busy_poll: false,
+            access: Arc::new(access),
+            client_name: "test".into(),
+            subjects: Vec::new(),
+        };
+        Worker::new(&settings, Clock::start()).expect("there is memory")
+    }
+
+    /// Of a session's clock: far enough apart that every attempt is due.
+    const ATTEMPT_NS: u64 = 100_000_000_000;
+
+    /// The next connection, from its first byte to Ready; what the handshake has to send is sent.
+    fn connect(worker: &mut Worker, number: u64, max_payload: u64) {
+        let now_ns = number * ATTEMPT_NS;
+        let Worker { session, shard } = worker;
+        assert!(matches!(session.poll_output(now_ns), Some(Output::Connect(_))));
+        shard.begin_connection();
+        session.handle_connected(Settings::default(), now_ns);
+        let info = format!("{{\"max_payload\":{max_payload}}}");
+        for op in [ServerOp::Info(info.as_bytes()), ServerOp::Pong, ServerOp::Pong] {
+            session.handle_op(&op, now_ns);
+        }
+        assert!(matches!(session.poll_output(now_ns), Some(Output::Ready)));
+        let len = session.bytes_to_send().len();
+        session.note_sent(len, now_ns);
+        worker.publish();
+    }
+
+    fn lose_connection(worker: &mut Worker) {
+        worker.session.handle_end_of_stream(0);
+        assert!(matches!(worker.session.poll_output(0), Some(Output::Close(_))));
+        assert_eq!(worker.session.trouble().expect("the end").trouble.cause(), Cause::Trouble);
+        worker.shard.engine.stall_output();
+    }
+
+    fn quote(worker: &mut Worker, symbol: &str, bid: f64, moment: i64) {
+        let subject = format!("md.events.quote.{symbol}");
+        let payload = format!("{{\"bid\":{bid},\"ask\":100}}");
+        let receipt = Receipt::At(UnixNanos(moment));
+        worker.shard.engine.handle_event(subject.as_bytes(), payload.as_bytes(), receipt).expect("it is well-formed");
+    }
+
+    /// Subject and payload of each publication that is to be sent.
+    fn publications(frames: &[u8]) -> Vec<(String, Vec<u8>)> {
+        let (mut at, mut publications) = (0, Vec::new());
+        while let Ok(Decoded::Op { op, len }) = decode_client_op(&frames[at..], &Limits::default()) {
+            at += len;
+            if let ClientOp::Pub { subject, payload, .. } = op {
+                publications.push((String::from_utf8(subject.to_vec()).expect("text"), payload.to_vec()));
+            }
+        }
+        publications
+    }
+
+    /// Symbol and mid of each.
+    fn to_send(worker: &Worker) -> Vec<(String, f64)> {
+        let shown = publications(worker.session.bytes_to_send()).into_iter().map(|(_, payload)| {
+            let document: serde_json::Value = serde_json::from_slice(&payload).expect("it is JSON");
+            let symbol = document["symbol"].as_str().expect("a symbol").to_owned();
+            (symbol, document["features"]["mid"].as_f64().expect("a mid"))
+        });
+        shown.collect()
+    }
+
+    fn published(worker: &Worker) -> u64 {
+        let engine = &worker.shard.engine;
+        let of_symbols: u64 = engine.symbols().after(None).map(|(_, state)| state.features_published).sum();
+        assert_eq!(engine.counters.features_published, of_symbols);
+        of_symbols
+    }
+
+    fn dropped(worker: &Worker) -> [u64; 2] {
+        [OutputKind::Features, OutputKind::Signal]
+            .map(|kind| worker.shard.engine.counters.publish_dropped[kind as usize])
+    }
+
+    #[test]
+    fn what_a_connection_did_not_take_goes_on_the_next_one_unless_something_newer_does() {
+        let mut worker = worker();
+        connect(&mut worker, 1, 1 << 20);
+        quote(&mut worker, "A", 90.0, 1_000_000);
+        quote(&mut worker, "B", 92.0, 1_000_000);
+        worker.publish();
+        quote(&mut worker, "A", 94.0, 2_000_000);
+        worker.publish();
+        let sent = [("A".into(), 95.0), ("B".into(), 96.0), ("A".into(), 97.0)];
+        assert_eq!(to_send(&worker), sent);
+        assert_eq!(published(&worker), 3);
+
+        // Nothing of it was sent; B moves on while there is no connection.
+        lose_connection(&mut worker);
+        assert!(to_send(&worker).is_empty());
+        quote(&mut worker, "B", 98.0, 3_000_000);
+        worker.publish();
+        connect(&mut worker, 2, 1 << 20);
+        assert_eq!(to_send(&worker), [("A".into(), 97.0), ("B".into(), 99.0)]);
+        assert_eq!(published(&worker), 2, "what is to be sent");
+        assert_eq!(dropped(&worker), [2, 0], "what was overtaken was given up");
+
+        // The next server takes less: counted, not sent.
+        lose_connection(&mut worker);
+        connect(&mut worker, 3, 10);
+        assert!(to_send(&worker).is_empty());
+        assert_eq!((published(&worker), dropped(&worker)), (0, [4, 0]));
+
+        // There is no next server.
+        quote(&mut worker, "A", 96.0, 4_000_000);
+        quote(&mut worker, "B", 96.0, 4_000_000);
+        worker.give_up_outputs();
+        assert_eq!((published(&worker), dropped(&worker)), (0, [6, 0]));
+    }
+
+    /// One read is one moment, however many slices it takes: a signal in the last of them leaves before the snapshots of
+    /// the first.
+    #[test]
+    fn snapshots_wait_for_the_signals_of_their_read() {
+        let mut worker = worker();
+        connect(&mut worker, 1, 1 << 20);
+        let read = |worker: &mut Worker, moment: i64, events: &[(&str, &str)]| {
+            let mut frames = Vec::new();
+            for (subject, payload) in events {
+                encode::msg(&mut frames, subject.as_bytes(), b"1", None, None, payload.as_bytes());
+            }
+            worker.shard.push_read(&frames, UnixNanos(moment));
+            let mut published: Vec<Vec<String>> = Vec::new();
+            loop {
+                let is_drained = worker.take_slice().expect("it is well-formed");
+                let frames = worker.session.bytes_to_send();
+                published.push(publications(frames).into_iter().map(|(subject, _)| subject).collect());
+                worker.session.note_sent(frames.len(), ATTEMPT_NS);
+                if is_drained {
+                    return published;
+                }
+            }
+        };
+        const SECOND: i64 = 1_000_000_000;
+        let now = worker.shard.clock.now().0;
+        let start = [
+            ("md.events.quote.A", "{\"bid\":99.99,\"ask\":100.01}"),
+            ("md.events.trade.A", "{\"price\":100,\"size\":2}"),
+        ];
+        read(&mut worker, now, &start);
+        let mut events = vec![("md.events.quote.B", "{\"bid\":1,\"ask\":2}"); SLICE_FRAMES as usize];
+        events.push(("md.events.trade.A", "{\"price\":101,\"size\":2}"));
+        let [.., first, last] = &read(&mut worker, now + 11 * SECOND, &events)[..] else { panic!("two slices") };
+        assert_eq!(first[..], ["senpai.features.A"], "the snapshot that was due before");
+        assert_eq!(last[..], ["senpai.signals.A", "senpai.features.B", "senpai.features.A"]);
+        // At a stop nothing is held back.
+        read(&mut worker, now + 12 * SECOND, &events[..1]);
+        worker.shard.engine.set_moment_open(true);
+        quote(&mut worker, "C", 1.0, now + 13 * SECOND);
+        worker.give_up_outputs();
+        assert_eq!(dropped(&worker), [1, 0]);
+    }
+
+    #[test]
+    fn only_messages_end_the_silence() {
+        let mut worker = worker();
+        connect(&mut worker, 1, 1 << 20);
+        assert_eq!(worker.shard.silence_ns(5), u64::MAX);
+        let take = |worker: &mut Worker, frames: &[u8]| {
+            let moment = worker.shard.clock.now();
+            worker.shard.push_read(frames, moment);
+            assert!(matches!(worker.take_slice(), Ok(true)));
+            worker.shard.silence_ns(u64::MAX - 1)
+        };
+        assert_eq!(take(&mut worker, b"PING\r\nINFO {}\r\n"), u64::MAX);
+        let silence_ns = take(&mut worker, b"MSG md.events.heartbeat.A 1 2\r\n{}\r\n");
+        assert!(silence_ns < u64::MAX);
+        assert_eq!(take(&mut worker, b"PING\r\n"), silence_ns);
+    }
+
+    #[test]
+    fn refused_publications_are_counted_and_said() {
+        let mut worker = worker();
+        connect(&mut worker, 1, 1 << 20);
+        quote(&mut worker, "A", 90.0, 1_000_000);
+        worker.publish();
+        for subject in ["senpai.features.A", "senpai.features.NONE", "senpai.signals.A", "else", ""] {
+            let refusal = format!("Permissions Violation for Publish to \"{subject}\"");
+            worker.session.handle_op(&ServerOp::Err(refusal.as_bytes()), ATTEMPT_NS);
+            let Some(Output::Complaint(error)) = worker.session.poll_output(ATTEMPT_NS) else { panic!("a complaint") };
+            assert!(Complaint(&error).to_string().ends_with("grant it that permission"));
+            let ServerError::PermissionsViolation { subject, .. } = error else { panic!("a refusal") };
+            outputs::note_refused(&mut worker.shard.engine, &subject);
+        }
+        assert_eq!(
+            (published(&worker), dropped(&worker)),
+            (0, [1, 1]),
+            "the refused snapshot does not count as published"
+        );
+        let report = worker.session.report(ATTEMPT_NS);
+        assert!(report.is_ready && report.trouble.is_none());
+        assert!(report.publish_trouble.is_some_and(|trouble| trouble.contains("may not publish")));
+        let later = worker.session.report(ATTEMPT_NS + 61_000_000_000);
+        assert_eq!(later.publish_trouble, None, "the server says nothing when it grants a permission");
+    }
+}
