@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_nats::{Client, ConnectOptions, HeaderMap, RequestErrorKind, Subscriber};
 use futures_lite::StreamExt;
-use senpai_md_consumer::broker::router::BrokerLimits;
+use senpai_md_consumer::broker::BrokerLimits;
 use senpai_md_consumer::broker::server::{BrokerServer, BrokerThread};
 use senpai_md_consumer::runtime::timeout::sleep;
 

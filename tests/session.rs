@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 
 use proto_nats::{Decoded, Limits, ServerAddress, ServerOp, Settings, decode_server_op};
-use senpai_md_consumer::broker::router::{Broker, BrokerLimits, ClientId, Output as BrokerOutput};
+use senpai_md_consumer::broker::{Broker, BrokerLimits, ClientId, Output as BrokerOutput};
 use senpai_md_consumer::nats::error::{ConnectError, Trouble};
 use senpai_md_consumer::nats::send_buffer::Unsent;
 use senpai_md_consumer::nats::session::{Output, Session, SessionSettings};

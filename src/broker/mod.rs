@@ -4,6 +4,9 @@
 //! Imported by `commands`.
 
 mod client;
-pub mod router;
+mod router;
 pub mod server;
 mod subscriptions;
+
+pub use client::ClientId;
+pub use router::{Broker, BrokerLimits, Output};

@@ -17,8 +17,7 @@ use proto_nats::{
     headers::encode_status, subject,
 };
 
-pub use crate::broker::client::ClientId;
-use crate::broker::client::{Client, ClientOptions, State};
+use crate::broker::client::{Client, ClientId, ClientOptions, State};
 use crate::broker::subscriptions::Subscriptions;
 
 /// What clients may take.

@@ -2,7 +2,7 @@
 //!
 //! A message goes to every plain subscription whose pattern matches its subject, in the order of their arrival, and to one
 //! member, drawn at random, of each queue group with a match. Each message is held against each subscription: they are
-//! few ([`BrokerLimits::subscriptions`](crate::broker::router::BrokerLimits)).
+//! few ([`BrokerLimits::subscriptions`](crate::broker::BrokerLimits)).
 
 use proto_nats::subject;
 

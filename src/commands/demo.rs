@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use proto_nats::ServerAddress;
 
-use crate::broker::router::BrokerLimits;
+use crate::broker::BrokerLimits;
 use crate::broker::server::{BrokerServer, BrokerThread, Hub};
 use crate::commands::feed::feed;
 use crate::commands::run::{Service, worker_settings};

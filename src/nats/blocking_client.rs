@@ -39,7 +39,7 @@ pub enum ClientError {
     /// The server has not confirmed that it has taken everything.
     Unconfirmed { server: String },
     /// A thread for the client could not be had.
-    NoThread(MachineError),
+    Machine(MachineError),
 }
 
 impl fmt::Display for ClientError {
@@ -53,7 +53,7 @@ impl fmt::Display for ClientError {
             ClientError::Unconfirmed { server } => {
                 write!(f, "{server} has not confirmed within {} s", PATIENCE.as_secs())
             }
-            ClientError::NoThread(error) => error.fmt(f),
+            ClientError::Machine(error) => error.fmt(f),
         }
     }
 }
@@ -93,7 +93,7 @@ impl BlockingClient {
             };
             std::thread::Builder::new().name("nats-client".to_owned()).spawn(listen)
         });
-        let listening = Some(spawned.map_err(|error| ClientError::NoThread(MachineError::NoThread(error)))?);
+        let listening = Some(spawned.map_err(|error| ClientError::Machine(MachineError::NoThread(error)))?);
         Ok(BlockingClient { driver, socket, listening, server, payload_bytes_max })
     }
 

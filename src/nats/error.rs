@@ -115,8 +115,8 @@ pub enum Trouble {
     Connect(ConnectError),
     /// Resolving, connecting or reading files took longer than this many seconds.
     ConnectTooSlow { seconds: u64 },
-    /// A thread for it could not be had.
-    NoThread(MachineError),
+    /// The machine does not give what is needed: a thread.
+    Machine(MachineError),
     /// The socket cannot be used.
     Socket(io::Error),
     /// The settings, or a file that they name.
@@ -133,6 +133,12 @@ pub enum Trouble {
     SubscriptionRefused { subject: String },
     /// The server refuses so many subscriptions and did not say which; the connection lives on.
     SubscriptionsRefused { count: usize },
+}
+
+impl From<MachineError> for Trouble {
+    fn from(error: MachineError) -> Trouble {
+        Trouble::Machine(error)
+    }
 }
 
 impl Trouble {
@@ -154,7 +160,7 @@ impl fmt::Display for Trouble {
             Trouble::ConnectTooSlow { seconds } => {
                 write!(f, "no connection within {seconds} s: is the name's resolver slow, or a disk?")
             }
-            Trouble::NoThread(error) => error.fmt(f),
+            Trouble::Machine(error) => error.fmt(f),
             Trouble::Socket(error) => write!(f, "cannot use the socket: {}", plain(error)),
             Trouble::Access(error) => error.fmt(f),
             Trouble::FilesTooSlow => f.write_str("the files that TLS needs could not be read in time"),

@@ -28,6 +28,15 @@ pub fn begin<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Re
     Ok(receiver)
 }
 
+/// As [`begin`], and waits for it.
+pub async fn run<T, E>(work: impl FnOnce() -> Result<T, E> + Send + 'static) -> Result<T, E>
+where
+    T: Send + 'static,
+    E: From<MachineError> + Send + 'static,
+{
+    begin(work)?.recv().await.unwrap_or_else(|_| Err(MachineError::BlockingWorkPanicked.into()))
+}
+
 /// One of the threads.
 struct Slot;
 

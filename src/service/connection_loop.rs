@@ -25,7 +25,6 @@ use crate::nats::error::{Complaint, Trouble};
 use crate::nats::failover::FailoverSearch;
 use crate::nats::session::Output;
 use crate::nats::transport::Transport;
-use crate::runtime::MachineError;
 use crate::runtime::bell::Bell;
 use crate::runtime::blocking;
 use crate::runtime::executor::give_way;
@@ -134,19 +133,11 @@ async fn connect(
 ) -> Result<(Transport, Stream, proto_nats::Settings), Trouble> {
     let attempt = move || {
         let settings = access.connection_settings(&server, client_name).map_err(Trouble::Access)?;
-        Ok((Transport::connect(&server).map_err(Trouble::Connect)?, settings))
+        Ok::<_, Trouble>((Transport::connect(&server).map_err(Trouble::Connect)?, settings))
     };
-    let (transport, settings) = off_the_reactor(attempt).await?;
+    let (transport, settings) = blocking::run(attempt).await?;
     let parked = transport.duplicate().map(socket::adopt).map_err(Trouble::Socket)?;
     Ok((transport, parked, settings))
-}
-
-async fn off_the_reactor<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Trouble> + Send + 'static,
-) -> Result<T, Trouble> {
-    let begun = blocking::begin(work).map_err(Trouble::NoThread)?;
-    let failed = |_| Err(Trouble::NoThread(MachineError::BlockingWorkPanicked));
-    begun.recv().await.unwrap_or_else(failed)
 }
 
 /// One connection at work.
@@ -358,7 +349,7 @@ impl ConnectionLoop<'_> {
 
     async fn start_tls(&mut self, server: ServerAddress) {
         let access = self.settings.access.clone();
-        let session = off_the_reactor(move || access.tls_session(&server).map_err(Trouble::Access));
+        let session = blocking::run(move || access.tls_session(&server).map_err(Trouble::Access));
         match unless(self.stop, within(FILES_LIMIT, session)).await {
             // At a stop the connection is left as it is.
             None => {}
