@@ -22,8 +22,8 @@ pub const SYMBOLS_MAX: usize = 1 << 20;
 pub const SIGNALS_WAITING_MAX: usize = 4096;
 /// Slots of the latency window: SPEC lets the percentile window end up to 5 s early, so 60 s are cut into twelve.
 pub const LATENCY_SLOTS: usize = 12;
-/// Bucket rows of latencies (8 buckets over all slots, 448 bytes) for every symbol that may exist; a steady feed of more than two
-/// events a second uses 4 to 20, a slower one none but for the minute after a burst.
+/// Bucket rows of latencies (8 buckets over all slots, 448 bytes) for every symbol that may exist; a steady feed of
+/// more than two events a second uses 4 to 20, a slower one none but for the minute after a burst.
 pub const LATENCY_ROWS_PER_SYMBOL: usize = 24;
 /// Bucket rows on top of these, so that a few symbols may have latencies of all magnitudes.
 pub const LATENCY_ROWS_SPARE: usize = 4096;

@@ -36,6 +36,8 @@ use crate::engine::time::{NANOS_PER_SECOND, UnixNanos};
 
 /// The longest window that any feature has; a longer rolling window means this one.
 pub const ROLLING_WINDOW_MAX_NS: i64 = 60 * NANOS_PER_SECOND;
+/// The short window of the features (`_10s`), unless the rolling window is shorter.
+const SHORT_WINDOW_NS: i64 = 10 * NANOS_PER_SECOND;
 
 /// The settings of an engine. Lengths of time are in ns.
 #[derive(Clone, Debug)]
@@ -120,7 +122,7 @@ impl Engine {
         let symbols = settings.symbols_max;
         let rows = symbols.saturating_mul(LATENCY_ROWS_PER_SYMBOL).saturating_add(settings.latency_rows_spare);
         let long = settings.rolling_window.min(ROLLING_WINDOW_MAX_NS);
-        let short = settings.rolling_window.min(10 * NANOS_PER_SECOND);
+        let short = settings.rolling_window.min(SHORT_WINDOW_NS);
         Ok(Engine {
             lengths: WindowLengths { long, short },
             slot_ns: (long / LATENCY_SLOTS as i64).max(1),

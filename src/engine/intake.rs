@@ -191,7 +191,8 @@ mod tests {
         }
     }
 
-    /// Sends `frames` through a buffer, `read_bytes` at a time; says what the observer was told, and the events taken and shed.
+    /// Sends `frames` through a buffer, `read_bytes` at a time; says what the observer was told, and the events taken
+    /// and shed.
     fn take(frames: &[u8], read_bytes: usize) -> (Vec<String>, u64, u64) {
         let mut engine =
             Engine::new(EngineSettings { symbols_max: 4, window_trades: 100, ..EngineSettings::default() })

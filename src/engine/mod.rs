@@ -25,6 +25,6 @@ pub mod time;
 
 /// The generator that the service uses elsewhere, for the tests of this room, which imports nothing from above.
 #[cfg(test)]
-#[allow(dead_code)]
+#[allow(dead_code, clippy::duplicate_mod)]
 #[path = "../runtime/random.rs"]
 mod random;

@@ -39,7 +39,7 @@ pub const POWERS: [u64; 20] = {
 impl Number<'_> {
     /// The nearest f64; infinite where the exponent is too large.
     #[inline]
-    pub fn to_f64(&self) -> f64 {
+    pub fn to_f64(self) -> f64 {
         // Clinger's fast path: both operands exact, so one correctly rounded operation gives the correct result.
         if self.digits <= 1 << 53 && !self.truncated && (-22..=22).contains(&self.exponent_10) {
             let digits = self.digits as f64;

@@ -7,7 +7,8 @@
 
 use crate::engine::bounds::SYMBOL_BYTES_MAX;
 
-/// The four types of events, and one for subjects that name none of them. The order is the row order of every table of counts.
+/// The four types of events, and one for subjects that name none of them. The order is the row order of every table of
+/// counts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub enum EventKind {

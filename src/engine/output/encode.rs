@@ -1,4 +1,5 @@
-//! States, snapshots and signals as compact JSON, appended to a buffer; `format!` is not used. Numbers are the shortest text that reads back as the same f64.
+//! States, snapshots and signals as compact JSON, appended to a buffer; `format!` is not used. Numbers are the shortest
+//! text that reads back as the same f64.
 
 use crate::engine::features::snapshot::{Features, Snapshot};
 use crate::engine::input::event::{Book, BookSide};

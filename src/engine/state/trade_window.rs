@@ -21,7 +21,7 @@ mod late_trades;
 use crate::engine::bounds::CHUNK_TRADES;
 use crate::engine::state::fixed_point::{NotionalSum, ReturnSums, SizeSum, log_return, return_quanta, weighted_mean};
 use crate::engine::state::trade_pool::{ChunkId, NO_CHUNK, Position, TradePool, TradeRecord};
-use crate::engine::state::trade_window::late_trades::FINGERS;
+use crate::engine::state::trade_window::late_trades::HINTS;
 use crate::engine::time::UnixNanos;
 
 /// Count, size and price times size over one window.
@@ -76,8 +76,8 @@ pub struct TradeWindow {
     short: VolumeSums,
     /// Over the trades of the long window but its first, whose predecessor is outside.
     returns: ReturnSums,
-    /// Where the search for a late trade's place starts: a chunk whose first trade lies in the finger's span of time.
-    fingers: [ChunkId; FINGERS],
+    /// Where the search for a late trade's place starts, by span of time.
+    hints: [ChunkId; HINTS],
 }
 
 const NEVER: UnixNanos = UnixNanos(i64::MAX);
@@ -124,7 +124,7 @@ impl TradeWindow {
             long: VolumeSums::default(),
             short: VolumeSums::default(),
             returns: ReturnSums::default(),
-            fingers: [NO_CHUNK; FINGERS],
+            hints: [NO_CHUNK; HINTS],
         }
     }
 

@@ -1,7 +1,7 @@
 //! The chunks of one window: taken from the pool as trades come, given back as they go.
 
 use crate::engine::state::trade_pool::{ChunkId, NO_CHUNK, Position, TradePool};
-use crate::engine::state::trade_window::late_trades::{finger_of, span_of};
+use crate::engine::state::trade_window::late_trades::{hint_of, span_of};
 use crate::engine::state::trade_window::{TradeWindow, WindowLengths};
 use crate::engine::time::UnixNanos;
 
@@ -12,10 +12,10 @@ impl TradeWindow {
         loop {
             if let Some(id) = pool.take_shared() {
                 self.link_after(pool, self.tail, id);
-                let finger = &mut self.fingers[finger_of(t)];
-                // The first chunk of the finger's span, unless that is another turn's.
-                if *finger == NO_CHUNK || span_of(pool.first_t(*finger)) != span_of(t) {
-                    *finger = id;
+                let hint = &mut self.hints[hint_of(t)];
+                // The first chunk of the span; a hint of an earlier span is outdated.
+                if *hint == NO_CHUNK || span_of(pool.first_t(*hint)) != span_of(t) {
+                    *hint = id;
                 }
                 return;
             }
@@ -111,9 +111,9 @@ impl TradeWindow {
     fn give_back_head(&mut self, pool: &mut TradePool, next: ChunkId) {
         assert!(next != NO_CHUNK, "the newest trade is always retained");
         let head = std::mem::replace(&mut self.head, next);
-        for finger in &mut self.fingers {
-            if *finger == head {
-                *finger = NO_CHUNK;
+        for hint in &mut self.hints {
+            if *hint == head {
+                *hint = NO_CHUNK;
             }
         }
         pool.chunk_mut(next).previous = NO_CHUNK;

@@ -6,33 +6,34 @@ use crate::engine::state::trade_pool::{ChunkId, NO_CHUNK, Position, TradePool, T
 use crate::engine::state::trade_window::TradeWindow;
 use crate::engine::time::UnixNanos;
 
-/// Fingers into the chunks of a symbol, each for 2^31 ns (2.1 s); together they span a window of 60 s.
-pub(super) const FINGERS: usize = 32;
-const FINGER_NANOS_LOG2: u32 = 31;
+/// A hint says where to start the search for a place in time: a chunk whose first trade lies in its span of 2^31 ns
+/// (2.1 s). Together the hints span a window of 60 s.
+pub(super) const HINTS: usize = 32;
+const SPAN_NANOS_LOG2: u32 = 31;
 
 /// The number of a moment's span of 2^31 ns.
 pub(super) fn span_of(t: UnixNanos) -> i64 {
-    t.0 >> FINGER_NANOS_LOG2
+    t.0 >> SPAN_NANOS_LOG2
 }
 
-fn finger_of_span(span: i64) -> usize {
-    span.rem_euclid(FINGERS as i64) as usize
+fn hint_of_span(span: i64) -> usize {
+    span.rem_euclid(HINTS as i64) as usize
 }
 
-pub(super) fn finger_of(t: UnixNanos) -> usize {
-    finger_of_span(span_of(t))
+pub(super) fn hint_of(t: UnixNanos) -> usize {
+    hint_of_span(span_of(t))
 }
 
 impl TradeWindow {
-    /// Where a late trade belongs: before the first trade that is later. The search goes from chunk to chunk, from the
-    /// finger of its span of time or else of the next one that has a chunk. Late trades come in flocks, so the finger
-    /// stays where the trade went.
+    /// Where a late trade belongs: before the first trade that is later. The search goes from chunk to chunk, from the hint
+    /// of its span of time or else of the next span that has a chunk. Late trades mostly come many at a time, so the
+    /// hint is moved to where the trade went.
     fn place_of(&mut self, pool: &TradePool, t: UnixNanos) -> Position {
-        let spans = span_of(t)..=span_of(self.newest_t).min(span_of(t) + FINGERS as i64 - 1);
-        let finger = spans
-            .map(|span| (self.fingers[finger_of_span(span)], span))
-            .find_map(|(finger, span)| (finger != NO_CHUNK && span_of(pool.first_t(finger)) == span).then_some(finger));
-        let mut id = finger.unwrap_or(self.tail);
+        let spans = span_of(t)..=span_of(self.newest_t).min(span_of(t) + HINTS as i64 - 1);
+        let hint = spans
+            .map(|span| (self.hints[hint_of_span(span)], span))
+            .find_map(|(hint, span)| (hint != NO_CHUNK && span_of(pool.first_t(hint)) == span).then_some(hint));
+        let mut id = hint.unwrap_or(self.tail);
         while pool.first_t(id) > t && pool.chunk(id).previous != NO_CHUNK {
             id = pool.chunk(id).previous;
         }
@@ -40,7 +41,7 @@ impl TradeWindow {
             id = pool.chunk(id).next;
         }
         if span_of(pool.first_t(id)) == span_of(t) {
-            self.fingers[finger_of(t)] = id;
+            self.hints[hint_of(t)] = id;
         }
         let chunk = pool.chunk(id);
         let held = &chunk.trades[chunk.start as usize..chunk.end as usize];
