@@ -45,7 +45,7 @@ const CONTROL_LINE_BYTES_MAX: usize = 4096;
 const KEPT_BYTES_MAX: usize = 256 << 10;
 /// Clients conclude from it what a server can do; this is one that has headers and no_responders.
 const PROTOCOL_VERSION: &str = "2.10.0";
-/// What a client gets that comes when [`Broker::is_full`].
+/// What a client gets that is rejected.
 pub const REFUSAL: &[u8] = b"-ERR 'maximum connections exceeded'\r\n";
 
 /// How a client stands after its bytes were handled.
@@ -128,7 +128,7 @@ impl Broker {
         }
     }
 
-    /// Further clients are to be sent [`REFUSAL`] and closed.
+    /// Further clients are to be rejected.
     pub fn is_full(&self) -> bool {
         self.clients.len() >= self.limits.connections
     }

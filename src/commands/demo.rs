@@ -54,7 +54,7 @@ pub fn run(args: DemoArgs) -> Result<(), String> {
     let server = ServerAddress::parse(&broker_server.url()).map_err(|error| error.to_string())?;
     let access = Access::new(NatsArgs::open(server.clone(), "senpai-demo")).map_err(|error| error.to_string())?;
     let shards = worker_settings(access, &subjects, &cores, &engine);
-    // One that the service follows, where there is one.
+    // One that the service follows, if there is one.
     let is_followed = |symbol: &&String| {
         let is_asked_for = subjects.symbols.is_all() || subjects.symbols.0.contains(symbol);
         is_asked_for && shards[0].ownership.core_of(symbol.as_bytes()).is_some()

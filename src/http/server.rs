@@ -1,5 +1,5 @@
 //! The HTTP responder: takes the port, accepts, and decides which connections are served. What a connection does is in
-//! [`connection`](crate::http::connection).
+//! `connection`.
 //!
 //! Everything that a peer can hold on to has a limit ([`Limits`]): the connections, the bytes of a head, the time for a
 //! request, for an answer, for taking it, for being idle. A connection is one task that ends by itself: it races its own

@@ -6,8 +6,8 @@
 //!    event on md.events.trade.A: …","core":0,"subject":"md.events.trade.A","cause":"…","count":1}
 //! ```
 //!
-//! A line goes to the [sink](crate::runtime::log_sink), which never blocks and never fails. It is one line whatever its message
-//! holds, and is cut where it would be longer than [`LINE_BYTES_MAX`].
+//! A line goes to the sink (`log_sink`), which never blocks and never fails. It is one line whatever its message
+//! holds, and is cut where it would be longer than `LINE_BYTES_MAX`.
 
 use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};

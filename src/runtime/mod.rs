@@ -1,6 +1,8 @@
-//! What touches the machine: executors, clocks, signals, the log, limits of the kernel, threads that may block.
-//! In: wishes of the rooms above. Out: time, wake-ups, log lines, errors in plain words.
-//! Invariant: only this room names glommio, only `clock` reads a clock, and a log line never blocks and never fails.
+//! What touches the machine: executors, tasks, timers, sockets, clocks, signals, the log, limits of the kernel, threads that
+//! may block.
+//! In: calls of the rooms above. Out: time, wake-ups, connections, log lines; [`MachineError`] where the machine refuses.
+//! Invariant: only this room names glommio, only `unsafe_calls` has unsafe code, only `clock` reads a clock, and a log line
+//! never blocks and never fails.
 //! Imported by every room above `engine`.
 
 pub(crate) mod acceptor;
