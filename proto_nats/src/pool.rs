@@ -18,8 +18,9 @@
 //! `connect_urls`; one with a valid certificate for its own name would then be sent our password. A host name learned in
 //! clear text, and any IP address, must therefore have a certificate for the name of the server that told us about it.
 
+use crate::MILLISECOND_NS;
+use crate::SECOND_NS;
 use crate::url::ServerAddress;
-use crate::{MILLISECOND_NS, SECOND_NS};
 
 /// The first wait after a failure.
 pub const BACKOFF_FIRST_NS: u64 = 50 * MILLISECOND_NS;

@@ -10,7 +10,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use proto_nats::{Operation, Reason, ServerAddress, ServerError};
+use proto_nats::{
+    Decoded, Limits, Malformed, Operation, ProtocolError, Reason, ServerAddress, ServerError, decode_server_op,
+};
 
 use crate::engine::memory::NoMemory;
 use crate::nats::credentials::Access;
@@ -331,8 +333,7 @@ impl Driver {
             match transport.try_read(&mut bytes) {
                 Attempt::Bytes(len) => {
                     self.input.extend_from_slice(&bytes[..len]);
-                    let taken = self.session.handle_bytes(&self.input, now_ns);
-                    self.input.drain(..taken);
+                    handle_input(&mut self.session, &mut self.input, now_ns);
                 }
                 Attempt::WouldBlock => break,
                 Attempt::Ended => {
@@ -354,4 +355,28 @@ impl Driver {
             log::warn!(count; "{complaint}{count}");
         }
     }
+}
+
+/// Hands the whole operations of `input` to the session; what is left is the start of one.
+fn handle_input(session: &mut Session<()>, input: &mut Vec<u8>, now_ns: u64) {
+    let mut taken = 0;
+    loop {
+        match decode_server_op(&input[taken..], &Limits::default()) {
+            Ok(Decoded::Op { op, len }) => {
+                session.handle_op(&op, now_ns);
+                taken += len;
+            }
+            Ok(Decoded::NeedMore { .. }) => break,
+            // Nothing is subscribed to: a message, and a huge one, is no operation to send here.
+            Ok(Decoded::Oversized { .. }) => {
+                session.handle_unusable(Reason::Malformed(ProtocolError::Server(Malformed::UnknownOperation)));
+                break;
+            }
+            Err(error) => {
+                session.handle_unusable(Reason::Malformed(error));
+                break;
+            }
+        }
+    }
+    input.drain(..taken);
 }

@@ -20,8 +20,8 @@
 //! 3. Once over, nothing comes out any more.
 
 use proto_nats::{
-    Action, Cause, Connection, Decoded, Limits, Malformed, Next, Operation, ProtocolError, Reason, ServerAddress,
-    ServerError, ServerInfo, ServerOp, ServerPool, Settings, State, Subscription, decode_server_op,
+    Action, Cause, Connection, Next, Operation, Reason, ServerAddress, ServerError, ServerInfo, ServerOp, ServerPool,
+    Settings, State, Subscription,
 };
 
 use crate::engine::memory::NoMemory;
@@ -153,30 +153,6 @@ impl<M: Copy> Session<M> {
     pub fn handle_op(&mut self, op: &ServerOp<'_>, now_ns: u64) {
         if let Phase::Connected(connected) = &mut self.phase {
             connected.connection.handle_op(op, now_ns, self.send_buffer.frames(now_ns));
-        }
-    }
-
-    /// Operations that the server has sent, for a session without subscriptions. Returns how many bytes are done with; what
-    /// is left is the start of a frame.
-    pub fn handle_bytes(&mut self, bytes: &[u8], now_ns: u64) -> usize {
-        let mut taken = 0;
-        loop {
-            match decode_server_op(&bytes[taken..], &Limits::default()) {
-                Ok(Decoded::Op { op, len }) => {
-                    self.handle_op(&op, now_ns);
-                    taken += len;
-                }
-                Ok(Decoded::NeedMore { .. }) => return taken,
-                // Nothing is subscribed to: a message, and a huge one, is no operation to send here.
-                Ok(Decoded::Oversized { .. }) => {
-                    self.handle_unusable(Reason::Malformed(ProtocolError::Server(Malformed::UnknownOperation)));
-                    return bytes.len();
-                }
-                Err(error) => {
-                    self.handle_unusable(Reason::Malformed(error));
-                    return bytes.len();
-                }
-            }
         }
     }
 
