@@ -1,4 +1,4 @@
-//! The engine against the independent naive reference: recorded data and seeded random streams, every snapshot and
+//! The engine against the independent naive reference: recordings (tests/recording_files) and seeded random streams, every snapshot and
 //! every signal, in their order.
 //!
 //! Beside fixed seeds some fresh ones run each time. `SEEDS` says how many, `SEED` which is the first; both are printed:
@@ -13,7 +13,9 @@ mod reference;
 use std::io::Write;
 
 use reference::generator::{Profile, Random, stream};
-use reference::{Published, Reference, SECOND, Settings, compare, in_order, recording};
+use reference::recording;
+use reference::recording_files::{self, Recording};
+use reference::{Published, Reference, SECOND, Settings, compare, in_order};
 use senpai_md_consumer::engine::counters::DropReason;
 use senpai_md_consumer::engine::engine::{Engine, EngineSettings, Receipt};
 use senpai_md_consumer::engine::input::subject::EventKind;
@@ -81,39 +83,35 @@ fn check(name: &str, events: &[Event], settings: EngineSettings, drained_each: u
     (summary.snapshots, summary.signals)
 }
 
-fn check_recording(file: &str, change: impl FnOnce(&mut EngineSettings)) -> (usize, usize) {
-    let mut settings = EngineSettings::default();
-    change(&mut settings);
-    check(file, &recording::read(file), settings, 1)
+/// Every recording, with the settings changed; says how many snapshots and signals each gives.
+fn check_recordings(change: impl Fn(&Recording, &mut EngineSettings)) -> Vec<(&'static Recording, usize, usize)> {
+    let check_recording = |recording: &'static Recording| {
+        let mut settings = EngineSettings::default();
+        change(recording, &mut settings);
+        let (snapshots, signals) = check(&recording.name, &recording::read(recording), settings, 1);
+        (recording, snapshots, signals)
+    };
+    recording_files::all().iter().map(check_recording).collect()
 }
 
 #[test]
-fn binance_250s() {
-    let (snapshots, _) = check_recording("binance-usdm-250s.jsonl.gz", |_| ());
-    assert!(snapshots > 4_000, "{snapshots} snapshots");
+fn recordings() {
+    let change = |recording: &Recording, settings: &mut EngineSettings| {
+        settings.signal.return_threshold = recording.least().return_threshold;
+    };
+    for (recording, snapshots, signals) in check_recordings(change) {
+        let (name, least) = (&recording.name, recording.least());
+        assert!(snapshots >= least.snapshots, "{name}: {snapshots} snapshots prove little");
+        assert!(signals >= least.signals, "{name}: {signals} signals prove little");
+    }
 }
 
 #[test]
-fn binance_480s_with_sensitive_rules() {
-    let (_, signals) = check_recording("binance-usdm-480s.jsonl.gz", |settings| {
-        settings.signal.return_threshold = 0.0003;
-    });
-    assert!(signals > 5, "{signals} signals");
-}
-
-#[test]
-fn binance_250s_with_short_windows() {
-    check_recording("binance-usdm-250s.jsonl.gz", |settings| {
+fn recordings_with_short_windows() {
+    check_recordings(|_, settings| {
         settings.rolling_window = 7_000_000_000;
         settings.publish_interval = Some(33_333_334);
     });
-}
-
-#[test]
-fn coinbase() {
-    let (snapshots, _) =
-        check_recording("coinbase-24s.jsonl.gz", |settings| settings.signal.return_threshold = 0.00001);
-    assert!(snapshots > 100, "{snapshots} snapshots");
 }
 
 #[test]

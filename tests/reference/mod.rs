@@ -17,6 +17,8 @@ pub mod json;
 pub mod latency;
 pub mod parse;
 pub mod recording;
+#[path = "../recording_files/mod.rs"]
+pub mod recording_files;
 pub mod time;
 
 use latency::{LatencySample, LatencyWindow};
