@@ -61,8 +61,10 @@ find_server && exit 0
 [ "${2:-}" = --find ] && exit 1
 
 # It is filled in a folder of its own, which takes the place of the old one when it is complete.
-mkdir -p "$root/.tools"
-new=$(mktemp -d "$root/.tools/new.XXXXXX")
+mkdir -p "$root/.tools" && new=$(mktemp -d "$root/.tools/new.XXXXXX") || {
+    say "$root/.tools cannot be written"
+    exit 1
+}
 if $install "$new"; then
     rm -rf "$tools"
     chmod 755 "$new"
