@@ -31,7 +31,9 @@ run() {
     "$@" 2>&1 | tee -a "$log" || { failed=1 && report+=("FAILED: $*"); }
 }
 
-command -v curl >/dev/null || { echo "test.sh: curl is needed" >&2 && exit 1; }
+for program in cargo curl; do
+    command -v $program >/dev/null || { echo "test.sh: $program is needed" >&2 && exit 1; }
+done
 NATS_SERVER=$(scripts/nats-server.sh current) || exit 1
 report+=("$("$NATS_SERVER" --version), $NATS_SERVER")
 # One that is named and is none is a mistake, no reason to skip.
