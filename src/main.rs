@@ -6,8 +6,10 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use senpai_md_consumer::commands::run::{engine_settings, worker_settings};
-use senpai_md_consumer::commands::{bench, demo, feed, replay, run};
-use senpai_md_consumer::config::{self, BenchArgs, Command, DemoArgs, Exit, FeedArgs, Notes, ReplayArgs, Settings};
+use senpai_md_consumer::commands::{bench, demo, feed, generate, replay, run};
+use senpai_md_consumer::config::{
+    self, BenchArgs, Command, DemoArgs, Exit, FeedArgs, GenerateArgs, Notes, ReplayArgs, Settings,
+};
 use senpai_md_consumer::http::server::resolve;
 use senpai_md_consumer::nats::credentials::Access;
 use senpai_md_consumer::runtime::log_text::plain;
@@ -48,6 +50,7 @@ fn obey() -> Result<(), End> {
         Command::Demo(args) => demo(*args, &notes),
         Command::Feed(args) => feed(*args, &notes),
         Command::Replay(args) => replay(*args, &notes),
+        Command::Generate(args) => generate(&args, &notes),
         Command::Bench(args) => bench(*args, &notes),
     }
 }
@@ -105,6 +108,12 @@ fn feed(args: FeedArgs, notes: &Notes) -> Result<(), End> {
     notes.log_warnings();
     notes.log_settings();
     Ok(feed::run(&args, &access)?)
+}
+
+fn generate(args: &GenerateArgs, notes: &Notes) -> Result<(), End> {
+    logging::enable(&args.log);
+    notes.log_warnings();
+    Ok(generate::run(args)?)
 }
 
 fn bench(args: BenchArgs, notes: &Notes) -> Result<(), End> {

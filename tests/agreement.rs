@@ -1,21 +1,19 @@
-//! The engine against the independent naive reference: recorded data and seeded random streams, every snapshot and
+//! The engine against the independent naive reference: recordings (tests/recording_files) and seeded random streams, every snapshot and
 //! every signal, in their order.
 //!
-//! Beside fixed seeds some fresh ones run each time. `SEEDS` says how many, `SEED` which is the first; both are printed:
-//!
-//! ```sh
-//! SEEDS=10000 cargo test --release --test agreement fresh_seeds -- --nocapture
-//! SEED=1234 SEEDS=1 cargo test --test agreement fresh_seeds
-//! ```
+//! Beside fixed seeds some fresh ones run each time (tests/seeds).
 
 mod reference;
+mod seeds;
 
 use std::io::Write;
 
 use reference::generator::stream;
 use reference::profile::Profile;
 use reference::random::Random;
-use reference::{MILLISECOND, Published, Reference, SECOND, Settings, compare, in_order, recording};
+use reference::recording;
+use reference::recording_files::{self, Recording};
+use reference::{MILLISECOND, Published, Reference, SECOND, Settings, compare, in_order};
 use senpai_md_consumer::engine::counters::DropReason;
 use senpai_md_consumer::engine::engine::{Engine, EngineSettings, Receipt};
 use senpai_md_consumer::engine::input::subject::EventKind;
@@ -83,39 +81,35 @@ fn check(name: &str, events: &[Event], settings: EngineSettings, drained_each: u
     (summary.snapshots, summary.signals)
 }
 
-fn check_recording(file: &str, change: impl FnOnce(&mut EngineSettings)) -> (usize, usize) {
-    let mut settings = EngineSettings::default();
-    change(&mut settings);
-    check(file, &recording::read(file), settings, 1)
+/// Every recording, with the settings changed; says how many snapshots and signals each gives.
+fn check_recordings(change: impl Fn(&Recording, &mut EngineSettings)) -> Vec<(&'static Recording, usize, usize)> {
+    let check_recording = |recording: &'static Recording| {
+        let mut settings = EngineSettings::default();
+        change(recording, &mut settings);
+        let (snapshots, signals) = check(&recording.name, &recording::read(recording), settings, 1);
+        (recording, snapshots, signals)
+    };
+    recording_files::all().iter().map(check_recording).collect()
 }
 
 #[test]
-fn binance_250s() {
-    let (snapshots, _) = check_recording("binance-usdm-250s.jsonl.gz", |_| ());
-    assert!(snapshots > 4_000, "{snapshots} snapshots");
+fn recordings() {
+    let change = |recording: &Recording, settings: &mut EngineSettings| {
+        settings.signal.return_threshold = recording.least().return_threshold;
+    };
+    for (recording, snapshots, signals) in check_recordings(change) {
+        let (name, least) = (&recording.name, recording.least());
+        assert!(snapshots >= least.snapshots, "{name}: {snapshots} snapshots prove little");
+        assert!(signals >= least.signals, "{name}: {signals} signals prove little");
+    }
 }
 
 #[test]
-fn binance_480s_with_sensitive_rules() {
-    let (_, signals) = check_recording("binance-usdm-480s.jsonl.gz", |settings| {
-        settings.signal.return_threshold = 0.0003;
-    });
-    assert!(signals > 5, "{signals} signals");
-}
-
-#[test]
-fn binance_250s_with_short_windows() {
-    check_recording("binance-usdm-250s.jsonl.gz", |settings| {
+fn recordings_with_short_windows() {
+    check_recordings(|_, settings| {
         settings.rolling_window = 7_000_000_000;
         settings.publish_interval = Some(33_333_334);
     });
-}
-
-#[test]
-fn coinbase() {
-    let (snapshots, _) =
-        check_recording("coinbase-24s.jsonl.gz", |settings| settings.signal.return_threshold = 0.00001);
-    assert!(snapshots > 100, "{snapshots} snapshots");
 }
 
 #[test]
@@ -152,11 +146,6 @@ fn a_rolling_window_over_a_minute() {
     assert!(late > 100, "{late} late trades prove little");
 }
 
-fn number_from(name: &str) -> Option<u64> {
-    let text = std::env::var(name).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{name} is {text}, accepted is a whole number")))
-}
-
 /// Settings, stream and pace of a seed.
 fn check_seed(seed: u64) -> (usize, usize) {
     let mut random = Random::new(seed);
@@ -185,14 +174,9 @@ fn check_seed(seed: u64) -> (usize, usize) {
 
 #[test]
 fn fresh_seeds() {
-    let now = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("it is after 1970");
-    let first = number_from("SEED").unwrap_or_else(|| now().as_nanos() as u64);
-    let count = number_from("SEEDS").unwrap_or(300);
-    // Past the harness, which would keep it to itself where all is well.
-    let _ = writeln!(std::io::stderr(), "agreement: SEED={first} SEEDS={count}");
     let (mut snapshots, mut signals) = (0, 0);
-    for seed in 0..count {
-        let found = check_seed(first.wrapping_add(seed));
+    for seed in seeds::fresh("agreement", 300) {
+        let found = check_seed(seed);
         snapshots += found.0;
         signals += found.1;
     }

@@ -351,7 +351,7 @@ fn wrong_usage() {
     check(&["run", "A"], &format!("argument 2 {secret}; see senpai-md-consumer run --help"));
     check(&["--cores", "1", "A"], &format!("argument 3 {secret}; see senpai-md-consumer run --help"));
     check(&["-x1"], &format!("argument 1 {secret}; see senpai-md-consumer run --help"));
-    let commands = "run, demo, feed, replay, bench";
+    let commands = "run, demo, feed, replay, generate, bench";
     check(
         &["none"],
         &format!("argument 1 is no command, accepted is one of {commands}; see senpai-md-consumer --help"),
@@ -375,6 +375,11 @@ fn wrong_usage() {
         &["demo", "--seed", "x"],
         &format!("--seed is \"x\", {accepted} a whole number from 0 to 18446744073709551615"),
     );
+    check(
+        &["generate", "f", "--symbols", "BTCUSDT"],
+        &format!("--symbols is \"BTCUSDT\", {accepted} a number from 1 to 100000"),
+    );
+    check(&["generate", "f", "--events", "0"], &format!("--events is \"0\", {accepted} a number from 1 to 1000000000"));
     check(
         &["bench", "f", "--seconds", "0"],
         &format!("--seconds is \"0\", {accepted} a number of seconds from 0.1 to 86400 (fractions too)"),

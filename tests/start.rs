@@ -99,7 +99,7 @@ fn a_limit_that_is_too_low_is_named_with_what_is_needed() {
 fn memory_that_is_not_there_is_named_with_its_setting() {
     let check =
         |limits: &str, arguments: &[&str], expected: &[&str]| check_refused(limited(limits, arguments), expected);
-    let recording = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/data/coinbase-24s.jsonl.gz");
+    let recording = reference::recording_files::one().path.to_str().expect("it is text");
     let replay = ["replay", recording];
     let bench = ["bench", recording, "--seconds", "0.1"];
     for command in [&RUN[..], &DEMO, &replay, &bench] {
@@ -281,7 +281,7 @@ fn stray_signals_end_nothing() {
 /// With every command: a file that may not grow is an error of its writer.
 #[test]
 fn an_output_at_the_limit_of_file_size_is_an_error() {
-    let recording = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/data/coinbase-24s.jsonl.gz");
+    let recording = reference::recording_files::one().path.to_str().expect("it is text");
     let directory = tempfile::tempdir().expect("a directory for temporary files");
     let published = directory.path().join("published.jsonl");
     let mut command = limited("ulimit -f 1;", &["replay", recording]);

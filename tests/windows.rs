@@ -6,6 +6,9 @@
 
 #[path = "support/random.rs"]
 mod random;
+mod seeds;
+
+use std::io::Write;
 
 use random::Random;
 use senpai_md_consumer::engine::bounds::CHUNK_TRADES;
@@ -466,4 +469,28 @@ fn ten_million_trades_leave_no_drift() {
     let market = Scenario { seed: 9_000_000, compare_one_in: 2_000, pool_trades: 2_000, symbols: 2, ..SCENARIO };
     assert_eq!(run(Scenario { events: 8_000_000, late_one_in: 10, ..market }), 0);
     run(Scenario { events: 2_000_000, values: Values::Outliers, ..market });
+}
+
+/// A scenario of a seed: any mix of the above.
+#[test]
+fn fresh_seeds() {
+    let mut lost = 0;
+    for seed in seeds::fresh("windows", 200) {
+        let mut random = Random::new(seed);
+        let mut one_of = |choices: &[i64]| choices[random.below(choices.len() as i64) as usize];
+        let seconds = one_of(&[1, 7, 10, 30, 60, 60, 60]);
+        let lengths = WindowLengths { long: seconds * SECOND, short: seconds.min(10) * SECOND };
+        lost += run(Scenario {
+            seed,
+            symbols: one_of(&[1, 1, 2, 3, 7]) as usize,
+            pool_trades: one_of(&[0, 31, 150, 1_000, 100_000, 100_000]) as usize,
+            lengths,
+            values: [Values::Market, Values::Outliers, Values::Extreme][one_of(&[0, 0, 1, 2]) as usize],
+            gap: one_of(&[1, 60_000_000, 300_000_000, 300_000_000, 20 * SECOND]),
+            late_one_in: one_of(&[0, 1, 2, 5, 5]),
+            events: 2_000,
+            ..SCENARIO
+        });
+    }
+    let _ = writeln!(std::io::stderr(), "windows: {lost} trades lost for want of room, the rest agree");
 }

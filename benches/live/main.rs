@@ -16,18 +16,17 @@ mod processes;
 mod resources;
 mod scrapes;
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use senpai_md_consumer::commands::generate::Recording;
 use senpai_md_consumer::config::Symbols;
-use senpai_md_consumer::engine::time::{NANOS_PER_SECOND, UnixNanos};
-use senpai_md_consumer::market::generator::Market;
 use senpai_md_consumer::recording::looped_frames::Stream;
 
 use processes::{ECHO_FLAG, NatsServer, report};
 
 const PREFIX: &str = "md.events";
-const GENERATED_EVENTS: usize = 50_000;
+/// What is measured where no recording is given.
+const GENERATED: Recording = Recording { seed: 1, event_count: 50_000, symbol_count: 5 };
 
 fn main() {
     // Parts of the service run in this process; what they have to say goes to standard error.
@@ -80,13 +79,8 @@ fn main() {
 /// The demo's market as a recording.
 fn generate(directory: &Path) -> PathBuf {
     let path = directory.join("generated.jsonl");
-    let mut file = std::io::BufWriter::new(std::fs::File::create(&path).expect("room for a recording"));
-    let (mut market, mut payload) = (Market::new(1, PREFIX), Vec::new());
-    for _ in 0..GENERATED_EVENTS {
-        let event = market.next_event(UnixNanos(1_721_347_022 * NANOS_PER_SECOND), &mut payload);
-        let payload = String::from_utf8_lossy(&payload);
-        writeln!(file, "{{\"subject\":\"{}\",\"payload\":{payload}}}", event.subject).expect("room for a recording");
-    }
+    let mut file = std::fs::File::create(&path).expect("room for a recording");
+    GENERATED.write(&mut file, |_| Ok(())).expect("room for a recording");
     path
 }
 

@@ -4,129 +4,141 @@
 mod naive;
 #[path = "common/random.rs"]
 mod random;
+#[path = "../../tests/seeds/mod.rs"]
+mod seeds;
 
 use proto_nats::{ClientOp, Decoded, Limits, ProtocolError, ServerOp, decode_client_op, decode_server_op, encode};
 use random::Random;
 use std::fmt::Debug;
 
 const LIMITS: Limits = Limits { control_line: 200, payload: 64 };
-const SEEDS: u64 = 3_000;
+/// Those from 0 on; `fresh_seeds` has others each time.
+const SEEDS: std::ops::Range<u64> = 0..3_000;
 
 #[test]
-fn server_streams() {
-    for seed in 0..SEEDS {
-        let random = &mut Random(seed);
-        let mut stream = Vec::new();
-        for _ in 0..1 + random.below(12) {
-            server_frame(random, &mut stream);
-        }
-        let context = |at| format!("seed {seed} at {at}: {}", stream.escape_ascii());
-        let frames = compare(
-            &stream,
-            context,
-            |input| decode_server_op(input, &LIMITS),
-            |input| naive::server_op(input, &LIMITS),
-        );
-        assert!(frames > 0, "seed {seed}");
-        let damaged = damaged(&stream, random);
-        let context = |at| format!("seed {seed}, damaged, at {at}: {}", damaged.escape_ascii());
-        compare(&damaged, context, |input| decode_server_op(input, &LIMITS), |input| naive::server_op(input, &LIMITS));
+fn fresh_seeds() {
+    for seed in seeds::fresh("proto_nats", 300) {
+        [check_server_streams, check_client_streams, check_reading_exactly_what_is_asked_for, check_round_trips]
+            .iter()
+            .for_each(|check| check(seed));
     }
 }
 
 #[test]
-fn client_streams() {
-    for seed in 0..SEEDS {
-        let random = &mut Random(seed);
-        let mut stream = Vec::new();
-        for _ in 0..1 + random.below(12) {
-            client_frame(random, &mut stream);
-        }
-        let context = |at| format!("seed {seed} at {at}: {}", stream.escape_ascii());
-        let frames = compare(
-            &stream,
-            context,
-            |input| decode_client_op(input, &LIMITS),
-            |input| naive::client_op(input, &LIMITS),
-        );
-        assert!(frames > 0, "seed {seed}");
-        let damaged = damaged(&stream, random);
-        let context = |at| format!("seed {seed}, damaged, at {at}: {}", damaged.escape_ascii());
-        compare(&damaged, context, |input| decode_client_op(input, &LIMITS), |input| naive::client_op(input, &LIMITS));
+fn server_streams() {
+    SEEDS.for_each(check_server_streams);
+}
+
+fn check_server_streams(seed: u64) {
+    let random = &mut Random(seed);
+    let mut stream = Vec::new();
+    for _ in 0..1 + random.below(12) {
+        server_frame(random, &mut stream);
     }
+    let context = |at| format!("seed {seed} at {at}: {}", stream.escape_ascii());
+    let frames =
+        compare(&stream, context, |input| decode_server_op(input, &LIMITS), |input| naive::server_op(input, &LIMITS));
+    assert!(frames > 0, "seed {seed}");
+    let damaged = damaged(&stream, random);
+    let context = |at| format!("seed {seed}, damaged, at {at}: {}", damaged.escape_ascii());
+    compare(&damaged, context, |input| decode_server_op(input, &LIMITS), |input| naive::server_op(input, &LIMITS));
+}
+
+#[test]
+fn client_streams() {
+    SEEDS.for_each(check_client_streams);
+}
+
+fn check_client_streams(seed: u64) {
+    let random = &mut Random(seed);
+    let mut stream = Vec::new();
+    for _ in 0..1 + random.below(12) {
+        client_frame(random, &mut stream);
+    }
+    let context = |at| format!("seed {seed} at {at}: {}", stream.escape_ascii());
+    let frames =
+        compare(&stream, context, |input| decode_client_op(input, &LIMITS), |input| naive::client_op(input, &LIMITS));
+    assert!(frames > 0, "seed {seed}");
+    let damaged = damaged(&stream, random);
+    let context = |at| format!("seed {seed}, damaged, at {at}: {}", damaged.escape_ascii());
+    compare(&damaged, context, |input| decode_client_op(input, &LIMITS), |input| naive::client_op(input, &LIMITS));
 }
 
 /// A reader that asks for exactly `at_least` bytes each time sees the same frames, and never waits for a byte that
 /// belongs to the next one.
 #[test]
 fn reading_exactly_what_is_asked_for() {
-    for seed in 0..SEEDS {
-        let random = &mut Random(seed);
-        let mut stream = Vec::new();
-        let mut ends = Vec::new();
-        for _ in 0..8 {
-            server_frame(random, &mut stream);
-            ends.push(stream.len());
-        }
-        let (mut start, mut have) = (0, 0);
-        for end in ends {
-            while start < end {
-                match decode_server_op(&stream[start..have], &LIMITS).unwrap() {
-                    Decoded::Op { len, .. } => start += len,
-                    Decoded::Oversized { skip, .. } => {
-                        start += skip;
-                        have = have.max(start);
-                    }
-                    Decoded::NeedMore { at_least } => {
-                        assert!(start + at_least <= end, "seed {seed}: {}", stream[start..].escape_ascii());
-                        have = start + at_least;
-                    }
+    SEEDS.for_each(check_reading_exactly_what_is_asked_for);
+}
+
+fn check_reading_exactly_what_is_asked_for(seed: u64) {
+    let random = &mut Random(seed);
+    let mut stream = Vec::new();
+    let mut ends = Vec::new();
+    for _ in 0..8 {
+        server_frame(random, &mut stream);
+        ends.push(stream.len());
+    }
+    let (mut start, mut have) = (0, 0);
+    for end in ends {
+        while start < end {
+            match decode_server_op(&stream[start..have], &LIMITS).unwrap() {
+                Decoded::Op { len, .. } => start += len,
+                Decoded::Oversized { skip, .. } => {
+                    start += skip;
+                    have = have.max(start);
+                }
+                Decoded::NeedMore { at_least } => {
+                    assert!(start + at_least <= end, "seed {seed}: {}", stream[start..].escape_ascii());
+                    have = start + at_least;
                 }
             }
-            assert_eq!(start, end, "seed {seed}");
         }
+        assert_eq!(start, end, "seed {seed}");
     }
 }
 
 /// What a client writes a server reads, and the other way round.
 #[test]
 fn round_trips() {
-    for seed in 0..SEEDS {
-        let random = &mut Random(seed);
-        let subject = token(random);
-        let reply_to = random.one_in(2).then(|| token(random));
-        let headers = random.one_in(2).then(|| payload(random));
-        let payload = payload(random);
-        let sid = random.next() >> random.below(64);
-        let (reply_to, headers) = (reply_to.as_deref(), headers.as_deref());
-        let limits = Limits::default();
+    SEEDS.for_each(check_round_trips);
+}
 
-        let mut out = Vec::new();
-        match headers {
-            None => encode::publish(&mut out, &subject, reply_to, &payload),
-            Some(headers) => encode::publish_with_headers(&mut out, &subject, reply_to, headers, &payload),
-        }
-        let op = ClientOp::Pub { subject: &subject, reply_to, headers, payload: &payload };
-        assert_eq!(decode_client_op(&out, &limits), Ok(Decoded::Op { op, len: out.len() }), "seed {seed}");
+fn check_round_trips(seed: u64) {
+    let random = &mut Random(seed);
+    let subject = token(random);
+    let reply_to = random.one_in(2).then(|| token(random));
+    let headers = random.one_in(2).then(|| payload(random));
+    let payload = payload(random);
+    let sid = random.next() >> random.below(64);
+    let (reply_to, headers) = (reply_to.as_deref(), headers.as_deref());
+    let limits = Limits::default();
 
-        let mut out = Vec::new();
-        encode::subscribe(&mut out, &subject, reply_to, sid);
-        let sid_text = sid.to_string();
-        let op = ClientOp::Sub { subject: &subject, queue_group: reply_to, sid: sid_text.as_bytes() };
-        assert_eq!(decode_client_op(&out, &limits), Ok(Decoded::Op { op, len: out.len() }), "seed {seed}");
-
-        let mut out = Vec::new();
-        let max = random.one_in(2).then(|| random.next());
-        encode::unsubscribe(&mut out, sid, max);
-        let op = ClientOp::Unsub { sid: sid_text.as_bytes(), max };
-        assert_eq!(decode_client_op(&out, &limits), Ok(Decoded::Op { op, len: out.len() }), "seed {seed}");
-
-        let mut out = Vec::new();
-        encode::msg(&mut out, &subject, sid_text.as_bytes(), reply_to, headers, &payload);
-        let msg = proto_nats::Msg { subject: &subject, sid, reply_to, headers, payload: &payload };
-        let op = ServerOp::Msg(msg);
-        assert_eq!(decode_server_op(&out, &limits), Ok(Decoded::Op { op, len: out.len() }), "seed {seed}");
+    let mut out = Vec::new();
+    match headers {
+        None => encode::publish(&mut out, &subject, reply_to, &payload),
+        Some(headers) => encode::publish_with_headers(&mut out, &subject, reply_to, headers, &payload),
     }
+    let op = ClientOp::Pub { subject: &subject, reply_to, headers, payload: &payload };
+    assert_eq!(decode_client_op(&out, &limits), Ok(Decoded::Op { op, len: out.len() }), "seed {seed}");
+
+    let mut out = Vec::new();
+    encode::subscribe(&mut out, &subject, reply_to, sid);
+    let sid_text = sid.to_string();
+    let op = ClientOp::Sub { subject: &subject, queue_group: reply_to, sid: sid_text.as_bytes() };
+    assert_eq!(decode_client_op(&out, &limits), Ok(Decoded::Op { op, len: out.len() }), "seed {seed}");
+
+    let mut out = Vec::new();
+    let max = random.one_in(2).then(|| random.next());
+    encode::unsubscribe(&mut out, sid, max);
+    let op = ClientOp::Unsub { sid: sid_text.as_bytes(), max };
+    assert_eq!(decode_client_op(&out, &limits), Ok(Decoded::Op { op, len: out.len() }), "seed {seed}");
+
+    let mut out = Vec::new();
+    encode::msg(&mut out, &subject, sid_text.as_bytes(), reply_to, headers, &payload);
+    let msg = proto_nats::Msg { subject: &subject, sid, reply_to, headers, payload: &payload };
+    let op = ServerOp::Msg(msg);
+    assert_eq!(decode_server_op(&out, &limits), Ok(Decoded::Op { op, len: out.len() }), "seed {seed}");
 }
 
 /// Both decode the stream, from every frame's start and with a few cuts of it; returns the number of frames.

@@ -6,5 +6,6 @@
 pub mod bench;
 pub mod demo;
 pub mod feed;
+pub mod generate;
 pub mod replay;
 pub mod run;

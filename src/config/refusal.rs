@@ -59,9 +59,9 @@ impl Given {
         let flag = context(error, ContextKind::InvalidArg)?.split(' ').next()?;
         let value = context(error, ContextKind::InvalidValue)?;
         let accepted = std::error::Error::source(error)?;
-        let name = declared
-            .get_subcommands()
-            .flat_map(|command| command.get_arguments())
+        let name = self
+            .command(declared)?
+            .get_arguments()
             .find(|arg| arg.get_long().is_some_and(|long| flag.strip_prefix("--") == Some(long)))
             .and_then(env_name);
         let Some(name) = name else {
@@ -104,10 +104,13 @@ impl Given {
             Clap::InvalidUtf8 => "an argument is not UTF-8 text".to_owned(),
             _ => "the arguments cannot be read".to_owned(),
         };
-        let known = |name: &&str| declared.find_subcommand(name).is_some();
-        let command = self.args.get(1).and_then(|arg| arg.to_str()).filter(known);
-        let command = command.map_or(String::new(), |command| format!("{command} "));
+        let command = self.command(declared).map_or(String::new(), |command| format!("{} ", command.get_name()));
         format!("{said}; see senpai-md-consumer {command}--help")
+    }
+
+    /// The command that is asked for, where there is such a one.
+    fn command<'g>(&self, declared: &'g Grammar) -> Option<&'g Grammar> {
+        declared.find_subcommand(self.args.get(1)?)
     }
 
     /// A flag by its name, if it is one: behind a flag about NATS it may be that one's value.

@@ -75,6 +75,16 @@ Examples:
   zcat recording.jsonl.gz | senpai-md-consumer replay - --strict")]
     Replay(Box<ReplayArgs>),
 
+    /// Writes the demo's market as a recording: the same seed and number of symbols, the same bytes
+    #[command(after_help = "\
+The market begins at 2026-01-01T00:00:00Z. A FILE that is there is replaced when the new one is whole.
+
+Examples:
+  senpai-md-consumer generate market.jsonl.gz
+  senpai-md-consumer generate market.jsonl --seed 7 --events 1000000 --symbols 1000
+  senpai-md-consumer generate - | senpai-md-consumer replay - > published.jsonl")]
+    Generate(Box<GenerateArgs>),
+
     /// How much this machine takes: a recording through protocol, engine and outputs, over and over
     #[command(after_help = "\
 Examples:
@@ -157,6 +167,24 @@ pub struct ReplayArgs {
     pub subjects: SubjectArgs,
     #[command(flatten)]
     pub engine: EngineArgs,
+    #[command(flatten)]
+    pub log: LogArgs,
+}
+
+#[derive(Args, Debug, Clone)]
+pub struct GenerateArgs {
+    /// Where the recording goes; `-` is standard output, .gz is written as such
+    #[arg(value_name = "FILE", value_parser = values::new_recording)]
+    pub file: PathBuf,
+    /// The market's seed
+    #[arg(long, value_name = "N", default_value = "1", value_parser = values::seed)]
+    pub seed: u64,
+    /// How many events; of the demo's market some 390 a second
+    #[arg(long, value_name = "N", default_value = "100000", value_parser = values::event_count)]
+    pub events: u64,
+    /// How many symbols: the demo's five first, then made-up ones, each quieter than the one before it
+    #[arg(long, value_name = "N", default_value = "5", value_parser = values::symbol_count)]
+    pub symbols: usize,
     #[command(flatten)]
     pub log: LogArgs,
 }

@@ -20,6 +20,8 @@ const SECONDS_MAX: f64 = 31_536_000.0;
 const RATE_MIN_HZ: f64 = 0.0001;
 const RATE_MAX_HZ: f64 = 1000.0;
 const NAME_BYTES_MAX: usize = 256;
+/// More than any market has, and a few hundred bytes each.
+const GENERATED_SYMBOLS_MAX: usize = 100_000;
 /// Nothing is published under it yet; the subject itself is the alerts'.
 const ALERTS_PREFIX: &str = "senpai.alerts.";
 
@@ -98,6 +100,17 @@ pub fn recording(text: &str) -> Result<PathBuf, String> {
     }
 }
 
+/// A recording to be written. Errors repeat its name, so that one that looks like a secret needs a folder that is there or a
+/// recording's ending.
+pub fn new_recording(text: &str) -> Result<PathBuf, String> {
+    let folder = Path::new(text).parent().filter(|folder| !folder.as_os_str().is_empty());
+    let ends_as_one = (text.ends_with(".jsonl") || text.ends_with(".gz")) && !text.contains("://");
+    match text.is_empty() || may_be_secret(text) && !ends_as_one && !folder.is_some_and(Path::exists) {
+        true => Err("the name of a file like market.jsonl.gz, in a folder that is there".to_owned()),
+        false => Ok(text.into()),
+    }
+}
+
 pub fn max_symbols(text: &str) -> Result<usize, String> {
     integer(text, 1..=SYMBOLS_MAX, "a number")
 }
@@ -124,6 +137,14 @@ pub fn seed(text: &str) -> Result<u64, String> {
 
 pub fn count(text: &str) -> Result<u64, String> {
     integer(text, 0..=1_000_000_000, "a whole number")
+}
+
+pub fn event_count(text: &str) -> Result<u64, String> {
+    integer(text, 1..=1_000_000_000, "a number")
+}
+
+pub fn symbol_count(text: &str) -> Result<usize, String> {
+    integer(text, 1..=GENERATED_SYMBOLS_MAX, "a number")
 }
 
 pub fn boolean(text: &str) -> Result<bool, String> {

@@ -1,149 +1,55 @@
-//! A generated market for the demo: trades, quotes, books and heartbeats as market-data-service publishes them.
+//! A generated market: trades, quotes, books and heartbeats as market-data-service publishes them.
 //!
 //! ```text
-//!   Move ──► Asset (one price level each) ──► Listing (symbol at a provider) ──► Event in order of ts_recv
+//!   Move ──► Asset (one price level each) ──► Listing (symbol at a provider) ──► event in order of ts_recv
 //! ```
 //!
-//! Levels wander by a few basis points in ten seconds; now and then one moves by more than half a percent within
-//! seconds, with more and larger trades on one side, which is what the signal rules look for. The first such move
+//! Levels wander by a few basis points in ten seconds; now and then a family of them moves by more than half a percent
+//! within seconds, with more and larger trades on one side, which is what the signal rules look for. The first such move
 //! starts 11 to 13 s after the start (`return_10s` needs ten), the second goes the other way.
 //!
-//! The same seed gives the same bytes for the same start: no clock, no randomness but splitmix64, prices and sizes as
-//! integers, and no function whose last bit differs between machines.
+//! The same seed and number of symbols give the same bytes for the same start: no clock, no randomness but splitmix64,
+//! prices and sizes as integers, and no function whose last bit differs between machines.
 
-use crate::engine::time::{UnixNanos, encode_time};
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use crate::engine::time::UnixNanos;
+use crate::market::listing::{BTC, LISTINGS, Listing, START_LEVELS, family, made_up};
+use crate::market::payload::{Direction, Moment, write_heartbeat};
 use crate::runtime::random::Random;
 
-const MILLI: i64 = 1_000_000;
-const SECOND: i64 = 1_000 * MILLI;
+const SECOND: i64 = 1_000_000_000;
 
-/// Between two books of a listing: what recorded feeds of ten levels have.
-const BOOK_INTERVAL: i64 = SECOND / 2;
-const BOOK_LEVELS: i64 = 10;
 const HEARTBEAT_INTERVAL: i64 = SECOND;
+const HEARTBEATS: [(&str, &str); 2] = [("__system__", "market-data-service"), ("coinbase", "coinbase")];
 /// Of the events that are no books.
 const TRADE_SHARE: f64 = 0.35;
-/// How often one side is hit while the level moves its way.
-const MOVE_SIDE_SHARE: f64 = 0.85;
+/// All busy listings have had an event by then, and a quiet one within its usual gap.
+const START_SECONDS: f64 = 0.05;
 /// Standard deviation of a level's wandering in one second: 3 bps in ten.
 const WANDER_PER_SECOND: f64 = 0.000_1;
-/// Beyond this a level's next move goes back, so that prices stay believable for days.
+/// Beyond this a family's next move goes back, so that prices stay believable for days.
 const DISTANCE_MAX: f64 = 0.02;
 
-/// Where a price level wanders that several listings share.
+/// Where a price level wanders that several listings may share.
 struct Asset {
     level: f64,
     start_level: f64,
     at: i64,
 }
 
-/// A symbol at a provider.
-struct Listing {
-    symbol: &'static str,
-    provider: &'static str,
-    asset: usize,
-    /// Prices are whole numbers of `10^-price_decimals`; that is the tick, too.
-    price_decimals: u32,
-    /// Widest usual spread.
-    spread_ticks: u64,
-    /// Sizes are whole numbers of `10^-size_decimals`, and about this many on average.
-    size_decimals: u32,
-    size_units: f64,
-    /// Quotes and trades together.
-    events_per_second: f64,
-    /// From exchange to receipt.
-    latency_ms: f64,
-    /// Of the exchange's timestamps.
-    exchange_resolution: i64,
-}
-
-const BTC: usize = 0;
-const ETH: usize = 1;
-const SOL: usize = 2;
-const START_LEVELS: [f64; 3] = [64_000.0, 3_425.0, 172.0];
-
-const LISTINGS: [Listing; 5] = [
-    Listing {
-        symbol: "BTCUSDT",
-        provider: "binance",
-        asset: BTC,
-        price_decimals: 1,
-        spread_ticks: 2,
-        size_decimals: 3,
-        size_units: 90.0,
-        events_per_second: 110.0,
-        latency_ms: 6.0,
-        exchange_resolution: MILLI,
-    },
-    Listing {
-        symbol: "ETHUSDT",
-        provider: "binance",
-        asset: ETH,
-        price_decimals: 2,
-        spread_ticks: 2,
-        size_decimals: 3,
-        size_units: 900.0,
-        events_per_second: 90.0,
-        latency_ms: 6.0,
-        exchange_resolution: MILLI,
-    },
-    Listing {
-        symbol: "SOLUSDT",
-        provider: "binance",
-        asset: SOL,
-        price_decimals: 2,
-        spread_ticks: 2,
-        size_decimals: 0,
-        size_units: 12.0,
-        events_per_second: 60.0,
-        latency_ms: 7.0,
-        exchange_resolution: MILLI,
-    },
-    Listing {
-        symbol: "BTC-USD",
-        provider: "coinbase",
-        asset: BTC,
-        price_decimals: 2,
-        spread_ticks: 40,
-        size_decimals: 8,
-        size_units: 7e6,
-        events_per_second: 40.0,
-        latency_ms: 45.0,
-        exchange_resolution: 1_000,
-    },
-    Listing {
-        symbol: "ETH-USD",
-        provider: "coinbase",
-        asset: ETH,
-        price_decimals: 2,
-        spread_ticks: 8,
-        size_decimals: 8,
-        size_units: 9e7,
-        events_per_second: 30.0,
-        latency_ms: 45.0,
-        exchange_resolution: 1_000,
-    },
-];
-
-const HEARTBEATS: [(&str, &str); 2] = [("__system__", "market-data-service"), ("coinbase", "coinbase")];
-
-/// A level that goes somewhere fast.
+/// A family's levels go somewhere fast.
 struct Move {
-    asset: usize,
+    family: usize,
     start: i64,
     end: i64,
     /// Relative to the level, from start to end.
     size: f64,
 }
 
-impl Move {
-    fn is_on(&self, asset: usize, at: i64) -> bool {
-        self.asset == asset && (self.start..self.end).contains(&at)
-    }
-}
-
 /// What comes next at a place of the schedule.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Due {
     TradeOrQuote(usize),
     Book(usize),
@@ -153,11 +59,12 @@ enum Due {
 /// The market from its start on.
 pub struct Market {
     random: Random,
-    assets: [Asset; START_LEVELS.len()],
+    listings: Vec<Listing>,
+    assets: Vec<Asset>,
     /// The present one, or the next.
     a_move: Move,
-    /// Each place with the time of its next event; ties go to the first.
-    schedule: Vec<(i64, Due)>,
+    /// The next event of each place: its time, the place (of equal times the first goes first) and what it is.
+    schedule: BinaryHeap<Reverse<(i64, usize, Due)>>,
     subjects: Subjects,
     last_trade_id: u64,
     heartbeat_count: u64,
@@ -180,82 +87,97 @@ struct Subjects {
 }
 
 impl Market {
-    /// `subject_prefix` is `md.events`, or what the settings say.
+    /// The demo's five symbols. `subject_prefix` is `md.events`, or what the settings say.
     pub fn new(seed: u64, subject_prefix: &str) -> Market {
+        Market::with_symbols(seed, subject_prefix, LISTINGS.len())
+    }
+
+    /// As [`new`](Self::new), with the first `symbol_count` symbols: the demo's, and beyond them made-up ones, each quieter
+    /// than the one before it.
+    pub fn with_symbols(seed: u64, subject_prefix: &str, symbol_count: usize) -> Market {
+        let mut assets: Vec<Asset> = START_LEVELS.map(Asset::new).into();
+        let mut listings: Vec<Listing> = LISTINGS.iter().take(symbol_count).cloned().collect();
+        for (listing, level) in (LISTINGS.len()..symbol_count).map(made_up) {
+            listings.push(listing);
+            assets.push(Asset::new(level));
+        }
         let mut random = Random::new(seed);
-        let mut schedule = Vec::new();
-        for index in 0..LISTINGS.len() {
-            schedule.push(((random.fraction() * 0.05 * SECOND as f64) as i64, Due::TradeOrQuote(index)));
-            schedule.push(((random.fraction() * BOOK_INTERVAL as f64) as i64, Due::Book(index)));
+        let mut schedule = BinaryHeap::new();
+        let mut place = 0..;
+        let mut push = |at: f64, due| schedule.push(Reverse((at as i64, place.next().expect("no end"), due)));
+        for (index, listing) in listings.iter().enumerate() {
+            let first = START_SECONDS.max(1.0 / listing.events_per_second);
+            push(random.fraction() * first * SECOND as f64, Due::TradeOrQuote(index));
+            push(random.fraction() * (listing.book_interval_seconds() * SECOND as f64), Due::Book(index));
         }
         for index in 0..HEARTBEATS.len() {
-            schedule.push((0, Due::Heartbeat(index)));
+            push(0.0, Due::Heartbeat(index));
         }
         let of_listings =
-            |kind: &str| LISTINGS.iter().map(|l| format!("{subject_prefix}.{kind}.{}", l.symbol)).collect();
+            |kind: &str| listings.iter().map(|l| format!("{subject_prefix}.{kind}.{}", l.symbol)).collect();
         let subjects = Subjects {
             trades: of_listings("trade"),
             quotes: of_listings("quote"),
             books: of_listings("book_l2"),
             heartbeats: HEARTBEATS.iter().map(|(name, _)| format!("{subject_prefix}.heartbeat.{name}")).collect(),
         };
-        let assets = START_LEVELS.map(|level| Asset { level, start_level: level, at: 0 });
         let start = 11 * SECOND + (random.fraction() * 2.0 * SECOND as f64) as i64;
         let size = if random.fraction() < 0.5 { 0.006 } else { -0.006 };
-        let a_move = Move { asset: BTC, start, end: start + 4 * SECOND, size };
-        Market { random, assets, a_move, schedule, subjects, last_trade_id: 4_000_000_000, heartbeat_count: 0 }
+        let a_move = Move { family: BTC, start, end: start + 4 * SECOND, size };
+        let (last_trade_id, heartbeat_count) = (4_000_000_000, 0);
+        Market { random, listings, assets, a_move, schedule, subjects, last_trade_id, heartbeat_count }
     }
 
-    /// The symbols that occur, the busiest first.
+    /// The demo's symbols, the busiest first.
     pub fn symbols() -> impl Iterator<Item = &'static str> {
-        LISTINGS.iter().map(|listing| listing.symbol)
+        LISTINGS.iter().map(|listing| &*listing.symbol)
     }
 
     /// The next event; `payload` is overwritten with its JSON. Its timestamps are those of a market that began at `start`.
     pub fn next_event(&mut self, start: UnixNanos, payload: &mut Vec<u8>) -> MarketEvent<'_> {
-        let place = (0..self.schedule.len()).min_by_key(|place| self.schedule[*place].0).expect("a schedule");
-        let (offset, due) = self.schedule[place];
+        let Reverse((offset, place, due)) = self.schedule.pop().expect("each place has a next event");
+        let now = start.plus(offset);
         payload.clear();
         let (interval, subject) = match due {
             Due::TradeOrQuote(index) => {
-                let listing = &LISTINGS[index];
-                let going = self.settle(listing.asset, offset);
+                let going = self.settle(self.listings[index].asset, offset);
                 let is_trade = self.random.fraction() < TRADE_SHARE;
                 let subject = match is_trade {
                     true => {
-                        self.write_trade(listing, start.plus(offset), going, payload);
+                        self.last_trade_id += 1;
+                        let trade_id = self.last_trade_id;
+                        self.moment(index, now, going).write_trade(trade_id, payload);
                         &self.subjects.trades[index]
                     }
                     false => {
-                        self.write_quote(listing, start.plus(offset), going, payload);
+                        self.moment(index, now, going).write_quote(payload);
                         &self.subjects.quotes[index]
                     }
                 };
                 // A third of the gaps is the mean of a square: many short ones, bursts, and a few long ones.
                 let busy = if going.is_some() { 3.0 } else { 1.0 };
-                let gap = 3.0 * self.random.fraction().powi(2) / (listing.events_per_second * busy);
+                let fraction = self.random.fraction();
+                let gap = 3.0 * (fraction * fraction) / (self.listings[index].events_per_second * busy);
                 ((gap * SECOND as f64) as i64, subject)
             }
             Due::Book(index) => {
-                let listing = &LISTINGS[index];
-                self.settle(listing.asset, offset);
-                self.write_book(listing, start.plus(offset), payload);
-                (BOOK_INTERVAL, &self.subjects.books[index])
+                self.settle(self.listings[index].asset, offset);
+                self.moment(index, now, None).write_book(payload);
+                ((self.listings[index].book_interval_seconds() * SECOND as f64) as i64, &self.subjects.books[index])
             }
             Due::Heartbeat(index) => {
-                let (_, provider) = HEARTBEATS[index];
                 self.heartbeat_count += 1;
-                let time = encode_time(start.plus(offset));
-                Json::new(payload, "heartbeat", provider)
-                    .text("ts_exchange", &time)
-                    .text("ts_recv", &time)
-                    .decimal("counter", self.heartbeat_count as i64, 0)
-                    .end();
+                write_heartbeat(HEARTBEATS[index].1, now, self.heartbeat_count, payload);
                 (HEARTBEAT_INTERVAL, &self.subjects.heartbeats[index])
             }
         };
-        self.schedule[place].0 = offset + interval;
+        self.schedule.push(Reverse((offset + interval, place, due)));
         MarketEvent { offset, subject }
+    }
+
+    fn moment(&mut self, index: usize, ts_recv: UnixNanos, going: Option<Direction>) -> Moment<'_> {
+        let listing = &self.listings[index];
+        Moment { listing, level: self.assets[listing.asset].level, going, ts_recv, random: &mut self.random }
     }
 
     /// Brings a level up to `now`; says which way it moves fast, if it does.
@@ -266,29 +188,31 @@ impl Market {
         let Asset { level, at, .. } = &mut self.assets[asset];
         let elapsed = (now - *at) as f64 / SECOND as f64;
         *level *= 1.0 + WANDER_PER_SECOND * elapsed.sqrt() * self.random.bell();
-        let Move { start, end, size, .. } = self.a_move;
-        if self.a_move.asset == asset {
-            let moving = now.clamp(start, end) - (*at).clamp(start, end);
-            *level *= 1.0 + size * moving as f64 / (end - start) as f64;
+        let is_moved = self.a_move.family == family(asset);
+        if is_moved {
+            self.a_move.apply(level, *at, now);
         }
         *at = now;
+        let Move { start, end, size, .. } = self.a_move;
         let direction = if size > 0.0 { Direction::Up } else { Direction::Down };
-        self.a_move.is_on(asset, now).then_some(direction)
+        (is_moved && (start..end).contains(&now)).then_some(direction)
     }
 
-    /// The last one is over: another asset, some seconds later.
+    /// The last one is over: another family, some seconds later.
     fn plan_move(&mut self, now: i64) {
-        // What is left of the last move for its own asset; the others have nothing of it.
-        let last = self.a_move.asset;
-        let Asset { level, at, .. } = &mut self.assets[last];
-        let Move { start, end, size, .. } = self.a_move;
-        let moving = end - (*at).clamp(start, end);
-        *level *= 1.0 + size * moving as f64 / (end - start) as f64;
-        *at = (*at).max(end);
+        // What is left of the last move for its own family; the others have nothing of it.
+        let Move { family: last, end, size, .. } = self.a_move;
+        for Asset { level, at, .. } in self.assets.iter_mut().skip(last).step_by(START_LEVELS.len()) {
+            self.a_move.apply(level, *at, end);
+            *at = (*at).max(end);
+        }
 
-        let asset = (last + 1 + self.random.below(START_LEVELS.len() as u64 - 1) as usize) % START_LEVELS.len();
+        // Those that have listings; where there are several, not the same one again.
+        let families = self.listings.len().min(START_LEVELS.len());
+        let others = (families as u64 - 1).max(1);
+        let family = (last + 1 + self.random.below(others) as usize) % families;
         let start = now + 9 * SECOND + (self.random.fraction() * 8.0 * SECOND as f64) as i64;
-        let Asset { level, start_level, .. } = self.assets[asset];
+        let Asset { level, start_level, .. } = self.assets[family];
         let distance = level / start_level - 1.0;
         let goes_up = match distance.abs() > DISTANCE_MAX {
             true => distance < 0.0,
@@ -297,160 +221,22 @@ impl Market {
         };
         let extent = 0.005 + self.random.fraction() * 0.002;
         let length = 3 * SECOND + (self.random.fraction() * 2.0 * SECOND as f64) as i64;
-        self.a_move = Move { asset, start, end: start + length, size: if goes_up { extent } else { -extent } };
-    }
-
-    /// Best bid and ask in ticks.
-    fn best(&mut self, listing: &Listing) -> (i64, i64) {
-        let ticks = self.assets[listing.asset].level * 10f64.powi(listing.price_decimals as i32);
-        let bid = ticks as i64;
-        (bid, bid + 1 + self.random.below(listing.spread_ticks) as i64)
-    }
-
-    fn size(&mut self, listing: &Listing, factor: f64) -> i64 {
-        // The mean of a cube is a quarter: most are small, a few are large.
-        1 + (4.0 * listing.size_units * factor * self.random.fraction().powi(3)) as i64
-    }
-
-    fn write_trade(&mut self, listing: &Listing, ts_recv: UnixNanos, going: Option<Direction>, payload: &mut Vec<u8>) {
-        let (bid, ask) = self.best(listing);
-        let buy_share = match going {
-            None => 0.5,
-            Some(Direction::Up) => MOVE_SIDE_SHARE,
-            Some(Direction::Down) => 1.0 - MOVE_SIDE_SHARE,
-        };
-        let is_buy = self.random.fraction() < buy_share;
-        let size = self.size(listing, if going.is_some() { 2.0 } else { 1.0 });
-        self.last_trade_id += 1;
-        let id = itoa::Buffer::new().format(self.last_trade_id).to_owned();
-        self.begin("trade", listing, ts_recv, payload)
-            .decimal("price", if is_buy { ask } else { bid }, listing.price_decimals)
-            .decimal("size", size, listing.size_decimals)
-            .text("side", if is_buy { b"buy" } else { b"sell" })
-            .text("trade_id", id.as_bytes())
-            .end();
-    }
-
-    fn write_quote(&mut self, listing: &Listing, ts_recv: UnixNanos, going: Option<Direction>, payload: &mut Vec<u8>) {
-        let (bid, ask) = self.best(listing);
-        // Who is on the side that is being taken has little left.
-        let bid_size = self.size(listing, if going == Some(Direction::Down) { 5.0 } else { 40.0 });
-        let ask_size = self.size(listing, if going == Some(Direction::Up) { 5.0 } else { 40.0 });
-        self.begin("quote", listing, ts_recv, payload)
-            .decimal("bid", bid, listing.price_decimals)
-            .decimal("bid_size", bid_size, listing.size_decimals)
-            .decimal("ask", ask, listing.price_decimals)
-            .decimal("ask_size", ask_size, listing.size_decimals)
-            .end();
-    }
-
-    fn write_book(&mut self, listing: &Listing, ts_recv: UnixNanos, payload: &mut Vec<u8>) {
-        let (bid, ask) = self.best(listing);
-        let mut side = |best: i64, step: i64| -> [(i64, i64); BOOK_LEVELS as usize] {
-            let mut price = best;
-            std::array::from_fn(|_| {
-                let level = (price, self.size(listing, 20.0));
-                price += step * (1 + self.random.below(listing.spread_ticks) as i64);
-                level
-            })
-        };
-        let (bids, asks) = (side(bid, -1), side(ask, 1));
-        self.begin("book_l2", listing, ts_recv, payload)
-            .levels("bids", &bids, listing)
-            .levels("asks", &asks, listing)
-            .end();
-    }
-
-    /// What all of a listing's events begin with.
-    fn begin<'a>(
-        &mut self,
-        event_type: &str,
-        listing: &Listing,
-        ts_recv: UnixNanos,
-        payload: &'a mut Vec<u8>,
-    ) -> Json<'a> {
-        // Mostly near the usual, one in a hundred far from it.
-        let spike = if self.random.fraction() < 0.01 { 20.0 } else { 1.0 };
-        let latency_ms = listing.latency_ms * (0.5 + 1.5 * self.random.fraction().powi(2)) * spike;
-        let ts_exchange = ts_recv.0 - (latency_ms * MILLI as f64) as i64;
-        let ts_exchange = UnixNanos(ts_exchange - ts_exchange.rem_euclid(listing.exchange_resolution));
-        Json::new(payload, event_type, listing.provider)
-            .text("symbol", listing.symbol.as_bytes())
-            .text("ts_exchange", &encode_time(ts_exchange))
-            .text("ts_recv", &encode_time(ts_recv))
+        self.a_move = Move { family, start, end: start + length, size: if goes_up { extent } else { -extent } };
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Direction {
-    Up,
-    Down,
-}
-
-/// One payload, field by field; names and texts here need no escapes.
-struct Json<'a>(&'a mut Vec<u8>);
-
-impl<'a> Json<'a> {
-    fn new(payload: &'a mut Vec<u8>, event_type: &str, provider: &str) -> Json<'a> {
-        payload.push(b'{');
-        Json(payload).text("event_type", event_type.as_bytes()).text("provider", provider.as_bytes())
-    }
-
-    fn name(&mut self, name: &str) {
-        if self.0.last() != Some(&b'{') {
-            self.0.push(b',');
-        }
-        self.0.push(b'"');
-        self.0.extend_from_slice(name.as_bytes());
-        self.0.extend_from_slice(b"\":");
-    }
-
-    fn text(mut self, name: &str, text: &[u8]) -> Self {
-        self.name(name);
-        self.0.push(b'"');
-        self.0.extend_from_slice(text);
-        self.0.push(b'"');
-        self
-    }
-
-    fn decimal(mut self, name: &str, units: i64, decimals: u32) -> Self {
-        self.name(name);
-        write_decimal(self.0, units, decimals);
-        self
-    }
-
-    fn levels(mut self, name: &str, levels: &[(i64, i64)], listing: &Listing) -> Self {
-        self.name(name);
-        self.0.push(b'[');
-        for (index, (price, size)) in levels.iter().enumerate() {
-            self.0.extend_from_slice(if index == 0 { b"[" } else { b",[" });
-            write_decimal(self.0, *price, listing.price_decimals);
-            self.0.push(b',');
-            write_decimal(self.0, *size, listing.size_decimals);
-            self.0.push(b']');
-        }
-        self.0.push(b']');
-        self
-    }
-
-    fn end(self) {
-        self.0.push(b'}');
+impl Asset {
+    fn new(start_level: f64) -> Asset {
+        Asset { level: start_level, start_level, at: 0 }
     }
 }
 
-/// `units * 10^-decimals`, without zeros at the end, as the recorded feeds write it.
-fn write_decimal(out: &mut Vec<u8>, units: i64, decimals: u32) {
-    let one = 10i64.pow(decimals);
-    out.extend_from_slice(itoa::Buffer::new().format(units / one).as_bytes());
-    let mut fraction = units % one;
-    let mut unit = one;
-    if fraction > 0 {
-        out.push(b'.');
-    }
-    while fraction > 0 {
-        unit /= 10;
-        out.push(b'0' + (fraction / unit) as u8);
-        fraction %= unit;
+impl Move {
+    /// Its share between `from` and `to`.
+    fn apply(&self, level: &mut f64, from: i64, to: i64) {
+        let Move { start, end, size, .. } = *self;
+        let moving = to.clamp(start, end) - from.clamp(start, end);
+        *level *= 1.0 + size * moving as f64 / (end - start) as f64;
     }
 }
 
@@ -498,20 +284,6 @@ mod tests {
         assert_eq!(counts.len(), 3 * LISTINGS.len() + HEARTBEATS.len(), "{counts:?}");
         assert!((60 * 250..60 * 700).contains(&event_count), "{event_count} in a minute");
         assert_eq!(counts["md.events.heartbeat.__system__"], 60);
-    }
-
-    #[test]
-    fn decimals() {
-        let check = |units, decimals, expected: &str| {
-            let mut out = Vec::new();
-            write_decimal(&mut out, units, decimals);
-            assert_eq!(String::from_utf8(out).unwrap(), expected);
-        };
-        check(639_439, 1, "63943.9");
-        check(639_440, 1, "63944");
-        check(1, 8, "0.00000001");
-        check(100_000_050, 8, "1.0000005");
-        check(12, 0, "12");
     }
 
     /// Times of the signals, by direction.

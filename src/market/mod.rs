@@ -1,6 +1,8 @@
 //! A made-up market for `demo`, `generate`, the tests and the benches.
-//! In: a seed, symbols and rates. Out: events in the order of their times.
+//! In: a seed, a number of symbols. Out: events in the order of their times.
 //! Invariant: one seed, one stream, byte for byte.
 //! Imported by `commands`.
 
 pub mod generator;
+mod listing;
+mod payload;

@@ -84,6 +84,11 @@ pub fn flush() {
     }
 }
 
+/// Whether a person may be reading: then work that takes long says how far it is.
+pub fn is_on_terminal() -> bool {
+    io::stderr().is_terminal()
+}
+
 /// Lines that standard error has not taken, since the start.
 pub fn lines_lost() -> u64 {
     SINK.get().map_or(0, Sink::lines_lost)

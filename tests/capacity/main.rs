@@ -6,12 +6,7 @@
 //! model says. `trades` and `latencies` write down the rules of room, `model` those of events and time, `market` what comes;
 //! `cases` are small ones to be read.
 //!
-//! `SEEDS` says how many seeds run, `SEED` which is the first; both are printed. Ten thousand take some minutes:
-//!
-//! ```sh
-//! SEEDS=10000 cargo test --test capacity fresh_seeds -- --nocapture
-//! SEED=1234 SEEDS=1 cargo test --test capacity fresh_seeds
-//! ```
+//! `SEEDS` and `SEED` are those of tests/seeds; ten thousand seeds take some minutes.
 
 mod cases;
 mod latencies;
@@ -19,6 +14,8 @@ mod market;
 mod model;
 #[path = "../reference/mod.rs"]
 mod reference;
+#[path = "../seeds/mod.rs"]
+mod seeds;
 mod trades;
 
 use std::collections::BTreeMap;
@@ -224,11 +221,6 @@ fn event_at(moment: i64, symbol: &str, body: Body, latency: i64) -> Step {
     Step::Event(Some(moment), event)
 }
 
-fn number_from(name: &str) -> Option<u64> {
-    let text = std::env::var(name).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{name} is {text}, accepted is a whole number")))
-}
-
 /// Says which seed it was, should a test fail while this lives.
 struct Seed(u64);
 
@@ -242,15 +234,10 @@ impl Drop for Seed {
 
 #[test]
 fn fresh_seeds() {
-    let now = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("it is after 1970");
-    let first = number_from("SEED").unwrap_or_else(|| now().as_nanos() as u64);
-    let count = number_from("SEEDS").unwrap_or(300);
-    // Past the harness, which would keep it to itself where all is well.
-    let _ = writeln!(std::io::stderr(), "capacity: SEED={first} SEEDS={count}");
-    let mut total = Counts::default();
-    for seed in 0..count {
-        let seed = Seed(first.wrapping_add(seed));
+    let (mut total, mut count) = (Counts::default(), 0);
+    for seed in seeds::fresh("capacity", 300).map(Seed) {
         total.add(check_seed(seed.0));
+        count += 1;
     }
     let _ = writeln!(std::io::stderr(), "capacity: {total:?}");
     // Seeds prove little where this did not happen.

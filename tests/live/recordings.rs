@@ -20,7 +20,9 @@ use std::process::Output;
 
 use serde_json::{Value, json};
 
-use crate::reference::{Published, Reference, SECOND, Settings, State, compare, in_order, parse, recording, time};
+use crate::reference::recording;
+use crate::reference::recording_files::{self, Recording};
+use crate::reference::{Published, Reference, SECOND, Settings, State, compare, in_order, parse, time};
 use crate::support::bus::{Bus, Message};
 use crate::support::events::{Event, now_ns, recording_until_now, trade};
 use crate::support::nats_server::{NatsServer, Release};
@@ -31,18 +33,30 @@ const RATE_HZ: f64 = 1000.0;
 
 /// At a hundredfold there is time for snapshots: some thousands of them.
 #[test]
-fn a_recording_fed_at_a_hundredfold_gives_what_the_reference_gives() {
-    check_fed("100", 500);
+fn recordings_fed_at_a_hundredfold_give_what_the_reference_gives() {
+    recording_files::all().iter().for_each(|recording| check_fed(recording, "100"));
 }
 
 /// As fast as it goes everything arrives in a few dozen intervals.
 #[test]
-fn a_recording_fed_as_fast_as_it_goes_gives_what_the_reference_gives() {
-    check_fed("max", 2);
+fn recordings_fed_as_fast_as_they_go_give_what_the_reference_gives() {
+    recording_files::all().iter().for_each(|recording| check_fed(recording, "max"));
 }
 
-/// `snapshots_min` for each symbol, below which the comparison would prove little.
-fn check_fed(speed: &str, snapshots_min: usize) {
+/// For each symbol; below it the comparison would prove little.
+fn snapshots_min(recording: &Recording, speed: &str) -> usize {
+    match (&*recording.name, speed) {
+        ("binance-usdm-250s.jsonl.gz" | "binance-usdm-480s.jsonl.gz", "100") => 500,
+        ("binance-usdm-250s.jsonl.gz" | "binance-usdm-480s.jsonl.gz", _) => 2,
+        _ => 1,
+    }
+}
+
+fn check_fed(recording: &Recording, speed: &str) {
+    let name = &recording.name;
+    let Some(events) = recording_until_now(recording) else {
+        return leave_out(name, "an event has no ts_recv");
+    };
     let flags = [
         "--features-pub-rate-hz",
         "1000",
@@ -63,11 +77,16 @@ fn check_fed(speed: &str, snapshots_min: usize) {
         signal_max_age_ns: 31_536_000 * SECOND,
         ..Settings::default()
     };
+    let mut reference = Reference::new(without_snapshots(&settings));
+    let expected: Vec<Published> = events.iter().flat_map(|event| reference.event(None, &event.0, &event.1)).collect();
+    let expected: Vec<Published> = expected.into_iter().filter(is_signal).collect();
+    if !reference.counts().malformed.is_empty() || !reference.counts().late.is_empty() {
+        return leave_out(name, "it has malformed or late events");
+    }
     let server = NatsServer::start();
     let service = Service::start_ready(&server.url(), &flags);
     let bus = Bus::connect(&server.url());
     let mut inbox = bus.subscribe("senpai.>");
-    let events = recording_until_now("binance-usdm-250s.jsonl.gz");
     feed(&server, &events, speed);
 
     let stats = service.wait_events_in(events.len());
@@ -77,8 +96,8 @@ fn check_fed(speed: &str, snapshots_min: usize) {
     }
     assert_eq!(stats["publish_dropped"], json!({"features": 0, "signal": 0}));
 
-    let symbols = ["BTCUSDT", "ETHUSDT"];
-    let last_ts = symbols.map(|symbol| last_event_ts(&events, symbol));
+    let symbols = reference.symbols();
+    let last_ts: Vec<i64> = symbols.iter().map(|symbol| last_event_ts(&events, symbol)).collect();
     let messages = inbox.wait_until("the snapshots of the last events", |messages| {
         symbols.iter().zip(&last_ts).all(|(symbol, last_ts)| {
             let subject = format!("senpai.features.{symbol}");
@@ -90,33 +109,44 @@ fn check_fed(speed: &str, snapshots_min: usize) {
         messages.iter().map(published).partition(|message| message.subject.starts_with("senpai.features."));
     let signals: Vec<Published> = others.into_iter().filter(is_signal).collect();
 
-    let mut reference = Reference::new(settings.clone());
-    let expected: Vec<Published> = events.iter().flat_map(|event| reference.event(None, &event.0, &event.1)).collect();
-    let expected: Vec<Published> = expected.into_iter().filter(is_signal).collect();
-    let summary = compare(&expected, &signals).unwrap_or_else(|difference| panic!("signals: {difference}"));
-    assert!(summary.same_order, "signals of several symbols come in the order of their events");
-    assert!(summary.signals > 50, "{} signals prove little", summary.signals);
+    let summary = compare(&expected, &signals).unwrap_or_else(|difference| panic!("{name}: signals: {difference}"));
+    assert!(summary.same_order, "{name}: signals of several symbols come in the order of their events");
+    let is_known = recording.least().snapshots > 0;
+    let signals_min = if name == "coinbase-24s.jsonl.gz" { 0 } else { 50 };
+    assert!(!is_known || summary.signals >= signals_min, "{name}: {} signals prove little", summary.signals);
 
     let mut counted = (0, 0);
-    for symbol in symbols {
+    for symbol in &symbols {
         let of_symbol: Vec<Published> =
-            features.iter().filter(|snapshot| snapshot.payload["symbol"] == symbol).cloned().collect();
-        assert!(of_symbol.len() >= snapshots_min, "{symbol}: {} snapshots prove little", of_symbol.len());
+            features.iter().filter(|snapshot| snapshot.payload["symbol"] == **symbol).cloned().collect();
+        let (count, least) = (of_symbol.len(), snapshots_min(recording, speed));
+        assert!(count >= least, "{name}, {symbol}: {count} snapshots prove little");
         check_snapshots(symbol, &events, &of_symbol, &settings);
         check_documents(&service, symbol, &reference);
-        counted.0 += service.metric("senpai_feature_publish_total", &[("symbol", symbol)]) as usize;
+        counted.0 += service.metric("senpai_feature_publish_total", &[("symbol", &**symbol)]) as usize;
         for direction in ["long", "short"] {
-            let labels = [("symbol", symbol), ("direction", direction)];
+            let labels = [("symbol", &**symbol), ("direction", direction)];
             counted.1 += service.metric("senpai_signals_emitted_total", &labels) as usize;
         }
     }
     assert_eq!((features.len(), signals.len()), counted, "received against counted as published");
     println!(
-        "{} events, speed {speed}: {} snapshots and {} signals agree",
+        "{name}: {} events, speed {speed}: {} snapshots and {} signals agree",
         events.len(),
         features.len(),
         signals.len()
     );
+}
+
+/// A live service's snapshots are of moments that are not known before: the reference is asked for those, and makes none
+/// of its own.
+fn without_snapshots(settings: &Settings) -> Settings {
+    Settings { publish_interval_ns: 0, ..settings.clone() }
+}
+
+/// It is said, whatever the harness keeps to itself.
+fn leave_out(name: &str, reason: &str) {
+    let _ = writeln!(std::io::stderr(), "SKIPPED live feed of {name}: {reason}");
 }
 
 #[test]
@@ -172,15 +202,14 @@ fn last_event_ts(events: &[Event], symbol: &str) -> i64 {
 /// The events of a symbol, with their times.
 fn moments<'a>(events: &'a [Event], symbol: &'a str) -> impl Iterator<Item = (&'a Event, i64)> {
     events.iter().filter_map(move |event| {
-        let (kind, of) = parse::subject(&event.0)?;
-        let t = parse::event(kind, &event.1)?.ts_recv?;
-        (of == symbol).then_some((event, t))
+        let (kind, _) = parse::subject(&event.0).filter(|(_, of)| *of == symbol)?;
+        Some((event, parse::event(kind, &event.1)?.ts_recv?))
     })
 }
 
 /// Finds for each snapshot the event after which it was taken, in order.
 fn check_snapshots(symbol: &str, events: &[Event], snapshots: &[Published], settings: &Settings) {
-    let mut reference = Reference::new(settings.clone());
+    let mut reference = Reference::new(without_snapshots(settings));
     let mut coming = moments(events, symbol).peekable();
     let (mut taken, mut watermark) = (0, i64::MIN);
     for (index, snapshot) in snapshots.iter().enumerate() {
@@ -222,73 +251,74 @@ fn check_documents(service: &Service, symbol: &str, reference: &Reference) {
 
 fn check_state(symbol: &str, document: &Value, state: &State) {
     assert_eq!(document["symbol"], symbol);
-    let trade = state.trade.as_ref().expect("there were trades");
-    let expected = [
-        ("ts", json!(time::format(trade.t))),
-        ("provider", json!(trade.provider)),
-        ("price", json!(trade.price)),
-        ("size", json!(trade.size)),
-        ("side", json!(trade.side)),
-    ];
-    for (field, value) in expected {
-        assert_eq!(document["trade"][field], value, "trade {field}");
-    }
-    // An id is shown as it came, a number or a string; the reference keeps its text.
-    let id = &document["trade"]["trade_id"];
-    let id = id.as_str().map(str::to_owned).or_else(|| id.as_number().map(|number| number.to_string()));
-    assert_eq!(id, trade.trade_id, "trade_id");
-
-    let quote = state.quote.as_ref().expect("there were quotes");
-    let expected = [
-        ("ts", json!(time::format(quote.t))),
-        ("provider", json!(quote.provider)),
-        ("bid", json!(quote.bid)),
-        ("ask", json!(quote.ask)),
-        ("bid_size", json!(quote.bid_size)),
-        ("ask_size", json!(quote.ask_size)),
-    ];
-    for (field, value) in expected {
-        assert_eq!(document["quote"][field], value, "quote {field}");
+    match &state.trade {
+        None => assert_eq!(document["trade"], Value::Null),
+        Some(trade) => {
+            let expected = [
+                ("ts", json!(time::format(trade.t))),
+                ("provider", json!(trade.provider)),
+                ("price", json!(trade.price)),
+                ("size", json!(trade.size)),
+                ("side", json!(trade.side)),
+            ];
+            for (field, value) in expected {
+                assert_eq!(document["trade"][field], value, "trade {field}");
+            }
+            // An id is shown as it came, a number or a string; the reference keeps its text.
+            let id = &document["trade"]["trade_id"];
+            let id = id.as_str().map(str::to_owned).or_else(|| id.as_number().map(|number| number.to_string()));
+            assert_eq!(id, trade.trade_id, "trade_id");
+        }
     }
 
-    let book = state.book.as_ref().expect("there were books");
-    assert_eq!(document["book"]["ts"], time::format(book.t));
-    let prices = |levels: &[(f64, f64)]| json!(levels.iter().map(|level| [level.0, level.1]).collect::<Vec<_>>());
-    assert_eq!(document["book"]["bids"], prices(&book.bids), "bids");
-    assert_eq!(document["book"]["asks"], prices(&book.asks), "asks");
+    match &state.quote {
+        None => assert_eq!(document["quote"], Value::Null),
+        Some(quote) => {
+            let expected = [
+                ("ts", json!(time::format(quote.t))),
+                ("provider", json!(quote.provider)),
+                ("bid", json!(quote.bid)),
+                ("ask", json!(quote.ask)),
+                ("bid_size", json!(quote.bid_size)),
+                ("ask_size", json!(quote.ask_size)),
+            ];
+            for (field, value) in expected {
+                assert_eq!(document["quote"][field], value, "quote {field}");
+            }
+        }
+    }
+
+    match &state.book {
+        None => assert_eq!(document["book"], Value::Null),
+        Some(book) => {
+            assert_eq!(document["book"]["ts"], time::format(book.t));
+            let prices =
+                |levels: &[(f64, f64)]| json!(levels.iter().map(|level| [level.0, level.1]).collect::<Vec<_>>());
+            assert_eq!(document["book"]["bids"], prices(&book.bids), "bids");
+            assert_eq!(document["book"]["asks"], prices(&book.asks), "asks");
+        }
+    }
 }
 
 // `replay`: nothing depends on local time, so everything is compared, and its order.
 
 #[test]
-fn replay_of_binance_250s_agrees() {
-    check_replay("binance-usdm-250s.jsonl.gz", 0.003);
+fn replays_agree() {
+    recording_files::all().iter().for_each(check_replay);
 }
 
-#[test]
-fn replay_of_binance_480s_agrees() {
-    let signals = check_replay("binance-usdm-480s.jsonl.gz", 0.0003);
-    assert!(signals > 5, "{signals} signals prove little");
-}
-
-#[test]
-fn replay_of_coinbase_agrees() {
-    let signals = check_replay("coinbase-24s.jsonl.gz", 0.00001);
-    assert!(signals > 0, "no signals prove little");
-}
-
-/// Says how many signals there were.
-fn check_replay(file: &str, return_threshold: f64) -> usize {
+fn check_replay(recording: &Recording) {
+    let (name, least) = (&recording.name, recording.least());
     let directory = tempfile::tempdir().expect("a directory for temporary files");
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data").join(file);
     let output = service::command(&directory)
         .arg("replay")
-        .arg(path)
-        .args(["--strict", "--signal-return-threshold", &return_threshold.to_string()])
+        .arg(&recording.path)
+        .args(["--signal-return-threshold", &least.return_threshold.to_string()])
+        .args(if least.snapshots > 0 { &["--strict"][..] } else { &[] })
         .output()
         .expect("the binary starts");
     let log = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{}: {log}", output.status);
+    assert!(output.status.success(), "{name}: {}: {log}", output.status);
     let actual: Vec<Published> = String::from_utf8(output.stdout)
         .expect("text")
         .lines()
@@ -296,15 +326,15 @@ fn check_replay(file: &str, return_threshold: f64) -> usize {
         .map(|record: Value| Published::new(record["subject"].as_str().expect("a subject"), record["payload"].clone()))
         .collect();
 
-    let mut reference = Reference::new(Settings { return_threshold, ..Settings::default() });
+    let mut reference = Reference::new(Settings { return_threshold: least.return_threshold, ..Settings::default() });
     let mut expected = Vec::new();
-    for (receipt, subject, payload) in recording::read(file) {
+    for (receipt, subject, payload) in recording::read(recording) {
         expected.extend(reference.event(receipt, &subject, &payload));
     }
     expected.extend(reference.finish());
     let expected = in_order(expected);
-    let summary = compare(&expected, &actual).unwrap_or_else(|difference| panic!("{file}: {difference}"));
-    assert!(summary.same_order, "{file}: the records are those expected, in another order");
-    println!("{file}: {} snapshots and {} signals agree; {}", summary.snapshots, summary.signals, log.trim());
-    summary.signals
+    let summary = compare(&expected, &actual).unwrap_or_else(|difference| panic!("{name}: {difference}"));
+    assert!(summary.same_order, "{name}: the records are those expected, in another order");
+    assert!(summary.signals >= least.signals, "{name}: {} signals prove little", summary.signals);
+    println!("{name}: {} snapshots and {} signals agree; {}", summary.snapshots, summary.signals, log.trim());
 }

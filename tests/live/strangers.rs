@@ -104,6 +104,9 @@ fn refused_subjects_with_quotes_are_told() {
     let permissions = "authorization { users: [ { user: service, password: secret, permissions: { \
                        subscribe: { allow: \"other.>\" } } } ] }";
     for release in [Release::Current, Release::Old] {
+        if release.is_skipped("refused_subjects_with_quotes_are_told, its second half") {
+            continue;
+        }
         let server = NatsServer::start_with(release, permissions);
         let url = format!("nats://service:secret@127.0.0.1:{}", server.port());
         for symbol in ["A\"B", "A\\B", "Ä", "\u{ad}"] {

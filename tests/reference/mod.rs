@@ -20,6 +20,8 @@ pub mod profile;
 #[path = "../support/random.rs"]
 pub mod random;
 pub mod recording;
+#[path = "../recording_files/mod.rs"]
+pub mod recording_files;
 mod symbol;
 pub mod time;
 

@@ -1,22 +1,36 @@
-//! Recorded market data, read from `../shared/data` beside the project. Its records have no receipt times of their own.
+//! Recordings, read without the project's own reader.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
 
 use flate2::read::MultiGzDecoder;
+use serde::Deserialize;
 use serde_json::Value;
-use std::fs::File;
-use std::io::{BufRead, BufReader};
-use std::path::Path;
+use serde_json::value::RawValue;
 
-/// The events of a recording: receipt, subject, payload. A file that is missing fails the test.
-pub fn read(name: &str) -> Vec<super::generator::Message> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data").join(name);
-    let file = File::open(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let lines = BufReader::new(MultiGzDecoder::new(file)).lines();
-    lines
-        .map(|line| {
-            let record: Value = serde_json::from_str(&line.expect("readable gzip")).expect("one record a line");
-            let receipt = record.get("ts").and_then(super::parse::timestamp);
-            let subject = record["subject"].as_str().expect("a subject").to_owned();
-            (receipt, subject, record["payload"].to_string().into_bytes())
-        })
-        .collect()
+use super::recording_files::Recording;
+
+#[derive(Deserialize)]
+struct Line {
+    ts: Option<Value>,
+    subject: String,
+    payload: Box<RawValue>,
+}
+
+/// The events of a recording: receipt, subject, payload.
+pub fn read(recording: &Recording) -> Vec<super::generator::Message> {
+    let Recording { name, path } = recording;
+    let file = File::open(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let input: Box<dyn Read> = match name.ends_with(".gz") {
+        true => Box::new(MultiGzDecoder::new(file)),
+        false => Box::new(file),
+    };
+    let record = |(index, line): (usize, Result<String, _>)| {
+        let line = line.unwrap_or_else(|error| panic!("{name}: {error}"));
+        let line: Line =
+            serde_json::from_str(&line).unwrap_or_else(|error| panic!("{name}, line {}: {error}", index + 1));
+        let receipt = line.ts.as_ref().and_then(super::parse::timestamp);
+        (receipt, line.subject, line.payload.get().as_bytes().to_vec())
+    };
+    BufReader::new(input).lines().enumerate().map(record).collect()
 }

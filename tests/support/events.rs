@@ -5,7 +5,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
-use crate::reference::{SECOND, parse, recording, time};
+use crate::reference::recording;
+use crate::reference::recording_files::Recording;
+use crate::reference::{SECOND, parse, time};
 
 /// Subject and payload.
 pub type Event = (String, Vec<u8>);
@@ -60,15 +62,16 @@ pub const RISE_FLAGS: [&str; 6] =
 /// at the same microsecond as the one of its symbol before it comes one microsecond later.
 ///
 /// The reason for the latter: `now` is the watermark plus the local time since it moved. Where each event moves it,
-/// `now` is the event's own time, whenever it is received; so outputs can be foretold to the bit.
-pub fn recording_until_now(file: &str) -> Vec<Event> {
-    let records = recording::read(file);
+/// `now` is the event's own time, whenever it is received; so outputs can be foretold to the bit. `None`: an event has no
+/// `ts_recv`, so that there is nothing to move.
+pub fn recording_until_now(recording: &Recording) -> Option<Vec<Event>> {
+    let records = recording::read(recording);
     let mut payloads: Vec<(String, Value)> = records
         .into_iter()
         .map(|(_, subject, payload)| (subject, serde_json::from_slice(&payload).expect("JSON")))
         .collect();
     let moment = |payload: &Value, field: &str| payload.get(field).and_then(parse::timestamp);
-    let end = payloads.iter().filter_map(|(_, payload)| moment(payload, "ts_recv")).max().expect("there are events");
+    let end = payloads.iter().filter_map(|(_, payload)| moment(payload, "ts_recv")).max()?;
     let shift = (now_ns() - end) / SECOND * SECOND - SECOND;
 
     let mut last: BTreeMap<String, i64> = BTreeMap::new();
@@ -76,7 +79,7 @@ pub fn recording_until_now(file: &str) -> Vec<Event> {
         if let Some(sent) = moment(payload, "ts_exchange") {
             payload["ts_exchange"] = time::format(sent + shift).into();
         }
-        let mut received = moment(payload, "ts_recv").expect("a recording has it") + shift;
+        let mut received = moment(payload, "ts_recv")? + shift;
         if let Some((kind, symbol)) = parse::subject(subject)
             && kind != parse::Kind::Heartbeat
         {
@@ -86,5 +89,5 @@ pub fn recording_until_now(file: &str) -> Vec<Event> {
         }
         payload["ts_recv"] = time::format(received).into();
     }
-    payloads.into_iter().map(|(subject, payload)| (subject, payload.to_string().into_bytes())).collect()
+    Some(payloads.into_iter().map(|(subject, payload)| (subject, payload.to_string().into_bytes())).collect())
 }

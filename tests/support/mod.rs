@@ -10,6 +10,7 @@ pub mod seccomp;
 pub mod service;
 
 use std::fmt::Display;
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 /// No test waits this long for anything unless it fails.
@@ -38,6 +39,17 @@ pub fn within<T>(limit: Duration, what: &str, mut ask: impl FnMut() -> Result<T,
 /// For `eventually`: the condition, and what to show while it does not hold.
 pub fn holds(condition: bool, otherwise: impl Display) -> Result<(), String> {
     if condition { Ok(()) } else { Err(otherwise.to_string()) }
+}
+
+/// Whether `SENPAI_SKIP`, a comma list, names `what`: `scripts/test.sh` names there what this machine cannot have. It is said
+/// which test is skipped for it, past the harness. Without it the test fails where `what` is missing.
+pub fn is_skipped(test: &str, what: &str) -> bool {
+    let list = std::env::var("SENPAI_SKIP").unwrap_or_default();
+    let is_skipped = list.split(',').any(|name| name == what);
+    if is_skipped {
+        let _ = writeln!(std::io::stderr(), "SKIPPED {test}: there is no {what}");
+    }
+    is_skipped
 }
 
 /// Signals by name, as in `kill -TERM`.

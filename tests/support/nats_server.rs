@@ -10,7 +10,7 @@ use std::time::Instant;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{PATIENCE, eventually, http, send_signal};
+use super::{PATIENCE, eventually, http, is_skipped, send_signal};
 
 /// Which nats-server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,9 +29,17 @@ impl Release {
             let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/nats-server.sh");
             let found = Command::new(script).args([which, "--find"]).stderr(Stdio::inherit()).output();
             let found = found.expect("the script runs");
-            assert!(found.status.success(), "the {which} nats-server is missing: run scripts/nats-server.sh {which}");
+            assert!(
+                found.status.success(),
+                "the {which} nats-server is missing: run scripts/nats-server.sh {which}, or scripts/test.sh in the place of cargo test"
+            );
             PathBuf::from(String::from_utf8(found.stdout).expect("a path").trim())
         })
+    }
+
+    /// See [`is_skipped`].
+    pub fn is_skipped(self, test: &str) -> bool {
+        is_skipped(test, ["nats-server-current", "nats-server-old"][self as usize])
     }
 
     /// Major, minor, patch.
