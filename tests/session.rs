@@ -1,6 +1,8 @@
 //! A session against servers of the embedded broker's router, in simulated time: no socket, no thread, no clock. The network
 //! between them cuts, delays, stalls and mixes sizes by a seed; what is published is numbered, and each number is accounted
-//! for. `SEEDS=10000 cargo test --test session` runs more seeds.
+//! for.
+
+mod seeds;
 
 use std::collections::VecDeque;
 
@@ -372,11 +374,7 @@ fn every_publication_is_accounted_for_and_the_session_finds_back() {
 
 #[test]
 fn fresh_seeds() {
-    let count: u64 = std::env::var("SEEDS").map_or(300, |count| count.parse().expect("SEEDS is a number"));
-    let first =
-        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("it is after 1970").as_nanos();
-    println!("{count} seeds from {}", first as u64);
-    for seed in (first as u64..).take(count as usize) {
+    for seed in seeds::fresh("session", 300) {
         run(seed);
     }
 }
