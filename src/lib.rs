@@ -14,8 +14,8 @@
 //! |---|---|
 //! | [`commands`] | `run`, `replay`, `feed`, `generate`, `bench`, `demo`: a file each |
 //! | [`api`] | what HTTP answers: endpoints, documents, metrics |
-//! | [`service`] | a shard at work: one core's engine with its NATS connection, and what others may ask it |
-//! | [`nats`] | a connection to NATS: transport, TLS, credentials, send buffer, failover; [`nats::blocking_client`] for `feed` |
+//! | [`service`] | a core at work: its shard of the market, its session with NATS, and what others may ask it |
+//! | [`nats`] | a client of NATS servers: [`nats::session`] decides and owns no socket; transport, TLS, credentials are beside it |
 //! | [`http`] | an HTTP/1.1 responder that knows nothing of markets |
 //! | [`broker`] | a small NATS server for `demo` and the tests |
 //! | [`market`] | a made-up market |
@@ -25,7 +25,7 @@
 //! | [`engine`] | the core, a function of its inputs: `input`, `state`, `features`, `rules`, `output` |
 //! | `proto_nats` (crate) | the NATS protocol, both directions: bytes and time in, frames and bytes out; no socket, no clock |
 //!
-//! Invariants (the first four are checked by `tests/map.rs`):
+//! Invariants (the first four are checked by `tests/map.rs`, and that no file has more than 500 lines without a reason):
 //!
 //! 1. No room imports one that stands above it.
 //! 2. Only `runtime/` names glommio, and unsafe code stands in one file of it.
@@ -58,6 +58,12 @@
 //!   nothing that the event would not touch anyway; turned down: a map from names, each a box of its own.
 //! * **A shard that waits keeps its code warm** with a made-up trade through an engine of its own, as a lone trade's time is
 //!   that of fetching the code; turned down: prefetching (unsafe, gains less), spinning (a core; there as `--busy-poll`).
+//! * **A session owns no socket and reads no clock** (`nats::session`): servers, handshake, liveness, lame duck, drain, what is
+//!   sent and sent again are one state machine, and the service's loop, `feed` and the simulation in `tests/session.rs` are
+//!   loops around it that move bytes and grant wishes. The send buffer marks where each publication ends and what it is
+//!   about, so that unsent ones are judged without decoding frames again. It takes operations, not bytes, as messages go
+//!   from the receive buffer straight to the engine. Turned down: futures for each step of a connection (they hide the state
+//!   that must be reported, and cannot be run in simulated time), a copy of each unsent output (memory for the rare case).
 //! * **HTTP takes its turns between two passes of the shard, one slice of work each** (`runtime::turns`): a document over
 //!   all symbols is made and sent a page at a time, and a bell (`runtime::bell`, an epoll beside the NATS socket in `poll(2)`)
 //!   says when there is something to do. Turned down: whole documents (tens of milliseconds with 50,000 symbols), a thread
