@@ -80,8 +80,6 @@
 //!   byte for byte to the one decoder, so that what is taken live can be recorded and replayed; turned down: a JSON parser
 //!   over the whole line, which refuses what the decoder takes (`NaN`, `.5`, 128 levels).
 
-#![deny(unsafe_code)]
-
 pub mod api;
 pub mod broker;
 pub mod commands;

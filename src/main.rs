@@ -1,7 +1,5 @@
 //! Reads the settings, does what the command says, ends with 0, 1 (failed) or 2 (wrong usage or settings).
 
-#![deny(unsafe_code)]
-
 use std::io::Write;
 use std::process::ExitCode;
 

@@ -5,6 +5,8 @@
 //!   MSG frames ──► queue ──► take_messages ──► engine ──► poll_output ──► PUB frames in a buffer that is there
 //!                  └───────────────────────────── counted ─────────────────────────────────────┘
 //! ```
+// An allocator is an unsafe trait.
+#![allow(unsafe_code)]
 
 mod recording_files;
 

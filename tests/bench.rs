@@ -1,4 +1,6 @@
 //! `bench` needs as much memory for an hour as for a second.
+// An allocator is an unsafe trait.
+#![allow(unsafe_code)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,4 +1,6 @@
 //! The start, as a process: with all that it needs, or one line that says what is missing and exit 1; and what signals do.
+// Users and processes by libc.
+#![allow(unsafe_code)]
 
 #[path = "reference/mod.rs"]
 mod reference;
