@@ -22,7 +22,7 @@
 //! | [`recording`] | recordings: reader, rebase, looped frames |
 //! | [`runtime`] | what touches the machine: executors, clock, signals, log, limits |
 //! | [`config`] | every setting: flag, environment, `.env`, default |
-//! | [`engine`] | the core, a function of its inputs: `input`, `state`, `features`, `rules`, `output` |
+//! | [`engine`] | the core, a function of its inputs: `input`, `state`, `features`, `rules`, `output`; `engine::engine` leads: what an event does, when a snapshot or a signal is due |
 //! | `proto_nats` (crate) | the NATS protocol, both directions: bytes and time in, frames and bytes out; no socket, no clock |
 //!
 //! Invariants (the first four are checked by `tests/map.rs`, and that no file has more than 500 lines without a reason):

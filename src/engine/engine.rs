@@ -15,6 +15,7 @@
 
 use crate::engine::bounds::{LATENCY_ROWS_PER_SYMBOL, LATENCY_ROWS_SPARE, LATENCY_SLOTS};
 use crate::engine::counters::{Counters, DropReason, OutputKind};
+use crate::engine::deadlines::DeadlineQueue;
 use crate::engine::features::snapshot::Snapshot;
 use crate::engine::idle_memory::ReleaseRound;
 use crate::engine::input::decode::Decoder;
@@ -25,7 +26,6 @@ use crate::engine::memory::NoMemory;
 use crate::engine::output::encode::{encode_signal, encode_snapshot};
 use crate::engine::output::outbox::{Outbox, Outgoing};
 use crate::engine::rules::momentum::{Signal, SignalSettings, direction};
-use crate::engine::schedule::SnapshotSchedule;
 use crate::engine::state::bucket_row_pool::BucketRowPool;
 use crate::engine::state::provider::{ProviderId, Providers};
 use crate::engine::state::symbol_state::Arrival;
@@ -99,7 +99,7 @@ pub struct Engine {
     trade_pool: TradePool,
     row_pool: BucketRowPool,
     release_round: ReleaseRound,
-    schedule: SnapshotSchedule,
+    deadlines: DeadlineQueue,
     outbox: Outbox,
     /// More events of the present moment may come: its snapshots wait, as signals of one moment leave before snapshots.
     is_moment_open: bool,
@@ -132,7 +132,7 @@ impl Engine {
             trade_pool: TradePool::new(settings.window_trades, symbols)?,
             row_pool: BucketRowPool::new(rows)?,
             release_round: ReleaseRound::default(),
-            schedule: SnapshotSchedule::new(symbols)?,
+            deadlines: DeadlineQueue::new(symbols)?,
             outbox: Outbox::new(symbols)?,
             is_moment_open: false,
             counters: Counters::default(),
@@ -319,7 +319,7 @@ impl Engine {
         let state = self.symbols.state_mut(id);
         state.last_publication = Some(local);
         state.is_publication_pending = false;
-        self.schedule.push(local.plus(interval), id, &self.symbols, interval);
+        self.deadlines.push(local.plus(interval), id, &self.symbols, interval);
     }
 
     /// Local time moves to `moment`, never back; snapshots due before it are taken.
@@ -334,14 +334,14 @@ impl Engine {
     /// Takes the snapshots that are due at `moment` or before, each for its own moment.
     #[inline(always)]
     fn publish_due(&mut self, moment: UnixNanos) {
-        while self.schedule.next_deadline().is_some_and(|deadline| deadline <= moment) {
+        while self.deadlines.next_deadline().is_some_and(|deadline| deadline <= moment) {
             self.publish_next_due();
         }
     }
 
     #[inline(never)]
     fn publish_next_due(&mut self) {
-        let Some((deadline, id)) = self.schedule.pop() else { return };
+        let Some((deadline, id)) = self.deadlines.pop() else { return };
         let Some(interval) = self.settings.publish_interval else { return };
         let state = self.symbols.state_mut(id);
         if state.is_interval_end(deadline, interval) && state.is_publication_pending {
@@ -364,14 +364,14 @@ impl Engine {
         let (trade_pool, row_pool) = (&mut self.trade_pool, &mut self.row_pool);
         self.symbols.states_mut(..).for_each(|state| state.handle_clock_step(step_ns, trade_pool, row_pool));
         self.release_round.handle_clock_step(step_ns);
-        self.schedule.handle_clock_step(step_ns);
+        self.deadlines.handle_clock_step(step_ns);
         self.outbox.handle_clock_step(step_ns);
     }
 
     /// The soonest moment at which a snapshot may be due.
     #[inline]
     pub fn next_deadline(&self) -> Option<UnixNanos> {
-        self.schedule.next_deadline()
+        self.deadlines.next_deadline()
     }
 
     /// The input has ended: every snapshot that waits for its interval's end is taken, for that moment.

@@ -9,6 +9,7 @@
 
 pub mod bounds;
 pub mod counters;
+mod deadlines;
 mod documents;
 #[allow(clippy::module_inception)]
 pub mod engine;
@@ -19,7 +20,6 @@ pub mod intake;
 pub mod memory;
 mod output;
 pub(crate) mod rules;
-mod schedule;
 pub mod state;
 pub mod time;
 

@@ -8,7 +8,7 @@ pub mod blocking_client;
 pub(crate) mod connection_log;
 pub mod credentials;
 pub mod error;
-pub(crate) mod failover;
+pub(crate) mod reachability;
 pub mod send_buffer;
 pub mod session;
 pub mod session_io;

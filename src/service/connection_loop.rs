@@ -22,7 +22,7 @@ use proto_nats::{Operation, Reason, ServerAddress, ServerError};
 use crate::nats::connection_log::ConnectionLog;
 use crate::nats::credentials::Access;
 use crate::nats::error::{Complaint, Trouble};
-use crate::nats::failover::FailoverSearch;
+use crate::nats::reachability::ReachabilitySearch;
 use crate::nats::session::Output;
 use crate::nats::transport::Transport;
 use crate::runtime::bell::Bell;
@@ -106,7 +106,7 @@ pub async fn run(
                     warmer: &mut warmer,
                     turns: &turns,
                     bell,
-                    failover_search: None,
+                    reachability_search: None,
                     is_paused: false,
                     stop: &stop,
                 };
@@ -152,7 +152,7 @@ struct ConnectionLoop<'a> {
     turns: &'a Turns,
     bell: &'a Bell,
     /// The server is about to go.
-    failover_search: Option<FailoverSearch>,
+    reachability_search: Option<ReachabilitySearch>,
     /// The socket is not read.
     is_paused: bool,
     stop: &'a Stop,
@@ -287,10 +287,10 @@ impl ConnectionLoop<'_> {
         let mut worker = self.worker.borrow_mut();
         let worker = &mut *worker;
         let now_ns = worker.shard.clock.elapsed_ns();
-        if let Some(search) = &self.failover_search
+        if let Some(search) = &self.reachability_search
             && let Some(found) = search.poll()
         {
-            self.failover_search = None;
+            self.reachability_search = None;
             if let (None, Some((server, ..))) = (&found, worker.session.server()) {
                 self.log.no_other_server(server, now_ns);
             }
@@ -310,8 +310,8 @@ impl ConnectionLoop<'_> {
                     worker.session.handle_unusable(Reason::DataBeforeTls);
                 }
                 Output::FindReachable(candidates) => {
-                    self.failover_search = FailoverSearch::begin(candidates);
-                    if self.failover_search.is_none() {
+                    self.reachability_search = ReachabilitySearch::begin(candidates);
+                    if self.reachability_search.is_none() {
                         worker.session.handle_reachable(None, now_ns);
                     }
                 }

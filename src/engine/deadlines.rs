@@ -1,4 +1,5 @@
-//! When snapshots are due: that of a symbol at the end of the interval since its last one.
+//! The queue of deadlines of snapshots: the end of the interval since a symbol's last one. What is published then is decided in
+//! [`engine`](crate::engine::engine).
 //!
 //! ```text
 //!   publication ──► push(deadline) ──► [ soonest … latest ] ──► pop()
@@ -15,15 +16,15 @@ use crate::engine::time::UnixNanos;
 
 const DEADLINES: Table = Table::new("the snapshots that are due", "MAX_SYMBOLS");
 
-pub(super) struct SnapshotSchedule {
+pub(super) struct DeadlineQueue {
     /// The end of each symbol's running interval, soonest first.
     deadlines: VecDeque<(UnixNanos, SymbolId)>,
 }
 
-impl SnapshotSchedule {
+impl DeadlineQueue {
     pub fn new(symbol_capacity: usize) -> Result<Self, NoMemory> {
         // A symbol may have an outdated entry beside its valid one.
-        Ok(SnapshotSchedule { deadlines: DEADLINES.ring(symbol_capacity.saturating_mul(2))? })
+        Ok(DeadlineQueue { deadlines: DEADLINES.ring(symbol_capacity.saturating_mul(2))? })
     }
 
     /// A symbol has published, at the moment `deadline - interval`.

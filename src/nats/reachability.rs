@@ -9,13 +9,13 @@ use crate::nats::transport::Transport;
 use crate::runtime::blocking;
 
 /// A search that is going on.
-pub struct FailoverSearch(Receiver<Option<ServerAddress>>);
+pub struct ReachabilitySearch(Receiver<Option<ServerAddress>>);
 
-impl FailoverSearch {
+impl ReachabilitySearch {
     /// Tries the candidates one after the other. `None`: there is no thread for it.
-    pub fn begin(candidates: Vec<ServerAddress>) -> Option<FailoverSearch> {
+    pub fn begin(candidates: Vec<ServerAddress>) -> Option<ReachabilitySearch> {
         let search = || candidates.into_iter().find(|server| Transport::connect(server).is_ok());
-        blocking::begin(search).ok().map(FailoverSearch)
+        blocking::begin(search).ok().map(ReachabilitySearch)
     }
 
     /// The first server that was reached, or `None` where there is none, once that is known.
