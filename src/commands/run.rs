@@ -37,7 +37,7 @@ use crate::runtime::task;
 use crate::runtime::turns::Turns;
 use crate::service::cache_warming::CacheWarmer;
 use crate::service::connection_loop;
-use crate::service::report::{Inquiries, Line, Query, answer, line};
+use crate::service::requests::{RequestQueue, ShardHandle, ShardRequest, answer_requests, request_channel};
 use crate::service::worker::{Worker, WorkerSettings};
 
 /// What is beside the tables: connections, answers, and for each core the stacks of its threads. Not kept, but it must be
@@ -128,7 +128,7 @@ pub fn run(shards: Vec<WorkerSettings>, http: &HttpArgs) -> Result<(), String> {
 pub struct Service {
     address: SocketAddr,
     cores: Vec<Waiting<()>>,
-    questions: Vec<Line>,
+    shards: Vec<ShardHandle>,
     events: mpsc::Receiver<Event>,
     /// For those who have events to tell.
     tell: mpsc::Sender<Event>,
@@ -157,7 +157,7 @@ impl Service {
             .into_iter()
             .zip(&bells)
             // HTTP is on the first core: it is told there when an answer has come.
-            .map(|(settings, bell)| Core::reserve(settings, line(bell.clone(), bells[0].clone()), clock))
+            .map(|(settings, bell)| Core::reserve(settings, request_channel(bell.clone(), bells[0].clone()), clock))
             .collect::<Result<Vec<_>, _>>();
         let cores = cores.and_then(|cores| {
             BESIDE.list::<u8>(BESIDE_BYTES + BESIDE_CORE_BYTES * cores.len())?;
@@ -171,10 +171,9 @@ impl Service {
             move |request| drop(tell.send(Event::Signal(request)))
         })?;
         let (address, ownership) = (server.local_addr(), cores[0].settings.ownership);
-        let mut service =
-            Service { address, cores: Vec::new(), questions: Vec::new(), events, tell, _signals: signals };
-        service.questions = cores.iter().map(|core| core.questions.clone()).collect();
-        let mut http = Some(Http { server, shards: service.questions.clone(), ownership });
+        let mut service = Service { address, cores: Vec::new(), shards: Vec::new(), events, tell, _signals: signals };
+        service.shards = cores.iter().map(|core| core.shard.clone()).collect();
+        let mut http = Some(Http { server, shards: service.shards.clone(), ownership });
         for (index, core) in cores.into_iter().enumerate() {
             let (name, http) = (format!("shard-{index}"), http.take());
             let core = executor::start(&name, service.watch(&name), move || core.run(http))?;
@@ -219,8 +218,8 @@ impl Service {
             }
         }
         log::info!("stopping: draining the NATS connection");
-        for questions in &self.questions {
-            questions.ask_now(Query::Stop);
+        for shard in &self.shards {
+            shard.send_now(ShardRequest::Stop);
         }
         let (clock, mut running) = (Clock::start(), threads.len());
         while running > 0 {
@@ -249,39 +248,39 @@ struct Core {
     worker: Box<Worker>,
     settings: WorkerSettings,
     warmer: Box<CacheWarmer>,
-    questions: Line,
-    inquiries: Inquiries,
+    shard: ShardHandle,
+    requests: RequestQueue,
 }
 
 /// What the first core has beside its shard.
 struct Http {
     server: HttpServer,
-    shards: Vec<Line>,
+    shards: Vec<ShardHandle>,
     ownership: Ownership,
 }
 
 impl Core {
     fn reserve(
         settings: WorkerSettings,
-        (questions, inquiries): (Line, Inquiries),
+        (shard, requests): (ShardHandle, RequestQueue),
         clock: Clock,
     ) -> Result<Core, NoMemory> {
         let (worker, warmer) = (Box::new(Worker::new(&settings, clock)?), Box::new(CacheWarmer::new()?));
-        Ok(Core { worker, settings, warmer, questions, inquiries })
+        Ok(Core { worker, settings, warmer, shard, requests })
     }
 
-    /// Until [`Query::Stop`]; HTTP answers as long as the shard is there.
+    /// Until [`ShardRequest::Stop`]; HTTP answers as long as the shard is there.
     async fn run(self, http: Option<Http>) {
-        let Core { worker, settings, warmer, inquiries, .. } = self;
+        let Core { worker, settings, warmer, requests, .. } = self;
         let clock = worker.shard.clock;
-        let (stop, turns) = (Stop::new(), Rc::new(Turns::new(inquiries.bell.clone())));
+        let (stop, turns) = (Stop::new(), Rc::new(Turns::new(requests.bell.clone())));
         let serving = http.map(|Http { server, shards, ownership }| {
             let counts = Rc::default();
             let api = Rc::new(Api::new(shards, ownership, clock, Rc::clone(&counts)));
             let (stop, turns) = (stop.clone(), turns.clone());
             task::spawn(async move { server.serve(api, stop, turns, counts).await })
         });
-        run_worker(worker, settings, warmer, inquiries, turns).await;
+        run_worker(worker, settings, warmer, requests, turns).await;
         stop.set();
         if let Some(serving) = serving {
             serving.await;
@@ -293,16 +292,16 @@ async fn run_worker(
     worker: Box<Worker>,
     settings: WorkerSettings,
     warmer: Box<CacheWarmer>,
-    inquiries: Inquiries,
+    requests: RequestQueue,
     turns: Rc<Turns>,
 ) {
     let worker = Rc::new(RefCell::new(*worker));
     let stop = Stop::new();
     let answering = task::spawn({
-        let (worker, inquiries, turns, stop) = (worker.clone(), inquiries.clone(), turns.clone(), stop.clone());
-        async move { answer(worker, inquiries, turns, stop).await }
+        let (worker, requests, turns, stop) = (worker.clone(), requests.clone(), turns.clone(), stop.clone());
+        async move { answer_requests(worker, requests, turns, stop).await }
     });
-    connection_loop::run(worker, settings, warmer, turns, &inquiries.bell, stop).await;
-    inquiries.close();
+    connection_loop::run(worker, settings, warmer, turns, &requests.bell, stop).await;
+    requests.close();
     answering.await;
 }

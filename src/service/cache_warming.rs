@@ -17,7 +17,7 @@ use crate::engine::memory::NoMemory;
 use crate::engine::time::{NANOS_PER_SECOND, UnixNanos, encode_time};
 
 /// Many times the frame.
-const QUEUE_BYTES: usize = 16 << 10;
+const RECEIVE_BUFFER_BYTES: usize = 16 << 10;
 /// The made-up time between two trades: about what passes, so that it lasts for centuries.
 const STEP_NS: i64 = 1_000_000;
 /// Trades in a window: as few as a quiet symbol has.
@@ -27,12 +27,12 @@ const LATENCY_NS: i64 = 3_000_000;
 
 pub struct CacheWarmer {
     engine: Engine,
-    queue: ReceiveBuffer,
+    receive_buffer: ReceiveBuffer,
     frame: Vec<u8>,
     /// Where its two timestamps stand.
     times: [usize; 2],
     now: UnixNanos,
-    wire: Vec<u8>,
+    encoded: Vec<u8>,
 }
 
 impl CacheWarmer {
@@ -53,11 +53,11 @@ impl CacheWarmer {
         let times = [frame.find(&time), frame.rfind(&time)].map(|at| at.expect("it was just put in"));
         Ok(CacheWarmer {
             engine: Engine::new(settings)?,
-            queue: ReceiveBuffer::new(QUEUE_BYTES)?,
+            receive_buffer: ReceiveBuffer::new(RECEIVE_BUFFER_BYTES)?,
             frame: frame.into_bytes(),
             times,
             now: START,
-            wire: Vec::with_capacity(4096),
+            encoded: Vec::with_capacity(4096),
         })
     }
 
@@ -68,16 +68,16 @@ impl CacheWarmer {
             let time = encode_time(moment);
             self.frame[at..at + time.len()].copy_from_slice(&time);
         }
-        let taken = self.queue.push(&self.frame);
-        debug_assert_eq!(taken, self.frame.len(), "the queue has room for a frame");
+        let taken = self.receive_buffer.push(&self.frame);
+        debug_assert_eq!(taken, self.frame.len(), "the receive buffer has room for a frame");
         let (receipt, observer) = (Receipt::At(self.now), &mut MalformedCount::default());
-        let round = take_messages(&mut self.engine, &mut self.queue, Ownership::ALL, receipt, 2, observer);
+        let round = take_messages(&mut self.engine, &mut self.receive_buffer, Ownership::ALL, receipt, 2, observer);
         debug_assert!(round.is_ok_and(|round| round.is_drained) && observer.malformed == 0);
-        self.wire.clear();
+        self.encoded.clear();
         while let Some(message) = self.engine.poll_output() {
-            encode::publish(&mut self.wire, message.subject, None, message.payload);
+            encode::publish(&mut self.encoded, message.subject, None, message.payload);
         }
-        &self.wire
+        &self.encoded
     }
 }
 
