@@ -6,7 +6,7 @@ mod seeds;
 
 use std::collections::VecDeque;
 
-use proto_nats::{Decoded, Limits, ServerAddress, ServerOp, Settings, decode_server_op};
+use proto_nats::{ConnectionSettings, DecodeLimits, Decoded, ServerAddress, ServerOp, decode_server_op};
 use senpai_md_consumer::broker::{Broker, BrokerLimits, ClientId, Output as BrokerOutput};
 use senpai_md_consumer::nats::error::{ConnectError, Trouble};
 use senpai_md_consumer::nats::send_buffer::Unsent;
@@ -46,7 +46,7 @@ impl Server {
             self.watched.append(&mut buffer);
         }
         let (mut at, mut numbers) = (0, Vec::new());
-        while let Ok(Decoded::Op { op, len }) = decode_server_op(&self.watched[at..], &Limits::default()) {
+        while let Ok(Decoded::Op { op, len }) = decode_server_op(&self.watched[at..], &DecodeLimits::default()) {
             if let ServerOp::Msg(message) = op {
                 let payload = std::str::from_utf8(message.payload).expect("text");
                 numbers.push(payload.trim_start_matches('x').parse().expect("a number"));
@@ -160,7 +160,7 @@ impl World {
         if !server.is_up {
             return self.session.handle_unreachable(Trouble::Connect(ConnectError::Refused), self.now_ns);
         }
-        self.session.handle_connected(Settings::default(), self.now_ns);
+        self.session.handle_connected(ConnectionSettings::default(), self.now_ns);
         self.input.clear();
         self.wire = Some(Wire {
             server: index,
@@ -281,7 +281,8 @@ impl World {
             self.session.note_received(self.now_ns);
         }
         let mut at = 0;
-        while let Decoded::Op { op, len } = decode_server_op(&self.input[at..], &Limits::default()).expect("NATS") {
+        while let Decoded::Op { op, len } = decode_server_op(&self.input[at..], &DecodeLimits::default()).expect("NATS")
+        {
             at += len;
             match op {
                 ServerOp::Msg(_) if self.session.takes_messages() => self.events += 1,
@@ -409,7 +410,7 @@ fn a_stop_without_a_connection_is_over_at_once() {
     assert!(matches!(connecting.session.poll_output(0), Some(Output::Connect(_))));
     connecting.session.begin_stop(0);
     assert!(connecting.session.is_over());
-    connecting.session.handle_connected(Settings::default(), 1);
+    connecting.session.handle_connected(ConnectionSettings::default(), 1);
     assert!(connecting.session.is_over(), "a socket that comes too late changes nothing");
 }
 

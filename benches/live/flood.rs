@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use proto_nats::{Decoded, Limits, ServerOp, decode_server_op, encode};
+use proto_nats::{DecodeLimits, Decoded, ServerOp, decode_server_op, encode};
 use senpai_md_consumer::recording::looped_frames::Stream;
 
 use super::client::Client;
@@ -125,7 +125,7 @@ fn run(server: &NatsServer, consumer: &impl Consumer, stream: &mut Stream, passe
 /// Subjects and payloads.
 fn frames(stream: &Stream) -> impl Iterator<Item = (&[u8], &[u8])> {
     let mut rest = &stream.bytes[..];
-    std::iter::from_fn(move || match decode_server_op(rest, &Limits::default()) {
+    std::iter::from_fn(move || match decode_server_op(rest, &DecodeLimits::default()) {
         Ok(Decoded::Op { op: ServerOp::Msg(message), len }) => {
             rest = &rest[len..];
             Some((message.subject, message.payload))

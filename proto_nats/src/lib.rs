@@ -59,7 +59,7 @@ pub mod url;
 pub use auth::{Credentials, CredentialsError, UserSeed};
 pub use client_op::{ClientOp, decode_client_op};
 pub use connect::ConnectOptions;
-pub use connection::{Action, Connection, Settings, State, Subscription, Tls};
+pub use connection::{Action, Connection, ConnectionSettings, ConnectionState, Subscription, Tls};
 pub use error::{Malformed, ProtocolError};
 pub use headers::{HeaderError, Headers, decode_headers, encode_headers};
 pub use info::ServerInfo;
@@ -67,7 +67,7 @@ pub use pool::{Cause, Next, ServerPool};
 pub use reason::Reason;
 pub use secret::Secret;
 pub use server_error::{Operation, ServerError};
-pub use server_op::{Decoded, Limits, Msg, ServerOp, decode_server_op};
+pub use server_op::{DecodeLimits, Decoded, Msg, ServerOp, decode_server_op};
 pub use url::{ServerAddress, UrlError, parse_servers};
 
 const MILLISECOND_NS: u64 = 1_000_000;

@@ -1,6 +1,6 @@
 //! Why a connection ended: one line for the user, and what the pool makes of it.
 
-use crate::connection::State;
+use crate::connection::ConnectionState;
 use crate::error::ProtocolError;
 use crate::pool::Cause;
 use crate::server_error::ServerError;
@@ -12,7 +12,7 @@ pub enum Reason {
     /// The handshake took too long.
     HandshakeTimeout {
         /// What was missing.
-        state: State,
+        state: ConnectionState,
     },
     /// The end of the stream before INFO.
     ClosedBeforeInfo {
@@ -22,7 +22,7 @@ pub enum Reason {
     /// The end of the stream during the handshake, without a word.
     ClosedInHandshake {
         /// What was missing.
-        state: State,
+        state: ConnectionState,
     },
     /// The first INFO is no JSON object: this is no NATS server.
     UnreadableInfo,
@@ -87,14 +87,14 @@ impl Reason {
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let missing = |state: &State| match state {
-            State::AwaitInfo => "INFO",
-            State::AwaitTls => "the end of the TLS handshake",
-            State::AwaitPong => "the answer to CONNECT",
+        let missing = |state: &ConnectionState| match state {
+            ConnectionState::AwaitInfo => "INFO",
+            ConnectionState::AwaitTls => "the end of the TLS handshake",
+            ConnectionState::AwaitPong => "the answer to CONNECT",
             _ => "the confirmation of the subscriptions",
         };
         match self {
-            Reason::HandshakeTimeout { state: State::AwaitInfo } => f.write_str(
+            Reason::HandshakeTimeout { state: ConnectionState::AwaitInfo } => f.write_str(
                 "the server sent no INFO in time: it may be no NATS server, or one with handshake_first, which wants \
                  TLS before INFO",
             ),

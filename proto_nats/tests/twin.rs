@@ -7,11 +7,13 @@ mod random;
 #[path = "../../tests/seeds/mod.rs"]
 mod seeds;
 
-use proto_nats::{ClientOp, Decoded, Limits, ProtocolError, ServerOp, decode_client_op, decode_server_op, encode};
+use proto_nats::{
+    ClientOp, DecodeLimits, Decoded, ProtocolError, ServerOp, decode_client_op, decode_server_op, encode,
+};
 use random::Random;
 use std::fmt::Debug;
 
-const LIMITS: Limits = Limits { control_line: 200, payload: 64 };
+const LIMITS: DecodeLimits = DecodeLimits { control_line: 200, payload: 64 };
 /// Those from 0 on; `fresh_seeds` has others each time.
 const SEEDS: std::ops::Range<u64> = 0..3_000;
 
@@ -112,7 +114,7 @@ fn check_round_trips(seed: u64) {
     let payload = payload(random);
     let sid = random.next() >> random.below(64);
     let (reply_to, headers) = (reply_to.as_deref(), headers.as_deref());
-    let limits = Limits::default();
+    let limits = DecodeLimits::default();
 
     let mut out = Vec::new();
     match headers {

@@ -24,7 +24,7 @@ use crate::engine::intake::Ownership;
 use crate::engine::memory::{NoMemory, Table};
 use crate::engine::rules::momentum::SignalSettings;
 use crate::engine::time::NANOS_PER_SECOND;
-use crate::http::server::{HttpServer, Limits};
+use crate::http::server::{HttpLimits, HttpServer};
 use crate::nats::credentials::Access;
 use crate::runtime::bell::Bell;
 use crate::runtime::clock::Clock;
@@ -120,7 +120,7 @@ fn subscriptions(subjects: &SubjectArgs, ownership: Ownership) -> Vec<String> {
 
 /// Runs until SIGTERM or SIGINT; then drains and returns.
 pub fn run(shards: Vec<WorkerSettings>, http: &HttpArgs) -> Result<(), String> {
-    kernel::grant(shards.len(), Limits::default().connections)?;
+    kernel::grant(shards.len(), HttpLimits::default().connections)?;
     Service::start(shards, http)?.run()
 }
 
@@ -129,13 +129,13 @@ pub struct Service {
     address: SocketAddr,
     cores: Vec<Waiting<()>>,
     shards: Vec<ShardHandle>,
-    events: mpsc::Receiver<Event>,
+    events: mpsc::Receiver<ServiceEvent>,
     /// For those who have events to tell.
-    tell: mpsc::Sender<Event>,
+    tell: mpsc::Sender<ServiceEvent>,
     _signals: Listening,
 }
 
-enum Event {
+enum ServiceEvent {
     Signal(Request),
     /// A thread that the service needs.
     Ended {
@@ -168,7 +168,7 @@ impl Service {
         let (tell, events) = mpsc::channel();
         let signals = Listening::start({
             let tell = tell.clone();
-            move |request| drop(tell.send(Event::Signal(request)))
+            move |request| drop(tell.send(ServiceEvent::Signal(request)))
         })?;
         let (address, ownership) = (server.local_addr(), cores[0].settings.ownership);
         let mut service = Service { address, cores: Vec::new(), shards: Vec::new(), events, tell, _signals: signals };
@@ -190,7 +190,7 @@ impl Service {
     /// To be told when a thread has ended that the service needs, with whether by a panic: without it there is no service.
     pub fn watch(&self, name: &str) -> impl FnOnce(bool) + Send + use<> {
         let (tell, name) = (self.tell.clone(), name.to_owned());
-        move |is_panic| drop(tell.send(Event::Ended { name, is_panic }))
+        move |is_panic| drop(tell.send(ServiceEvent::Ended { name, is_panic }))
     }
 
     /// Until SIGTERM or SIGINT, and the drain after it. The error is that a core has ended before, or does not end; other
@@ -202,19 +202,19 @@ impl Service {
         log::info!(address:%; "HTTP on http://{address}");
         while let Ok(event) = self.events.recv() {
             match event {
-                Event::Signal(Request::Stop) => break,
-                Event::Signal(Request::ReadRules) => {
+                ServiceEvent::Signal(Request::Stop) => break,
+                ServiceEvent::Signal(Request::ReadRules) => {
                     log::info!("SIGHUP is reserved for reading rules again; this version has none, so nothing changes");
                 }
                 // The kernel says it again each second.
-                Event::Signal(Request::CpuTimeOver) if is_cpu_time_over => {}
-                Event::Signal(Request::CpuTimeOver) => {
+                ServiceEvent::Signal(Request::CpuTimeOver) if is_cpu_time_over => {}
+                ServiceEvent::Signal(Request::CpuTimeOver) => {
                     is_cpu_time_over = true;
                     log::warn!(
                         "the limit of processor time is reached (ulimit -t); the kernel ends this at the hard limit"
                     );
                 }
-                Event::Ended { name, .. } => return Err(ended_in_error(&name)),
+                ServiceEvent::Ended { name, .. } => return Err(ended_in_error(&name)),
             }
         }
         log::info!("stopping: draining the NATS connection");
@@ -225,9 +225,9 @@ impl Service {
         while running > 0 {
             let left = STOP_LIMIT.saturating_sub(Duration::from_nanos(clock.elapsed_ns()));
             match self.events.recv_timeout(left) {
-                Ok(Event::Signal(_)) => {}
-                Ok(Event::Ended { name, is_panic: true }) => return Err(ended_in_error(&name)),
-                Ok(Event::Ended { .. }) => running -= 1,
+                Ok(ServiceEvent::Signal(_)) => {}
+                Ok(ServiceEvent::Ended { name, is_panic: true }) => return Err(ended_in_error(&name)),
+                Ok(ServiceEvent::Ended { .. }) => running -= 1,
                 Err(_) => return Err(format!("{running} cores have not ended within {STOP_LIMIT:?} of the stop")),
             }
         }

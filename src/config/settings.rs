@@ -17,7 +17,7 @@ use super::files::NamedFile;
 use super::nats_url::ServerList;
 use super::notes::Notes;
 use super::refusal::Exit;
-use super::values::{LogFormat, Shard, Speed, Symbols};
+use super::values::{LogFormat, ShardSpec, Speed, Symbols};
 use super::{layers, values};
 
 /// The command line, with every setting in its final form.
@@ -305,8 +305,8 @@ pub struct CoreArgs {
     #[arg(long, env, value_name = "N", default_value = "1", value_parser = values::cores)]
     pub cores: usize,
     /// This instance's share of the symbols, i/n: 0/2 and 1/2 are the two halves (none: all)
-    #[arg(long, env, value_name = "I/N", value_parser = Shard::parse)]
-    pub shard: Option<Shard>,
+    #[arg(long, env, value_name = "I/N", value_parser = ShardSpec::parse)]
+    pub shard: Option<ShardSpec>,
     /// Spin instead of sleeping while waiting for the socket: lower latency, a whole core
     #[arg(long, env, value_name = "BOOL", default_value = "false", default_missing_value = "true", num_args = 0..=1,
           action = ArgAction::Set, value_parser = values::boolean)]

@@ -251,15 +251,15 @@ impl Symbols {
 
 /// One of `count` equal shares of the symbols; `index` counts from 0, as NATS's own `partition()` does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Shard {
+pub struct ShardSpec {
     pub index: u32,
     pub count: u32,
 }
 
-impl Shard {
-    pub(super) fn parse(text: &str) -> Result<Shard, String> {
+impl ShardSpec {
+    pub(super) fn parse(text: &str) -> Result<ShardSpec, String> {
         let shard = text.trim().split_once('/').and_then(|(index, count)| {
-            Some(Shard { index: index.trim().parse().ok()?, count: count.trim().parse().ok()? })
+            Some(ShardSpec { index: index.trim().parse().ok()?, count: count.trim().parse().ok()? })
         });
         match shard {
             Some(shard) if shard.index < shard.count && shard.count <= 1024 => Ok(shard),

@@ -1,7 +1,7 @@
 //! The HTTP responder: takes the port, accepts, and decides which connections are served. What a connection does is in
 //! `connection`.
 //!
-//! Everything that a peer can hold on to has a limit ([`Limits`]): the connections, the bytes of a head, the time for a
+//! Everything that a peer can hold on to has a limit ([`HttpLimits`]): the connections, the bytes of a head, the time for a
 //! request, for an answer, for taking it, for being idle. A connection is one task that ends by itself: it races its own
 //! futures against timers and flags, and nothing ever cancels it from outside. When [`HttpServer::serve`] returns, every
 //! socket is shut down and no task of it is left.
@@ -38,7 +38,7 @@ const SEND_BUFFER_BYTES: usize = 64 << 10;
 /// Peers that are being rejected at once; more are closed without an answer.
 const REJECTIONS_MAX: usize = 16;
 
-/// Answers requests, on the executor that serves. It may wait (for another core's answer) up to [`Limits::respond`]; then
+/// Answers requests, on the executor that serves. It may wait (for another core's answer) up to [`HttpLimits::respond`]; then
 /// the future is dropped, which it must allow at any await.
 pub trait Responder {
     fn respond(&self, request: Request) -> impl Future<Output = Response>;
@@ -46,7 +46,7 @@ pub trait Responder {
 
 /// What a peer may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub struct HttpLimits {
     /// Connections at once. For one more the one that has been silent for longest is closed; where none is, the new one
     /// gets 503: a client that waits in the backlog instead could not tell a full service from a dead one.
     pub connections: usize,
@@ -65,9 +65,9 @@ pub struct Limits {
     pub drain: Duration,
 }
 
-impl Default for Limits {
-    fn default() -> Limits {
-        Limits {
+impl Default for HttpLimits {
+    fn default() -> HttpLimits {
+        HttpLimits {
             connections: 256,
             request: Duration::from_secs(10),
             idle: Duration::from_secs(60),
@@ -84,7 +84,7 @@ impl Default for Limits {
 #[derive(Debug)]
 pub struct HttpServer {
     listener: Listener,
-    limits: Limits,
+    limits: HttpLimits,
 }
 
 impl HttpServer {
@@ -106,10 +106,10 @@ impl HttpServer {
             _ => format!("HTTP_HOST {host}, HTTP_PORT {port} cannot be listened on: {}", plain(&error)),
         })?;
         listener.set_send_buffer_bytes(SEND_BUFFER_BYTES);
-        Ok(HttpServer { listener, limits: Limits::default() })
+        Ok(HttpServer { listener, limits: HttpLimits::default() })
     }
 
-    pub fn with_limits(self, limits: Limits) -> HttpServer {
+    pub fn with_limits(self, limits: HttpLimits) -> HttpServer {
         HttpServer { limits, ..self }
     }
 
@@ -119,7 +119,7 @@ impl HttpServer {
     }
 
     /// Answers until `stop` is set, taking its `turns` beside others and counting in `counts` for others to see. After the
-    /// stop the port is free at once, requests being answered have [`Limits::drain`] to finish, and when it returns every
+    /// stop the port is free at once, requests being answered have [`HttpLimits::drain`] to finish, and when it returns every
     /// connection is closed.
     pub async fn serve<R: Responder + 'static>(
         self,
@@ -173,12 +173,12 @@ pub fn resolve(host: &str, port: u16) -> Result<SocketAddr, String> {
 /// What the accept loop and the connections share.
 pub(super) struct Shared<R> {
     pub responder: Rc<R>,
-    pub limits: Limits,
+    pub limits: HttpLimits,
     /// No further request is read.
     pub stop: Stop,
     pub turns: Rc<Turns>,
     pub counts: Rc<HttpCounts>,
-    /// What is still going on after [`Limits::drain`] ends here.
+    /// What is still going on after [`HttpLimits::drain`] ends here.
     abort: Stop,
     /// Of the connections that are served, but for those that are to leave.
     slots: RefCell<Vec<Rc<Slot>>>,

@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use proto_nats::{
-    Decoded, Limits, Malformed, Operation, ProtocolError, Reason, ServerAddress, ServerError, decode_server_op,
+    DecodeLimits, Decoded, Malformed, Operation, ProtocolError, Reason, ServerAddress, ServerError, decode_server_op,
 };
 
 use crate::engine::memory::NoMemory;
@@ -361,7 +361,7 @@ impl Driver {
 fn handle_input(session: &mut Session<()>, input: &mut Vec<u8>, now_ns: u64) {
     let mut taken = 0;
     loop {
-        match decode_server_op(&input[taken..], &Limits::default()) {
+        match decode_server_op(&input[taken..], &DecodeLimits::default()) {
             Ok(Decoded::Op { op, len }) => {
                 session.handle_op(&op, now_ns);
                 taken += len;

@@ -48,17 +48,17 @@ impl Access {
         &self,
         server: &ServerAddress,
         name: String,
-    ) -> Result<proto_nats::Settings, AccessError> {
+    ) -> Result<proto_nats::ConnectionSettings, AccessError> {
         let credentials = match &server.credentials {
             Some(credentials) => credentials.clone(),
             None => self.credentials()?,
         };
-        Ok(proto_nats::Settings {
+        Ok(proto_nats::ConnectionSettings {
             connect: ConnectOptions { name, ..ConnectOptions::default() },
             credentials,
             tls: self.tls(server),
             ping_interval_ns: self.args.nats_ping_interval_ns as u64,
-            ..proto_nats::Settings::default()
+            ..proto_nats::ConnectionSettings::default()
         })
     }
 

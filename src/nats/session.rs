@@ -20,8 +20,8 @@
 //! 3. Once over, nothing comes out any more.
 
 use proto_nats::{
-    Action, Cause, Connection, Next, Operation, Reason, ServerAddress, ServerError, ServerInfo, ServerOp, ServerPool,
-    Settings, State, Subscription,
+    Action, Cause, Connection, ConnectionSettings, ConnectionState, Next, Operation, Reason, ServerAddress,
+    ServerError, ServerInfo, ServerOp, ServerPool, Subscription,
 };
 
 use crate::engine::memory::NoMemory;
@@ -107,7 +107,7 @@ impl<M: Copy> Session<M> {
     }
 
     /// The socket to the server of the last [`Output::Connect`] is open.
-    pub fn handle_connected(&mut self, settings: Settings, now_ns: u64) {
+    pub fn handle_connected(&mut self, settings: ConnectionSettings, now_ns: u64) {
         let Phase::Connecting(server) = &self.phase else { return };
         let numbered = self.settings.subjects.iter().zip(1..);
         let subscriptions = numbered.map(|(subject, sid)| Subscription::new(sid, subject, None)).collect();
@@ -323,7 +323,9 @@ impl<M: Copy> Session<M> {
         }
         match &mut connected.stage {
             Stage::Serving => match connected.failover {
-                Some(Failover::Due { at_ns }) if at_ns <= now_ns && connected.connection.state() == State::Ready => {
+                Some(Failover::Due { at_ns })
+                    if at_ns <= now_ns && connected.connection.state() == ConnectionState::Ready =>
+                {
                     connected.failover = Some(Failover::Searching);
                     Some(Output::FindReachable(self.pool.failover_candidates(now_ns)))
                 }
@@ -372,13 +374,13 @@ impl<M: Copy> Session<M> {
     /// Connected, logged in, subscribed, and not about to leave.
     #[inline]
     pub fn is_serving(&self) -> bool {
-        self.connection().is_some_and(|connection| connection.state() == State::Ready)
+        self.connection().is_some_and(|connection| connection.state() == ConnectionState::Ready)
     }
 
     /// TLS is asked for and its handshake is not through.
     #[inline]
     pub fn awaits_tls(&self) -> bool {
-        self.connection().is_some_and(|connection| connection.state() == State::AwaitTls)
+        self.connection().is_some_and(|connection| connection.state() == ConnectionState::AwaitTls)
     }
 
     /// Something is subscribed to, so messages are what was asked for. Others are for [`handle_op`](Self::handle_op).

@@ -84,7 +84,7 @@ impl CacheWarmer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proto_nats::{ClientOp, Decoded, Limits, decode_client_op};
+    use proto_nats::{ClientOp, DecodeLimits, Decoded, decode_client_op};
     use serde_json::Value;
 
     #[test]
@@ -92,7 +92,8 @@ mod tests {
         let mut warmer = CacheWarmer::new().expect("there is memory");
         for index in 1..=10_000u64 {
             let frame = warmer.run();
-            let Ok(Decoded::Op { op: ClientOp::Pub { payload, .. }, .. }) = decode_client_op(frame, &Limits::default())
+            let Ok(Decoded::Op { op: ClientOp::Pub { payload, .. }, .. }) =
+                decode_client_op(frame, &DecodeLimits::default())
             else {
                 panic!("a snapshot")
             };

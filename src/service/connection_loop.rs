@@ -130,7 +130,7 @@ async fn connect(
     access: Arc<Access>,
     server: ServerAddress,
     client_name: String,
-) -> Result<(Transport, Stream, proto_nats::Settings), Trouble> {
+) -> Result<(Transport, Stream, proto_nats::ConnectionSettings), Trouble> {
     let attempt = move || {
         let settings = access.connection_settings(&server, client_name).map_err(Trouble::Access)?;
         Ok::<_, Trouble>((Transport::connect(&server).map_err(Trouble::Connect)?, settings))

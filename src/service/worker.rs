@@ -119,7 +119,8 @@ mod tests {
     use crate::nats::session::Output;
     use crate::service::shard::SLICE_FRAMES;
     use proto_nats::{
-        Cause, ClientOp, Decoded, Limits, ServerAddress, ServerError, ServerOp, Settings, decode_client_op, encode,
+        Cause, ClientOp, ConnectionSettings, DecodeLimits, Decoded, ServerAddress, ServerError, ServerOp,
+        decode_client_op, encode,
     };
 
     fn worker() -> Worker {
@@ -147,7 +148,7 @@ mod tests {
         let Worker { session, shard } = worker;
         assert!(matches!(session.poll_output(now_ns), Some(Output::Connect(_))));
         shard.begin_connection();
-        session.handle_connected(Settings::default(), now_ns);
+        session.handle_connected(ConnectionSettings::default(), now_ns);
         let info = format!("{{\"max_payload\":{max_payload}}}");
         for op in [ServerOp::Info(info.as_bytes()), ServerOp::Pong, ServerOp::Pong] {
             session.handle_op(&op, now_ns);
@@ -175,7 +176,7 @@ mod tests {
     /// Subject and payload of each publication that is to be sent.
     fn publications(frames: &[u8]) -> Vec<(String, Vec<u8>)> {
         let (mut at, mut publications) = (0, Vec::new());
-        while let Ok(Decoded::Op { op, len }) = decode_client_op(&frames[at..], &Limits::default()) {
+        while let Ok(Decoded::Op { op, len }) = decode_client_op(&frames[at..], &DecodeLimits::default()) {
             at += len;
             if let ClientOp::Pub { subject, payload, .. } = op {
                 publications.push((String::from_utf8(subject.to_vec()).expect("text"), payload.to_vec()));

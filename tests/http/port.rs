@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use senpai_md_consumer::http::server::{HttpServer, Limits};
+use senpai_md_consumer::http::server::{HttpLimits, HttpServer};
 
 use crate::stage::{PATIENCE, SHORT, Server};
 
@@ -23,7 +23,7 @@ fn the_port_is_taken_by_one_alone() {
 
 #[test]
 fn stopping_closes_what_is_idle_and_finishes_what_is_not() {
-    let mut server = Server::with_limits(Limits { drain: PATIENCE, ..Limits::default() });
+    let mut server = Server::with_limits(HttpLimits { drain: PATIENCE, ..HttpLimits::default() });
     let mut idle = server.connect();
     assert_eq!(idle.get("/").status, 404);
     let mut fresh = server.connect();
@@ -50,7 +50,7 @@ fn stopping_closes_what_is_idle_and_finishes_what_is_not() {
 
 #[test]
 fn stopping_does_not_wait_for_what_never_ends() {
-    let mut server = Server::with_limits(Limits { drain: SHORT, respond: PATIENCE, ..Limits::default() });
+    let mut server = Server::with_limits(HttpLimits { drain: SHORT, respond: PATIENCE, ..HttpLimits::default() });
     let mut stuck = server.connect();
     stuck.send("GET /never HTTP/1.1\r\n\r\n");
     assert_eq!(server.connect().get("/").status, 404);
