@@ -144,7 +144,7 @@ fn symbol(stream: &Stream) -> String {
 fn ask(address: &str, symbol: &str, is_over: &AtomicBool) -> Vec<Duration> {
     let targets = ["/metrics".to_owned(), format!("/features/latest?symbol={symbol}")];
     let begin = Instant::now();
-    // The symbol must be there before somebody asks for it.
+    // The symbol must be there before the first request for it.
     std::thread::sleep(Duration::from_millis(100));
     let mut times = Vec::new();
     for (number, target) in (5u32..).zip(targets.iter().cycle()) {

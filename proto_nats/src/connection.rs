@@ -2,7 +2,7 @@
 //!
 //! Operations and the time go in; bytes for the socket and [`Action`]s for the driver come out. While
 //! [`Connection::takes_messages`], MSG and HMSG need not pass through here: the driver hands them to the engine and tells
-//! only [`Connection::note_received`]. Before that they end the connection: nobody has subscribed to anything yet.
+//! only [`Connection::note_received`]. Before that they end the connection: nothing is subscribed to yet.
 //!
 //! ```text
 //!               INFO          handle_tls_started        PONG             PONG
@@ -22,8 +22,8 @@
 //!
 //! **Silence.** Two clocks run once a connection is ready. PING every two minutes with two outstanding at most, whatever
 //! else arrives (ADR-40), finds a server that sends but does not listen. And when nothing at all has arrived for 4 s a
-//! PING goes out that has 4 s to bring anything, so that a half-open connection is noticed within 10 s. Both rest while
-//! the driver has stopped reading on purpose: what the server has sent by then, nobody has seen.
+//! PING goes out that has 4 s to bring anything, so that a half-open connection is noticed within 10 s. Both are
+//! off while the driver has stopped reading on purpose: what the server has sent by then is still unread.
 
 use crate::auth::Credentials;
 pub use crate::connection_action::{Action, ConnectionState};
@@ -115,7 +115,7 @@ impl Connection {
         self.note_received(now_ns);
         match (self.state, op) {
             (ConnectionState::Closed, _) => {}
-            // nats-server sends nothing between INFO and TLS, so whoever sent this is not the server.
+            // nats-server sends nothing between INFO and TLS, so this was not sent by the server.
             (ConnectionState::AwaitTls, _) => self.disconnect(Reason::DataBeforeTls),
             (ConnectionState::AwaitInfo, ServerOp::Info(json)) => self.handle_first_info(json, out),
             (_, ServerOp::Info(json)) => match ServerInfo::from_json(json) {
@@ -362,7 +362,7 @@ impl Connection {
     }
 
     fn handle_pong(&mut self, now_ns: u64, out: &mut Vec<u8>) {
-        // One that nobody asked for answers nothing.
+        // One without a PING of ours answers nothing.
         self.pongs_received = (self.pongs_received + 1).min(self.pings_sent);
         self.pings_unanswered = 0;
         if self.pongs_received < self.confirming_ping {

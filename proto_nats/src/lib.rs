@@ -1,6 +1,6 @@
 //! # The NATS client protocol, without sockets, clocks or a runtime
 //!
-//! Bytes and time go in; frames, events and bytes come out. Whoever owns the socket (a glommio task, a test, a fuzzer)
+//! Bytes and time go in; frames, events and bytes come out. The owner of the socket (a glommio task, a test, a fuzzer)
 //! drives it, so all of them run the same code.
 //!
 //! ```text

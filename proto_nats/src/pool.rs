@@ -14,7 +14,7 @@
 //! 2 s, ... up to 10 s. A connection that was ready for less than [`STABLE_NS`] counts as a failure, too: a server that
 //! accepts and drops us must not be hammered.
 //!
-//! **Certificates of discovered servers.** INFO comes before TLS does, so whoever sits on the wire can add servers to
+//! **Certificates of discovered servers.** INFO comes before TLS does, so an attacker in the network can add servers to
 //! `connect_urls`; one with a valid certificate for its own name would then be sent our password. A host name learned in
 //! clear text, and any IP address, must therefore have a certificate for the name of the server that told us about it.
 

@@ -109,7 +109,7 @@ impl Recording {
 
 /// Writes a file that takes its place when it is whole.
 fn replace<T>(file: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<T>) -> io::Result<T> {
-    // A link stays, and what it names is replaced.
+    // A symbolic link stays, and the file it points to is replaced.
     let file = fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
     let before = match fs::metadata(&file) {
         Ok(metadata) if metadata.is_dir() => return Err(ErrorKind::IsADirectory.into()),

@@ -41,7 +41,7 @@ use crate::service::requests::{RequestQueue, ShardHandle, ShardRequest, answer_r
 use crate::service::worker::{Worker, WorkerSettings};
 
 /// What is beside the tables: connections, answers, and for each core the stacks of its threads. Not kept, but it must be
-/// there at the start: whoever lacks it later aborts.
+/// there at the start: a later allocation that fails aborts the process.
 const BESIDE: Table = Table::new("threads, connections and answers", "MAX_SYMBOLS or CORES");
 const BESIDE_BYTES: usize = 48 << 20;
 const BESIDE_CORE_BYTES: usize = 16 << 20;

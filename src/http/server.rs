@@ -2,8 +2,8 @@
 //! `connection`.
 //!
 //! Everything that a peer can hold on to has a limit ([`HttpLimits`]): the connections, the bytes of a head, the time for a
-//! request, for an answer, for taking it, for being idle. A connection is one task that ends by itself: it races its own
-//! futures against timers and flags, and nothing ever cancels it from outside. When [`HttpServer::serve`] returns, every
+//! request, for an answer, for taking it, for being idle. A connection is one task that ends by itself: it waits for
+//! its own futures together with timers and flags, and nothing ever cancels it from outside. When [`HttpServer::serve`] returns, every
 //! socket is shut down and no task of it is left.
 //!
 //! No peer waits for a slot: when all are taken, the connection that has waited for its peer for longest is closed for

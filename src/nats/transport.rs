@@ -141,7 +141,7 @@ impl Transport {
         self.stream.try_clone()
     }
 
-    /// Ends the connection in both directions, whoever still holds the descriptor.
+    /// Ends the connection in both directions, even where a duplicate of the descriptor is still open.
     pub fn close(&mut self) {
         if let Some(tls) = &mut self.tls {
             tls.close(&mut Ready(&self.stream));
@@ -157,7 +157,7 @@ fn wait(awaited: &mut [PollFd<'_>], limit: Duration) {
     let _ = poll(awaited, Some(&limit));
 }
 
-/// As [`Transport::wait`], for whoever holds a duplicate.
+/// As [`Transport::wait`], on a duplicate of the socket.
 pub fn wait_readable(socket: &TcpStream, limit: Duration) {
     wait(&mut [PollFd::new(socket, PollFlags::IN)], limit);
 }

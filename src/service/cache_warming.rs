@@ -6,7 +6,7 @@
 //! to encoded snapshot. Nothing of it leaves, and nothing of it reaches the shard's own engine.
 //!
 //! Turned down: prefetching the code, which needs unsafe and gains less; asking the shard's own engine for a snapshot
-//! that nobody wants, which leaves the decoder and the windows cold; a busy poll, which takes a core (and is an option).
+//! that is thrown away, which leaves the decoder and the windows cold; a busy poll, which takes a core (and is an option).
 
 use proto_nats::encode;
 

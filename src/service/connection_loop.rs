@@ -7,7 +7,7 @@
 //! What is to be done on a connection the session decides ([`Session`](crate::nats::session::Session)); here its wishes
 //! are granted. Reads and writes are attempted at once, and waiting is done in `poll(2)`, on the NATS socket and on the [`Bell`]. To park
 //! in glommio would cost 10 to 60 us more for each event that comes after a pause; so the reactor gets its turns from here:
-//! when the bell rings, when somebody stands in line for one ([`Turns`]), and by the clock. Only a connection on which no
+//! when the bell rings, when a task waits for one ([`Turns`]), and by the clock. Only a connection on which no
 //! message has come for a second parks.
 //! Until then the next message is expected, and what it will need is kept in the caches (see [`CacheWarmer`]).
 

@@ -210,7 +210,7 @@ pub fn connection_ops(data: &[u8]) {
                 let msg = Msg { subject: b"a", sid: 1, reply_to: None, headers: None, payload: b"" };
                 let is_asked = connection.takes_messages();
                 connection.handle_op(&ServerOp::Msg(msg), now_ns, &mut out);
-                assert!(is_asked || connection.state() == ConnectionState::Closed, "a message that nobody asked for");
+                assert!(is_asked || connection.state() == ConnectionState::Closed, "a message without a subscription");
             }
             7 => connection.handle_op(&ServerOp::Ok, now_ns, &mut out),
             8 => {
@@ -290,7 +290,7 @@ impl Watch {
                     self.ended = true;
                     assert!(!reason.to_string().contains("hunter2"));
                     if let Reason::Stale { .. } | Reason::PingsUnanswered { .. } = reason {
-                        assert!(!self.paused, "silence while nobody reads");
+                        assert!(!self.paused, "silence while reading is paused");
                     }
                 }
                 Action::DrainComplete { .. } => self.ended = true,
