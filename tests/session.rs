@@ -13,8 +13,8 @@ use senpai_md_consumer::nats::send_buffer::Unsent;
 use senpai_md_consumer::nats::session::{Output, Session, SessionSettings};
 use senpai_md_consumer::runtime::random::Random;
 
-const MILLISECOND: u64 = 1_000_000;
-const SECOND: u64 = 1_000 * MILLISECOND;
+const MILLISECOND: u64 = proto_nats::MILLISECOND_NS;
+const SECOND: u64 = proto_nats::SECOND_NS;
 const SUBJECTS: [&str; 2] = ["md.events.>", "more"];
 const DRAIN_LIMIT_NS: u64 = 2 * SECOND;
 const WRITE_LIMIT_NS: u64 = 10 * SECOND;

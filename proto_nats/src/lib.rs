@@ -49,6 +49,7 @@ pub mod info;
 pub mod json;
 mod line;
 pub mod pool;
+mod random;
 pub mod reason;
 pub mod secret;
 pub mod server_error;
@@ -70,5 +71,7 @@ pub use server_error::{Operation, ServerError};
 pub use server_op::{DecodeLimits, Decoded, Msg, ServerOp, decode_server_op};
 pub use url::{ServerAddress, UrlError, parse_servers};
 
-const MILLISECOND_NS: u64 = 1_000_000;
-const SECOND_NS: u64 = 1_000 * MILLISECOND_NS;
+/// A millisecond in ns, as all times here are.
+pub const MILLISECOND_NS: u64 = 1_000_000;
+/// A second in ns.
+pub const SECOND_NS: u64 = 1_000 * MILLISECOND_NS;

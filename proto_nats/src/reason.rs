@@ -4,6 +4,7 @@ use crate::connection::ConnectionState;
 use crate::error::ProtocolError;
 use crate::pool::Cause;
 use crate::server_error::ServerError;
+use crate::{MILLISECOND_NS, SECOND_NS};
 use std::fmt;
 
 /// Why a connection ended.
@@ -126,7 +127,7 @@ impl fmt::Display for Reason {
             }
             Reason::Refused { error, .. } => error.fmt(f),
             Reason::Stale { silent_ns } => {
-                write!(f, "the server is silent: no answer to PING, nothing for {} ms", silent_ns / 1_000_000)
+                write!(f, "the server is silent: no answer to PING, nothing for {} ms", silent_ns / MILLISECOND_NS)
             }
             Reason::PingsUnanswered { count } => {
                 write!(f, "the server has left {count} PINGs in a row without an answer")
@@ -137,14 +138,14 @@ impl fmt::Display for Reason {
                 f,
                 "the server closed the connection after this client had not read for {} ms: most likely as a slow \
                  consumer, and messages were lost",
-                paused_ns / 1_000_000
+                paused_ns / MILLISECOND_NS
             ),
             Reason::Malformed(error) => error.fmt(f),
             Reason::QueueTooSmall => {
                 f.write_str("the server sent a control line larger than the queue: raise QUEUE_BYTES")
             }
             Reason::TakesNothing { for_ns } => {
-                write!(f, "the server has taken nothing of what was to be sent for {} s", for_ns / 1_000_000_000)
+                write!(f, "the server has taken nothing of what was to be sent for {} s", for_ns / SECOND_NS)
             }
             Reason::AnswersUnread => f.write_str("the server sends PING after PING and does not read the answers"),
         }

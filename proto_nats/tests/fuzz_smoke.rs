@@ -52,7 +52,7 @@ fn run(name: &str) {
 
     let end = Instant::now() + LENGTH;
     for seed in 0.. {
-        let data = mutated(&corpus, &mut Random(seed));
+        let data = mutated(&corpus, &mut Random::new(seed));
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| entry(&data))) {
             eprintln!("{name}, seed {seed}: {}", data.escape_ascii());
             std::panic::resume_unwind(panic);

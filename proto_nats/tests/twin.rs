@@ -32,7 +32,7 @@ fn server_streams() {
 }
 
 fn check_server_streams(seed: u64) {
-    let random = &mut Random(seed);
+    let random = &mut Random::new(seed);
     let mut stream = Vec::new();
     for _ in 0..1 + random.below(12) {
         server_frame(random, &mut stream);
@@ -52,7 +52,7 @@ fn client_streams() {
 }
 
 fn check_client_streams(seed: u64) {
-    let random = &mut Random(seed);
+    let random = &mut Random::new(seed);
     let mut stream = Vec::new();
     for _ in 0..1 + random.below(12) {
         client_frame(random, &mut stream);
@@ -74,7 +74,7 @@ fn reading_exactly_what_is_asked_for() {
 }
 
 fn check_reading_exactly_what_is_asked_for(seed: u64) {
-    let random = &mut Random(seed);
+    let random = &mut Random::new(seed);
     let mut stream = Vec::new();
     let mut ends = Vec::new();
     for _ in 0..8 {
@@ -107,7 +107,7 @@ fn round_trips() {
 }
 
 fn check_round_trips(seed: u64) {
-    let random = &mut Random(seed);
+    let random = &mut Random::new(seed);
     let subject = token(random);
     let reply_to = random.one_in(2).then(|| token(random));
     let headers = random.one_in(2).then(|| payload(random));

@@ -160,7 +160,7 @@ impl Progress {
         if elapsed_ns >= self.due_ns && written > 0 {
             self.due_ns = elapsed_ns + PROGRESS_INTERVAL_NS;
             let done = written as f64 / self.event_count as f64;
-            let left_s = elapsed_ns as f64 / 1e9 * (1.0 - done) / done;
+            let left_s = elapsed_ns as f64 / NANOS_PER_SECOND as f64 * (1.0 - done) / done;
             let _ = writeln!(
                 Report::default(),
                 "{written} of {} events, {:.0} %, {left_s:.0} s to go",

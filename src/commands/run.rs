@@ -52,7 +52,7 @@ pub fn engine_settings(subjects: &SubjectArgs, engine: &EngineArgs) -> EngineSet
     if engine.rolling_window_ns > ROLLING_WINDOW_MAX_NS {
         log::warn!(
             "ROLLING_WINDOW_SECONDS is {}: it means {}, as no feature looks back further",
-            engine.rolling_window_ns as f64 / 1e9,
+            engine.rolling_window_ns as f64 / NANOS_PER_SECOND as f64,
             ROLLING_WINDOW_MAX_NS / NANOS_PER_SECOND,
         );
     }

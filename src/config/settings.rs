@@ -19,6 +19,7 @@ use super::notes::Notes;
 use super::refusal::Exit;
 use super::values::{LogFormat, ShardSpec, Speed, Symbols};
 use super::{layers, values};
+use crate::engine::time::NANOS_PER_SECOND;
 
 /// The command line, with every setting in its final form.
 #[derive(Parser, Debug, Clone)]
@@ -271,7 +272,7 @@ impl NatsArgs {
             nats_key: None,
             nats_tls_server_name: None,
             nats_tls_first: false,
-            nats_ping_interval_ns: 120_000_000_000,
+            nats_ping_interval_ns: 120 * NANOS_PER_SECOND,
         }
     }
 }
@@ -359,7 +360,7 @@ pub struct EngineArgs {
 impl EngineArgs {
     /// Between two snapshots of a symbol; `None` when features are off. Rounded up: the rate is never exceeded.
     pub fn features_interval_ns(&self) -> Option<i64> {
-        (self.features_pub_rate_hz > 0.0).then(|| (1e9 / self.features_pub_rate_hz).ceil() as i64)
+        (self.features_pub_rate_hz > 0.0).then(|| (NANOS_PER_SECOND as f64 / self.features_pub_rate_hz).ceil() as i64)
     }
 }
 

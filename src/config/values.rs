@@ -12,8 +12,8 @@ use crate::config::shown::may_be_secret;
 use crate::engine::bounds::{SYMBOL_BYTES_MAX, SYMBOLS_MAX, WINDOW_TRADES_MAX};
 use crate::engine::input::subject::is_valid_symbol;
 use crate::engine::state::symbol_names::{FEATURES_PREFIX, SIGNALS_PREFIX};
+use crate::engine::time::NANOS_PER_SECOND;
 
-const NANOS_PER_SECOND: f64 = 1e9;
 /// A year: no length of time here makes sense beyond it, and sums with moments stay far from overflow.
 const SECONDS_MAX: f64 = 31_536_000.0;
 /// Below one snapshot in 10,000 s `0` is what was meant.
@@ -44,7 +44,7 @@ fn decimal(text: &str, range: RangeInclusive<f64>) -> Option<f64> {
 
 fn seconds_within(text: &str, range: RangeInclusive<f64>) -> Result<i64, String> {
     match decimal(text, range.clone()) {
-        Some(seconds) => Ok((seconds * NANOS_PER_SECOND).round() as i64),
+        Some(seconds) => Ok((seconds * NANOS_PER_SECOND as f64).round() as i64),
         None => Err(format!("a number of seconds from {} to {} (fractions too)", range.start(), range.end())),
     }
 }

@@ -14,14 +14,12 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use crate::engine::time::UnixNanos;
+use crate::engine::time::{NANOS_PER_SECOND, UnixNanos};
 use crate::market::listing::{BTC, LISTINGS, Listing, START_LEVELS, family, made_up};
 use crate::market::payload::{Direction, Moment, write_heartbeat};
 use crate::runtime::random::Random;
 
-const SECOND: i64 = 1_000_000_000;
-
-const HEARTBEAT_INTERVAL: i64 = SECOND;
+const HEARTBEAT_INTERVAL: i64 = NANOS_PER_SECOND;
 const HEARTBEATS: [(&str, &str); 2] = [("__system__", "market-data-service"), ("coinbase", "coinbase")];
 /// Of the events that are no books.
 const TRADE_SHARE: f64 = 0.35;
@@ -107,8 +105,8 @@ impl Market {
         let mut push = |at: f64, due| schedule.push(Reverse((at as i64, place.next().expect("no end"), due)));
         for (index, listing) in listings.iter().enumerate() {
             let first = START_SECONDS.max(1.0 / listing.events_per_second);
-            push(random.fraction() * first * SECOND as f64, Due::TradeOrQuote(index));
-            push(random.fraction() * (listing.book_interval_seconds() * SECOND as f64), Due::Book(index));
+            push(random.fraction() * first * NANOS_PER_SECOND as f64, Due::TradeOrQuote(index));
+            push(random.fraction() * (listing.book_interval_seconds() * NANOS_PER_SECOND as f64), Due::Book(index));
         }
         for index in 0..HEARTBEATS.len() {
             push(0.0, Due::Heartbeat(index));
@@ -121,9 +119,9 @@ impl Market {
             books: of_listings("book_l2"),
             heartbeats: HEARTBEATS.iter().map(|(name, _)| format!("{subject_prefix}.heartbeat.{name}")).collect(),
         };
-        let start = 11 * SECOND + (random.fraction() * 2.0 * SECOND as f64) as i64;
+        let start = 11 * NANOS_PER_SECOND + (random.fraction() * 2.0 * NANOS_PER_SECOND as f64) as i64;
         let size = if random.fraction() < 0.5 { 0.006 } else { -0.006 };
-        let a_move = Move { family: BTC, start, end: start + 4 * SECOND, size };
+        let a_move = Move { family: BTC, start, end: start + 4 * NANOS_PER_SECOND, size };
         let (last_trade_id, heartbeat_count) = (4_000_000_000, 0);
         Market { random, listings, assets, a_move, schedule, subjects, last_trade_id, heartbeat_count }
     }
@@ -158,12 +156,15 @@ impl Market {
                 let busy = if going.is_some() { 3.0 } else { 1.0 };
                 let fraction = self.random.fraction();
                 let gap = 3.0 * (fraction * fraction) / (self.listings[index].events_per_second * busy);
-                ((gap * SECOND as f64) as i64, subject)
+                ((gap * NANOS_PER_SECOND as f64) as i64, subject)
             }
             Due::Book(index) => {
                 self.settle(self.listings[index].asset, offset);
                 self.moment(index, now, None).write_book(payload);
-                ((self.listings[index].book_interval_seconds() * SECOND as f64) as i64, &self.subjects.books[index])
+                (
+                    (self.listings[index].book_interval_seconds() * NANOS_PER_SECOND as f64) as i64,
+                    &self.subjects.books[index],
+                )
             }
             Due::Heartbeat(index) => {
                 self.heartbeat_count += 1;
@@ -186,7 +187,7 @@ impl Market {
             self.plan_move(now);
         }
         let Asset { level, at, .. } = &mut self.assets[asset];
-        let elapsed = (now - *at) as f64 / SECOND as f64;
+        let elapsed = (now - *at) as f64 / NANOS_PER_SECOND as f64;
         *level *= 1.0 + WANDER_PER_SECOND * elapsed.sqrt() * self.random.bell();
         let is_moved = self.a_move.family == family(asset);
         if is_moved {
@@ -211,7 +212,7 @@ impl Market {
         let families = self.listings.len().min(START_LEVELS.len());
         let others = (families as u64 - 1).max(1);
         let family = (last + 1 + self.random.below(others) as usize) % families;
-        let start = now + 9 * SECOND + (self.random.fraction() * 8.0 * SECOND as f64) as i64;
+        let start = now + 9 * NANOS_PER_SECOND + (self.random.fraction() * 8.0 * NANOS_PER_SECOND as f64) as i64;
         let Asset { level, start_level, .. } = self.assets[family];
         let distance = level / start_level - 1.0;
         let goes_up = match distance.abs() > DISTANCE_MAX {
@@ -220,7 +221,7 @@ impl Market {
             false => size < 0.0,
         };
         let extent = 0.005 + self.random.fraction() * 0.002;
-        let length = 3 * SECOND + (self.random.fraction() * 2.0 * SECOND as f64) as i64;
+        let length = 3 * NANOS_PER_SECOND + (self.random.fraction() * 2.0 * NANOS_PER_SECOND as f64) as i64;
         self.a_move = Move { family, start, end: start + length, size: if goes_up { extent } else { -extent } };
     }
 }
@@ -271,7 +272,8 @@ mod tests {
         let mut counts = BTreeMap::new();
         let mut last = 0;
         let mut event_count = 0;
-        for (offset, subject, payload) in lines(3, 100_000).into_iter().take_while(|(offset, ..)| *offset < 60 * SECOND)
+        for (offset, subject, payload) in
+            lines(3, 100_000).into_iter().take_while(|(offset, ..)| *offset < 60 * NANOS_PER_SECOND)
         {
             assert!(offset >= last);
             last = offset;
@@ -295,7 +297,7 @@ mod tests {
         let mut signals: BTreeMap<String, Vec<f64>> = BTreeMap::new();
         loop {
             let MarketEvent { offset, subject } = market.next_event(START, &mut payload);
-            if offset > seconds * SECOND {
+            if offset > seconds * NANOS_PER_SECOND {
                 return signals;
             }
             let handled = engine.handle_event(subject.as_bytes(), &payload, Receipt::At(START.plus(offset)));
@@ -304,7 +306,7 @@ mod tests {
                 if message.kind == OutputKind::Signal {
                     let signal: serde_json::Value = serde_json::from_slice(message.payload).unwrap();
                     let direction = signal["direction"].as_str().unwrap().to_owned();
-                    signals.entry(direction).or_default().push(offset as f64 / SECOND as f64);
+                    signals.entry(direction).or_default().push(offset as f64 / NANOS_PER_SECOND as f64);
                 }
             }
         }
@@ -325,7 +327,7 @@ mod tests {
     fn prices_stay_believable_for_an_hour() {
         let mut market = Market::new(5, "md.events");
         let mut payload = Vec::new();
-        while market.next_event(START, &mut payload).offset < 3_600 * SECOND {
+        while market.next_event(START, &mut payload).offset < 3_600 * NANOS_PER_SECOND {
             for asset in &market.assets {
                 assert!((asset.level / asset.start_level - 1.0).abs() < 0.05, "{} at {}", asset.level, asset.at);
             }

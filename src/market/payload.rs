@@ -1,10 +1,9 @@
 //! A listing's events as the JSON that market-data-service publishes.
 
-use crate::engine::time::{UnixNanos, encode_time};
+use crate::engine::time::{NANOS_PER_MILLI, UnixNanos, encode_time};
 use crate::market::listing::{Listing, POWERS};
 use crate::runtime::random::Random;
 
-const MILLI: i64 = 1_000_000;
 const BOOK_LEVELS: usize = 10;
 /// How often one side is hit while the level moves its way.
 const MOVE_SIDE_SHARE: f64 = 0.85;
@@ -90,7 +89,7 @@ impl Moment<'_> {
         let spike = if self.random.fraction() < 0.01 { 20.0 } else { 1.0 };
         let fraction = self.random.fraction();
         let latency_ms = self.listing.latency_ms * (0.5 + 1.5 * (fraction * fraction)) * spike;
-        let ts_exchange = self.ts_recv.0 - (latency_ms * MILLI as f64) as i64;
+        let ts_exchange = self.ts_recv.0 - (latency_ms * NANOS_PER_MILLI as f64) as i64;
         let ts_exchange = UnixNanos(ts_exchange - ts_exchange.rem_euclid(self.listing.exchange_resolution));
         Json::new(payload, event_type, self.listing.provider)
             .text("symbol", self.listing.symbol.as_bytes())

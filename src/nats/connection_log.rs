@@ -10,12 +10,13 @@ use std::fmt::Display;
 use proto_nats::pool::SERVERS_MAX;
 use proto_nats::{ServerAddress, ServerInfo};
 
+use crate::engine::time::NANOS_PER_SECOND;
 use crate::nats::error::ServerTrouble;
 use crate::runtime::log_limit::LogLimit;
 use crate::runtime::log_text::printable;
 
 /// What stays as it is is worth a warning this often.
-const REMINDER_NS: u64 = 60_000_000_000;
+const REMINDER_NS: u64 = 60 * NANOS_PER_SECOND as u64;
 
 /// One for all connections of a shard. Times are ns of the shard's clock.
 #[derive(Default)]

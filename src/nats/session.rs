@@ -25,14 +25,15 @@ use proto_nats::{
 };
 
 use crate::engine::memory::NoMemory;
+use crate::engine::time::NANOS_PER_SECOND;
 use crate::nats::error::{Complaint, ServerTrouble, Trouble};
 use crate::nats::send_buffer::{Publication, SendBuffer, Unsent};
 pub use crate::nats::session_io::{Output, SessionReport, SessionSettings};
 
 /// Between two searches for a server to move to: one may come back meanwhile, or become known.
-const FAILOVER_INTERVAL_NS: u64 = 2_000_000_000;
+const FAILOVER_INTERVAL_NS: u64 = 2 * NANOS_PER_SECOND as u64;
 /// So long after the last refused publication all is well again: the server says nothing when it grants a permission.
-const REFUSAL_LASTS_NS: u64 = 60_000_000_000;
+const REFUSAL_LASTS_NS: u64 = 60 * NANOS_PER_SECOND as u64;
 /// Bytes to be sent from which the server is hostile: publications stop long before, so these are answers to its PINGs,
 /// which it does not read as fast as it asks.
 const UNREAD_ANSWERS_MAX: usize = 4 << 20;

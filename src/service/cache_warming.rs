@@ -14,16 +14,16 @@ use crate::engine::engine::{Engine, EngineSettings, Receipt};
 use crate::engine::input::receive_buffer::ReceiveBuffer;
 use crate::engine::intake::{MalformedCount, Ownership, take_messages};
 use crate::engine::memory::NoMemory;
-use crate::engine::time::{NANOS_PER_SECOND, UnixNanos, encode_time};
+use crate::engine::time::{NANOS_PER_MILLI, NANOS_PER_SECOND, UnixNanos, encode_time};
 
 /// Many times the frame.
 const RECEIVE_BUFFER_BYTES: usize = 16 << 10;
 /// The made-up time between two trades: about what passes, so that it lasts for centuries.
-const STEP_NS: i64 = 1_000_000;
+const STEP_NS: i64 = NANOS_PER_MILLI;
 /// Trades in a window: as few as a quiet symbol has.
 const WINDOW_TRADES: usize = 60;
 const START: UnixNanos = UnixNanos(1_700_000_000 * NANOS_PER_SECOND);
-const LATENCY_NS: i64 = 3_000_000;
+const LATENCY_NS: i64 = 3 * NANOS_PER_MILLI;
 
 pub struct CacheWarmer {
     engine: Engine,

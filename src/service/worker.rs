@@ -8,6 +8,7 @@ use crate::engine::counters::OutputKind;
 use crate::engine::engine::EngineSettings;
 use crate::engine::intake::Ownership;
 use crate::engine::memory::NoMemory;
+use crate::engine::time::NANOS_PER_SECOND;
 use crate::nats::credentials::Access;
 use crate::nats::session::{Session, SessionSettings};
 use crate::nats::transport::Transport;
@@ -16,9 +17,9 @@ use crate::service::outputs::{self, Publication};
 use crate::service::shard::{ReadOutcome, Shard};
 
 /// Of the 5 s that a stop may take, the server gets this long to answer the drain.
-const DRAIN_LIMIT_NS: u64 = 2_000_000_000;
+const DRAIN_LIMIT_NS: u64 = 2 * NANOS_PER_SECOND as u64;
 /// nats-server's own `write_deadline`.
-const WRITE_LIMIT_NS: u64 = 10_000_000_000;
+const WRITE_LIMIT_NS: u64 = 10 * NANOS_PER_SECOND as u64;
 /// Reads after the end of a connection: what a socket can hold by then is far less.
 const LAST_READS_MAX: usize = 256;
 
@@ -140,7 +141,7 @@ mod tests {
     }
 
     /// Of a session's clock: far enough apart that every attempt is due.
-    const ATTEMPT_NS: u64 = 100_000_000_000;
+    const ATTEMPT_NS: u64 = 100 * NANOS_PER_SECOND as u64;
 
     /// The next connection, from its first byte to Ready; what the handshake has to send is sent.
     fn connect(worker: &mut Worker, number: u64, max_payload: u64) {
@@ -266,7 +267,6 @@ mod tests {
                 }
             }
         };
-        const SECOND: i64 = 1_000_000_000;
         let now = worker.shard.clock.now().0;
         let start = [
             ("md.events.quote.A", "{\"bid\":99.99,\"ask\":100.01}"),
@@ -275,13 +275,15 @@ mod tests {
         read(&mut worker, now, &start);
         let mut events = vec![("md.events.quote.B", "{\"bid\":1,\"ask\":2}"); SLICE_FRAMES as usize];
         events.push(("md.events.trade.A", "{\"price\":101,\"size\":2}"));
-        let [.., first, last] = &read(&mut worker, now + 11 * SECOND, &events)[..] else { panic!("two slices") };
+        let [.., first, last] = &read(&mut worker, now + 11 * NANOS_PER_SECOND, &events)[..] else {
+            panic!("two slices")
+        };
         assert_eq!(first[..], ["senpai.features.A"], "the snapshot that was due before");
         assert_eq!(last[..], ["senpai.signals.A", "senpai.features.B", "senpai.features.A"]);
         // At a stop nothing is held back.
-        read(&mut worker, now + 12 * SECOND, &events[..1]);
+        read(&mut worker, now + 12 * NANOS_PER_SECOND, &events[..1]);
         worker.shard.engine.set_moment_open(true);
-        quote(&mut worker, "C", 1.0, now + 13 * SECOND);
+        quote(&mut worker, "C", 1.0, now + 13 * NANOS_PER_SECOND);
         worker.give_up_outputs();
         assert_eq!(dropped(&worker), [1, 0]);
     }
@@ -325,7 +327,7 @@ mod tests {
         let report = worker.session.report(ATTEMPT_NS);
         assert!(report.is_ready && report.trouble.is_none());
         assert!(report.publish_trouble.is_some_and(|trouble| trouble.contains("may not publish")));
-        let later = worker.session.report(ATTEMPT_NS + 61_000_000_000);
+        let later = worker.session.report(ATTEMPT_NS + 61 * NANOS_PER_SECOND as u64);
         assert_eq!(later.publish_trouble, None, "the server says nothing when it grants a permission");
     }
 }

@@ -131,7 +131,7 @@ fn an_address_given_twice_is_one_server() {
 #[test]
 fn discovered_servers_come_and_go() {
     let mut pool = pool("nats://bob:pw@a", 1);
-    assert_eq!(pool.merge_discovered(&urls(&["b:1"]), false), Merged::default(), "the list did not come through TLS");
+    assert_eq!(pool.merge_discovered(&urls(&["b:1"]), false), Merged::default(), "there is no current server");
     attempt(&mut pool, 0);
     let merged = |added, removed, ignored| Merged { added, removed, ignored };
     assert_eq!(pool.merge_discovered(&urls(&["a:4222", "b:1", "[::1]:2", "x:y"]), false), merged(2, 0, 1));

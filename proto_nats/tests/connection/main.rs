@@ -8,11 +8,10 @@ mod subscriptions;
 
 use proto_nats::connection::NOTICES_MAX;
 use proto_nats::{
-    Action, Cause, Connection, ConnectionSettings, ConnectionState, Credentials, DecodeLimits, Decoded, Operation,
-    Reason, Secret, ServerError, Subscription, Tls, decode_server_op,
+    Action, Cause, Connection, ConnectionSettings, ConnectionState, Credentials, DecodeLimits, Decoded, MILLISECOND_NS,
+    Operation, Reason, SECOND_NS, Secret, ServerError, Subscription, Tls, decode_server_op,
 };
 
-const SECOND_NS: u64 = 1_000_000_000;
 const PLAIN: &str = "INFO {\"proto\":1,\"max_payload\":1048576}\r\n";
 
 /// A connection, its clock and its socket.
@@ -65,7 +64,7 @@ impl Client {
 
     /// Time passes, as a driver lets it: every deadline is met.
     fn pass(&mut self, milliseconds: u64) -> &mut Self {
-        let end_ns = self.now_ns + milliseconds * 1_000_000;
+        let end_ns = self.now_ns + milliseconds * MILLISECOND_NS;
         while let Some(due_ns) = self.connection.next_deadline()
             && due_ns <= end_ns
         {
@@ -78,7 +77,7 @@ impl Client {
 
     /// The process was stopped: one late call.
     fn stall(&mut self, milliseconds: u64) -> &mut Self {
-        self.now_ns += milliseconds * 1_000_000;
+        self.now_ns += milliseconds * MILLISECOND_NS;
         self.connection.handle_time(self.now_ns, &mut self.out);
         self
     }
