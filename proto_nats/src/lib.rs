@@ -23,6 +23,7 @@
 //! | [`secret`], [`auth`] | passwords, tokens, keys, `.creds`; signing a nonce |
 //! | [`server_error`] | the texts of `-ERR`, by kind |
 //! | [`url`], [`pool`] | addresses; which server to try next, and when |
+//! | `random` | what spreads the attempts of many clients |
 //! | [`connection`], [`reason`] | one connection from INFO to its end; why it ended |
 //! | `connection_settings`, `connection_action` | what it is made with; what it asks of its driver |
 //!

@@ -13,13 +13,14 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use proto_nats::{Secret, ServerAddress};
 
+use crate::engine::time::NANOS_PER_SECOND;
+
 use super::files::NamedFile;
 use super::nats_url::ServerList;
 use super::notes::Notes;
 use super::refusal::Exit;
 use super::values::{LogFormat, ShardSpec, Speed, Symbols};
 use super::{layers, values};
-use crate::engine::time::NANOS_PER_SECOND;
 
 /// The command line, with every setting in its final form.
 #[derive(Parser, Debug, Clone)]
