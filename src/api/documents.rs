@@ -42,6 +42,7 @@ fn troubles(reports: &[ShardReport]) -> Vec<&str> {
     troubles
 }
 
+/// `/ready`: whether every shard is ready, and what is wrong.
 pub fn ready(reports: &[ShardReport]) -> Value {
     json!({ "ready": is_ready(reports), "troubles": troubles(reports) })
 }
@@ -153,6 +154,7 @@ fn fill_ratio(reports: &[ShardReport]) -> f64 {
     ratios.fold(0.0, f64::max)
 }
 
+/// `/stats`: the counters of all shards, summed up.
 pub fn stats(reports: &[ShardReport], http: &HttpCounts, uptime_seconds: f64) -> Value {
     let mut stats = figures(reports);
     let cores = reports.iter().map(|report| {

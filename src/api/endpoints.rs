@@ -20,6 +20,7 @@ use crate::service::requests::{ShardHandle, ShardRequest};
 /// The answers of so many cores are waited for without an allocation.
 const FEW_CORES: usize = 4;
 
+/// Answers HTTP's requests from the shards.
 pub struct Api {
     shards: Vec<ShardHandle>,
     /// Of any shard: all of them share instance and number of cores.
@@ -62,6 +63,7 @@ impl Responder for Api {
 }
 
 impl Api {
+    /// `shards` in the order of their cores. `counts` are those of the HTTP server.
     pub fn new(shards: Vec<ShardHandle>, ownership: Ownership, clock: Clock, counts: Rc<HttpCounts>) -> Api {
         Api { shards, ownership, clock, counts, process: Rc::new(ProcessCollector::for_self()) }
     }

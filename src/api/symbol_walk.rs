@@ -13,6 +13,7 @@ use async_channel::bounded;
 use crate::service::report::{PAGE_SYMBOLS, SymbolReport};
 use crate::service::requests::{ShardHandle, ShardRequest};
 
+/// A walk over the symbols of all shards: see the head of this file.
 pub struct SymbolWalk {
     shards: Vec<ShardPages>,
     /// One of each shard that has any left.
@@ -32,6 +33,7 @@ struct Next {
 }
 
 impl SymbolWalk {
+    /// From the first symbol on.
     pub fn new(shards: &[ShardHandle]) -> SymbolWalk {
         let shards = shards.iter().map(|shard| ShardPages {
             shard: shard.clone(),

@@ -48,6 +48,7 @@ const BESIDE_CORE_BYTES: usize = 16 << 20;
 /// From the stop to the end of the last core. A drain takes 5 s at most; systemd and Docker kill after 10.
 const STOP_LIMIT: Duration = Duration::from_secs(8);
 
+/// The engine's settings of the whole process. Warns of a rolling window that is longer than what is kept.
 pub fn engine_settings(subjects: &SubjectArgs, engine: &EngineArgs) -> EngineSettings {
     if engine.rolling_window_ns > ROLLING_WINDOW_MAX_NS {
         log::warn!(

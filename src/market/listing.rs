@@ -44,6 +44,7 @@ pub(super) struct Listing {
     pub exchange_resolution: i64,
 }
 
+/// Place of the asset in [`START_LEVELS`]; its family has the first move.
 pub(super) const BTC: usize = 0;
 const ETH: usize = 1;
 const SOL: usize = 2;

@@ -27,6 +27,7 @@ pub(super) struct Moment<'a> {
 }
 
 impl Moment<'_> {
+    /// Appends a trade at the best price of the side that is hit.
     pub fn write_trade(mut self, trade_id: u64, payload: &mut Vec<u8>) {
         let (bid, ask) = self.best();
         let buy_share = match self.going {
@@ -44,6 +45,7 @@ impl Moment<'_> {
             .end();
     }
 
+    /// Appends the best bid and ask with their sizes.
     pub fn write_quote(mut self, payload: &mut Vec<u8>) {
         let (bid, ask) = self.best();
         // The side that is being taken has little left.
@@ -57,6 +59,7 @@ impl Moment<'_> {
             .end();
     }
 
+    /// Appends a book of [`BOOK_LEVELS`] levels a side.
     pub fn write_book(mut self, payload: &mut Vec<u8>) {
         let (bid, ask) = self.best();
         let mut side = |best: i64, step: i64| -> [(i64, i64); BOOK_LEVELS] {
@@ -98,6 +101,7 @@ impl Moment<'_> {
     }
 }
 
+/// Appends a provider's heartbeat; `counter` counts those of all providers.
 pub(super) fn write_heartbeat(provider: &str, now: UnixNanos, counter: u64, payload: &mut Vec<u8>) {
     let time = encode_time(now);
     Json::new(payload, "heartbeat", provider)

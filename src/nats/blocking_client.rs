@@ -34,8 +34,8 @@ const READ_BYTES: usize = 16 << 10;
 pub enum ClientError {
     /// There is no memory for the client's buffers.
     NoMemory(NoMemory),
-    /// None of the servers can be used; with what each of them said.
-    NoServer(Vec<String>),
+    /// None of the servers can be used.
+    NoServer(Vec<UnusableServer>),
     /// The connection is over, or the server refuses a publication, and nothing of what comes after it would arrive.
     Lost { server: String, cause: String },
     /// The server has not confirmed that it has taken everything.
@@ -49,6 +49,7 @@ impl fmt::Display for ClientError {
         match self {
             ClientError::NoMemory(error) => error.fmt(f),
             ClientError::NoServer(causes) => {
+                let causes: Vec<String> = causes.iter().map(UnusableServer::to_string).collect();
                 write!(f, "no NATS server can be used ({}); start one, or set NATS_URL", causes.join("; "))
             }
             ClientError::Lost { server, cause } => write!(f, "the connection to {server} is lost: {cause}"),
@@ -57,6 +58,19 @@ impl fmt::Display for ClientError {
             }
             ClientError::Machine(error) => error.fmt(f),
         }
+    }
+}
+
+/// A server that cannot be used, and why.
+#[derive(Debug)]
+pub struct UnusableServer {
+    server: ServerAddress,
+    cause: String,
+}
+
+impl fmt::Display for UnusableServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.server, self.cause)
     }
 }
 
@@ -212,8 +226,8 @@ impl Driver {
         })
     }
 
-    /// Connects to the next server, and waits until it is ready. The error is why it cannot be used.
-    fn connect(&mut self, access: &Access) -> Result<(ServerAddress, TcpStream), String> {
+    /// Connects to the next server, and waits until it is ready.
+    fn connect(&mut self, access: &Access) -> Result<(ServerAddress, TcpStream), UnusableServer> {
         let server = self.next_server();
         self.open(&server, access);
         while self.transport.is_some() {
@@ -231,8 +245,8 @@ impl Driver {
                 None => self.wait(),
             }
         }
-        let cause = self.session.trouble().map(|trouble| trouble.trouble.to_string());
-        Err(format!("{server}: {}", cause.unwrap_or_default()))
+        let cause = self.session.trouble().map(|trouble| trouble.trouble.to_string()).unwrap_or_default();
+        Err(UnusableServer { server, cause })
     }
 
     /// The server that is tried next. The first attempt at each is due at once.

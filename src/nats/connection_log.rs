@@ -29,6 +29,7 @@ pub struct ConnectionLog {
 }
 
 impl ConnectionLog {
+    /// `core` is named in every line.
     pub fn new(core: u32) -> ConnectionLog {
         ConnectionLog { core, ..ConnectionLog::default() }
     }
@@ -79,6 +80,7 @@ impl ConnectionLog {
         }
     }
 
+    /// The server has said that it shuts down.
     pub fn lame_duck(&self, server: &ServerAddress) {
         let (core, server) = (self.core, server.endpoint());
         log::warn!(core, server:%; "the NATS server is about to shut down (lame duck): looking for another one");
@@ -95,6 +97,7 @@ impl ConnectionLog {
         }
     }
 
+    /// At a stop, after the time for the drain is up.
     pub fn unconfirmed_drain(&self, server: &ServerAddress) {
         let (core, server) = (self.core, server.endpoint());
         log::warn!(core, server:%; "NATS did not confirm the drain in time");

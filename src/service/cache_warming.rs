@@ -25,6 +25,7 @@ const WINDOW_TRADES: usize = 60;
 const START: UnixNanos = UnixNanos(1_700_000_000 * NANOS_PER_SECOND);
 const LATENCY_NS: i64 = 3 * NANOS_PER_MILLI;
 
+/// A small engine with a made-up trade: see the head of this file.
 pub struct CacheWarmer {
     engine: Engine,
     receive_buffer: ReceiveBuffer,
@@ -36,6 +37,7 @@ pub struct CacheWarmer {
 }
 
 impl CacheWarmer {
+    /// Reserves all that it needs.
     pub fn new() -> Result<Self, NoMemory> {
         let settings = EngineSettings {
             symbols_max: 1,

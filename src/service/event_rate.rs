@@ -5,6 +5,7 @@ use crate::engine::time::NANOS_PER_SECOND;
 const SECOND_NS: u64 = NANOS_PER_SECOND as u64;
 const SECONDS: usize = 64;
 
+/// Counts of the last 64 seconds, a slot each.
 pub struct Rate {
     counts: [u64; SECONDS],
     second: u64,
@@ -12,11 +13,13 @@ pub struct Rate {
 }
 
 impl Rate {
+    /// `elapsed_ns` here and below: ns of the local clock.
     pub fn new(elapsed_ns: u64) -> Self {
         let second = elapsed_ns / SECOND_NS;
         Rate { counts: [0; SECONDS], second, first_second: second }
     }
 
+    /// `events` have been taken at that time.
     #[inline]
     pub fn count(&mut self, elapsed_ns: u64, events: u64) {
         self.advance(elapsed_ns);

@@ -29,6 +29,7 @@ pub struct ShardReport {
     pub read_gap: Option<Histogram>,
 }
 
+/// What was published of a symbol.
 #[derive(Clone, Debug)]
 pub struct SymbolReport {
     pub name: Box<str>,
@@ -38,6 +39,7 @@ pub struct SymbolReport {
 }
 
 impl ShardReport {
+    /// As it is now.
     pub fn new(worker: &mut Worker) -> ShardReport {
         let Worker { shard, session } = worker;
         let elapsed_ns = shard.clock.elapsed_ns();

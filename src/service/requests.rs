@@ -17,6 +17,7 @@ use crate::service::worker::Worker;
 /// Requests that may wait for a shard.
 const REQUESTS_MAX: usize = 64;
 
+/// What a shard is asked for, with where the answer goes. Where the shard has ended, the reply channel closes.
 pub enum ShardRequest {
     /// The latest events of a symbol, as a JSON document. `None`: the shard does not know the symbol.
     State(String, Sender<Option<Vec<u8>>>),

@@ -237,11 +237,15 @@ pub struct Slice {
     pub is_drained: bool,
 }
 
+/// What a read of the socket has brought.
 #[derive(PartialEq, Eq)]
 pub enum ReadOutcome {
+    /// The socket had no bytes.
     Nothing,
     Some,
+    /// Nothing is read before messages have been taken.
     BufferFull,
+    /// The connection is over.
     Ended,
 }
 

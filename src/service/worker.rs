@@ -23,6 +23,7 @@ const WRITE_LIMIT_NS: u64 = 10 * NANOS_PER_SECOND as u64;
 /// Reads after the end of a connection: what a socket can hold by then is far less.
 const LAST_READS_MAX: usize = 256;
 
+/// What a core runs with.
 #[derive(Clone)]
 pub struct WorkerSettings {
     pub engine: EngineSettings,
@@ -35,6 +36,7 @@ pub struct WorkerSettings {
     pub subjects: Vec<String>,
 }
 
+/// A core's shard with its NATS session.
 pub struct Worker {
     pub shard: Shard,
     pub session: Session<Publication>,
