@@ -21,12 +21,12 @@ use futures_lite::FutureExt;
 
 use crate::http::connection::{HttpConnection, Slot};
 use crate::http::counts::{HttpCounts, Unserved};
+use crate::http::listen_error::ListenError;
 pub use crate::http::request::Request;
 pub use crate::http::response::Response;
 use crate::runtime::acceptor::{Arrival, Listener};
 use crate::runtime::clock::Clock;
 use crate::runtime::log_limit::LogLimit;
-use crate::runtime::log_text::plain;
 use crate::runtime::socket::Stream;
 use crate::runtime::stop::Stop;
 use crate::runtime::task::TaskGroup;
@@ -89,21 +89,17 @@ pub struct HttpServer {
 
 impl HttpServer {
     /// Takes the port, for itself alone. Resolves `host` where it is a name, which blocks: to be called before the
-    /// executors start. The error is one line that says what to do.
-    pub fn bind(host: &str, port: u16) -> Result<HttpServer, String> {
+    /// executors start.
+    pub fn bind(host: &str, port: u16) -> Result<HttpServer, ListenError> {
         let address = resolve(host, port)?;
-        let listener = Listener::bind(address).map_err(|error| match error.kind() {
-            io::ErrorKind::AddrInUse => format!(
-                "HTTP_PORT {port} on {host} is taken by another process (ss -ltnp 'sport = :{port}' shows which): \
-                 stop that one, or set another HTTP_PORT"
-            ),
-            io::ErrorKind::PermissionDenied => {
-                format!("HTTP_PORT {port} is not allowed for this user: set one from 1024 up")
+        let listener = Listener::bind(address).map_err(|error| {
+            let host = host.to_owned();
+            match error.kind() {
+                io::ErrorKind::AddrInUse => ListenError::Taken { host, port },
+                io::ErrorKind::PermissionDenied => ListenError::NotAllowed { port },
+                io::ErrorKind::AddrNotAvailable => ListenError::NotHere { host },
+                _ => ListenError::Failed { host, port, error },
             }
-            io::ErrorKind::AddrNotAvailable => format!(
-                "HTTP_HOST {host} is no address of this machine: set 127.0.0.1, 0.0.0.0 or one that `ip address` shows"
-            ),
-            _ => format!("HTTP_HOST {host}, HTTP_PORT {port} cannot be listened on: {}", plain(&error)),
         })?;
         listener.set_send_buffer_bytes(SEND_BUFFER_BYTES);
         Ok(HttpServer { listener, limits: HttpLimits::default() })
@@ -155,18 +151,17 @@ impl HttpServer {
     }
 }
 
-/// The address to listen on. The error is one line: the setting is wrong.
-pub fn resolve(host: &str, port: u16) -> Result<SocketAddr, String> {
-    let what_to_do = "set 127.0.0.1, 0.0.0.0 or another address of this machine";
+/// The address to listen on. The error is that of the setting.
+pub fn resolve(host: &str, port: u16) -> Result<SocketAddr, ListenError> {
     let addresses: Vec<SocketAddr> = match (host, port).to_socket_addrs() {
         Ok(addresses) => addresses.collect(),
-        Err(error) => return Err(format!("HTTP_HOST {host} cannot be resolved ({}): {what_to_do}", plain(&error))),
+        Err(error) => return Err(ListenError::Unresolved { host: host.to_owned(), error }),
     };
     // `localhost` may be ::1 first; what operators type into a browser or a scrape target is mostly 127.0.0.1.
     let ipv4 = addresses.iter().find(|address| address.is_ipv4());
     match ipv4.or(addresses.first()) {
         Some(address) => Ok(*address),
-        None => Err(format!("HTTP_HOST {host} has no address: {what_to_do}")),
+        None => Err(ListenError::NoAddress { host: host.to_owned() }),
     }
 }
 

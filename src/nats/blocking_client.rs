@@ -64,7 +64,8 @@ impl fmt::Display for ClientError {
 /// A server that cannot be used, and why.
 #[derive(Debug)]
 pub struct UnusableServer {
-    server: ServerAddress,
+    /// Without credentials.
+    server: String,
     cause: String,
 }
 
@@ -246,7 +247,7 @@ impl Driver {
             }
         }
         let cause = self.session.trouble().map(|trouble| trouble.trouble.to_string()).unwrap_or_default();
-        Err(UnusableServer { server, cause })
+        Err(UnusableServer { server: server.to_string(), cause })
     }
 
     /// The server that is tried next. The first attempt at each is due at once.

@@ -10,13 +10,13 @@ use crate::stage::{PATIENCE, SHORT, Server};
 fn the_port_is_taken_by_one_alone() {
     let server = Server::start();
     let port = server.address.port();
-    let error = HttpServer::bind("127.0.0.1", port).unwrap_err();
+    let error = HttpServer::bind("127.0.0.1", port).unwrap_err().to_string();
     assert!(error.contains(&format!("HTTP_PORT {port} on 127.0.0.1 is taken")), "{error}");
     assert!(error.contains("set another HTTP_PORT") && !error.contains('\n'), "{error}");
 
-    let error = HttpServer::bind("203.0.113.1", 0).unwrap_err();
+    let error = HttpServer::bind("203.0.113.1", 0).unwrap_err().to_string();
     assert!(error.contains("HTTP_HOST 203.0.113.1 is no address of this machine"), "{error}");
-    let error = HttpServer::bind("no host", 0).unwrap_err();
+    let error = HttpServer::bind("no host", 0).unwrap_err().to_string();
     assert!(error.contains("HTTP_HOST no host cannot be resolved"), "{error}");
     HttpServer::bind("localhost", 0).unwrap();
 }
