@@ -45,7 +45,7 @@
 //!   once into a fixed-point `i128`; a sum adds it when the trade enters and subtracts the same integer when it leaves,
 //!   so nothing can drift. A term outside the fixed-point range is counted, and while a window holds one that window
 //!   is summed by walking it. Turned down: compensated floats (an outlier leaves its error behind), two-stack queues
-//!   (no late events), big superaccumulators (ten times the memory for prices nobody has).
+//!   (no late events), big superaccumulators (ten times the memory for prices that do not occur).
 //! * **`now` may step back** (the watermark plus elapsed time, then a later event moves the watermark to less than
 //!   that), so each window is a cursor over the retained trades that moves both ways; trades are forgotten by the
 //!   watermark alone, which never steps back.

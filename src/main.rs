@@ -70,7 +70,7 @@ fn run(settings: Settings, notes: &Notes) -> Result<(), End> {
     logging::enable(&settings.log);
     let Settings { nats, subjects, cores, engine, http, .. } = settings;
     let access = Access::new(nats).map_err(|error| End::Refused(error.to_string()))?;
-    resolve(&http.http_host, http.http_port).map_err(End::Refused)?;
+    resolve(&http.http_host, http.http_port).map_err(|error| End::Refused(error.to_string()))?;
     notes.log_warnings();
     notes.log_settings();
     let shards = worker_settings(access, &subjects, &cores, &engine);
@@ -79,7 +79,7 @@ fn run(settings: Settings, notes: &Notes) -> Result<(), End> {
 
 fn demo(args: DemoArgs, notes: &Notes) -> Result<(), End> {
     logging::enable(&args.log);
-    resolve(&args.http.http_host, args.http.http_port).map_err(End::Refused)?;
+    resolve(&args.http.http_host, args.http.http_port).map_err(|error| End::Refused(error.to_string()))?;
     notes.log_warnings();
     notes.log_settings();
     Ok(demo::run(args)?)

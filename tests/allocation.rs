@@ -2,7 +2,7 @@
 //! pass, and the second pass neither takes memory nor gives any back.
 //!
 //! ```text
-//!   MSG frames ──► queue ──► take_messages ──► engine ──► poll_output ──► PUB frames in a buffer that is there
+//!   MSG frames ──► receive buffer ──► take_messages ──► engine ──► poll_output ──► PUB frames in a buffer that is there
 //!                  └───────────────────────────── counted ─────────────────────────────────────┘
 //! ```
 // An allocator is an unsafe trait.
@@ -176,8 +176,8 @@ impl Observer for Seen {
 /// The path of an event, with all that it needs.
 struct Intake {
     engine: Engine,
-    queue: ReceiveBuffer,
-    wire: Vec<u8>,
+    receive_buffer: ReceiveBuffer,
+    encoded: Vec<u8>,
     seen: Seen,
     features: u64,
     signals: u64,
@@ -190,8 +190,8 @@ impl Intake {
         settings.signal.volume_threshold = 0.001;
         Intake {
             engine: Engine::new(settings).expect("there is memory"),
-            queue: ReceiveBuffer::new(1 << 20).expect("there is memory"),
-            wire: Vec::with_capacity(1 << 20),
+            receive_buffer: ReceiveBuffer::new(1 << 20).expect("there is memory"),
+            encoded: Vec::with_capacity(1 << 20),
             seen: Seen::default(),
             features: 0,
             signals: 0,
@@ -202,11 +202,12 @@ impl Intake {
         // In two parts, as a socket may give them: a frame is cut.
         let (first, second) = arrivals.frames.split_at(arrivals.frames.len() / 2);
         for part in [first, second] {
-            assert_eq!(self.queue.push(part), part.len());
+            assert_eq!(self.receive_buffer.push(part), part.len());
             loop {
                 let receipt = Receipt::At(arrivals.receipt);
-                let Intake { engine, queue, seen, .. } = self;
-                let round = take_messages(engine, queue, Ownership::ALL, receipt, 5, seen).expect("frames are right");
+                let Intake { engine, receive_buffer, seen, .. } = self;
+                let round =
+                    take_messages(engine, receive_buffer, Ownership::ALL, receipt, 5, seen).expect("frames are right");
                 self.engine.counters.processing_latency.observe(1_000 + round.messages, round.messages);
                 self.publish();
                 if round.is_drained {
@@ -228,11 +229,11 @@ impl Intake {
                 OutputKind::Features => &mut self.features,
                 OutputKind::Signal => &mut self.signals,
             } += 1;
-            encode::publish(&mut self.wire, message.subject, None, message.payload);
+            encode::publish(&mut self.encoded, message.subject, None, message.payload);
         }
         // The socket takes what there is.
-        if self.wire.len() > 1 << 19 {
-            self.wire.clear();
+        if self.encoded.len() > 1 << 19 {
+            self.encoded.clear();
         }
     }
 

@@ -280,7 +280,7 @@ fn the_port_is_its_own_and_free_again_after_the_end() {
     let broker = broker();
     let mut client = raw(&broker, "");
     let port = broker.address().port();
-    let error = BrokerServer::bind("127.0.0.1", port).unwrap_err();
+    let error = BrokerServer::bind("127.0.0.1", port).unwrap_err().to_string();
     assert!(error.contains(&port.to_string()) && error.contains("taken"), "{error}");
     let next = BrokerServer::bind_free("127.0.0.1", port).unwrap();
     assert!(next.local_addr().port() > port);

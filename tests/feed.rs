@@ -253,7 +253,7 @@ fn what_fails_is_one_clear_line() {
         check_failure(&feed.command(unpublishable, &["--loop", loops]).output().unwrap(), "holds nothing to play");
     }
 
-    // A port that nobody listens on, and one whose owner says nothing NATS.
+    // A port without a listener, and one whose listener does not speak NATS.
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let file = feed.directory.path().join("recording.jsonl");
     std::fs::write(&file, timed(&[0])).unwrap();

@@ -186,7 +186,7 @@ fn a_file_is_replaced_when_the_new_one_is_whole() {
     assert_eq!(fs::read_to_string(&path).unwrap(), "what was there");
     assert_eq!(names(&folder), ["it.jsonl"]);
 
-    // Its permissions stay, and so does a link to it.
+    // Its permissions stay, and so does a symbolic link to it.
     fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
     symlink("it.jsonl", folder.path().join("link")).unwrap();
     done(run(&folder, &["generate", "link", "--events", "10"]));

@@ -128,7 +128,7 @@ fn seccomp(programs: &[&str], curl: Option<&str>, profile: Option<&Path>) -> Out
     for program in programs {
         let path = installed(program)
             .unwrap_or_else(|| panic!("{program} is not installed: install it, or set SENPAI_SKIP={program}"));
-        symlink(path, directory.path().join(program)).expect("a link");
+        symlink(path, directory.path().join(program)).expect("a symbolic link");
     }
     if let Some(script) = curl {
         let path = directory.path().join("curl");

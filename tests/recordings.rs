@@ -9,6 +9,7 @@ use std::process::{Command, Output, Stdio};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use senpai_md_consumer::broker::server::BrokerServer;
+use senpai_md_consumer::runtime::random::Random;
 use serde_json::Value;
 
 struct Folder(tempfile::TempDir);
@@ -188,13 +189,8 @@ fn what_is_wrong_is_said_with_line_field_and_cause() {
 #[test]
 fn noise_is_few_lines() {
     let folder = Folder::new();
-    let mut seed = 1u64;
-    let mut noise: Vec<u8> = (0..2 << 20)
-        .map(|_| {
-            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (seed >> 33) as u8
-        })
-        .collect();
+    let mut random = Random::new(1);
+    let mut noise: Vec<u8> = (0..2 << 20).map(|_| random.draw() as u8).collect();
     noise[0] = b'x';
     let lines = noise.iter().filter(|byte| **byte == b'\n').count();
     assert!(lines > 7_000, "{lines}");

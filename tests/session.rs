@@ -6,15 +6,15 @@ mod seeds;
 
 use std::collections::VecDeque;
 
-use proto_nats::{Decoded, Limits, ServerAddress, ServerOp, Settings, decode_server_op};
+use proto_nats::{ConnectionSettings, DecodeLimits, Decoded, ServerAddress, ServerOp, decode_server_op};
 use senpai_md_consumer::broker::{Broker, BrokerLimits, ClientId, Output as BrokerOutput};
 use senpai_md_consumer::nats::error::{ConnectError, Trouble};
 use senpai_md_consumer::nats::send_buffer::Unsent;
 use senpai_md_consumer::nats::session::{Output, Session, SessionSettings};
 use senpai_md_consumer::runtime::random::Random;
 
-const MILLISECOND: u64 = 1_000_000;
-const SECOND: u64 = 1_000 * MILLISECOND;
+const MILLISECOND: u64 = proto_nats::MILLISECOND_NS;
+const SECOND: u64 = proto_nats::SECOND_NS;
 const SUBJECTS: [&str; 2] = ["md.events.>", "more"];
 const DRAIN_LIMIT_NS: u64 = 2 * SECOND;
 const WRITE_LIMIT_NS: u64 = 10 * SECOND;
@@ -46,7 +46,7 @@ impl Server {
             self.watched.append(&mut buffer);
         }
         let (mut at, mut numbers) = (0, Vec::new());
-        while let Ok(Decoded::Op { op, len }) = decode_server_op(&self.watched[at..], &Limits::default()) {
+        while let Ok(Decoded::Op { op, len }) = decode_server_op(&self.watched[at..], &DecodeLimits::default()) {
             if let ServerOp::Msg(message) = op {
                 let payload = std::str::from_utf8(message.payload).expect("text");
                 numbers.push(payload.trim_start_matches('x').parse().expect("a number"));
@@ -59,7 +59,7 @@ impl Server {
 }
 
 /// The session's connection: bytes under way, each piece with the time at which it is there.
-struct Wire {
+struct Connection {
     server: usize,
     id: ClientId,
     to_server: VecDeque<(u64, Vec<u8>)>,
@@ -76,7 +76,7 @@ struct World {
     now_ns: u64,
     servers: Vec<Server>,
     session: Session<u32>,
-    wire: Option<Wire>,
+    connection: Option<Connection>,
     /// Bytes from the server that are no whole operation yet.
     input: Vec<u8>,
     /// Messages of the market that have come.
@@ -108,7 +108,7 @@ impl World {
             now_ns: SECOND,
             servers,
             session: Session::new(settings).expect("there is memory"),
-            wire: None,
+            connection: None,
             input: Vec::new(),
             events: 0,
             last_number: 0,
@@ -128,20 +128,20 @@ impl World {
                 Output::Connect(address) => self.connect(&address),
                 Output::Ready => {
                     self.ready_count += 1;
-                    let wire = self.wire.as_mut().expect("it is ready on one");
+                    let connection = self.connection.as_mut().expect("it is ready on one");
                     for publication in self.waiting.iter().flat_map(Unsent::iter) {
                         self.session.publish_again(&publication, self.now_ns);
-                        wire.published.push(publication.about);
+                        connection.published.push(publication.about);
                     }
                     self.waiting.clear();
                 }
                 Output::Close(_) => self.close(),
                 Output::Flush => {
                     // As the service does: at once, and the socket takes it.
-                    self.wire.as_mut().expect("it is flushed").stuck_until_ns = 0;
+                    self.connection.as_mut().expect("it is flushed").stuck_until_ns = 0;
                     while !self.session.bytes_to_send().is_empty() {
                         self.send();
-                        self.wire.as_mut().expect("it is flushed").stuck_until_ns = 0;
+                        self.connection.as_mut().expect("it is flushed").stuck_until_ns = 0;
                     }
                     self.is_flushed = true;
                     self.session.handle_flushed();
@@ -150,19 +150,19 @@ impl World {
                 other => panic!("seed {}: {other:?} is not to come here", self.seed),
             }
         }
-        panic!("seed {}: the session never comes to rest", self.seed);
+        panic!("seed {}: the session always wants something more", self.seed);
     }
 
     fn connect(&mut self, address: &ServerAddress) {
-        assert!(self.wire.is_none(), "seed {}: one connection at a time", self.seed);
+        assert!(self.connection.is_none(), "seed {}: one connection at a time", self.seed);
         let index: usize = address.host[1..].parse().expect("a number");
         let server = &mut self.servers[index];
         if !server.is_up {
             return self.session.handle_unreachable(Trouble::Connect(ConnectError::Refused), self.now_ns);
         }
-        self.session.handle_connected(Settings::default(), self.now_ns);
+        self.session.handle_connected(ConnectionSettings::default(), self.now_ns);
         self.input.clear();
-        self.wire = Some(Wire {
+        self.connection = Some(Connection {
             server: index,
             id: server.broker.handle_connect("127.0.0.1"),
             to_server: VecDeque::new(),
@@ -174,19 +174,19 @@ impl World {
 
     /// The session has left the connection. What was handed over whole arrives, or it is lost; all else waits.
     fn close(&mut self) {
-        let mut wire = self.wire.take().expect("it is closed");
+        let mut connection = self.connection.take().expect("it is closed");
         let all_arrives = self.is_flushed || self.random.below(2) == 0;
-        while let Some((_, bytes)) = wire.to_server.pop_front() {
+        while let Some((_, bytes)) = connection.to_server.pop_front() {
             if all_arrives {
-                self.servers[wire.server].broker.handle_bytes(wire.id, &bytes);
+                self.servers[connection.server].broker.handle_bytes(connection.id, &bytes);
             }
         }
-        self.collect(wire.server);
-        self.servers[wire.server].broker.handle_disconnect(wire.id);
+        self.collect(connection.server);
+        self.servers[connection.server].broker.handle_disconnect(connection.id);
         let unsent = self.session.take_unsent();
         let kept: Vec<u32> = unsent.iter().map(|publication| publication.about).collect();
-        let handed_over = &wire.published[..wire.published.len() - kept.len()];
-        assert_eq!(&wire.published[handed_over.len()..], kept, "seed {}: the last ones are not sent", self.seed);
+        let handed_over = &connection.published[..connection.published.len() - kept.len()];
+        assert_eq!(&connection.published[handed_over.len()..], kept, "seed {}: the last ones are not sent", self.seed);
         for number in handed_over {
             if !self.delivered.contains(number) {
                 assert!(!all_arrives, "seed {}: {number} was handed over and has not come", self.seed);
@@ -212,15 +212,15 @@ impl World {
             0 => {
                 let Server { is_up, .. } = &mut self.servers[server];
                 *is_up = !*is_up;
-                if !*is_up && self.wire.as_ref().is_some_and(|wire| wire.server == server) {
+                if !*is_up && self.connection.as_ref().is_some_and(|connection| connection.server == server) {
                     self.session.handle_end_of_stream(self.now_ns);
                 }
             }
             1 => self.servers[server].is_hung ^= true,
-            2 if self.wire.is_some() => self.session.handle_end_of_stream(self.now_ns),
+            2 if self.connection.is_some() => self.session.handle_end_of_stream(self.now_ns),
             3 => {
-                if let Some(wire) = &mut self.wire {
-                    wire.stuck_until_ns = self.now_ns + self.random.below(2 * WRITE_LIMIT_NS);
+                if let Some(connection) = &mut self.connection {
+                    connection.stuck_until_ns = self.now_ns + self.random.below(2 * WRITE_LIMIT_NS);
                 }
             }
             _ => {}
@@ -233,55 +233,56 @@ impl World {
             let padding = "x".repeat(self.random.below(3_000) as usize);
             let payload = format!("{padding}{}", self.last_number);
             self.session.publish(b"out.A", payload.as_bytes(), self.last_number, self.now_ns);
-            self.wire.as_mut().expect("it takes publications").published.push(self.last_number);
+            self.connection.as_mut().expect("it takes publications").published.push(self.last_number);
         }
     }
 
     /// From the session to the network, in pieces.
     fn send(&mut self) {
-        while let Some(wire) = &mut self.wire
-            && wire.stuck_until_ns <= self.now_ns
+        while let Some(connection) = &mut self.connection
+            && connection.stuck_until_ns <= self.now_ns
             && !self.session.bytes_to_send().is_empty()
         {
             let bytes = self.session.bytes_to_send();
             let len = 1 + self.random.below(bytes.len() as u64) as usize;
-            wire.to_server.push_back((self.now_ns + self.random.below(LATENCY_MAX_NS), bytes[..len].to_vec()));
+            connection.to_server.push_back((self.now_ns + self.random.below(LATENCY_MAX_NS), bytes[..len].to_vec()));
             self.session.note_sent(len, self.now_ns);
             if self.random.below(20) == 0 {
-                wire.stuck_until_ns = self.now_ns + self.random.below(300 * MILLISECOND);
+                connection.stuck_until_ns = self.now_ns + self.random.below(300 * MILLISECOND);
             }
         }
     }
 
     /// What is due arrives at the server, and it answers.
     fn serve(&mut self) {
-        let Some(wire) = &mut self.wire else { return };
-        let Server { broker, is_up, is_hung, .. } = &mut self.servers[wire.server];
+        let Some(connection) = &mut self.connection else { return };
+        let Server { broker, is_up, is_hung, .. } = &mut self.servers[connection.server];
         if !*is_up || *is_hung {
             return;
         }
-        while wire.to_server.front().is_some_and(|(due_ns, _)| *due_ns <= self.now_ns) {
-            let (_, bytes) = wire.to_server.pop_front().expect("it is there");
-            broker.handle_bytes(wire.id, &bytes);
+        while connection.to_server.front().is_some_and(|(due_ns, _)| *due_ns <= self.now_ns) {
+            let (_, bytes) = connection.to_server.pop_front().expect("it is there");
+            broker.handle_bytes(connection.id, &bytes);
         }
         let mut output = Vec::new();
-        while let BrokerOutput::Bytes = broker.poll_output(wire.id, &mut output) {
+        while let BrokerOutput::Bytes = broker.poll_output(connection.id, &mut output) {
             let due_ns = self.now_ns + self.random.below(LATENCY_MAX_NS);
-            wire.to_client.push_back((due_ns, std::mem::take(&mut output)));
+            connection.to_client.push_back((due_ns, std::mem::take(&mut output)));
         }
-        let server = wire.server;
+        let server = connection.server;
         self.collect(server);
     }
 
     /// What is due arrives at the session.
     fn receive(&mut self) {
-        let Some(wire) = &mut self.wire else { return };
-        while wire.to_client.front().is_some_and(|(due_ns, _)| *due_ns <= self.now_ns) {
-            self.input.extend(wire.to_client.pop_front().expect("it is there").1);
+        let Some(connection) = &mut self.connection else { return };
+        while connection.to_client.front().is_some_and(|(due_ns, _)| *due_ns <= self.now_ns) {
+            self.input.extend(connection.to_client.pop_front().expect("it is there").1);
             self.session.note_received(self.now_ns);
         }
         let mut at = 0;
-        while let Decoded::Op { op, len } = decode_server_op(&self.input[at..], &Limits::default()).expect("NATS") {
+        while let Decoded::Op { op, len } = decode_server_op(&self.input[at..], &DecodeLimits::default()).expect("NATS")
+        {
             at += len;
             match op {
                 ServerOp::Msg(_) if self.session.takes_messages() => self.events += 1,
@@ -298,14 +299,14 @@ impl World {
         self.grant();
         self.send();
         self.serve();
-        let wire = self.wire.iter();
-        let arrivals = wire.clone().flat_map(|wire| {
-            let is_answered = !self.servers[wire.server].is_hung;
-            let to_server = wire.to_server.front().filter(|_| is_answered);
-            [to_server, wire.to_client.front()].into_iter().flatten().map(|(due_ns, _)| *due_ns)
+        let connection = self.connection.iter();
+        let arrivals = connection.clone().flat_map(|connection| {
+            let is_answered = !self.servers[connection.server].is_hung;
+            let to_server = connection.to_server.front().filter(|_| is_answered);
+            [to_server, connection.to_client.front()].into_iter().flatten().map(|(due_ns, _)| *due_ns)
         });
         let is_unsent = !self.session.bytes_to_send().is_empty();
-        let writable = wire.filter(|_| is_unsent).map(|wire| wire.stuck_until_ns);
+        let writable = connection.filter(|_| is_unsent).map(|connection| connection.stuck_until_ns);
         let next_ns = arrivals.chain(writable).chain(self.session.next_deadline()).min().unwrap_or(u64::MAX);
         self.now_ns = next_ns.max(self.now_ns + 1).min(until_ns.max(self.now_ns + 1));
     }
@@ -327,8 +328,8 @@ fn run(seed: u64) -> World {
     }
     // All is well again, for longer than any backoff, silence and limit.
     world.servers.iter_mut().for_each(|server| (server.is_up, server.is_hung) = (true, false));
-    if let Some(wire) = &mut world.wire {
-        wire.stuck_until_ns = 0;
+    if let Some(connection) = &mut world.connection {
+        connection.stuck_until_ns = 0;
     }
     world.run_until(world.now_ns + 40 * SECOND);
     let report = world.session.report(world.now_ns);
@@ -336,7 +337,7 @@ fn run(seed: u64) -> World {
     assert_eq!(report.reconnects + 1, u64::from(world.ready_count), "seed {seed}");
 
     // Events reach it, once each.
-    let (before, server) = (world.events, world.wire.as_ref().expect("it is ready").server);
+    let (before, server) = (world.events, world.connection.as_ref().expect("it is ready").server);
     world.servers[server].broker.publish(b"md.events.trade.A", b"{}");
     world.run_until(world.now_ns + SECOND);
     assert_eq!(world.events, before + 1, "seed {seed}");
@@ -348,7 +349,7 @@ fn run(seed: u64) -> World {
         assert!(world.now_ns - stopped_ns <= DRAIN_LIMIT_NS, "seed {seed}: the drain has a limit");
         world.step(u64::MAX);
     }
-    assert!(world.is_flushed && world.wire.is_none(), "seed {seed}");
+    assert!(world.is_flushed && world.connection.is_none(), "seed {seed}");
     assert!(world.session.poll_output(u64::MAX).is_none() && world.session.next_deadline().is_none());
 
     // Each number is in one place.
@@ -384,7 +385,7 @@ fn fresh_seeds() {
 fn a_silent_server_is_left() {
     let mut world = World::new(7);
     world.run_until(world.now_ns + SECOND);
-    let server = world.wire.as_ref().expect("it is connected").server;
+    let server = world.connection.as_ref().expect("it is connected").server;
     world.servers[server].is_hung = true;
     let (hung_ns, mut left_ns) = (world.now_ns, 0);
     while world.session.report(world.now_ns).is_connected {
@@ -409,7 +410,7 @@ fn a_stop_without_a_connection_is_over_at_once() {
     assert!(matches!(connecting.session.poll_output(0), Some(Output::Connect(_))));
     connecting.session.begin_stop(0);
     assert!(connecting.session.is_over());
-    connecting.session.handle_connected(Settings::default(), 1);
+    connecting.session.handle_connected(ConnectionSettings::default(), 1);
     assert!(connecting.session.is_over(), "a socket that comes too late changes nothing");
 }
 
@@ -418,7 +419,7 @@ fn a_stop_without_a_connection_is_over_at_once() {
 fn a_lame_duck_is_left_for_a_server_that_can_be_reached() {
     let mut world = (0..).map(World::new).find(|world| world.servers.len() == 3).expect("some seed has three");
     world.run_until(world.now_ns + SECOND);
-    let first = world.wire.as_ref().expect("it is connected").server;
+    let first = world.connection.as_ref().expect("it is connected").server;
     world.session.handle_op(&ServerOp::Info(br#"{"ldm":true,"max_payload":1048576}"#), world.now_ns);
     assert!(matches!(world.session.poll_output(world.now_ns), Some(Output::LameDuck)));
     let Some(Output::FindReachable(candidates)) = world.session.poll_output(world.now_ns) else { panic!("a search") };
@@ -433,7 +434,7 @@ fn a_lame_duck_is_left_for_a_server_that_can_be_reached() {
     world.publish();
     world.session.handle_reachable(Some(candidates[1].clone()), world.now_ns);
     world.run_until(world.now_ns + SECOND);
-    let second = world.wire.as_ref().expect("it is connected").server;
+    let second = world.connection.as_ref().expect("it is connected").server;
     assert_eq!(format!("s{second}"), candidates[1].host);
     assert_ne!(second, first);
     assert!(world.session.report(world.now_ns).is_ready);

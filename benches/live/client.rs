@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::ops::Range;
 use std::time::Duration;
 
-use proto_nats::{Decoded, Limits, ServerOp, decode_server_op, encode};
+use proto_nats::{DecodeLimits, Decoded, ServerOp, decode_server_op, encode};
 
 /// What does not come in this time does not come.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -78,7 +78,7 @@ impl Client {
     /// Ends when the other end is gone, or nothing comes.
     fn receive(&mut self) -> io::Result<Received> {
         loop {
-            match decode_server_op(&self.bytes[self.unread.clone()], &Limits::default()) {
+            match decode_server_op(&self.bytes[self.unread.clone()], &DecodeLimits::default()) {
                 Ok(Decoded::Op { op, len }) => {
                     let received = match &op {
                         ServerOp::Msg(message) => {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use proto_nats::{Decoded, Limits, ServerOp, decode_server_op, encode};
+use proto_nats::{DecodeLimits, Decoded, ServerOp, decode_server_op, encode};
 use senpai_md_consumer::recording::looped_frames::Stream;
 
 use super::client::Client;
@@ -125,7 +125,7 @@ fn run(server: &NatsServer, consumer: &impl Consumer, stream: &mut Stream, passe
 /// Subjects and payloads.
 fn frames(stream: &Stream) -> impl Iterator<Item = (&[u8], &[u8])> {
     let mut rest = &stream.bytes[..];
-    std::iter::from_fn(move || match decode_server_op(rest, &Limits::default()) {
+    std::iter::from_fn(move || match decode_server_op(rest, &DecodeLimits::default()) {
         Ok(Decoded::Op { op: ServerOp::Msg(message), len }) => {
             rest = &rest[len..];
             Some((message.subject, message.payload))
@@ -144,7 +144,7 @@ fn symbol(stream: &Stream) -> String {
 fn ask(address: &str, symbol: &str, is_over: &AtomicBool) -> Vec<Duration> {
     let targets = ["/metrics".to_owned(), format!("/features/latest?symbol={symbol}")];
     let begin = Instant::now();
-    // The symbol must be there before somebody asks for it.
+    // The symbol must be there before the first request for it.
     std::thread::sleep(Duration::from_millis(100));
     let mut times = Vec::new();
     for (number, target) in (5u32..).zip(targets.iter().cycle()) {

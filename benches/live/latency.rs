@@ -1,4 +1,4 @@
-//! From a trade's publication to its symbol's snapshot, over a real server, at rates that load nobody.
+//! From a trade's publication to its symbol's snapshot, over a real server, at rates that load neither.
 //!
 //! ```text
 //!   probe ──► nats-server ──► echo, service or peer ──► nats-server ──► probe

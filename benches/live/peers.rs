@@ -37,7 +37,7 @@ pub fn peers(server: &NatsServer, base: Option<&Path>) {
 fn cores(binary: &Path, server: &NatsServer) {
     for cores in ["1", "2"] {
         let service = Service::start_binary(binary, server, &["--cores", cores]);
-        // Something comes now and then, so that no core rests.
+        // Something comes now and then, so that no core is idle.
         let (mut publisher, mut frame) = (Client::connect(server.port).expect("the server takes clients"), Vec::new());
         for symbol in ["A", "B", "C", "D"] {
             encode::publish(&mut frame, format!("md.events.quote.{symbol}").as_bytes(), None, br#"{"bid":1,"ask":2}"#);
@@ -50,7 +50,7 @@ fn cores(binary: &Path, server: &NatsServer) {
 
 fn silent(binary: &Path, server: &NatsServer) {
     let service = Service::start_binary(binary, server, &[]);
-    ask("nobody else", &service, || {});
+    ask("no other peer", &service, || {});
     let connect = || TcpStream::connect(service.address()).expect("it listens");
     let peers: Vec<TcpStream> = (0..SILENT).map(|_| connect()).collect();
     ask(&format!("{SILENT} silent peers"), &service, || {});

@@ -12,7 +12,7 @@ use super::processes::{Consumer, NatsServer, Service, eventually};
 const IDLE: Duration = Duration::from_secs(10);
 
 pub fn resources(server: &NatsServer) {
-    println!("\nAt rest, subscribed, for {} s", IDLE.as_secs());
+    println!("\nIdle, subscribed, for {} s", IDLE.as_secs());
     let service = Service::start(server, &[]);
     let (start, cpu_before) = (Instant::now(), service.process().cpu_ns());
     std::thread::sleep(IDLE);

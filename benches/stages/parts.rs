@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::ops::Range;
 
-use proto_nats::{Decoded, Limits, ServerOp, decode_server_op};
+use proto_nats::{DecodeLimits, Decoded, ServerOp, decode_server_op};
 use senpai_md_consumer::engine::engine::{Engine, EngineSettings, Receipt};
 use senpai_md_consumer::engine::input::decode::Decoder;
 use senpai_md_consumer::engine::input::subject::{EventKind, split_subject};
@@ -20,7 +20,7 @@ impl<'a> Iterator for Frames<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        match decode_server_op(self.0, &Limits::default()) {
+        match decode_server_op(self.0, &DecodeLimits::default()) {
             Ok(Decoded::Op { op: ServerOp::Msg(message), len }) => {
                 self.0 = &self.0[len..];
                 Some((message.subject, message.payload))

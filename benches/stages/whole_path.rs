@@ -16,12 +16,12 @@ use crate::{PREFIX, SEED};
 const READ_BYTES: usize = 64 << 10;
 const SLICE_MESSAGES: u64 = 256;
 
-/// All of it: queue, frames, engine, outputs as PUB frames.
+/// All of it: receive buffer, frames, engine, outputs as PUB frames.
 pub struct WholePath {
     stream: Stream,
     engine: Engine,
-    queue: ReceiveBuffer,
-    wire: Vec<u8>,
+    receive_buffer: ReceiveBuffer,
+    encoded: Vec<u8>,
     pass: i64,
     /// In a pass, once every symbol has had its first; `None`: as it comes.
     snapshots_expected: Option<u64>,
@@ -29,13 +29,13 @@ pub struct WholePath {
 
 impl WholePath {
     pub fn new(stream: Stream, settings: EngineSettings) -> WholePath {
-        let (queue, wire) =
+        let (receive_buffer, encoded) =
             (ReceiveBuffer::new(4 * READ_BYTES).expect("there is memory"), Vec::with_capacity(4 * READ_BYTES));
         WholePath {
             stream,
             engine: Engine::new(settings).expect("there is memory"),
-            queue,
-            wire,
+            receive_buffer,
+            encoded,
             pass: 0,
             snapshots_expected: None,
         }
@@ -92,14 +92,14 @@ impl Work for WholePath {
     }
 
     fn run(&mut self) -> u64 {
-        let WholePath { stream, engine, queue, wire, .. } = self;
+        let WholePath { stream, engine, receive_buffer, encoded, .. } = self;
         let (mut handled, mut published) = (0, 0);
         for part in stream.bytes.chunks(READ_BYTES) {
-            assert_eq!(queue.push(part), part.len(), "the queue has room for a read");
+            assert_eq!(receive_buffer.push(part), part.len(), "the receive buffer has room for a read");
             loop {
                 let round = take_messages(
                     engine,
-                    queue,
+                    receive_buffer,
                     Ownership::ALL,
                     Receipt::Unrecorded,
                     SLICE_MESSAGES,
@@ -109,10 +109,10 @@ impl Work for WholePath {
                 handled += round.messages;
                 while let Some(message) = engine.poll_output() {
                     published += 1;
-                    encode::publish(wire, message.subject, None, message.payload);
+                    encode::publish(encoded, message.subject, None, message.payload);
                 }
-                if wire.len() > 2 * READ_BYTES {
-                    wire.clear();
+                if encoded.len() > 2 * READ_BYTES {
+                    encoded.clear();
                 }
                 if round.is_drained {
                     break;

@@ -1,7 +1,7 @@
 //! What one operation costs: `cargo bench -p proto_nats`. Nanoseconds per operation, the best of 20 rounds, as the best
 //! round is the one that nothing else disturbed.
 
-use proto_nats::{ClientOp, Decoded, Limits, ServerOp, decode_client_op, decode_server_op, encode, subject};
+use proto_nats::{ClientOp, DecodeLimits, Decoded, ServerOp, decode_client_op, decode_server_op, encode, subject};
 use std::hint::black_box;
 use std::time::Instant;
 
@@ -9,7 +9,7 @@ const FRAMES: usize = 10_000;
 const ROUNDS: usize = 20;
 
 fn main() {
-    let limits = Limits::default();
+    let limits = DecodeLimits::default();
     for bytes in [0, 230, 4_000] {
         let payload = vec![b'x'; bytes];
         let mut plain = Vec::new();
@@ -39,7 +39,7 @@ fn main() {
     });
 }
 
-fn server_frames(mut input: &[u8], limits: &Limits) -> usize {
+fn server_frames(mut input: &[u8], limits: &DecodeLimits) -> usize {
     let mut sum = 0;
     while let Ok(Decoded::Op { op: ServerOp::Msg(msg), len }) = decode_server_op(input, limits) {
         sum += msg.payload.len() + msg.subject.len() + msg.sid as usize;
@@ -49,7 +49,7 @@ fn server_frames(mut input: &[u8], limits: &Limits) -> usize {
     sum
 }
 
-fn client_frames(mut input: &[u8], limits: &Limits) -> usize {
+fn client_frames(mut input: &[u8], limits: &DecodeLimits) -> usize {
     let mut sum = 0;
     while let Ok(Decoded::Op { op: ClientOp::Pub { subject, payload, .. }, len }) = decode_client_op(input, limits) {
         sum += payload.len() + subject.len();

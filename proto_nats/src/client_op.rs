@@ -9,7 +9,7 @@
 
 use crate::error::{Malformed, ProtocolError};
 use crate::line::{Body, Extent, after_verb, length, may_become, number, split_line, tokens, trim};
-use crate::server_op::{Decoded, Limits, before_lf};
+use crate::server_op::{DecodeLimits, Decoded, before_lf};
 
 /// One operation of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,11 +50,14 @@ pub enum ClientOp<'a> {
 }
 
 /// Decodes the frame at the start of `input`.
-pub fn decode_client_op<'a>(input: &'a [u8], limits: &Limits) -> Result<Decoded<'a, ClientOp<'a>>, ProtocolError> {
+pub fn decode_client_op<'a>(
+    input: &'a [u8],
+    limits: &DecodeLimits,
+) -> Result<Decoded<'a, ClientOp<'a>>, ProtocolError> {
     decode(input, limits).map_err(ProtocolError::Client)
 }
 
-fn decode<'a>(input: &'a [u8], limits: &Limits) -> Result<Decoded<'a, ClientOp<'a>>, Malformed> {
+fn decode<'a>(input: &'a [u8], limits: &DecodeLimits) -> Result<Decoded<'a, ClientOp<'a>>, Malformed> {
     const VERBS: [&[u8]; 7] = [b"CONNECT", b"PUB", b"HPUB", b"SUB", b"UNSUB", b"PING", b"PONG"];
     if !VERBS.iter().any(|verb| may_become(before_lf(input), verb)) {
         return Err(Malformed::UnknownOperation);
@@ -97,7 +100,7 @@ fn decode<'a>(input: &'a [u8], limits: &Limits) -> Result<Decoded<'a, ClientOp<'
 fn publication<'a>(
     input: &'a [u8],
     extent: Extent,
-    limits: &Limits,
+    limits: &DecodeLimits,
     subject: &'a [u8],
     reply_to: Option<&'a [u8]>,
     with_headers: bool,
@@ -116,7 +119,7 @@ fn publication<'a>(
 mod tests {
     use super::*;
 
-    const LIMITS: Limits = Limits { control_line: 64, payload: 32 };
+    const LIMITS: DecodeLimits = DecodeLimits { control_line: 64, payload: 32 };
 
     fn check(input: &str, expected: ClientOp<'_>) {
         let bytes = input.as_bytes();

@@ -32,7 +32,7 @@ pub struct ConnectOptions {
     /// HMSG is understood.
     #[serde(deserialize_with = "or_default")]
     pub headers: bool,
-    /// A request nobody listens to is answered with a 503.
+    /// A request without a subscriber is answered with a 503.
     #[serde(deserialize_with = "or_default")]
     pub no_responders: bool,
     /// Own publications come back on own subscriptions.
@@ -59,7 +59,7 @@ pub struct ConnectOptions {
 }
 
 impl Default for ConnectOptions {
-    /// A quiet client that understands everything; nobody in particular.
+    /// A quiet client that understands everything, without name or credentials.
     fn default() -> Self {
         ConnectOptions {
             verbose: false,

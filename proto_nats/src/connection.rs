@@ -2,7 +2,7 @@
 //!
 //! Operations and the time go in; bytes for the socket and [`Action`]s for the driver come out. While
 //! [`Connection::takes_messages`], MSG and HMSG need not pass through here: the driver hands them to the engine and tells
-//! only [`Connection::note_received`]. Before that they end the connection: nobody has subscribed to anything yet.
+//! only [`Connection::note_received`]. Before that they end the connection: nothing is subscribed to yet.
 //!
 //! ```text
 //!               INFO          handle_tls_started        PONG             PONG
@@ -22,14 +22,13 @@
 //!
 //! **Silence.** Two clocks run once a connection is ready. PING every two minutes with two outstanding at most, whatever
 //! else arrives (ADR-40), finds a server that sends but does not listen. And when nothing at all has arrived for 4 s a
-//! PING goes out that has 4 s to bring anything, so that a half-open connection is noticed within 10 s. Both rest while
-//! the driver has stopped reading on purpose: what the server has sent by then, nobody has seen.
+//! PING goes out that has 4 s to bring anything, so that a half-open connection is noticed within 10 s. Both are
+//! off while the driver has stopped reading on purpose: what the server has sent by then is still unread.
 
-use crate::SECOND_NS;
 use crate::auth::Credentials;
-pub use crate::connection_action::{Action, State};
+pub use crate::connection_action::{Action, ConnectionState};
 use crate::connection_settings::Tracked;
-pub use crate::connection_settings::{Settings, Subscription, Tls};
+pub use crate::connection_settings::{ConnectionSettings, ERROR_EXPLAINS_END_NS, SLOW_CONSUMER_NS, Subscription, Tls};
 use crate::encode;
 use crate::info::ServerInfo;
 use crate::reason::Reason;
@@ -37,22 +36,15 @@ use crate::server_error::{Operation, ServerError};
 use crate::server_op::ServerOp;
 use std::collections::VecDeque;
 
-/// nats-server's `write_deadline`: it cuts a client that has not taken anything for so long, so an end of the stream
-/// within this time of a pause in our reading may well be that.
-pub const SLOW_CONSUMER_NS: u64 = 10 * SECOND_NS;
-
-/// An `-ERR` so shortly before the end of the stream is its cause.
-pub const ERROR_EXPLAINS_END_NS: u64 = 5 * SECOND_NS;
-
 /// Notices that the driver has not fetched yet; more of them are dropped. What changes the state is never dropped.
 pub const NOTICES_MAX: usize = 512;
 
 /// One connection: see the head of this file.
 #[derive(Debug)]
 pub struct Connection {
-    settings: Settings,
+    settings: ConnectionSettings,
     subscriptions: Vec<Tracked>,
-    state: State,
+    state: ConnectionState,
     info: ServerInfo,
     secured: bool,
     /// Refusals that named no subject, or none that is known.
@@ -92,11 +84,11 @@ struct Pause {
 
 impl Connection {
     /// A connection whose socket has just been opened. With [`Tls::First`] its first action is to start TLS.
-    pub fn new(settings: Settings, subscriptions: Vec<Subscription>, now_ns: u64) -> Self {
+    pub fn new(settings: ConnectionSettings, subscriptions: Vec<Subscription>, now_ns: u64) -> Self {
         let is_tls_first = settings.tls == Tls::First;
         Connection {
             secured: false,
-            state: if is_tls_first { State::AwaitTls } else { State::AwaitInfo },
+            state: if is_tls_first { ConnectionState::AwaitTls } else { ConnectionState::AwaitInfo },
             actions: is_tls_first.then_some(Action::StartTls).into_iter().collect(),
             limit_ns: now_ns.saturating_add(settings.handshake_limit_ns),
             settings,
@@ -122,18 +114,20 @@ impl Connection {
     pub fn handle_op(&mut self, op: &ServerOp<'_>, now_ns: u64, out: &mut Vec<u8>) {
         self.note_received(now_ns);
         match (self.state, op) {
-            (State::Closed, _) => {}
-            // nats-server sends nothing between INFO and TLS, so whoever sent this is not the server.
-            (State::AwaitTls, _) => self.disconnect(Reason::DataBeforeTls),
-            (State::AwaitInfo, ServerOp::Info(json)) => self.handle_first_info(json, out),
+            (ConnectionState::Closed, _) => {}
+            // nats-server sends nothing between INFO and TLS, so this was not sent by the server.
+            (ConnectionState::AwaitTls, _) => self.disconnect(Reason::DataBeforeTls),
+            (ConnectionState::AwaitInfo, ServerOp::Info(json)) => self.handle_first_info(json, out),
             (_, ServerOp::Info(json)) => match ServerInfo::from_json(json) {
                 Ok(info) => self.handle_info(info),
                 Err(_) => self.notice(Action::UnreadableInfo),
             },
             (_, ServerOp::Err(text)) => self.handle_error(ServerError::parse(text), now_ns),
-            (State::AwaitInfo | State::AwaitPong, ServerOp::Msg(_)) => self.disconnect(Reason::UnaskedMessage),
+            (ConnectionState::AwaitInfo | ConnectionState::AwaitPong, ServerOp::Msg(_)) => {
+                self.disconnect(Reason::UnaskedMessage)
+            }
             // Nothing else is due before INFO; if it never comes the time limit says so.
-            (State::AwaitInfo, _) => {}
+            (ConnectionState::AwaitInfo, _) => {}
             (_, ServerOp::Ping) => encode::pong(out),
             (_, ServerOp::Pong) => self.handle_pong(now_ns, out),
             (_, ServerOp::Msg(_) | ServerOp::Ok) => {}
@@ -149,11 +143,11 @@ impl Connection {
 
     /// The TLS handshake that [`Action::StartTls`] asked for is done.
     pub fn handle_tls_started(&mut self, now_ns: u64, out: &mut Vec<u8>) {
-        if self.state == State::AwaitTls {
+        if self.state == ConnectionState::AwaitTls {
             self.note_received(now_ns);
             self.secured = true;
             match self.settings.tls {
-                Tls::First => self.state = State::AwaitInfo,
+                Tls::First => self.state = ConnectionState::AwaitInfo,
                 Tls::WhenAsked | Tls::Required => self.send_connect(out),
             }
         }
@@ -161,23 +155,26 @@ impl Connection {
 
     /// Time passes. To be called at [`next_deadline`](Self::next_deadline) or soon after; more often does no harm.
     pub fn handle_time(&mut self, now_ns: u64, out: &mut Vec<u8>) {
-        if self.paused_since_ns.is_some() && self.state != State::Draining {
+        if self.paused_since_ns.is_some() && self.state != ConnectionState::Draining {
             return;
         }
         match self.state {
-            State::Closed => {}
-            State::AwaitInfo | State::AwaitTls | State::AwaitPong | State::AwaitConfirmation => {
+            ConnectionState::Closed => {}
+            ConnectionState::AwaitInfo
+            | ConnectionState::AwaitTls
+            | ConnectionState::AwaitPong
+            | ConnectionState::AwaitConfirmation => {
                 if now_ns >= self.limit_ns {
                     self.disconnect(Reason::HandshakeTimeout { state: self.state });
                 }
             }
-            State::Draining => {
+            ConnectionState::Draining => {
                 if now_ns >= self.limit_ns {
-                    self.state = State::Closed;
+                    self.state = ConnectionState::Closed;
                     self.actions.push_back(Action::DrainComplete { confirmed: false });
                 }
             }
-            State::Ready => {
+            ConnectionState::Ready => {
                 self.handle_silence(now_ns, out);
                 self.handle_ping_due(now_ns, out);
             }
@@ -187,10 +184,10 @@ impl Connection {
     /// When [`handle_time`](Self::handle_time) has something to do at the latest.
     pub fn next_deadline(&self) -> Option<u64> {
         match self.state {
-            State::Closed => None,
-            State::Draining => Some(self.limit_ns),
+            ConnectionState::Closed => None,
+            ConnectionState::Draining => Some(self.limit_ns),
             _ if self.paused_since_ns.is_some() => None,
-            State::Ready => Some(self.ping_due_ns.min(self.silence_due_ns())),
+            ConnectionState::Ready => Some(self.ping_due_ns.min(self.silence_due_ns())),
             _ => Some(self.limit_ns),
         }
     }
@@ -215,8 +212,8 @@ impl Connection {
         self.note_received(now_ns);
         self.pings_unanswered = 0;
         match self.state {
-            State::Draining | State::Closed => {}
-            State::Ready => self.ping_due_ns = self.ping_due_ns.saturating_add(length_ns),
+            ConnectionState::Draining | ConnectionState::Closed => {}
+            ConnectionState::Ready => self.ping_due_ns = self.ping_due_ns.saturating_add(length_ns),
             _ => self.limit_ns = self.limit_ns.saturating_add(length_ns),
         }
     }
@@ -231,11 +228,13 @@ impl Connection {
             None => self.last_pause.filter(|pause| now_ns.saturating_sub(pause.ended_ns) <= SLOW_CONSUMER_NS),
         };
         let reason = match (self.state, complaint, pause) {
-            (State::AwaitInfo, None, _) => Reason::ClosedBeforeInfo { secured: self.secured },
-            (State::AwaitTls | State::AwaitPong, None, _) => Reason::ClosedInHandshake { state: self.state },
+            (ConnectionState::AwaitInfo, None, _) => Reason::ClosedBeforeInfo { secured: self.secured },
+            (ConnectionState::AwaitTls | ConnectionState::AwaitPong, None, _) => {
+                Reason::ClosedInHandshake { state: self.state }
+            }
             (_, Some(error), _) => Reason::Closed { after: Some(error) },
             (_, None, Some(pause)) => Reason::ClosedAsSlowConsumer { paused_ns: pause.length_ns },
-            (State::AwaitConfirmation, None, None) => Reason::ClosedInHandshake { state: self.state },
+            (ConnectionState::AwaitConfirmation, None, None) => Reason::ClosedInHandshake { state: self.state },
             (_, None, None) => Reason::Closed { after: None },
         };
         self.disconnect(reason);
@@ -249,13 +248,13 @@ impl Connection {
     /// Subscribes to one more subject, now or as soon as the handshake is through.
     pub fn subscribe(&mut self, subscription: Subscription, out: &mut Vec<u8>) {
         match self.state {
-            State::AwaitInfo | State::AwaitTls | State::AwaitPong => {}
-            State::AwaitConfirmation | State::Ready => {
+            ConnectionState::AwaitInfo | ConnectionState::AwaitTls | ConnectionState::AwaitPong => {}
+            ConnectionState::AwaitConfirmation | ConnectionState::Ready => {
                 subscription.encode(out);
                 self.confirming_ping = self.send_ping(out);
-                self.confirming_more = self.state == State::Ready;
+                self.confirming_more = self.state == ConnectionState::Ready;
             }
-            State::Draining | State::Closed => return,
+            ConnectionState::Draining | ConnectionState::Closed => return,
         }
         self.subscriptions.push(Tracked::new(subscription));
     }
@@ -265,7 +264,7 @@ impl Connection {
         let before = self.subscriptions.len();
         self.subscriptions.retain(|tracked| tracked.subscription.sid != sid);
         let is_known = self.subscriptions.len() < before;
-        if is_known && matches!(self.state, State::AwaitConfirmation | State::Ready) {
+        if is_known && matches!(self.state, ConnectionState::AwaitConfirmation | ConnectionState::Ready) {
             encode::unsubscribe(out, sid, None);
         }
     }
@@ -274,36 +273,36 @@ impl Connection {
     /// [`Action::DrainComplete`] follows within `limit_ns`; messages may come until then.
     pub fn begin_drain(&mut self, now_ns: u64, limit_ns: u64, out: &mut Vec<u8>) {
         match self.state {
-            State::AwaitConfirmation | State::Ready => {
+            ConnectionState::AwaitConfirmation | ConnectionState::Ready => {
                 for tracked in self.subscriptions.iter().filter(|tracked| !tracked.refused) {
                     encode::unsubscribe(out, tracked.subscription.sid, None);
                 }
                 self.confirming_ping = self.send_ping(out);
                 self.limit_ns = now_ns.saturating_add(limit_ns);
-                self.state = State::Draining;
+                self.state = ConnectionState::Draining;
             }
             // Nothing was subscribed to yet, so there is nothing to wait for.
-            State::AwaitInfo | State::AwaitTls | State::AwaitPong => {
-                self.state = State::Closed;
+            ConnectionState::AwaitInfo | ConnectionState::AwaitTls | ConnectionState::AwaitPong => {
+                self.state = ConnectionState::Closed;
                 self.actions.push_back(Action::DrainComplete { confirmed: true });
             }
-            State::Draining | State::Closed => {}
+            ConnectionState::Draining | ConnectionState::Closed => {}
         }
     }
 
     /// Where it is.
-    pub fn state(&self) -> State {
+    pub fn state(&self) -> ConnectionState {
         self.state
     }
 
     /// Something is subscribed to, so messages are what was asked for.
     pub fn takes_messages(&self) -> bool {
-        matches!(self.state, State::AwaitConfirmation | State::Ready | State::Draining)
+        matches!(self.state, ConnectionState::AwaitConfirmation | ConnectionState::Ready | ConnectionState::Draining)
     }
 
     /// Connected, and every subscription confirmed: what `/ready` tells.
     pub fn is_ready(&self) -> bool {
-        self.state == State::Ready && !self.confirming_more && self.refused_count() == 0
+        self.state == ConnectionState::Ready && !self.confirming_more && self.refused_count() == 0
     }
 
     /// The newest INFO.
@@ -336,7 +335,7 @@ impl Connection {
         if self.secured || !wants_tls {
             self.send_connect(out);
         } else if offers_tls {
-            self.state = State::AwaitTls;
+            self.state = ConnectionState::AwaitTls;
             self.actions.push_back(Action::StartTls);
         } else {
             self.disconnect(Reason::TlsNotOffered);
@@ -359,49 +358,49 @@ impl Connection {
         self.settings.credentials.apply(&self.info, &mut options);
         encode::connect(out, &options);
         self.confirming_ping = self.send_ping(out);
-        self.state = State::AwaitPong;
+        self.state = ConnectionState::AwaitPong;
     }
 
     fn handle_pong(&mut self, now_ns: u64, out: &mut Vec<u8>) {
-        // One that nobody asked for answers nothing.
+        // One without a PING of ours answers nothing.
         self.pongs_received = (self.pongs_received + 1).min(self.pings_sent);
         self.pings_unanswered = 0;
         if self.pongs_received < self.confirming_ping {
             return;
         }
         match self.state {
-            State::AwaitPong => {
+            ConnectionState::AwaitPong => {
                 for tracked in &self.subscriptions {
                     tracked.subscription.encode(out);
                 }
                 self.confirming_ping = self.send_ping(out);
-                self.state = State::AwaitConfirmation;
+                self.state = ConnectionState::AwaitConfirmation;
             }
-            State::AwaitConfirmation => {
-                self.state = State::Ready;
+            ConnectionState::AwaitConfirmation => {
+                self.state = ConnectionState::Ready;
                 self.ping_due_ns = now_ns.saturating_add(self.settings.ping_interval_ns);
                 self.actions.push_back(Action::Ready { refused: self.refused_count() });
             }
-            State::Ready if self.confirming_more => {
+            ConnectionState::Ready if self.confirming_more => {
                 self.confirming_more = false;
                 self.notice(Action::Confirmed);
             }
-            State::Draining => {
-                self.state = State::Closed;
+            ConnectionState::Draining => {
+                self.state = ConnectionState::Closed;
                 self.actions.push_back(Action::DrainComplete { confirmed: true });
             }
-            State::Ready | State::AwaitInfo | State::AwaitTls | State::Closed => {}
+            ConnectionState::Ready
+            | ConnectionState::AwaitInfo
+            | ConnectionState::AwaitTls
+            | ConnectionState::Closed => {}
         }
     }
 
     fn handle_error(&mut self, error: ServerError, now_ns: u64) {
-        match self.state {
-            // There is nothing to lose yet, and waiting for the end of the stream would only delay the next attempt.
-            State::AwaitInfo | State::AwaitPong if error.is_fatal() => {
-                let with_credentials = self.settings.credentials != Credentials::None;
-                return self.disconnect(Reason::Refused { error, with_credentials });
-            }
-            _ => {}
+        // There is nothing to lose yet, and waiting for the end of the stream would only delay the next attempt.
+        if matches!(self.state, ConnectionState::AwaitInfo | ConnectionState::AwaitPong) && error.is_fatal() {
+            let with_credentials = self.settings.credentials != Credentials::None;
+            return self.disconnect(Reason::Refused { error, with_credentials });
         }
         match &error {
             ServerError::PermissionsViolation { operation: Operation::Subscribe, subject } => {
@@ -411,7 +410,7 @@ impl Connection {
                     tracked.refused = true;
                     is_known = true;
                 }
-                let is_confirming = self.state == State::AwaitConfirmation || self.confirming_more;
+                let is_confirming = self.state == ConnectionState::AwaitConfirmation || self.confirming_more;
                 match (is_known, is_confirming) {
                     (true, _) => {}
                     // One of ours, in other words.
@@ -453,7 +452,7 @@ impl Connection {
     }
 
     fn handle_ping_due(&mut self, now_ns: u64, out: &mut Vec<u8>) {
-        if self.state != State::Ready || now_ns < self.ping_due_ns {
+        if self.state != ConnectionState::Ready || now_ns < self.ping_due_ns {
             return;
         }
         let count = self.pings_unanswered;
@@ -492,8 +491,8 @@ impl Connection {
     }
 
     fn disconnect(&mut self, reason: Reason) {
-        if self.state != State::Closed {
-            self.state = State::Closed;
+        if self.state != ConnectionState::Closed {
+            self.state = ConnectionState::Closed;
             self.actions.push_back(Action::Disconnect(reason));
         }
     }

@@ -5,7 +5,7 @@ use crate::server_error::ServerError;
 
 /// Where a connection is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
+pub enum ConnectionState {
     /// The server speaks first, but for TLS.
     AwaitInfo,
     /// The driver is asked to start TLS.

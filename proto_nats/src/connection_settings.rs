@@ -6,9 +6,16 @@ use crate::connect::ConnectOptions;
 use crate::encode;
 use crate::subject::is_valid_pattern;
 
+/// nats-server's `write_deadline`: it cuts a client that has not taken anything for so long, so an end of the stream
+/// within this time of a pause in our reading may well be that.
+pub const SLOW_CONSUMER_NS: u64 = 10 * SECOND_NS;
+
+/// An `-ERR` so shortly before the end of the stream is its cause.
+pub const ERROR_EXPLAINS_END_NS: u64 = 5 * SECOND_NS;
+
 /// What stays the same from one connection to the next.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct ConnectionSettings {
     /// CONNECT without the credentials.
     pub connect: ConnectOptions,
     /// Of the server's address, else of the settings.
@@ -25,9 +32,9 @@ pub struct Settings {
     pub silence_ns: u64,
 }
 
-impl Default for Settings {
+impl Default for ConnectionSettings {
     fn default() -> Self {
-        Settings {
+        ConnectionSettings {
             connect: ConnectOptions::default(),
             credentials: Credentials::None,
             tls: Tls::WhenAsked,

@@ -1,5 +1,5 @@
 //! What a peer can get wrong in the framing, and which peer it was. Every one of these ends the connection: after a
-//! malformed frame nobody knows where the next one starts. (A frame that is merely too long is no error: its end is
+//! malformed frame it is unknown where the next one starts. (A frame that is merely too long is no error: its end is
 //! known, see [`Decoded::Oversized`](crate::Decoded::Oversized).)
 
 use std::fmt;

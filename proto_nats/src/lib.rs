@@ -1,6 +1,6 @@
 //! # The NATS client protocol, without sockets, clocks or a runtime
 //!
-//! Bytes and time go in; frames, events and bytes come out. Whoever owns the socket (a glommio task, a test, a fuzzer)
+//! Bytes and time go in; frames, events and bytes come out. The owner of the socket (a glommio task, a test, a fuzzer)
 //! drives it, so all of them run the same code.
 //!
 //! ```text
@@ -23,6 +23,7 @@
 //! | [`secret`], [`auth`] | passwords, tokens, keys, `.creds`; signing a nonce |
 //! | [`server_error`] | the texts of `-ERR`, by kind |
 //! | [`url`], [`pool`] | addresses; which server to try next, and when |
+//! | `random` | what spreads the attempts of many clients |
 //! | [`connection`], [`reason`] | one connection from INFO to its end; why it ended |
 //! | `connection_settings`, `connection_action` | what it is made with; what it asks of its driver |
 //!
@@ -49,6 +50,7 @@ pub mod info;
 pub mod json;
 mod line;
 pub mod pool;
+mod random;
 pub mod reason;
 pub mod secret;
 pub mod server_error;
@@ -59,7 +61,7 @@ pub mod url;
 pub use auth::{Credentials, CredentialsError, UserSeed};
 pub use client_op::{ClientOp, decode_client_op};
 pub use connect::ConnectOptions;
-pub use connection::{Action, Connection, Settings, State, Subscription, Tls};
+pub use connection::{Action, Connection, ConnectionSettings, ConnectionState, Subscription, Tls};
 pub use error::{Malformed, ProtocolError};
 pub use headers::{HeaderError, Headers, decode_headers, encode_headers};
 pub use info::ServerInfo;
@@ -67,8 +69,10 @@ pub use pool::{Cause, Next, ServerPool};
 pub use reason::Reason;
 pub use secret::Secret;
 pub use server_error::{Operation, ServerError};
-pub use server_op::{Decoded, Limits, Msg, ServerOp, decode_server_op};
+pub use server_op::{DecodeLimits, Decoded, Msg, ServerOp, decode_server_op};
 pub use url::{ServerAddress, UrlError, parse_servers};
 
-const MILLISECOND_NS: u64 = 1_000_000;
-const SECOND_NS: u64 = 1_000 * MILLISECOND_NS;
+/// A millisecond in ns, as all times here are.
+pub const MILLISECOND_NS: u64 = 1_000_000;
+/// A second in ns.
+pub const SECOND_NS: u64 = 1_000 * MILLISECOND_NS;

@@ -14,12 +14,13 @@
 //! 2 s, ... up to 10 s. A connection that was ready for less than [`STABLE_NS`] counts as a failure, too: a server that
 //! accepts and drops us must not be hammered.
 //!
-//! **Certificates of discovered servers.** INFO comes before TLS does, so whoever sits on the wire can add servers to
+//! **Certificates of discovered servers.** INFO comes before TLS does, so an attacker in the network can add servers to
 //! `connect_urls`; one with a valid certificate for its own name would then be sent our password. A host name learned in
 //! clear text, and any IP address, must therefore have a certificate for the name of the server that told us about it.
 
 use crate::MILLISECOND_NS;
 use crate::SECOND_NS;
+use crate::random::Random;
 use crate::url::ServerAddress;
 
 /// The first wait after a failure.
@@ -290,24 +291,6 @@ fn backoff_ns(count: u32, first_ns: u64, last_ns: u64, random: u64) -> u64 {
     let doublings = (count.max(1) - 1).min(16);
     let whole_ns = (first_ns << doublings).min(last_ns);
     whole_ns / 2 + random % (whole_ns / 2 + 1)
-}
-
-/// SplitMix64: small, seeded, good enough to spread clients.
-#[derive(Debug, Clone)]
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
-    }
 }
 
 #[cfg(test)]

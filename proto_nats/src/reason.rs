@@ -1,9 +1,10 @@
 //! Why a connection ended: one line for the user, and what the pool makes of it.
 
-use crate::connection::State;
+use crate::connection::ConnectionState;
 use crate::error::ProtocolError;
 use crate::pool::Cause;
 use crate::server_error::ServerError;
+use crate::{MILLISECOND_NS, SECOND_NS};
 use std::fmt;
 
 /// Why a connection ended.
@@ -12,7 +13,7 @@ pub enum Reason {
     /// The handshake took too long.
     HandshakeTimeout {
         /// What was missing.
-        state: State,
+        state: ConnectionState,
     },
     /// The end of the stream before INFO.
     ClosedBeforeInfo {
@@ -22,7 +23,7 @@ pub enum Reason {
     /// The end of the stream during the handshake, without a word.
     ClosedInHandshake {
         /// What was missing.
-        state: State,
+        state: ConnectionState,
     },
     /// The first INFO is no JSON object: this is no NATS server.
     UnreadableInfo,
@@ -87,14 +88,14 @@ impl Reason {
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let missing = |state: &State| match state {
-            State::AwaitInfo => "INFO",
-            State::AwaitTls => "the end of the TLS handshake",
-            State::AwaitPong => "the answer to CONNECT",
+        let missing = |state: &ConnectionState| match state {
+            ConnectionState::AwaitInfo => "INFO",
+            ConnectionState::AwaitTls => "the end of the TLS handshake",
+            ConnectionState::AwaitPong => "the answer to CONNECT",
             _ => "the confirmation of the subscriptions",
         };
         match self {
-            Reason::HandshakeTimeout { state: State::AwaitInfo } => f.write_str(
+            Reason::HandshakeTimeout { state: ConnectionState::AwaitInfo } => f.write_str(
                 "the server sent no INFO in time: it may be no NATS server, or one with handshake_first, which wants \
                  TLS before INFO",
             ),
@@ -126,7 +127,7 @@ impl fmt::Display for Reason {
             }
             Reason::Refused { error, .. } => error.fmt(f),
             Reason::Stale { silent_ns } => {
-                write!(f, "the server is silent: no answer to PING, nothing for {} ms", silent_ns / 1_000_000)
+                write!(f, "the server is silent: no answer to PING, nothing for {} ms", silent_ns / MILLISECOND_NS)
             }
             Reason::PingsUnanswered { count } => {
                 write!(f, "the server has left {count} PINGs in a row without an answer")
@@ -137,14 +138,14 @@ impl fmt::Display for Reason {
                 f,
                 "the server closed the connection after this client had not read for {} ms: most likely as a slow \
                  consumer, and messages were lost",
-                paused_ns / 1_000_000
+                paused_ns / MILLISECOND_NS
             ),
             Reason::Malformed(error) => error.fmt(f),
             Reason::QueueTooSmall => {
                 f.write_str("the server sent a control line larger than the queue: raise QUEUE_BYTES")
             }
             Reason::TakesNothing { for_ns } => {
-                write!(f, "the server has taken nothing of what was to be sent for {} s", for_ns / 1_000_000_000)
+                write!(f, "the server has taken nothing of what was to be sent for {} s", for_ns / SECOND_NS)
             }
             Reason::AnswersUnread => f.write_str("the server sends PING after PING and does not read the answers"),
         }

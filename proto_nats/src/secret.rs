@@ -14,7 +14,7 @@ impl Secret {
         Secret(text.into())
     }
 
-    /// The text itself: for the wire, never for a log.
+    /// The text itself: for the server, never for a log.
     pub fn expose(&self) -> &str {
         &self.0
     }

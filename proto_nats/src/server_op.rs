@@ -15,23 +15,23 @@ use crate::line::{Body, Extent, after_verb, is_blank, length, may_become, number
 
 /// How much of one frame is accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub struct DecodeLimits {
     /// Control line, without its CR LF. INFO may be longer: [`INFO_BYTES_MAX`].
     pub control_line: usize,
     /// Header and payload together. A longer frame is [`Decoded::Oversized`].
     pub payload: usize,
 }
 
-impl Default for Limits {
+impl Default for DecodeLimits {
     /// A control line of 64 KiB (nats-server's own `max_control_line` is 4 KiB), a payload of 8 MiB (1 MiB there, with
     /// a warning from 8 MiB on).
     fn default() -> Self {
-        Limits { control_line: 64 << 10, payload: 8 << 20 }
+        DecodeLimits { control_line: 64 << 10, payload: 8 << 20 }
     }
 }
 
 /// INFO lists every server of a cluster in `connect_urls`, so it outgrows a control line: 1 MiB holds 30,000 of them.
-/// A larger `Limits::control_line` raises this bound, too.
+/// A larger `DecodeLimits::control_line` raises this bound, too.
 pub const INFO_BYTES_MAX: usize = 1 << 20;
 
 /// A message as delivered to a subscription.
@@ -82,7 +82,7 @@ pub enum Decoded<'a, T> {
         /// has, and exactly those once the control line is complete.
         at_least: usize,
     },
-    /// A well-formed frame longer than `Limits::payload`: to be counted and discarded, the stream goes on after it.
+    /// A well-formed frame longer than `DecodeLimits::payload`: to be counted and discarded, the stream goes on after it.
     Oversized {
         /// Of the message.
         subject: &'a [u8],
@@ -93,7 +93,10 @@ pub enum Decoded<'a, T> {
 
 /// Decodes the frame at the start of `input`.
 #[inline]
-pub fn decode_server_op<'a>(input: &'a [u8], limits: &Limits) -> Result<Decoded<'a, ServerOp<'a>>, ProtocolError> {
+pub fn decode_server_op<'a>(
+    input: &'a [u8],
+    limits: &DecodeLimits,
+) -> Result<Decoded<'a, ServerOp<'a>>, ProtocolError> {
     let decoded = match input {
         [b'M' | b'm', b'S' | b's', b'G' | b'g', blank, ..] if is_blank(*blank) => msg(input, limits),
         _ => other(input, limits),
@@ -103,7 +106,7 @@ pub fn decode_server_op<'a>(input: &'a [u8], limits: &Limits) -> Result<Decoded<
 
 /// The hot path.
 #[inline]
-fn msg<'a>(input: &'a [u8], limits: &Limits) -> Result<Decoded<'a, ServerOp<'a>>, Malformed> {
+fn msg<'a>(input: &'a [u8], limits: &DecodeLimits) -> Result<Decoded<'a, ServerOp<'a>>, Malformed> {
     let (Arguments { subject, sid, reply_to, total }, head_len) = match usual_head(input) {
         Some((arguments, head_len)) if head_len <= limits.control_line => (arguments, head_len),
         _ => match head(input, limits)? {
@@ -178,7 +181,7 @@ fn digits(input: &[u8], at: usize, digits_max: usize) -> Option<(u64, usize)> {
 
 /// The control line, however it is written, and with a reply; `None`: it has no end yet.
 #[inline(never)]
-fn head<'a>(input: &'a [u8], limits: &Limits) -> Result<Option<(Arguments<'a>, usize)>, Malformed> {
+fn head<'a>(input: &'a [u8], limits: &DecodeLimits) -> Result<Option<(Arguments<'a>, usize)>, Malformed> {
     let Some((text, head_len)) = split_line(input, limits.control_line)? else {
         return Ok(None);
     };
@@ -195,7 +198,7 @@ fn hmsg<'a>(
     input: &'a [u8],
     arguments: &'a [u8],
     head_len: usize,
-    limits: &Limits,
+    limits: &DecodeLimits,
 ) -> Result<Decoded<'a, ServerOp<'a>>, Malformed> {
     let ([subject, sid, third, fourth, fifth], count) = tokens::<5>(arguments, 4, "HMSG")?;
     let (reply_to, header, total) = if count == 5 { (Some(third), fourth, fifth) } else { (None, third, fourth) };
@@ -211,7 +214,7 @@ fn hmsg<'a>(
     })
 }
 
-fn other<'a>(input: &'a [u8], limits: &Limits) -> Result<Decoded<'a, ServerOp<'a>>, Malformed> {
+fn other<'a>(input: &'a [u8], limits: &DecodeLimits) -> Result<Decoded<'a, ServerOp<'a>>, Malformed> {
     const VERBS: [&[u8]; 7] = [b"MSG", b"HMSG", b"INFO", b"PING", b"PONG", b"+OK", b"-ERR"];
     // Said as early as it is known: a TLS or HTTP server never sends the LF that would end this line.
     if !VERBS.iter().any(|verb| may_become(before_lf(input), verb)) {
@@ -264,7 +267,7 @@ fn unquote(text: &[u8]) -> &[u8] {
 mod tests {
     use super::*;
 
-    const LIMITS: Limits = Limits { control_line: 64, payload: 32 };
+    const LIMITS: DecodeLimits = DecodeLimits { control_line: 64, payload: 32 };
 
     fn shown(input: &[u8]) -> String {
         input.escape_ascii().to_string()

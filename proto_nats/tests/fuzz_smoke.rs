@@ -44,7 +44,7 @@ fn run(name: &str) {
     let (_, entry) = entries::ENTRIES.iter().find(|(known, _)| *known == name).expect("there is such a target");
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(name);
     let mut paths: Vec<_> = fs::read_dir(&folder).unwrap().map(|file| file.unwrap().path()).collect();
-    // The order of a folder's files is anybody's guess, and the seeds should mean the same everywhere.
+    // The order of a folder's files is not defined, and the seeds should mean the same everywhere.
     paths.sort();
     let corpus: Vec<_> = paths.iter().map(|path| fs::read(path).unwrap()).collect();
     assert!(!corpus.is_empty(), "{} has a corpus", folder.display());
@@ -52,7 +52,7 @@ fn run(name: &str) {
 
     let end = Instant::now() + LENGTH;
     for seed in 0.. {
-        let data = mutated(&corpus, &mut Random(seed));
+        let data = mutated(&corpus, &mut Random::new(seed));
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| entry(&data))) {
             eprintln!("{name}, seed {seed}: {}", data.escape_ascii());
             std::panic::resume_unwind(panic);

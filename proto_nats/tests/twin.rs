@@ -7,11 +7,13 @@ mod random;
 #[path = "../../tests/seeds/mod.rs"]
 mod seeds;
 
-use proto_nats::{ClientOp, Decoded, Limits, ProtocolError, ServerOp, decode_client_op, decode_server_op, encode};
+use proto_nats::{
+    ClientOp, DecodeLimits, Decoded, ProtocolError, ServerOp, decode_client_op, decode_server_op, encode,
+};
 use random::Random;
 use std::fmt::Debug;
 
-const LIMITS: Limits = Limits { control_line: 200, payload: 64 };
+const LIMITS: DecodeLimits = DecodeLimits { control_line: 200, payload: 64 };
 /// Those from 0 on; `fresh_seeds` has others each time.
 const SEEDS: std::ops::Range<u64> = 0..3_000;
 
@@ -30,7 +32,7 @@ fn server_streams() {
 }
 
 fn check_server_streams(seed: u64) {
-    let random = &mut Random(seed);
+    let random = &mut Random::new(seed);
     let mut stream = Vec::new();
     for _ in 0..1 + random.below(12) {
         server_frame(random, &mut stream);
@@ -50,7 +52,7 @@ fn client_streams() {
 }
 
 fn check_client_streams(seed: u64) {
-    let random = &mut Random(seed);
+    let random = &mut Random::new(seed);
     let mut stream = Vec::new();
     for _ in 0..1 + random.below(12) {
         client_frame(random, &mut stream);
@@ -72,7 +74,7 @@ fn reading_exactly_what_is_asked_for() {
 }
 
 fn check_reading_exactly_what_is_asked_for(seed: u64) {
-    let random = &mut Random(seed);
+    let random = &mut Random::new(seed);
     let mut stream = Vec::new();
     let mut ends = Vec::new();
     for _ in 0..8 {
@@ -105,14 +107,14 @@ fn round_trips() {
 }
 
 fn check_round_trips(seed: u64) {
-    let random = &mut Random(seed);
+    let random = &mut Random::new(seed);
     let subject = token(random);
     let reply_to = random.one_in(2).then(|| token(random));
     let headers = random.one_in(2).then(|| payload(random));
     let payload = payload(random);
     let sid = random.next() >> random.below(64);
     let (reply_to, headers) = (reply_to.as_deref(), headers.as_deref());
-    let limits = Limits::default();
+    let limits = DecodeLimits::default();
 
     let mut out = Vec::new();
     match headers {

@@ -20,7 +20,8 @@ use crate::engine::state::cooldowns::Direction;
 use crate::http::counts::{HttpCounts, Unserved};
 use crate::http::response::Parts;
 use crate::runtime::logging;
-use crate::service::report::{Line, ShardReport};
+use crate::service::report::ShardReport;
+use crate::service::requests::ShardHandle;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -41,12 +42,13 @@ fn troubles(reports: &[ShardReport]) -> Vec<&str> {
     troubles
 }
 
+/// `/ready`: whether every shard is ready, and what is wrong.
 pub fn ready(reports: &[ShardReport]) -> Value {
     json!({ "ready": is_ready(reports), "troubles": troubles(reports) })
 }
 
 /// The list of symbols may be longer than it was in the reports; `symbol_count` is its length.
-pub fn health(reports: &[ShardReport], lines: &[Line], uptime_seconds: f64) -> Parts {
+pub fn health(reports: &[ShardReport], shards: &[ShardHandle], uptime_seconds: f64) -> Parts {
     let troubles = troubles(reports);
     let status = if is_ready(reports) && troubles.is_empty() { "ok" } else { "degraded" };
     let begin = format!(
@@ -55,7 +57,7 @@ pub fn health(reports: &[ShardReport], lines: &[Line], uptime_seconds: f64) -> P
         is_connected(reports),
     );
     let end = format!(r#","uptime_seconds":{},"version":"{VERSION}"}}"#, json!(uptime_seconds));
-    Health { begin, symbols: Some(SymbolWalk::new(lines)), symbol_count: 0, end }.in_parts()
+    Health { begin, symbols: Some(SymbolWalk::new(shards)), symbol_count: 0, end }.in_parts()
 }
 
 struct Health {
@@ -152,6 +154,7 @@ fn fill_ratio(reports: &[ShardReport]) -> f64 {
     ratios.fold(0.0, f64::max)
 }
 
+/// `/stats`: the counters of all shards, summed up.
 pub fn stats(reports: &[ShardReport], http: &HttpCounts, uptime_seconds: f64) -> Value {
     let mut stats = figures(reports);
     let cores = reports.iter().map(|report| {
@@ -177,17 +180,17 @@ pub const METRICS_TYPE: &str = prometheus::TEXT_FORMAT;
 /// symbols of which something has been.
 pub fn metrics(
     reports: Vec<ShardReport>,
-    lines: &[Line],
+    shards: &[ShardHandle],
     http: Rc<HttpCounts>,
     process: Rc<ProcessCollector>,
 ) -> Parts {
-    let lines = lines.to_vec();
-    Metrics { reports, lines, http, process, stage: Stage::Totals }.in_parts()
+    let shards = shards.to_vec();
+    Metrics { reports, shards, http, process, stage: Stage::Totals }.in_parts()
 }
 
 struct Metrics {
     reports: Vec<ShardReport>,
-    lines: Vec<Line>,
+    shards: Vec<ShardHandle>,
     http: Rc<HttpCounts>,
     process: Rc<ProcessCollector>,
     stage: Stage,
@@ -217,7 +220,7 @@ impl PartByPart for Metrics {
                 let families = self.process.collect();
                 TextEncoder::new().encode(&families, &mut out).expect("its families have names and samples");
                 begin_family(PUBLISHED, Counter, "Feature snapshots published.", &mut out);
-                self.stage = Stage::Published(SymbolWalk::new(&self.lines));
+                self.stage = Stage::Published(SymbolWalk::new(&self.shards));
             }
             Stage::Published(symbols) => {
                 let page = symbols.next_page().await;
@@ -228,7 +231,7 @@ impl PartByPart for Metrics {
                     begin_family(SIGNALS, Counter, "Signals emitted.", &mut out);
                     let has_signals = self.reports.iter().any(|report| report.counters.signals_emitted != [0, 0]);
                     self.stage = match has_signals {
-                        true => Stage::Signals(SymbolWalk::new(&self.lines)),
+                        true => Stage::Signals(SymbolWalk::new(&self.shards)),
                         false => Stage::End,
                     };
                 }

@@ -14,13 +14,15 @@ use crate::http::request::Request;
 use crate::http::response::Response;
 use crate::http::server::Responder;
 use crate::runtime::clock::Clock;
-use crate::service::report::{Line, Query, ShardReport};
+use crate::service::report::ShardReport;
+use crate::service::requests::{ShardHandle, ShardRequest};
 
 /// The answers of so many cores are waited for without an allocation.
 const FEW_CORES: usize = 4;
 
+/// Answers HTTP's requests from the shards.
 pub struct Api {
-    shards: Vec<Line>,
+    shards: Vec<ShardHandle>,
     /// Of any shard: all of them share instance and number of cores.
     ownership: Ownership,
     clock: Clock,
@@ -49,8 +51,8 @@ impl Responder for Api {
                 let text = documents::metrics(reports, &self.shards, counts, process);
                 Response::text(200, documents::METRICS_TYPE, text)
             }
-            "/state/latest" => self.symbol_document(&request, Query::State).await,
-            "/features/latest" | "/features" => self.symbol_document(&request, Query::Features).await,
+            "/state/latest" => self.symbol_document(&request, ShardRequest::State).await,
+            "/features/latest" | "/features" => self.symbol_document(&request, ShardRequest::Features).await,
             _ => Response::error(
                 404,
                 "no such page; there are /health, /ready, /metrics, /stats, /state/latest?symbol= and \
@@ -61,7 +63,8 @@ impl Responder for Api {
 }
 
 impl Api {
-    pub fn new(shards: Vec<Line>, ownership: Ownership, clock: Clock, counts: Rc<HttpCounts>) -> Api {
+    /// `shards` in the order of their cores. `counts` are those of the HTTP server.
+    pub fn new(shards: Vec<ShardHandle>, ownership: Ownership, clock: Clock, counts: Rc<HttpCounts>) -> Api {
         Api { shards, ownership, clock, counts, process: Rc::new(ProcessCollector::for_self()) }
     }
 
@@ -75,7 +78,7 @@ impl Api {
         for shard in &self.shards {
             let (reply, answer) = bounded(1);
             // Where the shard has ended the answer's channel closes.
-            shard.ask(Query::Report(reply)).await;
+            shard.send(ShardRequest::Report(reply)).await;
             answers.push(answer);
         }
         let mut reports = Vec::with_capacity(answers.len());
@@ -88,7 +91,7 @@ impl Api {
     async fn symbol_document(
         &self,
         request: &Request,
-        query: fn(String, Sender<Option<Vec<u8>>>) -> Query,
+        shard_request: fn(String, Sender<Option<Vec<u8>>>) -> ShardRequest,
     ) -> Response {
         let Some(symbol) = request.parameter("symbol").filter(|symbol| !symbol.is_empty()) else {
             return Response::error(400, &format!("say which symbol: {}?symbol=BTCUSDT", request.path));
@@ -97,7 +100,7 @@ impl Api {
             || Response::error(404, &format!("no event of the symbol {symbol} has arrived; /health lists the symbols"));
         let Some(core) = self.ownership.core_of(symbol.as_bytes()) else { return unknown() };
         let (reply, answer) = bounded(1);
-        if !self.shards[core as usize].ask(query(symbol.to_owned(), reply)).await {
+        if !self.shards[core as usize].send(shard_request(symbol.to_owned(), reply)).await {
             return Response::error(503, "the service is stopping");
         }
         match answer.recv().await {

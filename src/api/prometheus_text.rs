@@ -25,6 +25,7 @@ pub fn begin_family(name: &str, metric_type: MetricType, help: &str, out: &mut V
     push(out, format_args!("# HELP {name} {help}\n# TYPE {name} {metric_type}\n"));
 }
 
+/// A line of a family that has begun.
 pub fn sample(name: &str, labels: Labels<'_>, value: impl Display, out: &mut Vec<u8>) {
     out.extend_from_slice(name.as_bytes());
     for (index, (label, text)) in labels.iter().enumerate() {

@@ -10,8 +10,10 @@ use std::vec;
 
 use async_channel::bounded;
 
-use crate::service::report::{Line, PAGE_SYMBOLS, Query, SymbolReport};
+use crate::service::report::{PAGE_SYMBOLS, SymbolReport};
+use crate::service::requests::{ShardHandle, ShardRequest};
 
+/// A walk over the symbols of all shards: see the head of this file.
 pub struct SymbolWalk {
     shards: Vec<ShardPages>,
     /// One of each shard that has any left.
@@ -20,7 +22,7 @@ pub struct SymbolWalk {
 }
 
 struct ShardPages {
-    line: Line,
+    shard: ShardHandle,
     page: vec::IntoIter<SymbolReport>,
     is_last_page: bool,
 }
@@ -31,9 +33,10 @@ struct Next {
 }
 
 impl SymbolWalk {
-    pub fn new(lines: &[Line]) -> SymbolWalk {
-        let shards = lines.iter().map(|line| ShardPages {
-            line: line.clone(),
+    /// From the first symbol on.
+    pub fn new(shards: &[ShardHandle]) -> SymbolWalk {
+        let shards = shards.iter().map(|shard| ShardPages {
+            shard: shard.clone(),
             page: Vec::new().into_iter(),
             is_last_page: false,
         });
@@ -65,16 +68,16 @@ impl SymbolWalk {
 
     /// Puts the shard's symbol after `last` into the heap.
     async fn advance(&mut self, index: usize, last: Option<&SymbolReport>) {
-        let shard = &mut self.shards[index];
-        if shard.page.len() == 0 && !shard.is_last_page {
+        let pages = &mut self.shards[index];
+        if pages.page.len() == 0 && !pages.is_last_page {
             let (reply, answer) = bounded(1);
-            shard.line.ask(Query::Symbols(last.map(|symbol| symbol.name.clone()), reply)).await;
+            pages.shard.send(ShardRequest::Symbols(last.map(|symbol| symbol.name.clone()), reply)).await;
             // A shard that has ended has no symbols any more.
             let page = answer.recv().await.unwrap_or_default();
-            shard.is_last_page = page.len() < PAGE_SYMBOLS;
-            shard.page = page.into_iter();
+            pages.is_last_page = page.len() < PAGE_SYMBOLS;
+            pages.page = page.into_iter();
         }
-        self.next.extend(shard.page.next().map(|symbol| Reverse(Next { symbol, shard: index })));
+        self.next.extend(pages.page.next().map(|symbol| Reverse(Next { symbol, shard: index })));
     }
 }
 

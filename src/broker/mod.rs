@@ -4,6 +4,7 @@
 //! Imported by `commands`.
 
 mod client;
+pub mod listen_error;
 mod router;
 pub mod server;
 mod subscriptions;

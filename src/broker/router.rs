@@ -13,7 +13,7 @@
 
 use ahash::HashMap;
 use proto_nats::{
-    ClientOp, ConnectOptions, Decoded, Limits, Malformed, ProtocolError, ServerInfo, decode_client_op, encode,
+    ClientOp, ConnectOptions, DecodeLimits, Decoded, Malformed, ProtocolError, ServerInfo, decode_client_op, encode,
     headers::encode_status, subject,
 };
 
@@ -227,7 +227,7 @@ impl Broker {
 
     /// Handles whole frames; returns the bytes they took.
     fn handle_frames(&mut self, id: ClientId, bytes: &[u8]) -> usize {
-        let limits = Limits { control_line: CONTROL_LINE_BYTES_MAX, payload: self.limits.payload_bytes };
+        let limits = DecodeLimits { control_line: CONTROL_LINE_BYTES_MAX, payload: self.limits.payload_bytes };
         let mut used = 0;
         while self.clients.get(&id).is_some_and(|client| client.state == State::Open) {
             match decode_client_op(&bytes[used..], &limits) {

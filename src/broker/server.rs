@@ -18,12 +18,13 @@ use ahash::HashMap;
 use futures_lite::{AsyncReadExt, AsyncWriteExt, FutureExt, future};
 
 use crate::broker::client::ClientId;
+use crate::broker::listen_error::ListenError;
 use crate::broker::router::{Broker, BrokerLimits, Output, REFUSAL, Standing};
+use crate::runtime::MachineError;
 use crate::runtime::acceptor::{Arrival, Listener};
 use crate::runtime::clock::Clock;
 use crate::runtime::executor::{self, give_way};
 use crate::runtime::log_limit::LogLimit;
-use crate::runtime::log_text::plain;
 use crate::runtime::socket::Stream;
 use crate::runtime::stop::Stop;
 use crate::runtime::task::{self, TaskGroup};
@@ -48,27 +49,28 @@ pub struct BrokerServer {
 }
 
 impl BrokerServer {
-    /// Takes the port (0: any free one), for itself alone. The error is one line that says what to do.
-    pub fn bind(host: &str, port: u16) -> Result<BrokerServer, String> {
-        listen(host, port).map_err(|error| match error.kind() {
-            io::ErrorKind::AddrInUse => format!("port {port} on {host} is taken: stop what runs there, or use another"),
-            io::ErrorKind::PermissionDenied => {
-                format!("port {port} is not allowed for this user: use one from 1024 up")
+    /// Takes the port (0: any free one), for itself alone.
+    pub fn bind(host: &str, port: u16) -> Result<BrokerServer, ListenError> {
+        listen(host, port).map_err(|error| {
+            let host = host.to_owned();
+            match error.kind() {
+                io::ErrorKind::AddrInUse => ListenError::Taken { host, port },
+                io::ErrorKind::PermissionDenied => ListenError::NotAllowed { port },
+                _ => ListenError::Failed { host, port, error },
             }
-            _ => format!("the broker cannot listen on {host}, port {port}: {}", plain(&error)),
         })
     }
 
-    /// Takes `port` or the next one that is free.
-    pub fn bind_free(host: &str, port: u16) -> Result<BrokerServer, String> {
-        for candidate in port..=port.saturating_add(PORTS_TRIED) {
-            match listen(host, candidate) {
-                Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
-                Err(_) => return BrokerServer::bind(host, candidate),
-                Ok(server) => return Ok(server),
+    /// Takes `port` or the next one that is free; the error is that none of `PORTS_TRIED` more is.
+    pub fn bind_free(host: &str, port: u16) -> Result<BrokerServer, ListenError> {
+        let last = port.saturating_add(PORTS_TRIED);
+        for candidate in port..=last {
+            match BrokerServer::bind(host, candidate) {
+                Err(ListenError::Taken { .. }) => {}
+                bound => return bound,
             }
         }
-        Err(format!("the ports {port} to {} on {host} are all taken", port.saturating_add(PORTS_TRIED)))
+        Err(ListenError::AllTaken { host: host.to_owned(), first: port, last })
     }
 
     pub fn with_limits(self, limits: BrokerLimits) -> BrokerServer {
@@ -114,7 +116,7 @@ impl BrokerServer {
         seed: u64,
         on_end: impl FnOnce(bool) + Send + 'static,
         beside: impl FnOnce(Hub, Stop) -> B + Send + 'static,
-    ) -> Result<BrokerThread, String> {
+    ) -> Result<BrokerThread, MachineError> {
         let address = self.local_addr();
         let (life, ended) = async_channel::bounded::<()>(1);
         let work = move || async move {

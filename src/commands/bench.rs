@@ -1,4 +1,4 @@
-//! `bench`: how fast this machine is. The recording as the bytes that nats-server would send goes through queue,
+//! `bench`: how fast this machine is. The recording as the bytes that nats-server would send goes through the receive buffer,
 //! protocol, decoding, engine and outputs, over and over; nothing but the socket is missing.
 //!
 //! Each pass moves the recording's timestamps on, as if it went on for ever, outside the measurement. The cost of an event
@@ -25,7 +25,7 @@ use crate::recording::looped_frames::Stream;
 use crate::runtime::MachineError;
 use crate::runtime::clock::Clock;
 
-/// Bytes given to the queue at once, as one read of a busy socket gives.
+/// Bytes given to the receive buffer at once, as one read of a busy socket gives.
 const READ_BYTES: usize = 64 << 10;
 const SLICE_MESSAGES: u64 = 256;
 
@@ -64,14 +64,14 @@ pub fn bench(
     let reserve = |_| {
         let no_memory = |no_memory: NoMemory| no_memory.to_string();
         let engine = Engine::new(settings.clone()).map_err(no_memory)?;
-        let queue = ReceiveBuffer::new(queue_bytes.max(4 * READ_BYTES)).map_err(no_memory)?;
-        Ok((stream.try_clone()?, engine, queue))
+        let receive_buffer = ReceiveBuffer::new(queue_bytes.max(4 * READ_BYTES)).map_err(no_memory)?;
+        Ok((stream.try_clone()?, engine, receive_buffer))
     };
     let reserved = (0..cores).map(reserve).collect::<Result<Vec<_>, String>>()?;
     let is_stopped = &AtomicBool::new(false);
     let results: Vec<Measured> = std::thread::scope(|scope| {
-        let start = |(stream, engine, queue)| {
-            let run = move || measure(stream, duration_ns as u64, engine, queue, is_stopped);
+        let start = |(stream, engine, receive_buffer)| {
+            let run = move || measure(stream, duration_ns as u64, engine, receive_buffer, is_stopped);
             std::thread::Builder::new().spawn_scoped(scope, run)
         };
         let threads = reserved.into_iter().map(start).collect::<Result<Vec<_>, _>>().map_err(|error| {
@@ -126,11 +126,11 @@ fn measure(
     mut stream: Stream,
     duration_ns: u64,
     mut engine: Engine,
-    mut queue: ReceiveBuffer,
+    mut receive_buffer: ReceiveBuffer,
     is_stopped: &AtomicBool,
 ) -> Measured {
     let clock = Clock::start();
-    let mut wire = Vec::with_capacity(4 * READ_BYTES);
+    let mut encoded = Vec::with_capacity(4 * READ_BYTES);
     let mut measured =
         Measured { events: 0, busy_ns: 0, published: 0, signals: 0, malformed: 0, singles_ns: new_histogram() };
     let clock_cost_ns = clock_cost_ns(&clock);
@@ -145,23 +145,23 @@ fn measure(
         let mut observer = MalformedCount::default();
         let mut outputs = [0; OutputKind::ALL.len()];
         for mut part in stream.bytes.chunks(READ_BYTES) {
-            // The queue may hold the beginning of a message that is nearly as large as itself.
+            // The receive buffer may hold the beginning of a message that is nearly as large as itself.
             while !part.is_empty() {
-                let taken = queue.push(part);
-                assert!(taken > 0, "a queue that is drained has room: no message in it is larger than itself");
+                let taken = receive_buffer.push(part);
+                assert!(taken > 0, "a receive buffer that is drained has room: no message in it is larger than itself");
                 part = &part[taken..];
                 loop {
                     let before_ns = if is_timed_singly { clock.elapsed_ns() } else { 0 };
                     let round = take_messages(
                         &mut engine,
-                        &mut queue,
+                        &mut receive_buffer,
                         Ownership::ALL,
                         Receipt::Unrecorded,
                         slice,
                         &mut observer,
                     )
                     .expect("the bench writes the protocol right");
-                    publish(&mut engine, &mut wire, &mut outputs);
+                    publish(&mut engine, &mut encoded, &mut outputs);
                     if is_timed_singly && pass > 0 && round.messages == 1 {
                         measured
                             .singles_ns
@@ -189,12 +189,12 @@ fn measure(
 
 /// Encodes what there is to publish, as PUB frames into a buffer that is thrown away when it is full.
 #[inline]
-fn publish(engine: &mut Engine, wire: &mut Vec<u8>, outputs: &mut [u64; OutputKind::ALL.len()]) {
+fn publish(engine: &mut Engine, encoded: &mut Vec<u8>, outputs: &mut [u64; OutputKind::ALL.len()]) {
     while let Some(message) = engine.poll_output() {
         outputs[message.kind as usize] += 1;
-        encode::publish(wire, message.subject, None, message.payload);
-        if wire.len() > 2 * READ_BYTES {
-            wire.clear();
+        encode::publish(encoded, message.subject, None, message.payload);
+        if encoded.len() > 2 * READ_BYTES {
+            encoded.clear();
         }
     }
 }

@@ -23,7 +23,7 @@ use crate::commands::run::{Service, worker_settings};
 use crate::config::{DemoArgs, FeedArgs, NatsArgs, Speed};
 use crate::engine::input::subject::{EventKind, split_subject};
 use crate::engine::time::NANOS_PER_SECOND;
-use crate::http::server::Limits;
+use crate::http::server::HttpLimits;
 use crate::market::generator::Market;
 use crate::nats::credentials::Access;
 use crate::recording::reader::RecordReader;
@@ -48,7 +48,7 @@ pub fn run(args: DemoArgs) -> Result<(), String> {
         Some(file) => symbols_of(file, &prefix)?,
         None => Market::symbols().map(str::to_owned).collect(),
     };
-    let connections = Limits::default().connections + BrokerLimits::default().connections;
+    let connections = HttpLimits::default().connections + BrokerLimits::default().connections;
     kernel::grant(cores.cores + 1, connections)?;
     let broker_server = BrokerServer::bind_free(BROKER_HOST, port)?;
     let server = ServerAddress::parse(&broker_server.url()).map_err(|error| error.to_string())?;

@@ -20,7 +20,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
 use crate::config::{FeedArgs, Speed};
-use crate::engine::time::UnixNanos;
+use crate::engine::time::{NANOS_PER_SECOND, UnixNanos};
 use crate::nats::blocking_client::{BlockingClient, ClientError};
 use crate::nats::credentials::Access;
 use crate::recording::line_faults::{Fault, FaultyLine, LineFaults};
@@ -35,7 +35,7 @@ const BATCH_BYTES: usize = 128 << 10;
 const NOW_NS: u64 = 50_000;
 /// How long a wait goes on without a look at the stop flag.
 const NAP: Duration = Duration::from_millis(50);
-const PROGRESS_INTERVAL_NS: u64 = 5_000_000_000;
+const PROGRESS_INTERVAL_NS: u64 = 5 * NANOS_PER_SECOND as u64;
 /// A recording that is played several times is kept in memory.
 const TAPE_BYTES_MAX: usize = 4 << 30;
 /// nats-server takes control lines up to 4 KiB.
@@ -101,7 +101,7 @@ pub fn feed(args: &FeedArgs, access: &Access, stopped: &AtomicBool, log: impl Wr
     }
 
     let Summary { events, passes, lines_skipped } = player.summary;
-    let seconds = clock.elapsed_ns() as f64 / 1e9;
+    let seconds = clock.elapsed_ns() as f64 / NANOS_PER_SECOND as f64;
     let _ = writeln!(
         player.log,
         "{events} events in {passes} {}; {lines_skipped} lines skipped; {seconds:.3} s, {:.0} events/s",
@@ -353,7 +353,7 @@ impl<L: Write> Player<'_, L> {
         let elapsed_ns = self.clock.elapsed_ns();
         if elapsed_ns >= self.progress_due_ns {
             let events = self.summary.events - self.events_shown;
-            let seconds = (elapsed_ns + PROGRESS_INTERVAL_NS - self.progress_due_ns) as f64 / 1e9;
+            let seconds = (elapsed_ns + PROGRESS_INTERVAL_NS - self.progress_due_ns) as f64 / NANOS_PER_SECOND as f64;
             let _ = writeln!(self.log, "{} events, {:.0} events/s", self.summary.events, events as f64 / seconds);
             self.progress_due_ns = elapsed_ns + PROGRESS_INTERVAL_NS;
             self.events_shown = self.summary.events;

@@ -109,7 +109,7 @@ impl Recording {
 
 /// Writes a file that takes its place when it is whole.
 fn replace<T>(file: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<T>) -> io::Result<T> {
-    // A link stays, and what it names is replaced.
+    // A symbolic link stays, and the file it points to is replaced.
     let file = fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
     let before = match fs::metadata(&file) {
         Ok(metadata) if metadata.is_dir() => return Err(ErrorKind::IsADirectory.into()),
@@ -160,7 +160,7 @@ impl Progress {
         if elapsed_ns >= self.due_ns && written > 0 {
             self.due_ns = elapsed_ns + PROGRESS_INTERVAL_NS;
             let done = written as f64 / self.event_count as f64;
-            let left_s = elapsed_ns as f64 / 1e9 * (1.0 - done) / done;
+            let left_s = elapsed_ns as f64 / NANOS_PER_SECOND as f64 * (1.0 - done) / done;
             let _ = writeln!(
                 Report::default(),
                 "{written} of {} events, {:.0} %, {left_s:.0} s to go",

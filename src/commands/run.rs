@@ -24,7 +24,7 @@ use crate::engine::intake::Ownership;
 use crate::engine::memory::{NoMemory, Table};
 use crate::engine::rules::momentum::SignalSettings;
 use crate::engine::time::NANOS_PER_SECOND;
-use crate::http::server::{HttpServer, Limits};
+use crate::http::server::{HttpLimits, HttpServer};
 use crate::nats::credentials::Access;
 use crate::runtime::bell::Bell;
 use crate::runtime::clock::Clock;
@@ -37,22 +37,23 @@ use crate::runtime::task;
 use crate::runtime::turns::Turns;
 use crate::service::cache_warming::CacheWarmer;
 use crate::service::connection_loop;
-use crate::service::report::{Inquiries, Line, Query, answer, line};
+use crate::service::requests::{RequestQueue, ShardHandle, ShardRequest, answer_requests, request_channel};
 use crate::service::worker::{Worker, WorkerSettings};
 
 /// What is beside the tables: connections, answers, and for each core the stacks of its threads. Not kept, but it must be
-/// there at the start: whoever lacks it later aborts.
+/// there at the start: a later allocation that fails aborts the process.
 const BESIDE: Table = Table::new("threads, connections and answers", "MAX_SYMBOLS or CORES");
 const BESIDE_BYTES: usize = 48 << 20;
 const BESIDE_CORE_BYTES: usize = 16 << 20;
 /// From the stop to the end of the last core. A drain takes 5 s at most; systemd and Docker kill after 10.
 const STOP_LIMIT: Duration = Duration::from_secs(8);
 
+/// The engine's settings of the whole process. Warns of a rolling window that is longer than what is kept.
 pub fn engine_settings(subjects: &SubjectArgs, engine: &EngineArgs) -> EngineSettings {
     if engine.rolling_window_ns > ROLLING_WINDOW_MAX_NS {
         log::warn!(
             "ROLLING_WINDOW_SECONDS is {}: it means {}, as no feature looks back further",
-            engine.rolling_window_ns as f64 / 1e9,
+            engine.rolling_window_ns as f64 / NANOS_PER_SECOND as f64,
             ROLLING_WINDOW_MAX_NS / NANOS_PER_SECOND,
         );
     }
@@ -120,7 +121,7 @@ fn subscriptions(subjects: &SubjectArgs, ownership: Ownership) -> Vec<String> {
 
 /// Runs until SIGTERM or SIGINT; then drains and returns.
 pub fn run(shards: Vec<WorkerSettings>, http: &HttpArgs) -> Result<(), String> {
-    kernel::grant(shards.len(), Limits::default().connections)?;
+    kernel::grant(shards.len(), HttpLimits::default().connections)?;
     Service::start(shards, http)?.run()
 }
 
@@ -128,14 +129,14 @@ pub fn run(shards: Vec<WorkerSettings>, http: &HttpArgs) -> Result<(), String> {
 pub struct Service {
     address: SocketAddr,
     cores: Vec<Waiting<()>>,
-    questions: Vec<Line>,
-    events: mpsc::Receiver<Event>,
+    shards: Vec<ShardHandle>,
+    events: mpsc::Receiver<ServiceEvent>,
     /// For those who have events to tell.
-    tell: mpsc::Sender<Event>,
+    tell: mpsc::Sender<ServiceEvent>,
     _signals: Listening,
 }
 
-enum Event {
+enum ServiceEvent {
     Signal(Request),
     /// A thread that the service needs.
     Ended {
@@ -157,7 +158,7 @@ impl Service {
             .into_iter()
             .zip(&bells)
             // HTTP is on the first core: it is told there when an answer has come.
-            .map(|(settings, bell)| Core::reserve(settings, line(bell.clone(), bells[0].clone()), clock))
+            .map(|(settings, bell)| Core::reserve(settings, request_channel(bell.clone(), bells[0].clone()), clock))
             .collect::<Result<Vec<_>, _>>();
         let cores = cores.and_then(|cores| {
             BESIDE.list::<u8>(BESIDE_BYTES + BESIDE_CORE_BYTES * cores.len())?;
@@ -168,13 +169,12 @@ impl Service {
         let (tell, events) = mpsc::channel();
         let signals = Listening::start({
             let tell = tell.clone();
-            move |request| drop(tell.send(Event::Signal(request)))
+            move |request| drop(tell.send(ServiceEvent::Signal(request)))
         })?;
         let (address, ownership) = (server.local_addr(), cores[0].settings.ownership);
-        let mut service =
-            Service { address, cores: Vec::new(), questions: Vec::new(), events, tell, _signals: signals };
-        service.questions = cores.iter().map(|core| core.questions.clone()).collect();
-        let mut http = Some(Http { server, shards: service.questions.clone(), ownership });
+        let mut service = Service { address, cores: Vec::new(), shards: Vec::new(), events, tell, _signals: signals };
+        service.shards = cores.iter().map(|core| core.shard.clone()).collect();
+        let mut http = Some(Http { server, shards: service.shards.clone(), ownership });
         for (index, core) in cores.into_iter().enumerate() {
             let (name, http) = (format!("shard-{index}"), http.take());
             let core = executor::start(&name, service.watch(&name), move || core.run(http))?;
@@ -191,7 +191,7 @@ impl Service {
     /// To be told when a thread has ended that the service needs, with whether by a panic: without it there is no service.
     pub fn watch(&self, name: &str) -> impl FnOnce(bool) + Send + use<> {
         let (tell, name) = (self.tell.clone(), name.to_owned());
-        move |is_panic| drop(tell.send(Event::Ended { name, is_panic }))
+        move |is_panic| drop(tell.send(ServiceEvent::Ended { name, is_panic }))
     }
 
     /// Until SIGTERM or SIGINT, and the drain after it. The error is that a core has ended before, or does not end; other
@@ -203,32 +203,32 @@ impl Service {
         log::info!(address:%; "HTTP on http://{address}");
         while let Ok(event) = self.events.recv() {
             match event {
-                Event::Signal(Request::Stop) => break,
-                Event::Signal(Request::ReadRules) => {
+                ServiceEvent::Signal(Request::Stop) => break,
+                ServiceEvent::Signal(Request::ReadRules) => {
                     log::info!("SIGHUP is reserved for reading rules again; this version has none, so nothing changes");
                 }
                 // The kernel says it again each second.
-                Event::Signal(Request::CpuTimeOver) if is_cpu_time_over => {}
-                Event::Signal(Request::CpuTimeOver) => {
+                ServiceEvent::Signal(Request::CpuTimeOver) if is_cpu_time_over => {}
+                ServiceEvent::Signal(Request::CpuTimeOver) => {
                     is_cpu_time_over = true;
                     log::warn!(
                         "the limit of processor time is reached (ulimit -t); the kernel ends this at the hard limit"
                     );
                 }
-                Event::Ended { name, .. } => return Err(ended_in_error(&name)),
+                ServiceEvent::Ended { name, .. } => return Err(ended_in_error(&name)),
             }
         }
         log::info!("stopping: draining the NATS connection");
-        for questions in &self.questions {
-            questions.ask_now(Query::Stop);
+        for shard in &self.shards {
+            shard.send_now(ShardRequest::Stop);
         }
         let (clock, mut running) = (Clock::start(), threads.len());
         while running > 0 {
             let left = STOP_LIMIT.saturating_sub(Duration::from_nanos(clock.elapsed_ns()));
             match self.events.recv_timeout(left) {
-                Ok(Event::Signal(_)) => {}
-                Ok(Event::Ended { name, is_panic: true }) => return Err(ended_in_error(&name)),
-                Ok(Event::Ended { .. }) => running -= 1,
+                Ok(ServiceEvent::Signal(_)) => {}
+                Ok(ServiceEvent::Ended { name, is_panic: true }) => return Err(ended_in_error(&name)),
+                Ok(ServiceEvent::Ended { .. }) => running -= 1,
                 Err(_) => return Err(format!("{running} cores have not ended within {STOP_LIMIT:?} of the stop")),
             }
         }
@@ -249,39 +249,39 @@ struct Core {
     worker: Box<Worker>,
     settings: WorkerSettings,
     warmer: Box<CacheWarmer>,
-    questions: Line,
-    inquiries: Inquiries,
+    shard: ShardHandle,
+    requests: RequestQueue,
 }
 
 /// What the first core has beside its shard.
 struct Http {
     server: HttpServer,
-    shards: Vec<Line>,
+    shards: Vec<ShardHandle>,
     ownership: Ownership,
 }
 
 impl Core {
     fn reserve(
         settings: WorkerSettings,
-        (questions, inquiries): (Line, Inquiries),
+        (shard, requests): (ShardHandle, RequestQueue),
         clock: Clock,
     ) -> Result<Core, NoMemory> {
         let (worker, warmer) = (Box::new(Worker::new(&settings, clock)?), Box::new(CacheWarmer::new()?));
-        Ok(Core { worker, settings, warmer, questions, inquiries })
+        Ok(Core { worker, settings, warmer, shard, requests })
     }
 
-    /// Until [`Query::Stop`]; HTTP answers as long as the shard is there.
+    /// Until [`ShardRequest::Stop`]; HTTP answers as long as the shard is there.
     async fn run(self, http: Option<Http>) {
-        let Core { worker, settings, warmer, inquiries, .. } = self;
+        let Core { worker, settings, warmer, requests, .. } = self;
         let clock = worker.shard.clock;
-        let (stop, turns) = (Stop::new(), Rc::new(Turns::new(inquiries.bell.clone())));
+        let (stop, turns) = (Stop::new(), Rc::new(Turns::new(requests.bell.clone())));
         let serving = http.map(|Http { server, shards, ownership }| {
             let counts = Rc::default();
             let api = Rc::new(Api::new(shards, ownership, clock, Rc::clone(&counts)));
             let (stop, turns) = (stop.clone(), turns.clone());
             task::spawn(async move { server.serve(api, stop, turns, counts).await })
         });
-        run_worker(worker, settings, warmer, inquiries, turns).await;
+        run_worker(worker, settings, warmer, requests, turns).await;
         stop.set();
         if let Some(serving) = serving {
             serving.await;
@@ -293,16 +293,16 @@ async fn run_worker(
     worker: Box<Worker>,
     settings: WorkerSettings,
     warmer: Box<CacheWarmer>,
-    inquiries: Inquiries,
+    requests: RequestQueue,
     turns: Rc<Turns>,
 ) {
     let worker = Rc::new(RefCell::new(*worker));
     let stop = Stop::new();
     let answering = task::spawn({
-        let (worker, inquiries, turns, stop) = (worker.clone(), inquiries.clone(), turns.clone(), stop.clone());
-        async move { answer(worker, inquiries, turns, stop).await }
+        let (worker, requests, turns, stop) = (worker.clone(), requests.clone(), turns.clone(), stop.clone());
+        async move { answer_requests(worker, requests, turns, stop).await }
     });
-    connection_loop::run(worker, settings, warmer, turns, &inquiries.bell, stop).await;
-    inquiries.close();
+    connection_loop::run(worker, settings, warmer, turns, &requests.bell, stop).await;
+    requests.close();
     answering.await;
 }

@@ -84,6 +84,7 @@ impl DotEnv {
         Ok(read)
     }
 
+    /// The file's value; `None` where the file does not have the setting.
     pub fn value(&self, setting: &str) -> Option<&str> {
         self.values.get(setting).map(String::as_str)
     }

@@ -17,6 +17,7 @@ use crate::config::refusal::{Exit, Given};
 use crate::config::shown::shown_accepted;
 use crate::config::{Cli, Command, NatsArgs};
 
+/// The settings of all layers, checked. The error is help, or one line that says which setting is wrong.
 pub(super) fn parse(args: Vec<OsString>, dot_env: &Path) -> Result<(Cli, Notes), Exit> {
     let given = Given::new(args);
     let declared = Cli::command();
@@ -54,10 +55,12 @@ pub(super) fn setting_names(declared: &Grammar) -> Vec<&str> {
     names
 }
 
+/// `None`: an argument that is no setting.
 pub(super) fn env_name(arg: &Arg) -> Option<&str> {
     arg.get_env().and_then(|name| name.to_str())
 }
 
+/// `None` where the variable is not set or is empty.
 pub(super) fn env_value(name: &str) -> Option<OsString> {
     env::var_os(name).filter(|value| !value.is_empty())
 }

@@ -19,4 +19,4 @@ pub use nats_url::ServerList;
 pub use notes::Notes;
 pub use refusal::Exit;
 pub use settings::*;
-pub use values::{LogFormat, Shard, Speed, Symbols};
+pub use values::{LogFormat, ShardSpec, Speed, Symbols};

@@ -7,6 +7,7 @@ use proto_nats::ServerAddress;
 pub struct ServerList(pub Vec<ServerAddress>);
 
 impl ServerList {
+    /// The error says what is accepted, and no part of `text`.
     pub(super) fn parse(text: &str) -> Result<ServerList, String> {
         let accepted = "a comma list of nats://[user:password@]host[:port] or tls://...";
         let servers = proto_nats::parse_servers(text).map_err(|error| format!("{accepted}; {error}"))?;

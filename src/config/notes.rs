@@ -10,10 +10,12 @@ pub struct Notes {
 }
 
 impl Notes {
+    /// A line each.
     pub fn log_warnings(&self) {
         self.warnings.iter().for_each(|warning| log::warn!("{warning}"));
     }
 
+    /// All in one line.
     pub fn log_settings(&self) {
         match self.changed.is_empty() {
             true => log::info!("settings: all have their defaults"),

@@ -33,6 +33,7 @@ pub(super) struct Given {
 }
 
 impl Given {
+    /// `args` begin with the program's name; without a command `run` is put in.
     pub fn new(mut args: Vec<OsString>) -> Given {
         // Settings without a command are the service's.
         let runs_without_saying = match args.get(1).map(|arg| arg.to_string_lossy()) {
@@ -45,6 +46,7 @@ impl Given {
         Given { args, added: usize::from(runs_without_saying) }
     }
 
+    /// clap's error as help, or as one line without secrets.
     pub fn refusal(&self, error: clap::Error, declared: &Grammar, dot_env: &DotEnv) -> Exit {
         let line = match error.kind() {
             Clap::DisplayHelp | Clap::DisplayVersion => return Exit::Told(error),

@@ -13,11 +13,13 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use proto_nats::{Secret, ServerAddress};
 
+use crate::engine::time::NANOS_PER_SECOND;
+
 use super::files::NamedFile;
 use super::nats_url::ServerList;
 use super::notes::Notes;
 use super::refusal::Exit;
-use super::values::{LogFormat, Shard, Speed, Symbols};
+use super::values::{LogFormat, ShardSpec, Speed, Symbols};
 use super::{layers, values};
 
 /// The command line, with every setting in its final form.
@@ -271,7 +273,7 @@ impl NatsArgs {
             nats_key: None,
             nats_tls_server_name: None,
             nats_tls_first: false,
-            nats_ping_interval_ns: 120_000_000_000,
+            nats_ping_interval_ns: 120 * NANOS_PER_SECOND,
         }
     }
 }
@@ -305,8 +307,8 @@ pub struct CoreArgs {
     #[arg(long, env, value_name = "N", default_value = "1", value_parser = values::cores)]
     pub cores: usize,
     /// This instance's share of the symbols, i/n: 0/2 and 1/2 are the two halves (none: all)
-    #[arg(long, env, value_name = "I/N", value_parser = Shard::parse)]
-    pub shard: Option<Shard>,
+    #[arg(long, env, value_name = "I/N", value_parser = ShardSpec::parse)]
+    pub shard: Option<ShardSpec>,
     /// Spin instead of sleeping while waiting for the socket: lower latency, a whole core
     #[arg(long, env, value_name = "BOOL", default_value = "false", default_missing_value = "true", num_args = 0..=1,
           action = ArgAction::Set, value_parser = values::boolean)]
@@ -359,7 +361,7 @@ pub struct EngineArgs {
 impl EngineArgs {
     /// Between two snapshots of a symbol; `None` when features are off. Rounded up: the rate is never exceeded.
     pub fn features_interval_ns(&self) -> Option<i64> {
-        (self.features_pub_rate_hz > 0.0).then(|| (1e9 / self.features_pub_rate_hz).ceil() as i64)
+        (self.features_pub_rate_hz > 0.0).then(|| (NANOS_PER_SECOND as f64 / self.features_pub_rate_hz).ceil() as i64)
     }
 }
 

@@ -12,8 +12,8 @@ use crate::config::shown::may_be_secret;
 use crate::engine::bounds::{SYMBOL_BYTES_MAX, SYMBOLS_MAX, WINDOW_TRADES_MAX};
 use crate::engine::input::subject::is_valid_symbol;
 use crate::engine::state::symbol_names::{FEATURES_PREFIX, SIGNALS_PREFIX};
+use crate::engine::time::NANOS_PER_SECOND;
 
-const NANOS_PER_SECOND: f64 = 1e9;
 /// A year: no length of time here makes sense beyond it, and sums with moments stay far from overflow.
 const SECONDS_MAX: f64 = 31_536_000.0;
 /// Below one snapshot in 10,000 s `0` is what was meant.
@@ -44,23 +44,27 @@ fn decimal(text: &str, range: RangeInclusive<f64>) -> Option<f64> {
 
 fn seconds_within(text: &str, range: RangeInclusive<f64>) -> Result<i64, String> {
     match decimal(text, range.clone()) {
-        Some(seconds) => Ok((seconds * NANOS_PER_SECOND).round() as i64),
+        Some(seconds) => Ok((seconds * NANOS_PER_SECOND as f64).round() as i64),
         None => Err(format!("a number of seconds from {} to {} (fractions too)", range.start(), range.end())),
     }
 }
 
+/// 0 s to a year; in ns.
 pub fn seconds(text: &str) -> Result<i64, String> {
     seconds_within(text, 0.0..=SECONDS_MAX)
 }
 
+/// 1 s to an hour; in ns.
 pub fn rolling_window(text: &str) -> Result<i64, String> {
     seconds_within(text, 1.0..=3600.0)
 }
 
+/// 0.1 s to a day; in ns.
 pub fn bench_seconds(text: &str) -> Result<i64, String> {
     seconds_within(text, 0.1..=86_400.0)
 }
 
+/// In Hz; 0 is off.
 pub fn rate(text: &str) -> Result<f64, String> {
     match decimal(text, 0.0..=RATE_MAX_HZ) {
         Some(rate) if rate == 0.0 || rate >= RATE_MIN_HZ => Ok(rate),
@@ -68,10 +72,12 @@ pub fn rate(text: &str) -> Result<f64, String> {
     }
 }
 
+/// 0 or more.
 pub fn threshold(text: &str) -> Result<f64, String> {
     decimal(text, 0.0..=f64::MAX).ok_or_else(|| "a number that is not negative".to_owned())
 }
 
+/// 1 s to an hour; in ns.
 pub fn ping_interval(text: &str) -> Result<i64, String> {
     seconds_within(text, 1.0..=3600.0)
 }
@@ -111,42 +117,52 @@ pub fn new_recording(text: &str) -> Result<PathBuf, String> {
     }
 }
 
+/// From 1 on, up to what the engine can hold.
 pub fn max_symbols(text: &str) -> Result<usize, String> {
     integer(text, 1..=SYMBOLS_MAX, "a number")
 }
 
+/// From 1 on, up to what the engine can hold.
 pub fn window_trades(text: &str) -> Result<usize, String> {
     integer(text, 1..=WINDOW_TRADES_MAX, "a number")
 }
 
+/// 64 KiB to 1 GiB, the capacity of a receive buffer.
 pub fn queue_bytes(text: &str) -> Result<usize, String> {
     integer(text, 64 << 10..=1 << 30, "a number of bytes")
 }
 
+/// 1 to 256.
 pub fn cores(text: &str) -> Result<usize, String> {
     integer(text, 1..=256, "a number")
 }
 
+/// 0: any free one.
 pub fn port(text: &str) -> Result<u16, String> {
     integer(text, 0..=u16::MAX, "a port")
 }
 
+/// Any 64 bits.
 pub fn seed(text: &str) -> Result<u64, String> {
     integer(text, 0..=u64::MAX, "a whole number")
 }
 
+/// 0 to a billion.
 pub fn count(text: &str) -> Result<u64, String> {
     integer(text, 0..=1_000_000_000, "a whole number")
 }
 
+/// 1 to a billion.
 pub fn event_count(text: &str) -> Result<u64, String> {
     integer(text, 1..=1_000_000_000, "a number")
 }
 
+/// Of a generated market.
 pub fn symbol_count(text: &str) -> Result<usize, String> {
     integer(text, 1..=GENERATED_SYMBOLS_MAX, "a number")
 }
 
+/// `true`, `1`, `yes`, `on` and their opposites, in any case.
 pub fn boolean(text: &str) -> Result<bool, String> {
     match text.trim().to_ascii_lowercase().as_str() {
         "true" | "1" | "yes" | "on" => Ok(true),
@@ -155,6 +171,7 @@ pub fn boolean(text: &str) -> Result<bool, String> {
     }
 }
 
+/// A boolean that is false in this version.
 pub fn use_jetstream(text: &str) -> Result<bool, String> {
     match boolean(text)? {
         false => Ok(false),
@@ -162,6 +179,7 @@ pub fn use_jetstream(text: &str) -> Result<bool, String> {
     }
 }
 
+/// In any case.
 pub fn log_level(text: &str) -> Result<log::LevelFilter, String> {
     text.trim().parse().map_err(|_| "off, error, warn, info, debug or trace".to_owned())
 }
@@ -174,6 +192,7 @@ pub enum LogFormat {
     Json,
 }
 
+/// In any case.
 pub fn log_format(text: &str) -> Result<LogFormat, String> {
     match text.trim().to_ascii_lowercase().as_str() {
         "text" => Ok(LogFormat::Text),
@@ -182,6 +201,7 @@ pub fn log_format(text: &str) -> Result<LogFormat, String> {
     }
 }
 
+/// Trimmed; not empty, bounded, without control characters.
 pub fn name(text: &str) -> Result<String, String> {
     let text = text.trim();
     match !text.is_empty() && text.len() <= NAME_BYTES_MAX && !text.chars().any(char::is_control) {
@@ -229,10 +249,12 @@ pub fn subject_prefix(text: &str) -> Result<String, String> {
 pub struct Symbols(pub Vec<String>);
 
 impl Symbols {
+    /// No symbol is named, so all are meant.
     pub fn is_all(&self) -> bool {
         self.0.is_empty()
     }
 
+    /// A comma list; what is listed twice counts once.
     pub(super) fn parse(text: &str) -> Result<Symbols, String> {
         let mut symbols: Vec<String> = Vec::new();
         for symbol in text.split(',').map(str::trim).filter(|s| !s.is_empty()) {
@@ -251,15 +273,16 @@ impl Symbols {
 
 /// One of `count` equal shares of the symbols; `index` counts from 0, as NATS's own `partition()` does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Shard {
+pub struct ShardSpec {
     pub index: u32,
     pub count: u32,
 }
 
-impl Shard {
-    pub(super) fn parse(text: &str) -> Result<Shard, String> {
+impl ShardSpec {
+    /// `i/n`, `i` from 0 on.
+    pub(super) fn parse(text: &str) -> Result<ShardSpec, String> {
         let shard = text.trim().split_once('/').and_then(|(index, count)| {
-            Some(Shard { index: index.trim().parse().ok()?, count: count.trim().parse().ok()? })
+            Some(ShardSpec { index: index.trim().parse().ok()?, count: count.trim().parse().ok()? })
         });
         match shard {
             Some(shard) if shard.index < shard.count && shard.count <= 1024 => Ok(shard),
@@ -276,6 +299,7 @@ pub enum Speed {
     Max,
 }
 
+/// `max`, or times the speed of the recording.
 pub fn speed(text: &str) -> Result<Speed, String> {
     if text.trim().eq_ignore_ascii_case("max") {
         return Ok(Speed::Max);

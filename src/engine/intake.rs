@@ -7,7 +7,7 @@
 //!                              └─ anything else ─────────────────────► observer
 //! ```
 
-use proto_nats::{Decoded, Limits, Msg, ProtocolError, ServerOp, decode_server_op};
+use proto_nats::{DecodeLimits, Decoded, Msg, ProtocolError, ServerOp, decode_server_op};
 
 use crate::engine::engine::{Engine, Receipt};
 use crate::engine::input::malformed::Malformed;
@@ -93,7 +93,7 @@ pub fn take_messages(
     frames_max: u64,
     observer: &mut dyn Observer,
 ) -> Result<Round, ProtocolError> {
-    let limits = Limits { payload: buffer.capacity(), ..Limits::default() };
+    let limits = DecodeLimits { payload: buffer.capacity(), ..DecodeLimits::default() };
     let mut round = Round::default();
     // Only control operations change that.
     let mut takes_messages = observer.takes_messages();

@@ -5,6 +5,7 @@
 
 mod connection;
 pub mod counts;
+pub mod listen_error;
 pub(crate) mod request;
 pub mod response;
 pub mod server;

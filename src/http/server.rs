@@ -1,9 +1,9 @@
 //! The HTTP responder: takes the port, accepts, and decides which connections are served. What a connection does is in
 //! `connection`.
 //!
-//! Everything that a peer can hold on to has a limit ([`Limits`]): the connections, the bytes of a head, the time for a
-//! request, for an answer, for taking it, for being idle. A connection is one task that ends by itself: it races its own
-//! futures against timers and flags, and nothing ever cancels it from outside. When [`HttpServer::serve`] returns, every
+//! Everything that a peer can hold on to has a limit ([`HttpLimits`]): the connections, the bytes of a head, the time for a
+//! request, for an answer, for taking it, for being idle. A connection is one task that ends by itself: it waits for
+//! its own futures together with timers and flags, and nothing ever cancels it from outside. When [`HttpServer::serve`] returns, every
 //! socket is shut down and no task of it is left.
 //!
 //! No peer waits for a slot: when all are taken, the connection that has waited for its peer for longest is closed for
@@ -21,12 +21,12 @@ use futures_lite::FutureExt;
 
 use crate::http::connection::{HttpConnection, Slot};
 use crate::http::counts::{HttpCounts, Unserved};
+use crate::http::listen_error::ListenError;
 pub use crate::http::request::Request;
 pub use crate::http::response::Response;
 use crate::runtime::acceptor::{Arrival, Listener};
 use crate::runtime::clock::Clock;
 use crate::runtime::log_limit::LogLimit;
-use crate::runtime::log_text::plain;
 use crate::runtime::socket::Stream;
 use crate::runtime::stop::Stop;
 use crate::runtime::task::TaskGroup;
@@ -38,7 +38,7 @@ const SEND_BUFFER_BYTES: usize = 64 << 10;
 /// Peers that are being rejected at once; more are closed without an answer.
 const REJECTIONS_MAX: usize = 16;
 
-/// Answers requests, on the executor that serves. It may wait (for another core's answer) up to [`Limits::respond`]; then
+/// Answers requests, on the executor that serves. It may wait (for another core's answer) up to [`HttpLimits::respond`]; then
 /// the future is dropped, which it must allow at any await.
 pub trait Responder {
     fn respond(&self, request: Request) -> impl Future<Output = Response>;
@@ -46,7 +46,7 @@ pub trait Responder {
 
 /// What a peer may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub struct HttpLimits {
     /// Connections at once. For one more the one that has been silent for longest is closed; where none is, the new one
     /// gets 503: a client that waits in the backlog instead could not tell a full service from a dead one.
     pub connections: usize,
@@ -65,9 +65,9 @@ pub struct Limits {
     pub drain: Duration,
 }
 
-impl Default for Limits {
-    fn default() -> Limits {
-        Limits {
+impl Default for HttpLimits {
+    fn default() -> HttpLimits {
+        HttpLimits {
             connections: 256,
             request: Duration::from_secs(10),
             idle: Duration::from_secs(60),
@@ -84,32 +84,28 @@ impl Default for Limits {
 #[derive(Debug)]
 pub struct HttpServer {
     listener: Listener,
-    limits: Limits,
+    limits: HttpLimits,
 }
 
 impl HttpServer {
     /// Takes the port, for itself alone. Resolves `host` where it is a name, which blocks: to be called before the
-    /// executors start. The error is one line that says what to do.
-    pub fn bind(host: &str, port: u16) -> Result<HttpServer, String> {
+    /// executors start.
+    pub fn bind(host: &str, port: u16) -> Result<HttpServer, ListenError> {
         let address = resolve(host, port)?;
-        let listener = Listener::bind(address).map_err(|error| match error.kind() {
-            io::ErrorKind::AddrInUse => format!(
-                "HTTP_PORT {port} on {host} is taken by another process (ss -ltnp 'sport = :{port}' shows which): \
-                 stop that one, or set another HTTP_PORT"
-            ),
-            io::ErrorKind::PermissionDenied => {
-                format!("HTTP_PORT {port} is not allowed for this user: set one from 1024 up")
+        let listener = Listener::bind(address).map_err(|error| {
+            let host = host.to_owned();
+            match error.kind() {
+                io::ErrorKind::AddrInUse => ListenError::Taken { host, port },
+                io::ErrorKind::PermissionDenied => ListenError::NotAllowed { port },
+                io::ErrorKind::AddrNotAvailable => ListenError::NotHere { host },
+                _ => ListenError::Failed { host, port, error },
             }
-            io::ErrorKind::AddrNotAvailable => format!(
-                "HTTP_HOST {host} is no address of this machine: set 127.0.0.1, 0.0.0.0 or one that `ip address` shows"
-            ),
-            _ => format!("HTTP_HOST {host}, HTTP_PORT {port} cannot be listened on: {}", plain(&error)),
         })?;
         listener.set_send_buffer_bytes(SEND_BUFFER_BYTES);
-        Ok(HttpServer { listener, limits: Limits::default() })
+        Ok(HttpServer { listener, limits: HttpLimits::default() })
     }
 
-    pub fn with_limits(self, limits: Limits) -> HttpServer {
+    pub fn with_limits(self, limits: HttpLimits) -> HttpServer {
         HttpServer { limits, ..self }
     }
 
@@ -119,7 +115,7 @@ impl HttpServer {
     }
 
     /// Answers until `stop` is set, taking its `turns` beside others and counting in `counts` for others to see. After the
-    /// stop the port is free at once, requests being answered have [`Limits::drain`] to finish, and when it returns every
+    /// stop the port is free at once, requests being answered have [`HttpLimits::drain`] to finish, and when it returns every
     /// connection is closed.
     pub async fn serve<R: Responder + 'static>(
         self,
@@ -155,30 +151,29 @@ impl HttpServer {
     }
 }
 
-/// The address to listen on. The error is one line: the setting is wrong.
-pub fn resolve(host: &str, port: u16) -> Result<SocketAddr, String> {
-    let what_to_do = "set 127.0.0.1, 0.0.0.0 or another address of this machine";
+/// The address to listen on. The error is that of the setting.
+pub fn resolve(host: &str, port: u16) -> Result<SocketAddr, ListenError> {
     let addresses: Vec<SocketAddr> = match (host, port).to_socket_addrs() {
         Ok(addresses) => addresses.collect(),
-        Err(error) => return Err(format!("HTTP_HOST {host} cannot be resolved ({}): {what_to_do}", plain(&error))),
+        Err(error) => return Err(ListenError::Unresolved { host: host.to_owned(), error }),
     };
     // `localhost` may be ::1 first; what operators type into a browser or a scrape target is mostly 127.0.0.1.
     let ipv4 = addresses.iter().find(|address| address.is_ipv4());
     match ipv4.or(addresses.first()) {
         Some(address) => Ok(*address),
-        None => Err(format!("HTTP_HOST {host} has no address: {what_to_do}")),
+        None => Err(ListenError::NoAddress { host: host.to_owned() }),
     }
 }
 
 /// What the accept loop and the connections share.
 pub(super) struct Shared<R> {
     pub responder: Rc<R>,
-    pub limits: Limits,
+    pub limits: HttpLimits,
     /// No further request is read.
     pub stop: Stop,
     pub turns: Rc<Turns>,
     pub counts: Rc<HttpCounts>,
-    /// What is still going on after [`Limits::drain`] ends here.
+    /// What is still going on after [`HttpLimits::drain`] ends here.
     abort: Stop,
     /// Of the connections that are served, but for those that are to leave.
     slots: RefCell<Vec<Rc<Slot>>>,

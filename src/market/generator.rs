@@ -1,7 +1,7 @@
 //! A generated market: trades, quotes, books and heartbeats as market-data-service publishes them.
 //!
 //! ```text
-//!   Move ──► Asset (one price level each) ──► Listing (symbol at a provider) ──► event in order of ts_recv
+//!   price_levels: move ──► level of an asset ──► listing: symbol at a provider ──► payload: event in order of ts_recv
 //! ```
 //!
 //! Levels wander by a few basis points in ten seconds; now and then a family of them moves by more than half a percent
@@ -14,39 +14,18 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use crate::engine::time::UnixNanos;
-use crate::market::listing::{BTC, LISTINGS, Listing, START_LEVELS, family, made_up};
+use crate::engine::time::{NANOS_PER_SECOND, UnixNanos};
+use crate::market::listing::{LISTINGS, Listing, START_LEVELS, made_up};
 use crate::market::payload::{Direction, Moment, write_heartbeat};
+use crate::market::price_levels::PriceLevels;
 use crate::runtime::random::Random;
 
-const SECOND: i64 = 1_000_000_000;
-
-const HEARTBEAT_INTERVAL: i64 = SECOND;
+const HEARTBEAT_INTERVAL: i64 = NANOS_PER_SECOND;
 const HEARTBEATS: [(&str, &str); 2] = [("__system__", "market-data-service"), ("coinbase", "coinbase")];
 /// Of the events that are no books.
 const TRADE_SHARE: f64 = 0.35;
 /// All busy listings have had an event by then, and a quiet one within its usual gap.
 const START_SECONDS: f64 = 0.05;
-/// Standard deviation of a level's wandering in one second: 3 bps in ten.
-const WANDER_PER_SECOND: f64 = 0.000_1;
-/// Beyond this a family's next move goes back, so that prices stay believable for days.
-const DISTANCE_MAX: f64 = 0.02;
-
-/// Where a price level wanders that several listings may share.
-struct Asset {
-    level: f64,
-    start_level: f64,
-    at: i64,
-}
-
-/// A family's levels go somewhere fast.
-struct Move {
-    family: usize,
-    start: i64,
-    end: i64,
-    /// Relative to the level, from start to end.
-    size: f64,
-}
 
 /// What comes next at a place of the schedule.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,9 +39,7 @@ enum Due {
 pub struct Market {
     random: Random,
     listings: Vec<Listing>,
-    assets: Vec<Asset>,
-    /// The present one, or the next.
-    a_move: Move,
+    levels: PriceLevels,
     /// The next event of each place: its time, the place (of equal times the first goes first) and what it is.
     schedule: BinaryHeap<Reverse<(i64, usize, Due)>>,
     subjects: Subjects,
@@ -95,11 +72,11 @@ impl Market {
     /// As [`new`](Self::new), with the first `symbol_count` symbols: the demo's, and beyond them made-up ones, each quieter
     /// than the one before it.
     pub fn with_symbols(seed: u64, subject_prefix: &str, symbol_count: usize) -> Market {
-        let mut assets: Vec<Asset> = START_LEVELS.map(Asset::new).into();
+        let mut start_levels = START_LEVELS.to_vec();
         let mut listings: Vec<Listing> = LISTINGS.iter().take(symbol_count).cloned().collect();
         for (listing, level) in (LISTINGS.len()..symbol_count).map(made_up) {
             listings.push(listing);
-            assets.push(Asset::new(level));
+            start_levels.push(level);
         }
         let mut random = Random::new(seed);
         let mut schedule = BinaryHeap::new();
@@ -107,8 +84,8 @@ impl Market {
         let mut push = |at: f64, due| schedule.push(Reverse((at as i64, place.next().expect("no end"), due)));
         for (index, listing) in listings.iter().enumerate() {
             let first = START_SECONDS.max(1.0 / listing.events_per_second);
-            push(random.fraction() * first * SECOND as f64, Due::TradeOrQuote(index));
-            push(random.fraction() * (listing.book_interval_seconds() * SECOND as f64), Due::Book(index));
+            push(random.fraction() * first * NANOS_PER_SECOND as f64, Due::TradeOrQuote(index));
+            push(random.fraction() * (listing.book_interval_seconds() * NANOS_PER_SECOND as f64), Due::Book(index));
         }
         for index in 0..HEARTBEATS.len() {
             push(0.0, Due::Heartbeat(index));
@@ -121,11 +98,10 @@ impl Market {
             books: of_listings("book_l2"),
             heartbeats: HEARTBEATS.iter().map(|(name, _)| format!("{subject_prefix}.heartbeat.{name}")).collect(),
         };
-        let start = 11 * SECOND + (random.fraction() * 2.0 * SECOND as f64) as i64;
-        let size = if random.fraction() < 0.5 { 0.006 } else { -0.006 };
-        let a_move = Move { family: BTC, start, end: start + 4 * SECOND, size };
+        let family_count = listings.len().min(START_LEVELS.len());
+        let levels = PriceLevels::new(start_levels.into_iter(), family_count, &mut random);
         let (last_trade_id, heartbeat_count) = (4_000_000_000, 0);
-        Market { random, listings, assets, a_move, schedule, subjects, last_trade_id, heartbeat_count }
+        Market { random, listings, levels, schedule, subjects, last_trade_id, heartbeat_count }
     }
 
     /// The demo's symbols, the busiest first.
@@ -140,7 +116,7 @@ impl Market {
         payload.clear();
         let (interval, subject) = match due {
             Due::TradeOrQuote(index) => {
-                let going = self.settle(self.listings[index].asset, offset);
+                let going = self.levels.advance(self.listings[index].asset, offset, &mut self.random);
                 let is_trade = self.random.fraction() < TRADE_SHARE;
                 let subject = match is_trade {
                     true => {
@@ -158,12 +134,15 @@ impl Market {
                 let busy = if going.is_some() { 3.0 } else { 1.0 };
                 let fraction = self.random.fraction();
                 let gap = 3.0 * (fraction * fraction) / (self.listings[index].events_per_second * busy);
-                ((gap * SECOND as f64) as i64, subject)
+                ((gap * NANOS_PER_SECOND as f64) as i64, subject)
             }
             Due::Book(index) => {
-                self.settle(self.listings[index].asset, offset);
+                self.levels.advance(self.listings[index].asset, offset, &mut self.random);
                 self.moment(index, now, None).write_book(payload);
-                ((self.listings[index].book_interval_seconds() * SECOND as f64) as i64, &self.subjects.books[index])
+                (
+                    (self.listings[index].book_interval_seconds() * NANOS_PER_SECOND as f64) as i64,
+                    &self.subjects.books[index],
+                )
             }
             Due::Heartbeat(index) => {
                 self.heartbeat_count += 1;
@@ -177,66 +156,7 @@ impl Market {
 
     fn moment(&mut self, index: usize, ts_recv: UnixNanos, going: Option<Direction>) -> Moment<'_> {
         let listing = &self.listings[index];
-        Moment { listing, level: self.assets[listing.asset].level, going, ts_recv, random: &mut self.random }
-    }
-
-    /// Brings a level up to `now`; says which way it moves fast, if it does.
-    fn settle(&mut self, asset: usize, now: i64) -> Option<Direction> {
-        if now >= self.a_move.end {
-            self.plan_move(now);
-        }
-        let Asset { level, at, .. } = &mut self.assets[asset];
-        let elapsed = (now - *at) as f64 / SECOND as f64;
-        *level *= 1.0 + WANDER_PER_SECOND * elapsed.sqrt() * self.random.bell();
-        let is_moved = self.a_move.family == family(asset);
-        if is_moved {
-            self.a_move.apply(level, *at, now);
-        }
-        *at = now;
-        let Move { start, end, size, .. } = self.a_move;
-        let direction = if size > 0.0 { Direction::Up } else { Direction::Down };
-        (is_moved && (start..end).contains(&now)).then_some(direction)
-    }
-
-    /// The last one is over: another family, some seconds later.
-    fn plan_move(&mut self, now: i64) {
-        // What is left of the last move for its own family; the others have nothing of it.
-        let Move { family: last, end, size, .. } = self.a_move;
-        for Asset { level, at, .. } in self.assets.iter_mut().skip(last).step_by(START_LEVELS.len()) {
-            self.a_move.apply(level, *at, end);
-            *at = (*at).max(end);
-        }
-
-        // Those that have listings; where there are several, not the same one again.
-        let families = self.listings.len().min(START_LEVELS.len());
-        let others = (families as u64 - 1).max(1);
-        let family = (last + 1 + self.random.below(others) as usize) % families;
-        let start = now + 9 * SECOND + (self.random.fraction() * 8.0 * SECOND as f64) as i64;
-        let Asset { level, start_level, .. } = self.assets[family];
-        let distance = level / start_level - 1.0;
-        let goes_up = match distance.abs() > DISTANCE_MAX {
-            true => distance < 0.0,
-            // Turn and turn about.
-            false => size < 0.0,
-        };
-        let extent = 0.005 + self.random.fraction() * 0.002;
-        let length = 3 * SECOND + (self.random.fraction() * 2.0 * SECOND as f64) as i64;
-        self.a_move = Move { family, start, end: start + length, size: if goes_up { extent } else { -extent } };
-    }
-}
-
-impl Asset {
-    fn new(start_level: f64) -> Asset {
-        Asset { level: start_level, start_level, at: 0 }
-    }
-}
-
-impl Move {
-    /// Its share between `from` and `to`.
-    fn apply(&self, level: &mut f64, from: i64, to: i64) {
-        let Move { start, end, size, .. } = *self;
-        let moving = to.clamp(start, end) - from.clamp(start, end);
-        *level *= 1.0 + size * moving as f64 / (end - start) as f64;
+        Moment { listing, level: self.levels.level(listing.asset), going, ts_recv, random: &mut self.random }
     }
 }
 
@@ -271,7 +191,8 @@ mod tests {
         let mut counts = BTreeMap::new();
         let mut last = 0;
         let mut event_count = 0;
-        for (offset, subject, payload) in lines(3, 100_000).into_iter().take_while(|(offset, ..)| *offset < 60 * SECOND)
+        for (offset, subject, payload) in
+            lines(3, 100_000).into_iter().take_while(|(offset, ..)| *offset < 60 * NANOS_PER_SECOND)
         {
             assert!(offset >= last);
             last = offset;
@@ -295,7 +216,7 @@ mod tests {
         let mut signals: BTreeMap<String, Vec<f64>> = BTreeMap::new();
         loop {
             let MarketEvent { offset, subject } = market.next_event(START, &mut payload);
-            if offset > seconds * SECOND {
+            if offset > seconds * NANOS_PER_SECOND {
                 return signals;
             }
             let handled = engine.handle_event(subject.as_bytes(), &payload, Receipt::At(START.plus(offset)));
@@ -304,7 +225,7 @@ mod tests {
                 if message.kind == OutputKind::Signal {
                     let signal: serde_json::Value = serde_json::from_slice(message.payload).unwrap();
                     let direction = signal["direction"].as_str().unwrap().to_owned();
-                    signals.entry(direction).or_default().push(offset as f64 / SECOND as f64);
+                    signals.entry(direction).or_default().push(offset as f64 / NANOS_PER_SECOND as f64);
                 }
             }
         }
@@ -325,9 +246,9 @@ mod tests {
     fn prices_stay_believable_for_an_hour() {
         let mut market = Market::new(5, "md.events");
         let mut payload = Vec::new();
-        while market.next_event(START, &mut payload).offset < 3_600 * SECOND {
-            for asset in &market.assets {
-                assert!((asset.level / asset.start_level - 1.0).abs() < 0.05, "{} at {}", asset.level, asset.at);
+        while market.next_event(START, &mut payload).offset < 3_600 * NANOS_PER_SECOND {
+            for distance in market.levels.distances() {
+                assert!(distance.abs() < 0.05, "{distance}");
             }
         }
     }

@@ -9,9 +9,9 @@
 
 use std::borrow::Cow;
 
+use crate::engine::time::NANOS_PER_MILLI;
 use crate::runtime::random::Random;
 
-const MILLI: i64 = 1_000_000;
 /// Between two books of a busy listing: what recorded feeds of ten levels have.
 const BOOK_INTERVAL_SECONDS: f64 = 0.5;
 /// Of a quiet listing's trades and quotes, so many come between two books.
@@ -44,6 +44,7 @@ pub(super) struct Listing {
     pub exchange_resolution: i64,
 }
 
+/// Place of the asset in [`START_LEVELS`]; its family has the first move.
 pub(super) const BTC: usize = 0;
 const ETH: usize = 1;
 const SOL: usize = 2;
@@ -62,7 +63,7 @@ pub(super) static LISTINGS: [Listing; 5] = [
         size_units: 90.0,
         events_per_second: 110.0,
         latency_ms: 6.0,
-        exchange_resolution: MILLI,
+        exchange_resolution: NANOS_PER_MILLI,
     },
     Listing {
         symbol: Cow::Borrowed("ETHUSDT"),
@@ -74,7 +75,7 @@ pub(super) static LISTINGS: [Listing; 5] = [
         size_units: 900.0,
         events_per_second: 90.0,
         latency_ms: 6.0,
-        exchange_resolution: MILLI,
+        exchange_resolution: NANOS_PER_MILLI,
     },
     Listing {
         symbol: Cow::Borrowed("SOLUSDT"),
@@ -86,7 +87,7 @@ pub(super) static LISTINGS: [Listing; 5] = [
         size_units: 12.0,
         events_per_second: 60.0,
         latency_ms: 7.0,
-        exchange_resolution: MILLI,
+        exchange_resolution: NANOS_PER_MILLI,
     },
     Listing {
         symbol: Cow::Borrowed("BTC-USD"),
@@ -129,7 +130,7 @@ pub(super) fn made_up(place: usize) -> (Listing, f64) {
     let start_level = ticks as f64 / POWERS[price_decimals as usize];
     let size_decimals = if start_level < 50.0 { 0 } else { 3 };
     let (symbol, provider, latency_ms, exchange_resolution) = match place % 3 {
-        0 => (format!("ALT{place}USDT"), "binance", 6.0, MILLI),
+        0 => (format!("ALT{place}USDT"), "binance", 6.0, NANOS_PER_MILLI),
         1 => (format!("ALT{place}-USD"), "coinbase", 45.0, 1_000),
         _ => (format!("ALT{place}/USD"), "kraken", 30.0, 1_000),
     };

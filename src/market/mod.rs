@@ -6,3 +6,4 @@
 pub mod generator;
 mod listing;
 mod payload;
+mod price_levels;

@@ -1,10 +1,9 @@
 //! A listing's events as the JSON that market-data-service publishes.
 
-use crate::engine::time::{UnixNanos, encode_time};
+use crate::engine::time::{NANOS_PER_MILLI, UnixNanos, encode_time};
 use crate::market::listing::{Listing, POWERS};
 use crate::runtime::random::Random;
 
-const MILLI: i64 = 1_000_000;
 const BOOK_LEVELS: usize = 10;
 /// How often one side is hit while the level moves its way.
 const MOVE_SIDE_SHARE: f64 = 0.85;
@@ -28,6 +27,7 @@ pub(super) struct Moment<'a> {
 }
 
 impl Moment<'_> {
+    /// Appends a trade at the best price of the side that is hit.
     pub fn write_trade(mut self, trade_id: u64, payload: &mut Vec<u8>) {
         let (bid, ask) = self.best();
         let buy_share = match self.going {
@@ -45,6 +45,7 @@ impl Moment<'_> {
             .end();
     }
 
+    /// Appends the best bid and ask with their sizes.
     pub fn write_quote(mut self, payload: &mut Vec<u8>) {
         let (bid, ask) = self.best();
         // The side that is being taken has little left.
@@ -58,6 +59,7 @@ impl Moment<'_> {
             .end();
     }
 
+    /// Appends a book of [`BOOK_LEVELS`] levels a side.
     pub fn write_book(mut self, payload: &mut Vec<u8>) {
         let (bid, ask) = self.best();
         let mut side = |best: i64, step: i64| -> [(i64, i64); BOOK_LEVELS] {
@@ -90,7 +92,7 @@ impl Moment<'_> {
         let spike = if self.random.fraction() < 0.01 { 20.0 } else { 1.0 };
         let fraction = self.random.fraction();
         let latency_ms = self.listing.latency_ms * (0.5 + 1.5 * (fraction * fraction)) * spike;
-        let ts_exchange = self.ts_recv.0 - (latency_ms * MILLI as f64) as i64;
+        let ts_exchange = self.ts_recv.0 - (latency_ms * NANOS_PER_MILLI as f64) as i64;
         let ts_exchange = UnixNanos(ts_exchange - ts_exchange.rem_euclid(self.listing.exchange_resolution));
         Json::new(payload, event_type, self.listing.provider)
             .text("symbol", self.listing.symbol.as_bytes())
@@ -99,6 +101,7 @@ impl Moment<'_> {
     }
 }
 
+/// Appends a provider's heartbeat; `counter` counts those of all providers.
 pub(super) fn write_heartbeat(provider: &str, now: UnixNanos, counter: u64, payload: &mut Vec<u8>) {
     let time = encode_time(now);
     Json::new(payload, "heartbeat", provider)

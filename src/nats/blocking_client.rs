@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use proto_nats::{
-    Decoded, Limits, Malformed, Operation, ProtocolError, Reason, ServerAddress, ServerError, decode_server_op,
+    DecodeLimits, Decoded, Malformed, Operation, ProtocolError, Reason, ServerAddress, ServerError, decode_server_op,
 };
 
 use crate::engine::memory::NoMemory;
@@ -34,8 +34,8 @@ const READ_BYTES: usize = 16 << 10;
 pub enum ClientError {
     /// There is no memory for the client's buffers.
     NoMemory(NoMemory),
-    /// None of the servers can be used; with what each of them said.
-    NoServer(Vec<String>),
+    /// None of the servers can be used.
+    NoServer(Vec<UnusableServer>),
     /// The connection is over, or the server refuses a publication, and nothing of what comes after it would arrive.
     Lost { server: String, cause: String },
     /// The server has not confirmed that it has taken everything.
@@ -49,6 +49,7 @@ impl fmt::Display for ClientError {
         match self {
             ClientError::NoMemory(error) => error.fmt(f),
             ClientError::NoServer(causes) => {
+                let causes: Vec<String> = causes.iter().map(UnusableServer::to_string).collect();
                 write!(f, "no NATS server can be used ({}); start one, or set NATS_URL", causes.join("; "))
             }
             ClientError::Lost { server, cause } => write!(f, "the connection to {server} is lost: {cause}"),
@@ -57,6 +58,20 @@ impl fmt::Display for ClientError {
             }
             ClientError::Machine(error) => error.fmt(f),
         }
+    }
+}
+
+/// A server that cannot be used, and why.
+#[derive(Debug)]
+pub struct UnusableServer {
+    /// Without credentials.
+    server: String,
+    cause: String,
+}
+
+impl fmt::Display for UnusableServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.server, self.cause)
     }
 }
 
@@ -212,8 +227,8 @@ impl Driver {
         })
     }
 
-    /// Connects to the next server, and waits until it is ready. The error is why it cannot be used.
-    fn connect(&mut self, access: &Access) -> Result<(ServerAddress, TcpStream), String> {
+    /// Connects to the next server, and waits until it is ready.
+    fn connect(&mut self, access: &Access) -> Result<(ServerAddress, TcpStream), UnusableServer> {
         let server = self.next_server();
         self.open(&server, access);
         while self.transport.is_some() {
@@ -231,8 +246,8 @@ impl Driver {
                 None => self.wait(),
             }
         }
-        let cause = self.session.trouble().map(|trouble| trouble.trouble.to_string());
-        Err(format!("{server}: {}", cause.unwrap_or_default()))
+        let cause = self.session.trouble().map(|trouble| trouble.trouble.to_string()).unwrap_or_default();
+        Err(UnusableServer { server: server.to_string(), cause })
     }
 
     /// The server that is tried next. The first attempt at each is due at once.
@@ -361,7 +376,7 @@ impl Driver {
 fn handle_input(session: &mut Session<()>, input: &mut Vec<u8>, now_ns: u64) {
     let mut taken = 0;
     loop {
-        match decode_server_op(&input[taken..], &Limits::default()) {
+        match decode_server_op(&input[taken..], &DecodeLimits::default()) {
             Ok(Decoded::Op { op, len }) => {
                 session.handle_op(&op, now_ns);
                 taken += len;

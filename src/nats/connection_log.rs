@@ -10,12 +10,13 @@ use std::fmt::Display;
 use proto_nats::pool::SERVERS_MAX;
 use proto_nats::{ServerAddress, ServerInfo};
 
+use crate::engine::time::NANOS_PER_SECOND;
 use crate::nats::error::ServerTrouble;
 use crate::runtime::log_limit::LogLimit;
 use crate::runtime::log_text::printable;
 
 /// What stays as it is is worth a warning this often.
-const REMINDER_NS: u64 = 60_000_000_000;
+const REMINDER_NS: u64 = 60 * NANOS_PER_SECOND as u64;
 
 /// One for all connections of a shard. Times are ns of the shard's clock.
 #[derive(Default)]
@@ -28,6 +29,7 @@ pub struct ConnectionLog {
 }
 
 impl ConnectionLog {
+    /// `core` is named in every line.
     pub fn new(core: u32) -> ConnectionLog {
         ConnectionLog { core, ..ConnectionLog::default() }
     }
@@ -78,6 +80,7 @@ impl ConnectionLog {
         }
     }
 
+    /// The server has said that it shuts down.
     pub fn lame_duck(&self, server: &ServerAddress) {
         let (core, server) = (self.core, server.endpoint());
         log::warn!(core, server:%; "the NATS server is about to shut down (lame duck): looking for another one");
@@ -94,6 +97,7 @@ impl ConnectionLog {
         }
     }
 
+    /// At a stop, after the time for the drain is up.
     pub fn unconfirmed_drain(&self, server: &ServerAddress) {
         let (core, server) = (self.core, server.endpoint());
         log::warn!(core, server:%; "NATS did not confirm the drain in time");

@@ -15,6 +15,7 @@ use crate::config::{NamedFile, NatsArgs, read_regular};
 use crate::nats::error::{AccessError, FileProblem};
 use crate::nats::tls_session::{TlsSession, server_name};
 
+/// Servers, credentials and TLS as the settings name them. Files are read again for each connection.
 pub struct Access {
     args: NatsArgs,
 }
@@ -35,10 +36,12 @@ impl Access {
         Ok(access)
     }
 
+    /// In the order of NATS_URL; at least one.
     pub fn servers(&self) -> &[ServerAddress] {
         &self.args.nats_url.0
     }
 
+    /// NATS_NAME: what the server shows of this client.
     pub fn client_name(&self) -> &str {
         &self.args.nats_name
     }
@@ -48,17 +51,17 @@ impl Access {
         &self,
         server: &ServerAddress,
         name: String,
-    ) -> Result<proto_nats::Settings, AccessError> {
+    ) -> Result<proto_nats::ConnectionSettings, AccessError> {
         let credentials = match &server.credentials {
             Some(credentials) => credentials.clone(),
             None => self.credentials()?,
         };
-        Ok(proto_nats::Settings {
+        Ok(proto_nats::ConnectionSettings {
             connect: ConnectOptions { name, ..ConnectOptions::default() },
             credentials,
             tls: self.tls(server),
             ping_interval_ns: self.args.nats_ping_interval_ns as u64,
-            ..proto_nats::Settings::default()
+            ..proto_nats::ConnectionSettings::default()
         })
     }
 

@@ -20,19 +20,20 @@
 //! 3. Once over, nothing comes out any more.
 
 use proto_nats::{
-    Action, Cause, Connection, Next, Operation, Reason, ServerAddress, ServerError, ServerInfo, ServerOp, ServerPool,
-    Settings, State, Subscription,
+    Action, Cause, Connection, ConnectionSettings, ConnectionState, Next, Operation, Reason, ServerAddress,
+    ServerError, ServerInfo, ServerOp, ServerPool, Subscription,
 };
 
 use crate::engine::memory::NoMemory;
+use crate::engine::time::NANOS_PER_SECOND;
 use crate::nats::error::{Complaint, ServerTrouble, Trouble};
 use crate::nats::send_buffer::{Publication, SendBuffer, Unsent};
 pub use crate::nats::session_io::{Output, SessionReport, SessionSettings};
 
 /// Between two searches for a server to move to: one may come back meanwhile, or become known.
-const FAILOVER_INTERVAL_NS: u64 = 2_000_000_000;
+const FAILOVER_INTERVAL_NS: u64 = 2 * NANOS_PER_SECOND as u64;
 /// So long after the last refused publication all is well again: the server says nothing when it grants a permission.
-const REFUSAL_LASTS_NS: u64 = 60_000_000_000;
+const REFUSAL_LASTS_NS: u64 = 60 * NANOS_PER_SECOND as u64;
 /// Bytes to be sent from which the server is hostile: publications stop long before, so these are answers to its PINGs,
 /// which it does not read as fast as it asks.
 const UNREAD_ANSWERS_MAX: usize = 4 << 20;
@@ -107,7 +108,7 @@ impl<M: Copy> Session<M> {
     }
 
     /// The socket to the server of the last [`Output::Connect`] is open.
-    pub fn handle_connected(&mut self, settings: Settings, now_ns: u64) {
+    pub fn handle_connected(&mut self, settings: ConnectionSettings, now_ns: u64) {
         let Phase::Connecting(server) = &self.phase else { return };
         let numbered = self.settings.subjects.iter().zip(1..);
         let subscriptions = numbered.map(|(subject, sid)| Subscription::new(sid, subject, None)).collect();
@@ -323,7 +324,9 @@ impl<M: Copy> Session<M> {
         }
         match &mut connected.stage {
             Stage::Serving => match connected.failover {
-                Some(Failover::Due { at_ns }) if at_ns <= now_ns && connected.connection.state() == State::Ready => {
+                Some(Failover::Due { at_ns })
+                    if at_ns <= now_ns && connected.connection.state() == ConnectionState::Ready =>
+                {
                     connected.failover = Some(Failover::Searching);
                     Some(Output::FindReachable(self.pool.failover_candidates(now_ns)))
                 }
@@ -372,13 +375,13 @@ impl<M: Copy> Session<M> {
     /// Connected, logged in, subscribed, and not about to leave.
     #[inline]
     pub fn is_serving(&self) -> bool {
-        self.connection().is_some_and(|connection| connection.state() == State::Ready)
+        self.connection().is_some_and(|connection| connection.state() == ConnectionState::Ready)
     }
 
     /// TLS is asked for and its handshake is not through.
     #[inline]
     pub fn awaits_tls(&self) -> bool {
-        self.connection().is_some_and(|connection| connection.state() == State::AwaitTls)
+        self.connection().is_some_and(|connection| connection.state() == ConnectionState::AwaitTls)
     }
 
     /// Something is subscribed to, so messages are what was asked for. Others are for [`handle_op`](Self::handle_op).

@@ -12,6 +12,7 @@ use rustls::{AlertDescription, CertificateError, ClientConfig, ClientConnection,
 /// Reads of the socket in one attempt, some 4 KiB each.
 const ROUNDS_MAX: usize = 256;
 
+/// A connection's TLS, without the socket.
 pub struct TlsSession {
     session: Box<ClientConnection>,
     /// What ended it.
@@ -35,14 +36,17 @@ impl TlsSession {
         Ok(TlsSession { session: Box::new(session), error: None })
     }
 
+    /// No payload passes yet.
     pub fn is_handshaking(&self) -> bool {
         self.session.is_handshaking()
     }
 
+    /// What ended the session; `None` where TLS has nothing against it.
     pub fn take_error(&mut self) -> Option<TlsError> {
         self.error.take()
     }
 
+    /// There are TLS records to be sent.
     pub fn wants_write(&self) -> bool {
         self.session.wants_write()
     }

@@ -23,6 +23,7 @@ use crate::runtime::bell::Bell;
 /// For each address of a name; a server on another continent needs a tenth of it.
 const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 
+/// A TCP connection that does not block, with TLS once it has begun.
 pub struct Transport {
     stream: TcpStream,
     tls: Option<TlsSession>,
@@ -77,6 +78,7 @@ impl Transport {
         self.tls.as_mut().and_then(TlsSession::take_error)
     }
 
+    /// Reads into `place` what has arrived; does not wait.
     #[inline]
     pub fn try_read(&mut self, place: &mut [u8]) -> Attempt {
         attempt(match &mut self.tls {
@@ -85,6 +87,7 @@ impl Transport {
         })
     }
 
+    /// Writes as much of `bytes` as the socket takes; does not wait.
     #[inline]
     pub fn try_write(&mut self, bytes: &[u8]) -> Attempt {
         attempt(match &mut self.tls {
@@ -141,7 +144,7 @@ impl Transport {
         self.stream.try_clone()
     }
 
-    /// Ends the connection in both directions, whoever still holds the descriptor.
+    /// Ends the connection in both directions, even where a duplicate of the descriptor is still open.
     pub fn close(&mut self) {
         if let Some(tls) = &mut self.tls {
             tls.close(&mut Ready(&self.stream));
@@ -157,7 +160,7 @@ fn wait(awaited: &mut [PollFd<'_>], limit: Duration) {
     let _ = poll(awaited, Some(&limit));
 }
 
-/// As [`Transport::wait`], for whoever holds a duplicate.
+/// As [`Transport::wait`], on a duplicate of the socket.
 pub fn wait_readable(socket: &TcpStream, limit: Duration) {
     wait(&mut [PollFd::new(socket, PollFlags::IN)], limit);
 }

@@ -6,7 +6,7 @@
 //! to encoded snapshot. Nothing of it leaves, and nothing of it reaches the shard's own engine.
 //!
 //! Turned down: prefetching the code, which needs unsafe and gains less; asking the shard's own engine for a snapshot
-//! that nobody wants, which leaves the decoder and the windows cold; a busy poll, which takes a core (and is an option).
+//! that is thrown away, which leaves the decoder and the windows cold; a busy poll, which takes a core (and is an option).
 
 use proto_nats::encode;
 
@@ -14,28 +14,30 @@ use crate::engine::engine::{Engine, EngineSettings, Receipt};
 use crate::engine::input::receive_buffer::ReceiveBuffer;
 use crate::engine::intake::{MalformedCount, Ownership, take_messages};
 use crate::engine::memory::NoMemory;
-use crate::engine::time::{NANOS_PER_SECOND, UnixNanos, encode_time};
+use crate::engine::time::{NANOS_PER_MILLI, NANOS_PER_SECOND, UnixNanos, encode_time};
 
 /// Many times the frame.
-const QUEUE_BYTES: usize = 16 << 10;
+const RECEIVE_BUFFER_BYTES: usize = 16 << 10;
 /// The made-up time between two trades: about what passes, so that it lasts for centuries.
-const STEP_NS: i64 = 1_000_000;
+const STEP_NS: i64 = NANOS_PER_MILLI;
 /// Trades in a window: as few as a quiet symbol has.
 const WINDOW_TRADES: usize = 60;
 const START: UnixNanos = UnixNanos(1_700_000_000 * NANOS_PER_SECOND);
-const LATENCY_NS: i64 = 3_000_000;
+const LATENCY_NS: i64 = 3 * NANOS_PER_MILLI;
 
+/// A small engine with a made-up trade: see the head of this file.
 pub struct CacheWarmer {
     engine: Engine,
-    queue: ReceiveBuffer,
+    receive_buffer: ReceiveBuffer,
     frame: Vec<u8>,
     /// Where its two timestamps stand.
     times: [usize; 2],
     now: UnixNanos,
-    wire: Vec<u8>,
+    encoded: Vec<u8>,
 }
 
 impl CacheWarmer {
+    /// Reserves all that it needs.
     pub fn new() -> Result<Self, NoMemory> {
         let settings = EngineSettings {
             symbols_max: 1,
@@ -53,11 +55,11 @@ impl CacheWarmer {
         let times = [frame.find(&time), frame.rfind(&time)].map(|at| at.expect("it was just put in"));
         Ok(CacheWarmer {
             engine: Engine::new(settings)?,
-            queue: ReceiveBuffer::new(QUEUE_BYTES)?,
+            receive_buffer: ReceiveBuffer::new(RECEIVE_BUFFER_BYTES)?,
             frame: frame.into_bytes(),
             times,
             now: START,
-            wire: Vec::with_capacity(4096),
+            encoded: Vec::with_capacity(4096),
         })
     }
 
@@ -68,23 +70,23 @@ impl CacheWarmer {
             let time = encode_time(moment);
             self.frame[at..at + time.len()].copy_from_slice(&time);
         }
-        let taken = self.queue.push(&self.frame);
-        debug_assert_eq!(taken, self.frame.len(), "the queue has room for a frame");
+        let taken = self.receive_buffer.push(&self.frame);
+        debug_assert_eq!(taken, self.frame.len(), "the receive buffer has room for a frame");
         let (receipt, observer) = (Receipt::At(self.now), &mut MalformedCount::default());
-        let round = take_messages(&mut self.engine, &mut self.queue, Ownership::ALL, receipt, 2, observer);
+        let round = take_messages(&mut self.engine, &mut self.receive_buffer, Ownership::ALL, receipt, 2, observer);
         debug_assert!(round.is_ok_and(|round| round.is_drained) && observer.malformed == 0);
-        self.wire.clear();
+        self.encoded.clear();
         while let Some(message) = self.engine.poll_output() {
-            encode::publish(&mut self.wire, message.subject, None, message.payload);
+            encode::publish(&mut self.encoded, message.subject, None, message.payload);
         }
-        &self.wire
+        &self.encoded
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proto_nats::{ClientOp, Decoded, Limits, decode_client_op};
+    use proto_nats::{ClientOp, DecodeLimits, Decoded, decode_client_op};
     use serde_json::Value;
 
     #[test]
@@ -92,7 +94,8 @@ mod tests {
         let mut warmer = CacheWarmer::new().expect("there is memory");
         for index in 1..=10_000u64 {
             let frame = warmer.run();
-            let Ok(Decoded::Op { op: ClientOp::Pub { payload, .. }, .. }) = decode_client_op(frame, &Limits::default())
+            let Ok(Decoded::Op { op: ClientOp::Pub { payload, .. }, .. }) =
+                decode_client_op(frame, &DecodeLimits::default())
             else {
                 panic!("a snapshot")
             };

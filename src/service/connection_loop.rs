@@ -7,7 +7,7 @@
 //! What is to be done on a connection the session decides ([`Session`](crate::nats::session::Session)); here its wishes
 //! are granted. Reads and writes are attempted at once, and waiting is done in `poll(2)`, on the NATS socket and on the [`Bell`]. To park
 //! in glommio would cost 10 to 60 us more for each event that comes after a pause; so the reactor gets its turns from here:
-//! when the bell rings, when somebody stands in line for one ([`Turns`]), and by the clock. Only a connection on which no
+//! when the bell rings, when a task waits for one ([`Turns`]), and by the clock. Only a connection on which no
 //! message has come for a second parks.
 //! Until then the next message is expected, and what it will need is kept in the caches (see [`CacheWarmer`]).
 
@@ -19,6 +19,7 @@ use std::time::Duration;
 use proto_nats::connection::NOTICES_MAX;
 use proto_nats::{Operation, Reason, ServerAddress, ServerError};
 
+use crate::engine::time::{NANOS_PER_MILLI, NANOS_PER_SECOND};
 use crate::nats::connection_log::ConnectionLog;
 use crate::nats::credentials::Access;
 use crate::nats::error::{Complaint, Trouble};
@@ -38,27 +39,27 @@ use crate::service::shard::ReadOutcome;
 use crate::service::worker::{Worker, WorkerSettings};
 
 /// The reactor (HTTP, the other tasks) gets its turn this often, however busy the socket is,
-const TURN_NS: u64 = 1_000_000;
+const TURN_NS: u64 = NANOS_PER_MILLI as u64;
 /// this often while other tasks wait for one, and then each time that the buffer is drained,
-const WANTED_TURN_NS: u64 = 100_000;
+const WANTED_TURN_NS: u64 = NANOS_PER_MILLI as u64 / 10;
 /// or for this long after the bell has rung: what it has told of takes several turns (accept, read, write, close),
-const ATTENTION_NS: u64 = 1_000_000;
+const ATTENTION_NS: u64 = NANOS_PER_MILLI as u64;
 /// and this often while there is nothing to do but more may come: for its timers.
-const IDLE_TURN_NS: u64 = 10_000_000;
+const IDLE_TURN_NS: u64 = 10 * NANOS_PER_MILLI as u64;
 /// What the next event needs is in the caches for about so long; until it comes, that is renewed.
-const WARMTH_NS: u64 = 1_000_000;
+const WARMTH_NS: u64 = NANOS_PER_MILLI as u64;
 /// A connection on which no message has come for this long waits in the reactor, where waiting is free.
-const IDLE_AFTER_NS: u64 = 1_000_000_000;
+const IDLE_AFTER_NS: u64 = NANOS_PER_SECOND as u64;
 /// For so long at a time, so that a process that was stopped meanwhile can be told from one that had nothing to do.
 const IDLE_WAIT: Duration = Duration::from_millis(250);
 /// For a name to be resolved, a server to answer and files to be read.
 const CONNECT_LIMIT: Duration = Duration::from_secs(15);
 /// Longer between two passes than any wait here: the process itself was stopped, or the machine.
-const STALL_NS: u64 = 1_000_000_000;
+const STALL_NS: u64 = NANOS_PER_SECOND as u64;
 /// For the files that TLS needs: a hung mount is no reason to wait.
 const FILES_LIMIT: Duration = Duration::from_secs(5);
 /// At a stop, for the last outputs.
-const FLUSH_LIMIT_NS: u64 = 1_000_000_000;
+const FLUSH_LIMIT_NS: u64 = NANOS_PER_SECOND as u64;
 /// Between two waits for the socket to take more of them.
 const FLUSH_WAIT: Duration = Duration::from_millis(1);
 
@@ -130,7 +131,7 @@ async fn connect(
     access: Arc<Access>,
     server: ServerAddress,
     client_name: String,
-) -> Result<(Transport, Stream, proto_nats::Settings), Trouble> {
+) -> Result<(Transport, Stream, proto_nats::ConnectionSettings), Trouble> {
     let attempt = move || {
         let settings = access.connection_settings(&server, client_name).map_err(Trouble::Access)?;
         Ok::<_, Trouble>((Transport::connect(&server).map_err(Trouble::Connect)?, settings))

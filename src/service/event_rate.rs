@@ -1,7 +1,11 @@
 //! Events per second over the last second and the last minute, counted in seconds of the local clock.
 
+use crate::engine::time::NANOS_PER_SECOND;
+
+const SECOND_NS: u64 = NANOS_PER_SECOND as u64;
 const SECONDS: usize = 64;
 
+/// Counts of the last 64 seconds, a slot each.
 pub struct Rate {
     counts: [u64; SECONDS],
     second: u64,
@@ -9,11 +13,13 @@ pub struct Rate {
 }
 
 impl Rate {
+    /// `elapsed_ns` here and below: ns of the local clock.
     pub fn new(elapsed_ns: u64) -> Self {
-        let second = elapsed_ns / 1_000_000_000;
+        let second = elapsed_ns / SECOND_NS;
         Rate { counts: [0; SECONDS], second, first_second: second }
     }
 
+    /// `events` have been taken at that time.
     #[inline]
     pub fn count(&mut self, elapsed_ns: u64, events: u64) {
         self.advance(elapsed_ns);
@@ -22,7 +28,7 @@ impl Rate {
 
     #[inline]
     fn advance(&mut self, elapsed_ns: u64) {
-        let second = elapsed_ns / 1_000_000_000;
+        let second = elapsed_ns / SECOND_NS;
         while self.second < second {
             if second - self.second > SECONDS as u64 {
                 self.second = second - SECONDS as u64;
@@ -50,7 +56,7 @@ mod tests {
 
     #[test]
     fn counts_whole_seconds() {
-        const S: u64 = 1_000_000_000;
+        const S: u64 = SECOND_NS;
         let mut rate = Rate::new(5 * S);
         rate.count(5 * S, 10);
         rate.count(5 * S + 1, 10);

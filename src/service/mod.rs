@@ -1,5 +1,5 @@
 //! A core at work: its shard of the market, its session with NATS, and what others may ask it.
-//! In: market events from the socket, questions from HTTP. Out: features and signals to the socket, answers.
+//! In: market events from the socket, requests from HTTP. Out: features and signals to the socket, answers.
 //! `shard` is the market's side, `worker` has the session beside it, `connection_loop` moves the bytes.
 //! Invariant: an event waits for one slice of other work at most.
 //! Imported by `api` and `commands`.
@@ -9,5 +9,6 @@ pub(crate) mod connection_loop;
 pub(crate) mod event_rate;
 pub mod outputs;
 pub(crate) mod report;
+pub(crate) mod requests;
 pub mod shard;
 pub mod worker;

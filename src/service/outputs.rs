@@ -73,7 +73,7 @@ pub fn give_up(engine: &mut Engine, session: &mut Session<Publication>) -> [u64;
     given_up
 }
 
-/// The server refuses to take a publication to `subject`: nobody gets it. A server may name what it was never sent.
+/// The server refuses to take a publication to `subject`: no subscriber gets it. A server may name what it was never sent.
 pub fn note_refused(engine: &mut Engine, subject: &str) {
     let (kind, name) = match subject.strip_prefix(FEATURES_PREFIX) {
         Some(name) => (OutputKind::Features, name),
@@ -84,7 +84,7 @@ pub fn note_refused(engine: &mut Engine, subject: &str) {
     }
 }
 
-/// A publication that the session had taken reaches nobody after all.
+/// A publication that the session had taken reaches no subscriber after all.
 fn take_back(engine: &mut Engine, about: Publication) {
     engine.take_back_published(about.kind, about.symbol);
     engine.count_unpublished(about.kind, 1);

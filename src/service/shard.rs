@@ -21,7 +21,7 @@ use crate::engine::input::malformed::Malformed;
 use crate::engine::input::receive_buffer::ReceiveBuffer;
 use crate::engine::intake::{Observer, Ownership, take_messages};
 use crate::engine::memory::{NoMemory, Table};
-use crate::engine::time::UnixNanos;
+use crate::engine::time::{NANOS_PER_SECOND, UnixNanos};
 use crate::nats::session::Session;
 use crate::nats::transport::{Attempt, Transport};
 use crate::runtime::clock::Clock;
@@ -33,12 +33,12 @@ use crate::service::outputs::Publication;
 /// Bytes asked for in one read: what a busy socket has, small enough to stay in the second-level cache.
 const READ_BYTES: usize = 256 << 10;
 /// The time of being behind over which the buffer opens up from one read to its whole capacity.
-const OPENING_NS: u64 = 500_000_000;
+const OPENING_NS: u64 = NANOS_PER_SECOND as u64 / 2;
 /// Frames between two looks at socket, outputs and clock; each may give a notice.
 pub const SLICE_FRAMES: u64 = 256;
 const _: () = assert!(SLICE_FRAMES < NOTICES_MAX as u64);
 /// Between two looks at the system's clock.
-const CLOCK_INTERVAL_NS: u64 = 1_000_000_000;
+const CLOCK_INTERVAL_NS: u64 = NANOS_PER_SECOND as u64;
 
 /// Everything that belongs to one core but its session.
 pub struct Shard {
@@ -122,7 +122,7 @@ impl Shard {
         self.clock_checked_ns = elapsed_ns;
         if let Some(step_ns) = self.clock.correct() {
             // A line a second at most, as it is looked at so often.
-            let (core, step_s) = (self.ownership.core, step_ns as f64 / 1e9);
+            let (core, step_s) = (self.ownership.core, step_ns as f64 / NANOS_PER_SECOND as f64);
             log::warn!(core, step_s; "the system's clock has stepped by {step_s:.3} s: followed");
             self.engine.handle_clock_step(step_ns);
             self.reads.iter_mut().for_each(|(_, moment)| *moment = moment.plus(step_ns));
@@ -237,11 +237,15 @@ pub struct Slice {
     pub is_drained: bool,
 }
 
+/// What a read of the socket has brought.
 #[derive(PartialEq, Eq)]
 pub enum ReadOutcome {
+    /// The socket had no bytes.
     Nothing,
     Some,
+    /// Nothing is read before messages have been taken.
     BufferFull,
+    /// The connection is over.
     Ended,
 }
 

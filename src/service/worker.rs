@@ -8,6 +8,7 @@ use crate::engine::counters::OutputKind;
 use crate::engine::engine::EngineSettings;
 use crate::engine::intake::Ownership;
 use crate::engine::memory::NoMemory;
+use crate::engine::time::NANOS_PER_SECOND;
 use crate::nats::credentials::Access;
 use crate::nats::session::{Session, SessionSettings};
 use crate::nats::transport::Transport;
@@ -16,12 +17,13 @@ use crate::service::outputs::{self, Publication};
 use crate::service::shard::{ReadOutcome, Shard};
 
 /// Of the 5 s that a stop may take, the server gets this long to answer the drain.
-const DRAIN_LIMIT_NS: u64 = 2_000_000_000;
+const DRAIN_LIMIT_NS: u64 = 2 * NANOS_PER_SECOND as u64;
 /// nats-server's own `write_deadline`.
-const WRITE_LIMIT_NS: u64 = 10_000_000_000;
+const WRITE_LIMIT_NS: u64 = 10 * NANOS_PER_SECOND as u64;
 /// Reads after the end of a connection: what a socket can hold by then is far less.
 const LAST_READS_MAX: usize = 256;
 
+/// What a core runs with.
 #[derive(Clone)]
 pub struct WorkerSettings {
     pub engine: EngineSettings,
@@ -34,6 +36,7 @@ pub struct WorkerSettings {
     pub subjects: Vec<String>,
 }
 
+/// A core's shard with its NATS session.
 pub struct Worker {
     pub shard: Shard,
     pub session: Session<Publication>,
@@ -119,7 +122,8 @@ mod tests {
     use crate::nats::session::Output;
     use crate::service::shard::SLICE_FRAMES;
     use proto_nats::{
-        Cause, ClientOp, Decoded, Limits, ServerAddress, ServerError, ServerOp, Settings, decode_client_op, encode,
+        Cause, ClientOp, ConnectionSettings, DecodeLimits, Decoded, ServerAddress, ServerError, ServerOp,
+        decode_client_op, encode,
     };
 
     fn worker() -> Worker {
@@ -139,7 +143,7 @@ mod tests {
     }
 
     /// Of a session's clock: far enough apart that every attempt is due.
-    const ATTEMPT_NS: u64 = 100_000_000_000;
+    const ATTEMPT_NS: u64 = 100 * NANOS_PER_SECOND as u64;
 
     /// The next connection, from its first byte to Ready; what the handshake has to send is sent.
     fn connect(worker: &mut Worker, number: u64, max_payload: u64) {
@@ -147,7 +151,7 @@ mod tests {
         let Worker { session, shard } = worker;
         assert!(matches!(session.poll_output(now_ns), Some(Output::Connect(_))));
         shard.begin_connection();
-        session.handle_connected(Settings::default(), now_ns);
+        session.handle_connected(ConnectionSettings::default(), now_ns);
         let info = format!("{{\"max_payload\":{max_payload}}}");
         for op in [ServerOp::Info(info.as_bytes()), ServerOp::Pong, ServerOp::Pong] {
             session.handle_op(&op, now_ns);
@@ -175,7 +179,7 @@ mod tests {
     /// Subject and payload of each publication that is to be sent.
     fn publications(frames: &[u8]) -> Vec<(String, Vec<u8>)> {
         let (mut at, mut publications) = (0, Vec::new());
-        while let Ok(Decoded::Op { op, len }) = decode_client_op(&frames[at..], &Limits::default()) {
+        while let Ok(Decoded::Op { op, len }) = decode_client_op(&frames[at..], &DecodeLimits::default()) {
             at += len;
             if let ClientOp::Pub { subject, payload, .. } = op {
                 publications.push((String::from_utf8(subject.to_vec()).expect("text"), payload.to_vec()));
@@ -265,7 +269,6 @@ mod tests {
                 }
             }
         };
-        const SECOND: i64 = 1_000_000_000;
         let now = worker.shard.clock.now().0;
         let start = [
             ("md.events.quote.A", "{\"bid\":99.99,\"ask\":100.01}"),
@@ -274,13 +277,15 @@ mod tests {
         read(&mut worker, now, &start);
         let mut events = vec![("md.events.quote.B", "{\"bid\":1,\"ask\":2}"); SLICE_FRAMES as usize];
         events.push(("md.events.trade.A", "{\"price\":101,\"size\":2}"));
-        let [.., first, last] = &read(&mut worker, now + 11 * SECOND, &events)[..] else { panic!("two slices") };
+        let [.., first, last] = &read(&mut worker, now + 11 * NANOS_PER_SECOND, &events)[..] else {
+            panic!("two slices")
+        };
         assert_eq!(first[..], ["senpai.features.A"], "the snapshot that was due before");
         assert_eq!(last[..], ["senpai.signals.A", "senpai.features.B", "senpai.features.A"]);
         // At a stop nothing is held back.
-        read(&mut worker, now + 12 * SECOND, &events[..1]);
+        read(&mut worker, now + 12 * NANOS_PER_SECOND, &events[..1]);
         worker.shard.engine.set_moment_open(true);
-        quote(&mut worker, "C", 1.0, now + 13 * SECOND);
+        quote(&mut worker, "C", 1.0, now + 13 * NANOS_PER_SECOND);
         worker.give_up_outputs();
         assert_eq!(dropped(&worker), [1, 0]);
     }
@@ -324,7 +329,7 @@ mod tests {
         let report = worker.session.report(ATTEMPT_NS);
         assert!(report.is_ready && report.trouble.is_none());
         assert!(report.publish_trouble.is_some_and(|trouble| trouble.contains("may not publish")));
-        let later = worker.session.report(ATTEMPT_NS + 61_000_000_000);
+        let later = worker.session.report(ATTEMPT_NS + 61 * NANOS_PER_SECOND as u64);
         assert_eq!(later.publish_trouble, None, "the server says nothing when it grants a permission");
     }
 }

@@ -13,7 +13,7 @@ use crate::support::{eventually, holds};
 
 /// The longest wait between two attempts with credentials that were refused, and the recovery itself.
 const REFUSED_RECOVERY_LIMIT: Duration = Duration::from_secs(12);
-/// What nobody may ever read in a log or document.
+/// What may never be in a log or document.
 const PASSWORD: &str = "hunter2-4711";
 
 fn publisher() -> Login {

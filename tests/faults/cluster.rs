@@ -99,7 +99,7 @@ pub fn a_node_dies_behind_tls(release: Release) -> Result<Report, &'static str> 
     Ok(stage.settle(vec![recovery], Loss::InHand, None))
 }
 
-/// The grace period is 10 s: whoever has not moved by then is cut off.
+/// The grace period is 10 s: a client that has not moved by then is cut off.
 pub fn a_node_in_lame_duck_mode(release: Release) -> Result<Report, &'static str> {
     let cluster = Cluster::start(release, "");
     let (mut stage, inbox, _bus) = cluster.stage();

@@ -28,7 +28,7 @@ mod silence;
 mod stage;
 mod table;
 mod tls;
-mod wire;
+mod transfer;
 
 use libtest_mimic::{Arguments, Trial};
 
@@ -45,9 +45,9 @@ type Scenario = fn(Release) -> Result<Report, &'static str>;
 /// Those that wait longest go first.
 const SCENARIOS: &[(&str, Scenario)] = &[
     ("silence_for_15_s", silence::a_server_that_stands_still),
-    ("close_at_each_byte_received", wire::closed_at_every_byte_from_the_server),
-    ("close_at_each_byte_sent", wire::closed_at_every_byte_to_the_server),
-    ("cut_short", wire::cut_short),
+    ("close_at_each_byte_received", transfer::closed_at_every_byte_from_the_server),
+    ("close_at_each_byte_sent", transfer::closed_at_every_byte_to_the_server),
+    ("cut_short", transfer::cut_short),
     ("network_forgets", silence::a_network_that_forgets),
     ("server_does_not_hear", silence::a_server_that_does_not_hear),
     ("revoked", authentication::revoked),
@@ -65,8 +65,8 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("a_node_dies_tls", cluster::a_node_dies_behind_tls),
     ("lame_duck", cluster::a_node_in_lame_duck_mode),
     ("lame_duck_alone", cluster::a_node_in_lame_duck_mode_alone),
-    ("byte_by_byte", wire::byte_by_byte),
-    ("late", wire::late),
+    ("byte_by_byte", transfer::byte_by_byte),
+    ("late", transfer::late),
     ("token", authentication::token),
     ("nkey", authentication::nkey),
     ("creds", authentication::creds),

@@ -90,7 +90,7 @@ impl Proxy {
         }
     }
 
-    /// Nothing passes any more on what is open, in that direction; nobody is told.
+    /// Nothing passes any more on what is open, in that direction; neither end is told.
     pub fn mute(&self, direction: Direction) {
         self.shared.muted_before[direction as usize].store(self.accepted(), Ordering::SeqCst);
     }

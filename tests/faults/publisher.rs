@@ -4,7 +4,7 @@
 //!   PUB md.events.trade.E17 _INBOX.fates.17 …   ┐
 //!   PUB md.events.trade.E18 _INBOX.fates.18 …   │ one batch
 //!   PING                                        ┘
-//!     ◄── HMSG _INBOX.fates.18 … NATS/1.0 503      nobody was subscribed to it
+//!     ◄── HMSG _INBOX.fates.18 … NATS/1.0 503      there was no subscriber
 //!     ◄── PONG                                     the server has dealt with all of them
 //! ```
 //!
@@ -54,9 +54,9 @@ pub struct Login {
 pub enum Fate {
     /// The connection ended before the server's answer: it may or may not have taken it.
     Unknown,
-    /// The server had it for somebody.
+    /// The server had a subscriber for it.
     Accepted,
-    /// The server had nobody to give it to.
+    /// The server had no subscriber for it.
     Unheard,
 }
 

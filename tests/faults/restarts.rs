@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use senpai_md_consumer::runtime::random::Random;
+
 use crate::stage::{Loss, RECOVERY_LIMIT, Report, Stage};
 use crate::support::nats_server::{NatsServer, Release};
 
@@ -61,7 +63,7 @@ pub fn many_at_random(release: Release) -> Result<Report, &'static str> {
     };
     let seed = std::time::UNIX_EPOCH.elapsed().expect("it is after 1970").as_nanos() as u64;
     eprintln!("restarts_at_random, {release}: seed {seed}");
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     let mut server = NatsServer::start_with(release, "");
     let mut stage = Stage::on(&server, &[]);
     let mut recoveries = Vec::new();
@@ -83,17 +85,4 @@ pub fn many_at_random(release: Release) -> Result<Report, &'static str> {
     let mut report = stage.settle(recoveries, Loss::InHand, None);
     report.note = format!("{count} restarts, seed {seed}");
     Ok(report)
-}
-
-/// SplitMix64.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % end
-    }
 }

@@ -21,7 +21,7 @@ pub fn a_server_that_stands_still(release: Release) -> Result<Report, &'static s
     stage.wait_told(NOTICED_LIMIT);
     let noticed = since.elapsed();
     while since.elapsed() < STANDSTILL {
-        assert_eq!(stage.service.get("/ready").0, 503, "nobody answers it");
+        assert_eq!(stage.service.get("/ready").0, 503, "the server does not answer");
         std::thread::sleep(Duration::from_millis(100));
     }
     let back = Instant::now();

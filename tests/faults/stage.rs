@@ -1,7 +1,7 @@
-//! A scenario's stage: the service under test, a publisher that never rests, and the accounts at the end.
+//! A scenario's stage: the service under test, a publisher that never pauses, and the accounts at the end.
 //!
-//! Every event that a server has accepted is received by the service, or unheard (the server said that nobody was
-//! subscribed), or lost. Lost may be only what the server had in its hands when the connection to the service broke: one
+//! Every event that a server has accepted is received by the service, or unheard (the server said that there was no
+//! subscriber), or lost. Lost may be only what the server had in its hands when the connection to the service broke: one
 //! run of events between what came before the break and what came after it. Anything else fails the scenario.
 
 use std::collections::BTreeSet;
@@ -216,7 +216,7 @@ impl Stage {
             report.published += usize::from(is_known);
             assert!(
                 event.fate != Fate::Unheard || !received.contains(&index),
-                "the server had nobody for event {index}, and the service has it"
+                "the server had no subscriber for event {index}, and the service has it"
             );
         }
         report.lost = lost.len();

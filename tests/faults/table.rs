@@ -70,7 +70,7 @@ impl Table {
         }
         println!(
             "recovery: from the server being back to /ready 200 and an event received; several: median (p95, max).\n\
-             published = received + unheard (the server said that nobody was subscribed) + lost (with the server).\n\
+             published = received + unheard (the server said that there was no subscriber) + lost (with the server).\n\
              http: the longest that /ready took to answer, asked 20 times a second all the while."
         );
     }

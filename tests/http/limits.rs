@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::process::Command;
 use std::time::Duration;
 
-use senpai_md_consumer::http::server::Limits;
+use senpai_md_consumer::http::server::HttpLimits;
 
 use crate::stage::{Client, PATIENCE, SHORT, Server};
 
@@ -27,7 +27,7 @@ fn a_head_over_8_kib_is_refused() {
 
 #[test]
 fn slow_requests_are_answered_and_closed() {
-    let server = Server::with_limits(Limits { request: SHORT, ..Limits::default() });
+    let server = Server::with_limits(HttpLimits { request: SHORT, ..HttpLimits::default() });
     let silent = "";
     let in_the_head = "GET / HTTP/1.1\r\nHost:";
     let in_the_body = "GET / HTTP/1.1\r\nContent-Length: 5\r\n\r\nabc";
@@ -57,7 +57,7 @@ fn slow_requests_are_answered_and_closed() {
 
 #[test]
 fn idle_connections_are_closed_without_an_answer() {
-    let server = Server::with_limits(Limits { idle: SHORT, ..Limits::default() });
+    let server = Server::with_limits(HttpLimits { idle: SHORT, ..HttpLimits::default() });
     let mut client = server.connect();
     assert_eq!(client.get("/").status, 404);
     client.assert_closed();
@@ -65,7 +65,7 @@ fn idle_connections_are_closed_without_an_answer() {
 
 #[test]
 fn one_connection_too_many_is_rejected() {
-    let server = Server::with_limits(Limits { connections: 8, respond: PATIENCE, ..Limits::default() });
+    let server = Server::with_limits(HttpLimits { connections: 8, respond: PATIENCE, ..HttpLimits::default() });
     let mut busy: Vec<Client> = (0..8).map(|_| server.connect()).collect();
     for client in &mut busy {
         client.send("GET /never HTTP/1.1\r\n\r\n");
@@ -85,7 +85,7 @@ fn one_connection_too_many_is_rejected() {
 
 #[test]
 fn a_responder_may_fail_or_be_late_without_harm() {
-    let server = Server::with_limits(Limits { respond: SHORT, ..Limits::default() });
+    let server = Server::with_limits(HttpLimits { respond: SHORT, ..HttpLimits::default() });
     let mut client = server.connect();
     assert_eq!(client.get("/panic").status, 500);
     assert_eq!(client.get("/never").status, 503);
@@ -132,7 +132,7 @@ fn a_thousand_silent_peers_cost_no_answer() {
 
 #[test]
 fn answers_that_are_not_read_delay_no_other_peer() {
-    let server = Server::with_limits(Limits { write: SHORT, ..Limits::default() });
+    let server = Server::with_limits(HttpLimits { write: SHORT, ..HttpLimits::default() });
     let mut unread: Vec<Client> = (0..50).map(|_| server.connect()).collect();
     for client in &mut unread {
         client.send("GET /large HTTP/1.1\r\n\r\n");
@@ -149,7 +149,7 @@ fn answers_that_are_not_read_delay_no_other_peer() {
 
 #[test]
 fn a_peer_that_takes_nothing_is_dropped() {
-    let server = Server::with_limits(Limits { write: SHORT, connections: 1, ..Limits::default() });
+    let server = Server::with_limits(HttpLimits { write: SHORT, connections: 1, ..HttpLimits::default() });
     let mut reader = server.connect();
     assert_eq!(reader.get("/large").body.len(), 4 << 20);
     drop(reader);

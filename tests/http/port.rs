@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use senpai_md_consumer::http::server::{HttpServer, Limits};
+use senpai_md_consumer::http::server::{HttpLimits, HttpServer};
 
 use crate::stage::{PATIENCE, SHORT, Server};
 
@@ -10,20 +10,20 @@ use crate::stage::{PATIENCE, SHORT, Server};
 fn the_port_is_taken_by_one_alone() {
     let server = Server::start();
     let port = server.address.port();
-    let error = HttpServer::bind("127.0.0.1", port).unwrap_err();
+    let error = HttpServer::bind("127.0.0.1", port).unwrap_err().to_string();
     assert!(error.contains(&format!("HTTP_PORT {port} on 127.0.0.1 is taken")), "{error}");
     assert!(error.contains("set another HTTP_PORT") && !error.contains('\n'), "{error}");
 
-    let error = HttpServer::bind("203.0.113.1", 0).unwrap_err();
+    let error = HttpServer::bind("203.0.113.1", 0).unwrap_err().to_string();
     assert!(error.contains("HTTP_HOST 203.0.113.1 is no address of this machine"), "{error}");
-    let error = HttpServer::bind("no host", 0).unwrap_err();
+    let error = HttpServer::bind("no host", 0).unwrap_err().to_string();
     assert!(error.contains("HTTP_HOST no host cannot be resolved"), "{error}");
     HttpServer::bind("localhost", 0).unwrap();
 }
 
 #[test]
 fn stopping_closes_what_is_idle_and_finishes_what_is_not() {
-    let mut server = Server::with_limits(Limits { drain: PATIENCE, ..Limits::default() });
+    let mut server = Server::with_limits(HttpLimits { drain: PATIENCE, ..HttpLimits::default() });
     let mut idle = server.connect();
     assert_eq!(idle.get("/").status, 404);
     let mut fresh = server.connect();
@@ -50,7 +50,7 @@ fn stopping_closes_what_is_idle_and_finishes_what_is_not() {
 
 #[test]
 fn stopping_does_not_wait_for_what_never_ends() {
-    let mut server = Server::with_limits(Limits { drain: SHORT, respond: PATIENCE, ..Limits::default() });
+    let mut server = Server::with_limits(HttpLimits { drain: SHORT, respond: PATIENCE, ..HttpLimits::default() });
     let mut stuck = server.connect();
     stuck.send("GET /never HTTP/1.1\r\n\r\n");
     assert_eq!(server.connect().get("/").status, 404);

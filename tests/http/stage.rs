@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use senpai_md_consumer::http::counts::{HttpCounts, Unserved};
 use senpai_md_consumer::http::response::Parts;
-use senpai_md_consumer::http::server::{HttpServer, Limits, Request, Responder, Response};
+use senpai_md_consumer::http::server::{HttpLimits, HttpServer, Request, Responder, Response};
 use senpai_md_consumer::runtime::executor;
 use senpai_md_consumer::runtime::stop::Stop;
 use senpai_md_consumer::runtime::task;
@@ -69,10 +69,10 @@ pub struct Server {
 
 impl Server {
     pub fn start() -> Server {
-        Server::with_limits(Limits::default())
+        Server::with_limits(HttpLimits::default())
     }
 
-    pub fn with_limits(limits: Limits) -> Server {
+    pub fn with_limits(limits: HttpLimits) -> Server {
         let server = HttpServer::bind("127.0.0.1", 0).expect("a free port").with_limits(limits);
         let address = server.local_addr();
         let (life, ended) = async_channel::bounded::<()>(1);

@@ -1,4 +1,4 @@
-//! What the service takes off its queue: messages as large as that, and subjects that nobody may publish to.
+//! What the service takes off its queue: messages as large as that, and subjects that may not be published to.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

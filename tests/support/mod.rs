@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 /// No test waits this long for anything unless it fails.
 pub const PATIENCE: Duration = Duration::from_secs(30);
-/// Between two looks at something that nobody announces.
+/// Between two looks at something that is not announced.
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// Asks until there is an answer. Without one in time it fails, with what was last in the way.

@@ -87,7 +87,7 @@ impl Window {
 pub struct Symbol {
     watermark: DateTime<Utc>,
     best: Option<(f64, f64)>,
-    /// For whoever asks for the state.
+    /// For requests for the state.
     _latest: (Option<Trade>, Option<Quote>, Option<Book>),
     long: Window,
     short: Window,

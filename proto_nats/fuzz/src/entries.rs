@@ -2,19 +2,19 @@
 
 use proto_nats::connection::NOTICES_MAX;
 use proto_nats::{
-    Action, ClientOp, ConnectOptions, Connection, Credentials, Decoded, Limits, Msg, ProtocolError, Reason, Secret,
-    ServerError, ServerInfo, ServerOp, Settings, State, Subscription, Tls, decode_client_op, decode_headers,
-    decode_server_op, encode, parse_servers,
+    Action, ClientOp, ConnectOptions, Connection, ConnectionSettings, ConnectionState, Credentials, DecodeLimits,
+    Decoded, Msg, ProtocolError, Reason, Secret, ServerError, ServerInfo, ServerOp, Subscription, Tls,
+    decode_client_op, decode_headers, decode_server_op, encode, parse_servers,
 };
 
 #[path = "../../tests/common/naive.rs"]
 mod naive;
 
 /// Small, so that short inputs reach them.
-const LIMITS: Limits = Limits { control_line: 96, payload: 200 };
+const LIMITS: DecodeLimits = DecodeLimits { control_line: 96, payload: 200 };
 
 /// For what was encoded again: CONNECT gets every field.
-const REENCODED: Limits = Limits { control_line: 1 << 20, payload: 200 };
+const REENCODED: DecodeLimits = DecodeLimits { control_line: 1 << 20, payload: 200 };
 
 /// Takes any bytes; panics where something is wrong.
 pub type Entry = fn(&[u8]);
@@ -156,7 +156,7 @@ pub fn connection_ops(data: &[u8]) {
         0 => Credentials::None,
         _ => Credentials::UserPassword { user: "bob".into(), password: Secret::new("hunter2") },
     };
-    let settings = Settings { tls, credentials, ..Settings::default() };
+    let settings = ConnectionSettings { tls, credentials, ..ConnectionSettings::default() };
     let mut sid = u64::from(first >> 4);
     let subscriptions = (0..sid).map(|sid| Subscription::new(sid, format!("s.{sid}"), None)).collect();
     let mut now_ns = 1_000;
@@ -210,11 +210,11 @@ pub fn connection_ops(data: &[u8]) {
                 let msg = Msg { subject: b"a", sid: 1, reply_to: None, headers: None, payload: b"" };
                 let is_asked = connection.takes_messages();
                 connection.handle_op(&ServerOp::Msg(msg), now_ns, &mut out);
-                assert!(is_asked || connection.state() == State::Closed, "a message that nobody asked for");
+                assert!(is_asked || connection.state() == ConnectionState::Closed, "a message without a subscription");
             }
             7 => connection.handle_op(&ServerOp::Ok, now_ns, &mut out),
             8 => {
-                watch.tls_started |= connection.state() == State::AwaitTls;
+                watch.tls_started |= connection.state() == ConnectionState::AwaitTls;
                 connection.handle_tls_started(now_ns, &mut out);
             }
             9 => {
@@ -264,7 +264,7 @@ impl Watch {
         assert!(!self.ended || out.is_empty(), "bytes after the end");
         let mut rest = out.as_slice();
         while !rest.is_empty() {
-            let (op, len) = match decode_client_op(rest, &Limits::default()) {
+            let (op, len) = match decode_client_op(rest, &DecodeLimits::default()) {
                 Ok(Decoded::Op { op, len }) => (op, len),
                 other => panic!("{other:?}"),
             };
@@ -290,7 +290,7 @@ impl Watch {
                     self.ended = true;
                     assert!(!reason.to_string().contains("hunter2"));
                     if let Reason::Stale { .. } | Reason::PingsUnanswered { .. } = reason {
-                        assert!(!self.paused, "silence while nobody reads");
+                        assert!(!self.paused, "silence while reading is paused");
                     }
                 }
                 Action::DrainComplete { .. } => self.ended = true,
@@ -298,7 +298,7 @@ impl Watch {
             }
         }
         assert!(notices <= NOTICES_MAX + 4);
-        assert_eq!(self.ended, connection.state() == State::Closed);
+        assert_eq!(self.ended, connection.state() == ConnectionState::Closed);
         assert!(!connection.is_ready() || self.readies == 1);
         let watched = connection.next_deadline().is_some();
         assert!(self.ended || self.paused || watched, "nothing would notice silence: {connection:?}");

@@ -131,7 +131,7 @@ fn an_address_given_twice_is_one_server() {
 #[test]
 fn discovered_servers_come_and_go() {
     let mut pool = pool("nats://bob:pw@a", 1);
-    assert_eq!(pool.merge_discovered(&urls(&["b:1"]), false), Merged::default(), "nobody said so");
+    assert_eq!(pool.merge_discovered(&urls(&["b:1"]), false), Merged::default(), "there is no current server");
     attempt(&mut pool, 0);
     let merged = |added, removed, ignored| Merged { added, removed, ignored };
     assert_eq!(pool.merge_discovered(&urls(&["a:4222", "b:1", "[::1]:2", "x:y"]), false), merged(2, 0, 1));
@@ -193,7 +193,7 @@ fn a_lame_duck_is_left_for_a_server_that_can_be_reached() {
     two.handle_closed(Cause::Trouble, 6 * SECOND_NS);
     assert_eq!(attempt(&mut two, 6 * SECOND_NS), first);
     two.handle_ready(6 * SECOND_NS);
-    // The one that has failed may be back as well; whoever has seen that it is, goes there at once.
+    // The one that has failed may be back as well; where it was seen to be, it is tried at once.
     two.handle_lame_duck(9 * SECOND_NS);
     assert_eq!(candidates(&two, 9 * SECOND_NS), [second.as_str()]);
     two.prefer(two.failover_candidates(9 * SECOND_NS).remove(0));

@@ -2,7 +2,7 @@
 //! speed, and an error is just an error. The twins must agree with the real ones on every input.
 
 use proto_nats::server_op::INFO_BYTES_MAX;
-use proto_nats::{ClientOp, Decoded, Limits, Msg, ServerOp};
+use proto_nats::{ClientOp, DecodeLimits, Decoded, Msg, ServerOp};
 
 const SERVER_VERBS: [&str; 7] = ["MSG", "HMSG", "INFO", "PING", "PONG", "+OK", "-ERR"];
 const CLIENT_VERBS: [&str; 7] = ["CONNECT", "PUB", "HPUB", "SUB", "UNSUB", "PING", "PONG"];
@@ -15,7 +15,7 @@ struct Line<'a> {
     len: usize,
 }
 
-pub fn server_op<'a>(input: &'a [u8], limits: &Limits) -> Result<Decoded<'a, ServerOp<'a>>, ()> {
+pub fn server_op<'a>(input: &'a [u8], limits: &DecodeLimits) -> Result<Decoded<'a, ServerOp<'a>>, ()> {
     let Some(line) = line(input, limits, &SERVER_VERBS)? else {
         return Ok(Decoded::NeedMore { at_least: input.len() + 1 });
     };
@@ -44,7 +44,7 @@ pub fn server_op<'a>(input: &'a [u8], limits: &Limits) -> Result<Decoded<'a, Ser
     Ok(Decoded::Op { op, len: line.len })
 }
 
-pub fn client_op<'a>(input: &'a [u8], limits: &Limits) -> Result<Decoded<'a, ClientOp<'a>>, ()> {
+pub fn client_op<'a>(input: &'a [u8], limits: &DecodeLimits) -> Result<Decoded<'a, ClientOp<'a>>, ()> {
     let Some(line) = line(input, limits, &CLIENT_VERBS)? else {
         return Ok(Decoded::NeedMore { at_least: input.len() + 1 });
     };
@@ -74,7 +74,7 @@ pub fn client_op<'a>(input: &'a [u8], limits: &Limits) -> Result<Decoded<'a, Cli
 #[allow(clippy::too_many_arguments)]
 fn message<'a>(
     input: &'a [u8],
-    limits: &Limits,
+    limits: &DecodeLimits,
     line: &Line<'a>,
     subject: &'a [u8],
     sid: &[u8],
@@ -95,7 +95,7 @@ fn message<'a>(
 
 fn publication<'a>(
     input: &'a [u8],
-    limits: &Limits,
+    limits: &DecodeLimits,
     line: &Line<'a>,
     subject: &'a [u8],
     reply_to: Option<&&'a [u8]>,
@@ -120,7 +120,7 @@ enum Body<'a> {
 
 fn body<'a>(
     input: &'a [u8],
-    limits: &Limits,
+    limits: &DecodeLimits,
     line: &Line<'_>,
     header: Option<&[u8]>,
     total: &[u8],
@@ -145,7 +145,7 @@ fn body<'a>(
     }
 }
 
-fn line<'a>(input: &'a [u8], limits: &Limits, verbs: &[&str]) -> Result<Option<Line<'a>>, ()> {
+fn line<'a>(input: &'a [u8], limits: &DecodeLimits, verbs: &[&str]) -> Result<Option<Line<'a>>, ()> {
     let end = input.iter().position(|&byte| byte == b'\n');
     let text = &input[..end.unwrap_or(input.len())];
     let mut words: Vec<&[u8]> = text.split(|&byte| is_blank(byte)).collect();

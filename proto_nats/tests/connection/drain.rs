@@ -10,7 +10,7 @@ fn drain() {
     assert!(!client.connection.is_ready());
     client.receive("MSG a 1 1\r\nx\r\nPING\r\n").sent("PONG\r\n").pass(2_000);
     client.receive("PONG\r\n").sent("").actions(&[Action::DrainComplete { confirmed: true }]);
-    assert_eq!(client.connection.state(), State::Closed);
+    assert_eq!(client.connection.state(), ConnectionState::Closed);
 }
 
 #[test]
@@ -19,7 +19,7 @@ fn drain_has_a_time_limit_even_while_nobody_reads() {
     client.connection.handle_reading_paused(client.now_ns);
     client.connection.begin_drain(client.now_ns, 3 * SECOND_NS, &mut client.out);
     client.pass(2_999).actions(&[]).pass(1).actions(&[Action::DrainComplete { confirmed: false }]);
-    assert_eq!(client.connection.state(), State::Closed);
+    assert_eq!(client.connection.state(), ConnectionState::Closed);
 }
 
 #[test]

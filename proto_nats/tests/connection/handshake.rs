@@ -51,7 +51,7 @@ fn tls_after_info() {
     for (mode, info) in [(Tls::WhenAsked, offers[0]), (Tls::Required, offers[0]), (Tls::Required, offers[1])] {
         let mut client = client_with(tls(mode), &["a"]);
         client.receive(info).sent("").actions(&[INFO_RECEIVED, Action::StartTls]);
-        assert_eq!(client.connection.state(), State::AwaitTls);
+        assert_eq!(client.connection.state(), ConnectionState::AwaitTls);
         client.connection.handle_tls_started(client.now_ns, &mut client.out);
         client.sent_connect().receive("PONG\r\nPONG\r\n").actions(&[READY]);
         client.receive("INFO {}\r\n").actions(&[Action::InfoReceived { secured: true }]);
@@ -105,15 +105,15 @@ fn each_step_of_the_handshake_has_a_time_limit() {
         assert_eq!(client.connection.state(), state);
         client.pass(1).ends(Reason::HandshakeTimeout { state });
     };
-    check("", "", State::AwaitInfo);
-    check("INFO {\"tls_required\":true}\r\n", "", State::AwaitTls);
-    check(PLAIN, "PING\r\nINFO {}\r\n", State::AwaitPong);
-    check(PLAIN, "PONG\r\nPING\r\n", State::AwaitConfirmation);
+    check("", "", ConnectionState::AwaitInfo);
+    check("INFO {\"tls_required\":true}\r\n", "", ConnectionState::AwaitTls);
+    check(PLAIN, "PING\r\nINFO {}\r\n", ConnectionState::AwaitPong);
+    check(PLAIN, "PONG\r\nPING\r\n", ConnectionState::AwaitConfirmation);
 }
 
 #[test]
 fn the_end_of_the_stream_during_the_handshake() {
-    let check = |settings: Settings, bytes: &str, expected: Reason, shown: &str| {
+    let check = |settings: ConnectionSettings, bytes: &str, expected: Reason, shown: &str| {
         assert_eq!(expected.to_string(), shown);
         let mut client = client_with(settings, &["a"]);
         client.receive(bytes);
@@ -121,7 +121,7 @@ fn the_end_of_the_stream_during_the_handshake() {
         client.ends(expected);
     };
     check(
-        Settings::default(),
+        ConnectionSettings::default(),
         "",
         Reason::ClosedBeforeInfo { secured: false },
         "the server closed the connection without INFO: it may have handshake_first, which wants TLS before INFO",
@@ -129,19 +129,19 @@ fn the_end_of_the_stream_during_the_handshake() {
     check(
         tls(Tls::First),
         "",
-        Reason::ClosedInHandshake { state: State::AwaitTls },
+        Reason::ClosedInHandshake { state: ConnectionState::AwaitTls },
         "the server closed the connection before the end of the TLS handshake",
     );
     check(
-        Settings::default(),
+        ConnectionSettings::default(),
         PLAIN,
-        Reason::ClosedInHandshake { state: State::AwaitPong },
+        Reason::ClosedInHandshake { state: ConnectionState::AwaitPong },
         "the server closed the connection before the answer to CONNECT",
     );
     check(
-        Settings::default(),
+        ConnectionSettings::default(),
         &format!("{PLAIN}PONG\r\n"),
-        Reason::ClosedInHandshake { state: State::AwaitConfirmation },
+        Reason::ClosedInHandshake { state: ConnectionState::AwaitConfirmation },
         "the server closed the connection before the confirmation of the subscriptions",
     );
     let mut client = client_with(tls(Tls::First), &["a"]);
@@ -154,11 +154,12 @@ fn the_end_of_the_stream_during_the_handshake() {
 
 #[test]
 fn refused_logins() {
-    let check = |settings: Settings, bytes: &str, error: ServerError, with_credentials, cause, shown: &str| {
-        let expected = Reason::Refused { error, with_credentials };
-        assert_eq!((expected.cause(), expected.to_string().as_str()), (cause, shown));
-        client_with(settings, &[]).receive(bytes).ends(expected);
-    };
+    let check =
+        |settings: ConnectionSettings, bytes: &str, error: ServerError, with_credentials, cause, shown: &str| {
+            let expected = Reason::Refused { error, with_credentials };
+            assert_eq!((expected.cause(), expected.to_string().as_str()), (cause, shown));
+            client_with(settings, &[]).receive(bytes).ends(expected);
+        };
     let violation = format!("{PLAIN}-ERR 'Authorization Violation'\r\n");
     check(
         tls(Tls::WhenAsked),
@@ -169,7 +170,7 @@ fn refused_logins() {
         "the server refused the login (authorization violation): check user, password, token, key or .creds",
     );
     check(
-        Settings::default(),
+        ConnectionSettings::default(),
         &violation,
         ServerError::AuthorizationViolation,
         false,
@@ -177,7 +178,7 @@ fn refused_logins() {
         "the server wants credentials (authorization violation), and none are set",
     );
     check(
-        Settings::default(),
+        ConnectionSettings::default(),
         "-ERR 'maximum connections exceeded'\r\n",
         ServerError::MaxConnections,
         false,
@@ -189,7 +190,7 @@ fn refused_logins() {
 #[test]
 fn no_nats_server() {
     client(&[]).receive("INFO nonsense\r\n").ends(Reason::UnreadableInfo);
-    let error = decode_server_op(b"HTTP/1.1 400 Bad Request\r\n", &Limits::default()).unwrap_err();
+    let error = decode_server_op(b"HTTP/1.1 400 Bad Request\r\n", &DecodeLimits::default()).unwrap_err();
     let mut client = client(&[]);
     client.connection.handle_unusable(Reason::Malformed(error));
     client.ends(Reason::Malformed(error));

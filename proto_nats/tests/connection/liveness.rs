@@ -41,7 +41,7 @@ fn pings_go_out_whatever_else_arrives() {
         client.receive("MSG a 1 1\r\nx\r\n").pass(1_000);
         pings += client.out.len() / "PING\r\n".len();
         client.out.clear();
-        if client.connection.state() == State::Closed {
+        if client.connection.state() == ConnectionState::Closed {
             break;
         }
     }

@@ -8,11 +8,10 @@ mod subscriptions;
 
 use proto_nats::connection::NOTICES_MAX;
 use proto_nats::{
-    Action, Cause, Connection, Credentials, Decoded, Limits, Operation, Reason, Secret, ServerError, Settings, State,
-    Subscription, Tls, decode_server_op,
+    Action, Cause, Connection, ConnectionSettings, ConnectionState, Credentials, DecodeLimits, Decoded, MILLISECOND_NS,
+    Operation, Reason, SECOND_NS, Secret, ServerError, Subscription, Tls, decode_server_op,
 };
 
-const SECOND_NS: u64 = 1_000_000_000;
 const PLAIN: &str = "INFO {\"proto\":1,\"max_payload\":1048576}\r\n";
 
 /// A connection, its clock and its socket.
@@ -22,7 +21,7 @@ struct Client {
     out: Vec<u8>,
 }
 
-fn client_with(settings: Settings, subjects: &[&str]) -> Client {
+fn client_with(settings: ConnectionSettings, subjects: &[&str]) -> Client {
     let subscription = |(index, subject): (usize, &&str)| Subscription::new(index as u64 + 1, *subject, None);
     let subscriptions = subjects.iter().enumerate().map(subscription).collect();
     let now_ns = 1_000 * SECOND_NS;
@@ -30,19 +29,19 @@ fn client_with(settings: Settings, subjects: &[&str]) -> Client {
 }
 
 fn client(subjects: &[&str]) -> Client {
-    client_with(Settings::default(), subjects)
+    client_with(ConnectionSettings::default(), subjects)
 }
 
-fn tls(tls: Tls) -> Settings {
+fn tls(tls: Tls) -> ConnectionSettings {
     let credentials = Credentials::UserPassword { user: "bob".into(), password: Secret::new("hunter2") };
-    Settings { tls, credentials, ..Settings::default() }
+    ConnectionSettings { tls, credentials, ..ConnectionSettings::default() }
 }
 
 /// One that has come through its handshake.
 fn ready_client(subjects: &[&str]) -> Client {
     let mut client = client(subjects);
     client.receive(PLAIN).receive("PONG\r\n").receive("PONG\r\n");
-    assert_eq!(client.connection.state(), State::Ready);
+    assert_eq!(client.connection.state(), ConnectionState::Ready);
     client.out.clear();
     while client.connection.poll_action().is_some() {}
     client
@@ -52,7 +51,7 @@ impl Client {
     fn receive(&mut self, bytes: &str) -> &mut Self {
         let mut rest = bytes.as_bytes();
         while !rest.is_empty() {
-            match decode_server_op(rest, &Limits::default()) {
+            match decode_server_op(rest, &DecodeLimits::default()) {
                 Ok(Decoded::Op { op, len }) => {
                     self.connection.handle_op(&op, self.now_ns, &mut self.out);
                     rest = &rest[len..];
@@ -65,7 +64,7 @@ impl Client {
 
     /// Time passes, as a driver lets it: every deadline is met.
     fn pass(&mut self, milliseconds: u64) -> &mut Self {
-        let end_ns = self.now_ns + milliseconds * 1_000_000;
+        let end_ns = self.now_ns + milliseconds * MILLISECOND_NS;
         while let Some(due_ns) = self.connection.next_deadline()
             && due_ns <= end_ns
         {
@@ -78,7 +77,7 @@ impl Client {
 
     /// The process was stopped: one late call.
     fn stall(&mut self, milliseconds: u64) -> &mut Self {
-        self.now_ns += milliseconds * 1_000_000;
+        self.now_ns += milliseconds * MILLISECOND_NS;
         self.connection.handle_time(self.now_ns, &mut self.out);
         self
     }
@@ -103,7 +102,7 @@ impl Client {
     fn ends(&mut self, expected: Reason) -> &mut Self {
         let mut actions: Vec<_> = std::iter::from_fn(|| self.connection.poll_action()).collect();
         assert_eq!(actions.pop(), Some(Action::Disconnect(expected)));
-        assert_eq!(self.connection.state(), State::Closed);
+        assert_eq!(self.connection.state(), ConnectionState::Closed);
         // The end is the end.
         self.out.clear();
         self.receive(PLAIN).receive("PING\r\nPONG\r\n-ERR 'x'\r\n").pass(1_000_000).sent("").actions(&[]);
@@ -120,10 +119,10 @@ const READY: Action = Action::Ready { refused: 0 };
 #[test]
 fn no_reason_is_a_debug_dump() {
     let all = [
-        Reason::HandshakeTimeout { state: State::AwaitInfo },
-        Reason::HandshakeTimeout { state: State::AwaitTls },
-        Reason::HandshakeTimeout { state: State::AwaitPong },
-        Reason::HandshakeTimeout { state: State::AwaitConfirmation },
+        Reason::HandshakeTimeout { state: ConnectionState::AwaitInfo },
+        Reason::HandshakeTimeout { state: ConnectionState::AwaitTls },
+        Reason::HandshakeTimeout { state: ConnectionState::AwaitPong },
+        Reason::HandshakeTimeout { state: ConnectionState::AwaitConfirmation },
         Reason::UnreadableInfo,
         Reason::TlsNotOffered,
         Reason::DataBeforeTls,

@@ -9,7 +9,7 @@ fn a_refused_subscription_is_named_and_the_rest_lives_on() {
     let mut client = client(&["a", "secret.>"]);
     client.receive(PLAIN).receive("PONG\r\n").actions(&[INFO_RECEIVED]);
     client.receive(refusal).receive("PONG\r\n").actions(&[refused.clone(), Action::Ready { refused: 1 }]);
-    assert_eq!(client.connection.state(), State::Ready);
+    assert_eq!(client.connection.state(), ConnectionState::Ready);
     assert!(!client.connection.is_ready(), "a service without one of its subjects is not ready");
     let names: Vec<_> = client.connection.refused_subscriptions().map(|refused| refused.subject.as_str()).collect();
     assert_eq!(names, ["secret.>"]);
@@ -130,11 +130,11 @@ fn a_probe_in_flight_confirms_nothing_sent_after_it() {
 fn a_pong_that_nobody_asked_for_confirms_nothing() {
     let mut client = client(&["a"]);
     client.receive("PONG\r\nPONG\r\nPONG\r\n").receive(PLAIN);
-    assert_eq!(client.connection.state(), State::AwaitPong);
+    assert_eq!(client.connection.state(), ConnectionState::AwaitPong);
     let mut ready = ready_client(&["a"]);
     ready.receive("PONG\r\nPONG\r\nPONG\r\n");
     ready.connection.begin_drain(ready.now_ns, SECOND_NS, &mut ready.out);
-    assert_eq!(ready.connection.state(), State::Draining);
+    assert_eq!(ready.connection.state(), ConnectionState::Draining);
     ready.actions(&[]);
 
     // Nor is it put by for later: the probe's PONG is not the drain's.

@@ -36,14 +36,14 @@ pub(super) struct Chunk {
 
 const CHUNKS: Table = Table::new("the trades of the windows", "WINDOW_TRADES or MAX_SYMBOLS");
 
-/// All chunks there will ever be: those that windows hold, those set aside for symbols still to come, and the shared
+/// All chunks there will ever be: those that windows hold, those reserved for symbols still to come, and the shared
 /// ones that are left. A window that holds n chunks holds one of its own and n - 1 shared ones, whichever they are.
 pub struct TradePool {
     /// Those that have been in use; the others' memory is reserved and untouched.
     chunks: Vec<Chunk>,
     /// Free chunks, as a list through `next`.
     free: ChunkId,
-    /// Set aside, one for each symbol still to come.
+    /// Reserved, one for each symbol still to come.
     own_left: usize,
     pub(super) shared_left: usize,
     /// With so few shared ones left, symbols that receive nothing are asked for theirs.

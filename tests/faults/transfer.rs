@@ -14,19 +14,19 @@ const ADDRESSES: usize = 100;
 /// Of the handshake, which ends with the PONG that confirms the subscriptions.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(5);
 
-struct Line {
+struct Proxied {
     server: NatsServer,
     proxy: Proxy,
     stage: Stage,
     recoveries: Vec<Duration>,
 }
 
-impl Line {
-    fn start(release: Release) -> Line {
+impl Proxied {
+    fn start(release: Release) -> Proxied {
         let server = NatsServer::start_with(release, "");
         let proxy = Proxy::start(server.port(), ADDRESSES);
         let stage = Stage::start(&proxy.url(), server.port(), Login::default(), &[]);
-        Line { server, proxy, stage, recoveries: Vec::new() }
+        Proxied { server, proxy, stage, recoveries: Vec::new() }
     }
 
     /// Ends the connection there is; the next one gets the plan.
@@ -68,15 +68,15 @@ pub fn late(release: Release) -> Result<Report, &'static str> {
 }
 
 fn through(release: Release, plan: Plan) -> Result<Report, &'static str> {
-    let mut line = Line::start(release);
-    let connections = line.proxy.accepted();
+    let mut proxied = Proxied::start(release);
+    let connections = proxied.proxy.accepted();
     let since = Instant::now();
-    line.cut_and_plan(plan);
-    line.wait_through(since, connections, plan);
-    let before = line.stage.received_count();
-    line.stage.wait_flow(before + 200);
-    assert_eq!(line.proxy.accepted(), connections + 1, "on one connection");
-    Ok(line.settle(String::new()))
+    proxied.cut_and_plan(plan);
+    proxied.wait_through(since, connections, plan);
+    let before = proxied.stage.received_count();
+    proxied.stage.wait_flow(before + 200);
+    assert_eq!(proxied.proxy.accepted(), connections + 1, "on one connection");
+    Ok(proxied.settle(String::new()))
 }
 
 pub fn closed_at_every_byte_from_the_server(release: Release) -> Result<Report, &'static str> {
@@ -88,16 +88,16 @@ pub fn closed_at_every_byte_to_the_server(release: Release) -> Result<Report, &'
 }
 
 fn closed_at_every_byte(release: Release, direction: Direction) -> Result<Report, &'static str> {
-    let mut line = Line::start(release);
-    let len = handshake_len(&line.proxy, direction);
+    let mut proxied = Proxied::start(release);
+    let len = handshake_len(&proxied.proxy, direction);
     for offset in 0..=len {
-        let (connections, tripped) = (line.proxy.accepted(), line.proxy.tripped());
+        let (connections, tripped) = (proxied.proxy.accepted(), proxied.proxy.tripped());
         let plan = Plan::Close(direction, offset);
-        line.cut_and_plan(plan);
-        eventually("the close", || holds(line.proxy.tripped() > tripped, format!("not yet: {plan:?}")));
-        line.wait_through(Instant::now(), connections + 1, plan);
+        proxied.cut_and_plan(plan);
+        eventually("the close", || holds(proxied.proxy.tripped() > tripped, format!("not yet: {plan:?}")));
+        proxied.wait_through(Instant::now(), connections + 1, plan);
     }
-    Ok(line.settle(format!("closed at each of {} bytes", len + 1)))
+    Ok(proxied.settle(format!("closed at each of {} bytes", len + 1)))
 }
 
 /// Up to the end of the second PONG, or PING.
@@ -110,15 +110,15 @@ fn handshake_len(proxy: &Proxy, direction: Direction) -> usize {
 
 /// A connection that falls silent before INFO, within it, and after it.
 pub fn cut_short(release: Release) -> Result<Report, &'static str> {
-    let mut line = Line::start(release);
+    let mut proxied = Proxied::start(release);
     let plans = [(Direction::ToClient, 0), (Direction::ToClient, 100), (Direction::ToServer, 0)];
     for (direction, len) in plans {
-        let (connections, plan) = (line.proxy.accepted(), Plan::Swallow(direction, len));
-        line.cut_and_plan(plan);
-        eventually("the silence", || holds(line.proxy.accepted() > connections, format!("not yet: {plan:?}")));
+        let (connections, plan) = (proxied.proxy.accepted(), Plan::Swallow(direction, len));
+        proxied.cut_and_plan(plan);
+        eventually("the silence", || holds(proxied.proxy.accepted() > connections, format!("not yet: {plan:?}")));
         let since = Instant::now();
         // It has the first one's time, then it gives up and takes another.
-        line.wait_through(since + HANDSHAKE_LIMIT, connections + 1, plan);
+        proxied.wait_through(since + HANDSHAKE_LIMIT, connections + 1, plan);
     }
-    Ok(line.settle("recovery from the handshake's time limit on".to_owned()))
+    Ok(proxied.settle("recovery from the handshake's time limit on".to_owned()))
 }
