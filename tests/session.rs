@@ -98,7 +98,7 @@ impl World {
         let settings = SessionSettings {
             servers: addresses.collect(),
             subjects: SUBJECTS.map(str::to_owned).to_vec(),
-            seed,
+            seed: Some(seed),
             drain_limit_ns: DRAIN_LIMIT_NS,
             write_limit_ns: WRITE_LIMIT_NS,
         };
@@ -439,4 +439,75 @@ fn a_lame_duck_is_left_for_a_server_that_can_be_reached() {
     assert_ne!(second, first);
     assert!(world.session.report(world.now_ns).is_ready);
     assert!(world.lost.is_empty(), "the drain takes everything along");
+}
+
+/// No deadline is due that nothing is done about: the loop around the session would spin.
+#[test]
+fn a_lame_duck_that_cannot_be_left_gives_no_deadline_that_is_over() {
+    let lame_duck = ServerOp::Info(br#"{"ldm":true,"max_payload":1048576}"#);
+    let check = |world: &mut World| {
+        world.session.handle_time(world.now_ns);
+        while world.session.poll_output(world.now_ns).is_some() {}
+        let deadline_ns = world.session.next_deadline().expect("silence has a limit");
+        assert!(deadline_ns > world.now_ns, "seed {}: due at {deadline_ns}, it is {}", world.seed, world.now_ns);
+    };
+    // Its first INFO says so, and nothing follows.
+    let mut silent = World::new(1);
+    assert!(matches!(silent.session.poll_output(0), Some(Output::Connect(_))));
+    silent.session.handle_connected(ConnectionSettings::default(), silent.now_ns);
+    silent.session.handle_op(&lame_duck, silent.now_ns);
+    check(&mut silent);
+    // It says so, and does not answer the drain; or it says so during the drain.
+    for is_before in [true, false] {
+        let mut world = World::new(1);
+        world.run_until(world.now_ns + SECOND);
+        if is_before {
+            world.session.handle_op(&lame_duck, world.now_ns);
+        }
+        world.session.begin_stop(world.now_ns);
+        if !is_before {
+            world.session.handle_op(&lame_duck, world.now_ns);
+        }
+        check(&mut world);
+    }
+}
+
+/// What ended the last connection is not what an orderly stop ends with; a drain that is cut short is told.
+#[test]
+fn the_trouble_is_that_of_the_last_end() {
+    let mut world = World::new(1);
+    world.run_until(world.now_ns + SECOND);
+    world.session.handle_end_of_stream(world.now_ns);
+    world.run_until(world.now_ns + SECOND);
+    assert!(world.session.report(world.now_ns).is_ready);
+    world.session.begin_stop(world.now_ns);
+    world.session.handle_end_of_stream(world.now_ns);
+    world.grant();
+    assert!(world.session.is_over());
+    let trouble = world.session.trouble().expect("the drain was cut short").to_string();
+    assert!(trouble.contains("the server closed the connection"), "{trouble}");
+
+    let mut orderly = World::new(1);
+    orderly.run_until(orderly.now_ns + SECOND);
+    orderly.session.begin_stop(orderly.now_ns);
+    orderly.run_until(orderly.now_ns + SECOND);
+    assert!(orderly.session.is_over() && orderly.session.trouble().is_none());
+}
+
+/// More than a server may ask for in answers, in publications: no reason to leave it.
+#[test]
+fn large_publications_are_no_unread_answers() {
+    let mut world = World::new(1);
+    world.run_until(world.now_ns + SECOND);
+    world.session.publish_frames(&vec![b'x'; 5 << 20], world.now_ns);
+    world.session.handle_time(world.now_ns);
+    world.grant();
+    assert!(world.connection.is_some());
+    for _ in 0..(4 << 20) / 6 + 1 {
+        world.session.handle_op(&ServerOp::Ping, world.now_ns);
+    }
+    world.session.handle_time(world.now_ns);
+    assert!(matches!(world.session.poll_output(world.now_ns), Some(Output::Close(_))));
+    let trouble = world.session.trouble().expect("the answers").to_string();
+    assert!(trouble.contains("does not read the answers"), "{trouble}");
 }

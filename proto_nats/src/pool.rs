@@ -99,20 +99,26 @@ pub struct Merged {
 }
 
 impl ServerPool {
-    /// A pool of at least one server. The seed should differ between instances, so that they spread over a cluster.
-    pub fn new(addresses: Vec<ServerAddress>, seed: u64) -> Self {
+    /// A pool of at least one server, tried in the order given at first.
+    pub fn in_order(addresses: Vec<ServerAddress>) -> Self {
         assert!(!addresses.is_empty(), "a pool has a server");
-        let mut random = Random(seed);
         let mut servers: Vec<Server> = Vec::new();
         for address in addresses {
             if !servers.iter().any(|server| server.address.is_same_endpoint(&address)) {
                 servers.push(Server::new(address, true));
             }
         }
-        for end in (1..servers.len()).rev() {
-            servers.swap(end, random.below(end as u64 + 1) as usize);
+        ServerPool { servers, current: None, preferred: None, attempts: 0, random: Random(0) }
+    }
+
+    /// As [`in_order`](Self::in_order), in an order of its own. The seed should differ between instances, so that they
+    /// spread over a cluster.
+    pub fn new(addresses: Vec<ServerAddress>, seed: u64) -> Self {
+        let mut pool = ServerPool { random: Random(seed), ..ServerPool::in_order(addresses) };
+        for end in (1..pool.servers.len()).rev() {
+            pool.servers.swap(end, pool.random.below(end as u64 + 1) as usize);
         }
-        ServerPool { servers, current: None, preferred: None, attempts: 0, random }
+        pool
     }
 
     /// The server to connect to, or when to ask again. Each attempt that it returns must be answered by

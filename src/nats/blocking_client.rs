@@ -28,6 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Between two looks at the clock, where nothing arrives.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 const READ_BYTES: usize = 16 << 10;
+const READS_MAX: usize = 16;
 
 /// Why nothing more can be published.
 #[derive(Debug)]
@@ -212,7 +213,7 @@ impl Driver {
         let settings = SessionSettings {
             servers: access.servers().to_vec(),
             subjects: Vec::new(),
-            seed: 0,
+            seed: None,
             drain_limit_ns: PATIENCE.as_nanos() as u64,
             write_limit_ns: PATIENCE.as_nanos() as u64,
         };
@@ -329,38 +330,49 @@ impl Driver {
     /// Moves the bytes of both directions that can be moved at this moment.
     fn exchange(&mut self) {
         self.read();
+        // What the socket takes comes before the judgement on how long it has taken nothing: the process may have slept.
+        self.send();
+        self.session.handle_time(self.clock.elapsed_ns());
+        self.send();
+    }
+
+    fn send(&mut self) {
         let now_ns = self.clock.elapsed_ns();
-        self.session.handle_time(now_ns);
         if let Some(transport) = &mut self.transport
             && !transport.send(&mut self.session, now_ns)
         {
             // What the server said before it closed is still to be read.
             self.read();
-            self.session.handle_end_of_stream(now_ns);
+            self.handle_end();
         }
     }
 
+    /// A few reads at most: a server may have no end of what it sends.
     fn read(&mut self) {
-        let Some(transport) = &mut self.transport else { return };
         let mut bytes = [0; READ_BYTES];
-        loop {
-            let now_ns = self.clock.elapsed_ns();
+        for _ in 0..READS_MAX {
+            let Some(transport) = &mut self.transport else { return };
             match transport.try_read(&mut bytes) {
                 Attempt::Bytes(len) => {
                     self.input.extend_from_slice(&bytes[..len]);
-                    handle_input(&mut self.session, &mut self.input, now_ns);
+                    if !handle_input(&mut self.session, &mut self.input, self.clock.elapsed_ns()) {
+                        return;
+                    }
                 }
                 Attempt::WouldBlock => break,
-                Attempt::Ended => {
-                    return match transport.take_tls_error() {
-                        Some(error) => self.session.handle_failed(Trouble::Tls(error)),
-                        None => self.session.handle_end_of_stream(now_ns),
-                    };
-                }
+                Attempt::Ended => return self.handle_end(),
             }
         }
-        if self.session.awaits_tls() && transport.is_secured() {
+        let is_secured = self.transport.as_ref().is_some_and(Transport::is_secured);
+        if self.session.awaits_tls() && is_secured {
             self.session.handle_tls_started(self.clock.elapsed_ns());
+        }
+    }
+
+    fn handle_end(&mut self) {
+        match self.transport.as_mut().and_then(Transport::take_tls_error) {
+            Some(error) => self.session.handle_failed(Trouble::Tls(error)),
+            None => self.session.handle_end_of_stream(self.clock.elapsed_ns()),
         }
     }
 
@@ -372,26 +384,25 @@ impl Driver {
     }
 }
 
-/// Hands the whole operations of `input` to the session; what is left is the start of one.
-fn handle_input(session: &mut Session<()>, input: &mut Vec<u8>, now_ns: u64) {
+/// Hands the whole operations of `input` to the session; what is left is the start of one. False: it is not NATS.
+fn handle_input(session: &mut Session<()>, input: &mut Vec<u8>, now_ns: u64) -> bool {
     let mut taken = 0;
-    loop {
+    let error = loop {
         match decode_server_op(&input[taken..], &DecodeLimits::default()) {
             Ok(Decoded::Op { op, len }) => {
                 session.handle_op(&op, now_ns);
                 taken += len;
             }
-            Ok(Decoded::NeedMore { .. }) => break,
+            Ok(Decoded::NeedMore { .. }) => {
+                input.drain(..taken);
+                return true;
+            }
             // Nothing is subscribed to: a message, and a huge one, is no operation to send here.
-            Ok(Decoded::Oversized { .. }) => {
-                session.handle_unusable(Reason::Malformed(ProtocolError::Server(Malformed::UnknownOperation)));
-                break;
-            }
-            Err(error) => {
-                session.handle_unusable(Reason::Malformed(error));
-                break;
-            }
+            Ok(Decoded::Oversized { .. }) => break ProtocolError::Server(Malformed::UnknownOperation),
+            Err(error) => break error,
         }
-    }
-    input.drain(..taken);
+    };
+    input.clear();
+    session.handle_unusable(Reason::Malformed(error));
+    false
 }

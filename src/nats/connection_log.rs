@@ -97,6 +97,13 @@ impl ConnectionLog {
         }
     }
 
+    /// A stop's drain has ended with the connection: what the server had not sent by then is lost, and what it had not taken.
+    pub fn drain_cut_short(&self, about: &ServerTrouble) {
+        let (core, server) = (self.core, about.server.endpoint());
+        let cause = &*about.trouble.to_string();
+        log::warn!(core, server:%, cause; "{about}; the drain was cut short, and events may be lost");
+    }
+
     /// At a stop, after the time for the drain is up.
     pub fn unconfirmed_drain(&self, server: &ServerAddress) {
         let (core, server) = (self.core, server.endpoint());

@@ -145,7 +145,7 @@ impl Trouble {
     /// What the pool of servers makes of it.
     pub fn cause(&self) -> Cause {
         match self {
-            Trouble::Tls(_) => Cause::Refused,
+            Trouble::Tls(_) | Trouble::Access(_) | Trouble::FilesTooSlow => Cause::Refused,
             Trouble::Ended(reason) => reason.cause(),
             Trouble::LeftLameDuck => Cause::Left,
             _ => Cause::Trouble,

@@ -27,6 +27,8 @@ pub struct SendBuffer<M> {
     bytes: Vec<u8>,
     sent: usize,
     marks: Vec<Mark<M>>,
+    /// Of `bytes`, those of publications.
+    publication_bytes: usize,
     /// When the server last took anything, or there was nothing to take.
     moved_ns: u64,
 }
@@ -58,6 +60,7 @@ impl<M: Copy> SendBuffer<M> {
             bytes: BUFFER.list(2 * PENDING_BYTES_MAX)?,
             sent: 0,
             marks: BUFFER.list(PENDING_BYTES_MAX / PUBLICATION_BYTES_MIN)?,
+            publication_bytes: 0,
             moved_ns: 0,
         })
     }
@@ -76,13 +79,14 @@ impl<M: Copy> SendBuffer<M> {
         if self.sent == self.bytes.len() {
             self.bytes.clear();
             self.marks.clear();
+            self.publication_bytes = 0;
             self.sent = 0;
         }
     }
 
-    /// Sent and unsent bytes: the buffer is emptied only when all is sent.
-    pub fn len_bytes(&self) -> usize {
-        self.bytes.len()
+    /// Bytes of control frames since the buffer was last empty.
+    pub fn control_bytes(&self) -> usize {
+        self.bytes.len() - self.publication_bytes
     }
 
     /// How long the server has taken nothing of what there is to send.
@@ -97,8 +101,8 @@ impl<M: Copy> SendBuffer<M> {
         self.bytes.len() < PENDING_BYTES_MAX
     }
 
-    /// To append control frames, or publications that are never taken back.
-    pub fn frames(&mut self, now_ns: u64) -> &mut Vec<u8> {
+    /// To append control frames.
+    pub fn control_frames(&mut self, now_ns: u64) -> &mut Vec<u8> {
         if self.unsent().is_empty() {
             self.moved_ns = now_ns;
         }
@@ -109,16 +113,28 @@ impl<M: Copy> SendBuffer<M> {
     #[inline]
     pub fn publish(&mut self, subject: &[u8], payload: &[u8], about: M, now_ns: u64) {
         let start = self.bytes.len();
-        encode::publish(self.frames(now_ns), subject, None, payload);
-        self.marks.push(Mark { about, frame: start..self.bytes.len(), payload_len: payload.len() });
+        encode::publish(self.control_frames(now_ns), subject, None, payload);
+        self.mark(about, start, payload.len());
     }
 
     /// Appends the frame of a publication that an earlier connection did not take.
     pub fn publish_again(&mut self, publication: &Publication<'_, M>, now_ns: u64) {
         let start = self.bytes.len();
-        self.frames(now_ns).extend_from_slice(publication.frame);
+        self.control_frames(now_ns).extend_from_slice(publication.frame);
+        self.mark(publication.about, start, publication.payload_len);
+    }
+
+    #[inline]
+    fn mark(&mut self, about: M, start: usize, payload_len: usize) {
         let frame = start..self.bytes.len();
-        self.marks.push(Mark { about: publication.about, frame, payload_len: publication.payload_len });
+        self.publication_bytes += frame.len();
+        self.marks.push(Mark { about, frame, payload_len });
+    }
+
+    /// Appends whole PUB frames that are never taken back.
+    pub fn publish_frames(&mut self, frames: &[u8], now_ns: u64) {
+        self.control_frames(now_ns).extend_from_slice(frames);
+        self.publication_bytes += frames.len();
     }
 
     /// Moves the publications that were not sent whole to the end of `unsent`; the buffer is empty then.
@@ -129,6 +145,9 @@ impl<M: Copy> SendBuffer<M> {
             unsent.marks.push(Mark { frame: start..unsent.bytes.len(), ..mark });
         }
         self.bytes.clear();
+        // What a hostile server has made it grow to is given back.
+        self.bytes.shrink_to(2 * PENDING_BYTES_MAX);
+        self.publication_bytes = 0;
         self.sent = 0;
     }
 }
@@ -169,7 +188,7 @@ mod tests {
         for sent in 0..=frames.len() {
             let mut buffer = SendBuffer::new().expect("there is memory");
             buffer.publish(b"a", b"one", 1, 0);
-            encode::ping(buffer.frames(0));
+            encode::ping(buffer.control_frames(0));
             buffer.publish(b"b", b"two\r\nPUB x 1\r\n", 2, 0);
             assert_eq!(buffer.unsent(), frames);
             buffer.note_sent(sent, 5);
@@ -200,9 +219,9 @@ mod tests {
     fn stuck_since_it_last_moved() {
         let mut buffer = SendBuffer::<()>::new().expect("there is memory");
         assert_eq!(buffer.stuck_ns(7), 0);
-        encode::ping(buffer.frames(10));
+        encode::ping(buffer.control_frames(10));
         assert_eq!(buffer.stuck_ns(17), 7);
-        encode::ping(buffer.frames(20));
+        encode::ping(buffer.control_frames(20));
         assert_eq!(buffer.stuck_ns(27), 17, "more to send is no sign of life");
         buffer.note_sent(1, 30);
         assert_eq!(buffer.stuck_ns(31), 1);

@@ -34,8 +34,7 @@ pub use crate::nats::session_io::{Output, SessionReport, SessionSettings};
 const FAILOVER_INTERVAL_NS: u64 = 2 * NANOS_PER_SECOND as u64;
 /// So long after the last refused publication all is well again: the server says nothing when it grants a permission.
 const REFUSAL_LASTS_NS: u64 = 60 * NANOS_PER_SECOND as u64;
-/// Bytes to be sent from which the server is hostile: publications stop long before, so these are answers to its PINGs,
-/// which it does not read as fast as it asks.
+/// Bytes of answers to the server's PINGs from which it is hostile: it does not read them as fast as it asks.
 const UNREAD_ANSWERS_MAX: usize = 4 << 20;
 
 /// See the head of this file.
@@ -70,6 +69,8 @@ struct Connected {
     connection: Connection,
     /// Publications are taken: it has been ready, and is not closed.
     takes_publications: bool,
+    /// Told by the loop: it ends the connection once everything before it is told.
+    failure: Option<Trouble>,
     /// The search for another server, where this one is a lame duck.
     failover: Option<Failover>,
     stage: Stage,
@@ -94,7 +95,10 @@ impl<M: Copy> Session<M> {
     /// A session that is about to connect for the first time.
     pub fn new(settings: SessionSettings) -> Result<Self, NoMemory> {
         Ok(Session {
-            pool: ServerPool::new(settings.servers.clone(), settings.seed),
+            pool: match settings.seed {
+                Some(seed) => ServerPool::new(settings.servers.clone(), seed),
+                None => ServerPool::in_order(settings.servers.clone()),
+            },
             settings,
             phase: Phase::Idle { until_ns: 0 },
             send_buffer: SendBuffer::new()?,
@@ -116,6 +120,7 @@ impl<M: Copy> Session<M> {
             server: server.clone(),
             connection: Connection::new(settings, subscriptions, now_ns),
             takes_publications: false,
+            failure: None,
             failover: None,
             stage: Stage::Serving,
         }));
@@ -132,7 +137,7 @@ impl<M: Copy> Session<M> {
     /// The TLS handshake that [`Output::StartTls`] asked for is through.
     pub fn handle_tls_started(&mut self, now_ns: u64) {
         if let Phase::Connected(connected) = &mut self.phase {
-            connected.connection.handle_tls_started(now_ns, self.send_buffer.frames(now_ns));
+            connected.connection.handle_tls_started(now_ns, self.send_buffer.control_frames(now_ns));
         }
     }
 
@@ -144,7 +149,7 @@ impl<M: Copy> Session<M> {
                 connected.failover = None;
                 self.pool.prefer(server);
                 let limit_ns = self.settings.drain_limit_ns;
-                connected.connection.begin_drain(now_ns, limit_ns, self.send_buffer.frames(now_ns));
+                connected.connection.begin_drain(now_ns, limit_ns, self.send_buffer.control_frames(now_ns));
             }
             None => connected.failover = Some(Failover::Due { at_ns: now_ns + FAILOVER_INTERVAL_NS }),
         }
@@ -153,7 +158,7 @@ impl<M: Copy> Session<M> {
     /// One operation that the server has sent.
     pub fn handle_op(&mut self, op: &ServerOp<'_>, now_ns: u64) {
         if let Phase::Connected(connected) = &mut self.phase {
-            connected.connection.handle_op(op, now_ns, self.send_buffer.frames(now_ns));
+            connected.connection.handle_op(op, now_ns, self.send_buffer.control_frames(now_ns));
         }
     }
 
@@ -196,7 +201,7 @@ impl<M: Copy> Session<M> {
     /// Something that the protocol does not know of has ended the connection: TLS, a file.
     pub fn handle_failed(&mut self, trouble: Trouble) {
         if let Phase::Connected(connected) = &mut self.phase {
-            connected.stage = Stage::Failed(trouble);
+            connected.failure.get_or_insert(trouble);
         }
     }
 
@@ -216,10 +221,10 @@ impl<M: Copy> Session<M> {
         if stuck_ns > self.settings.write_limit_ns {
             connected.connection.handle_unusable(Reason::TakesNothing { for_ns: stuck_ns });
         }
-        if self.send_buffer.len_bytes() > UNREAD_ANSWERS_MAX {
+        if self.send_buffer.control_bytes() > UNREAD_ANSWERS_MAX {
             connected.connection.handle_unusable(Reason::AnswersUnread);
         }
-        connected.connection.handle_time(now_ns, self.send_buffer.frames(now_ns));
+        connected.connection.handle_time(now_ns, self.send_buffer.control_frames(now_ns));
     }
 
     /// When [`handle_time`](Self::handle_time) and [`poll_output`](Self::poll_output) have something to do at the latest.
@@ -229,7 +234,7 @@ impl<M: Copy> Session<M> {
             Phase::Connecting(_) | Phase::Over => None,
             Phase::Connected(connected) => {
                 let failover_ns = match connected.failover {
-                    Some(Failover::Due { at_ns }) => Some(at_ns),
+                    Some(Failover::Due { at_ns }) if connected.is_serving() => Some(at_ns),
                     _ => None,
                 };
                 [connected.connection.next_deadline(), failover_ns].into_iter().flatten().min()
@@ -246,7 +251,7 @@ impl<M: Copy> Session<M> {
             Phase::Idle { .. } | Phase::Connecting(_) => self.phase = Phase::Over,
             Phase::Connected(connected) => {
                 let limit_ns = self.settings.drain_limit_ns;
-                connected.connection.begin_drain(now_ns, limit_ns, self.send_buffer.frames(now_ns));
+                connected.connection.begin_drain(now_ns, limit_ns, self.send_buffer.control_frames(now_ns));
             }
             Phase::Over => {}
         }
@@ -322,11 +327,12 @@ impl<M: Copy> Session<M> {
                 }
             }
         }
+        if let Some(trouble) = connected.failure.take() {
+            connected.stage = Stage::Failed(trouble);
+        }
         match &mut connected.stage {
             Stage::Serving => match connected.failover {
-                Some(Failover::Due { at_ns })
-                    if at_ns <= now_ns && connected.connection.state() == ConnectionState::Ready =>
-                {
+                Some(Failover::Due { at_ns }) if at_ns <= now_ns && connected.is_serving() => {
                     connected.failover = Some(Failover::Searching);
                     Some(Output::FindReachable(self.pool.failover_candidates(now_ns)))
                 }
@@ -359,9 +365,7 @@ impl<M: Copy> Session<M> {
     /// The connection, or the attempt at one, is over.
     fn end(&mut self, server: &ServerAddress, trouble: Option<Trouble>, now_ns: u64) {
         self.pool.handle_closed(trouble.as_ref().map_or(Cause::Left, Trouble::cause), now_ns);
-        if let Some(trouble) = trouble {
-            self.trouble = Some(ServerTrouble { server: server.clone(), trouble });
-        }
+        self.trouble = trouble.map(|trouble| ServerTrouble { server: server.clone(), trouble });
         self.refused_publication = None;
         self.send_buffer.take_unsent(&mut self.unsent);
         self.phase = if self.is_stopping { Phase::Over } else { Phase::Idle { until_ns: now_ns } };
@@ -416,7 +420,7 @@ impl<M: Copy> Session<M> {
 
     /// Publishes frames that are never sent again.
     pub fn publish_frames(&mut self, frames: &[u8], now_ns: u64) {
-        self.send_buffer.frames(now_ns).extend_from_slice(frames);
+        self.send_buffer.publish_frames(frames, now_ns);
     }
 
     /// What the connections before this one did not take; it is the caller's to judge now.
@@ -480,14 +484,16 @@ impl<M: Copy> Session<M> {
 
     #[inline]
     fn connection(&self) -> Option<&Connection> {
-        match &self.phase {
-            Phase::Connected(connected) => Some(&connected.connection),
-            _ => None,
-        }
+        if let Phase::Connected(connected) = &self.phase { Some(&connected.connection) } else { None }
     }
 }
 
 impl Connected {
+    /// Ready, and not about to end: another server may be looked for.
+    fn is_serving(&self) -> bool {
+        matches!(self.stage, Stage::Serving) && self.connection.state() == ConnectionState::Ready
+    }
+
     fn trouble(&self, trouble: Trouble) -> ServerTrouble {
         ServerTrouble { server: self.server.clone(), trouble }
     }

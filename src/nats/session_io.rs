@@ -8,8 +8,8 @@ pub struct SessionSettings {
     pub servers: Vec<ServerAddress>,
     /// Subscribed to on every connection, with sids from 1.
     pub subjects: Vec<String>,
-    /// Should differ between sessions, so that they do not all try the same server first.
-    pub seed: u64,
+    /// Should differ between sessions, so that they do not all try the same server first; `None`: in the order given.
+    pub seed: Option<u64>,
     /// For the server to answer a drain.
     pub drain_limit_ns: u64,
     /// nats-server's own `write_deadline`: a server that takes nothing for so long takes nothing any more.

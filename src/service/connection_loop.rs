@@ -117,10 +117,10 @@ pub async fn run(
         }
         let mut worker = worker.borrow_mut();
         worker.shard.engine.stall_output();
-        if let Some(trouble) = worker.session.trouble()
-            && !worker.session.is_over()
-        {
-            log.trouble(trouble, clock.elapsed_ns());
+        match worker.session.trouble() {
+            Some(trouble) if worker.session.is_over() => log.drain_cut_short(trouble),
+            Some(trouble) => log.trouble(trouble, clock.elapsed_ns()),
+            None => {}
         }
     }
     worker.borrow_mut().give_up_outputs();
@@ -277,8 +277,7 @@ impl ConnectionLoop<'_> {
             is_open = self.transport.send(&mut worker.session, clock.elapsed_ns());
         }
         if !is_open {
-            worker.finish_input(&mut self.transport);
-            worker.session.handle_end_of_stream(clock.elapsed_ns());
+            handle_end(&mut worker, &mut self.transport);
         }
         is_drained
     }
@@ -387,13 +386,18 @@ fn read(worker: &mut Worker, transport: &mut Transport, was_paused: bool) -> boo
             true
         }
         ReadOutcome::Ended => {
-            worker.finish_input(transport);
-            match transport.take_tls_error() {
-                Some(error) => worker.session.handle_failed(Trouble::Tls(error)),
-                None => worker.session.handle_end_of_stream(now_ns),
-            }
+            handle_end(worker, transport);
             was_paused
         }
+    }
+}
+
+/// The socket is at its end, for reading or for writing.
+fn handle_end(worker: &mut Worker, transport: &mut Transport) {
+    worker.finish_input(transport);
+    match transport.take_tls_error() {
+        Some(error) => worker.session.handle_failed(Trouble::Tls(error)),
+        None => worker.session.handle_end_of_stream(worker.shard.clock.elapsed_ns()),
     }
 }
 

@@ -203,9 +203,6 @@ impl Shard {
             self.begun_bytes = self.receive_buffer.len_bytes();
             // The start of a frame may be left: it counts as read when its end is.
             self.reads.clear();
-            if self.begun_bytes == self.receive_buffer.capacity() {
-                return Err(Reason::QueueTooSmall);
-            }
         }
         // Those of other shards are no events here.
         let events = round.messages - (self.engine.counters.events_foreign - foreign_before);
@@ -213,6 +210,11 @@ impl Shard {
             self.last_message_ns = Some(now_ns);
         }
         Ok(Slice { messages: round.messages, events, read_at, is_drained: round.is_drained })
+    }
+
+    /// The buffer is full, and no frame in it is whole.
+    pub fn is_stuck(&self) -> bool {
+        self.begun_bytes == self.receive_buffer.capacity()
     }
 
     /// The outputs of a slice are encoded: so long it took since its messages were read.

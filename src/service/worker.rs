@@ -49,7 +49,7 @@ impl Worker {
         let session = SessionSettings {
             servers: access.servers().to_vec(),
             subjects: subjects.clone(),
-            seed: clock.now().0 as u64 ^ (ownership.core as u64) << 48,
+            seed: Some(clock.now().0 as u64 ^ (ownership.core as u64) << 48),
             drain_limit_ns: DRAIN_LIMIT_NS,
             write_limit_ns: WRITE_LIMIT_NS,
         };
@@ -65,6 +65,9 @@ impl Worker {
         if slice.messages > 0 {
             self.publish();
             self.shard.note_processed(&slice);
+        }
+        if slice.is_drained && self.shard.is_stuck() {
+            return Err(Reason::QueueTooSmall);
         }
         Ok(slice.is_drained)
     }
