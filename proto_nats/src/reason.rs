@@ -1,10 +1,11 @@
 //! Why a connection ended: one line for the user, and what the pool makes of it.
 
+use crate::MILLISECOND_NS;
+use crate::SECOND_NS;
 use crate::connection::ConnectionState;
 use crate::error::ProtocolError;
 use crate::pool::Cause;
 use crate::server_error::ServerError;
-use crate::{MILLISECOND_NS, SECOND_NS};
 use std::fmt;
 
 /// Why a connection ended.
