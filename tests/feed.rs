@@ -309,3 +309,46 @@ fn a_server_that_goes_away_is_an_error() {
     let output = Output { status: running.0.wait().unwrap(), stdout: Vec::new(), stderr: log };
     check_failure(&output, "closed the connection, after 1 events");
 }
+
+/// A server that greets with `start` and then sends `+OK` until its client has gone.
+fn endless(start: &'static str) -> (std::net::SocketAddr, std::thread::JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let sending = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        let _ = stream.write_all(start.as_bytes());
+        let begin = Instant::now();
+        while stream.write_all(&b"+OK\r\n".repeat(10_000)).is_ok() {
+            assert!(begin.elapsed() < PATIENCE, "it reads on and on");
+        }
+    });
+    (address, sending)
+}
+
+/// Each is left at its first wrong word, however much it has to say, and the servers are tried in the order given.
+#[test]
+fn servers_that_refuse_are_left_at_once_in_the_order_given() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), timed(&[0])).unwrap();
+    let refusal = "INFO {\"max_payload\":1048576}\r\n-ERR 'Authorization Violation'\r\n";
+    let servers = [refusal, "INFO {\"max_payload\":1048576}\r\nJUNK\r\n", refusal, refusal].map(endless);
+    let urls: Vec<String> = servers.iter().map(|(address, _)| format!("nats://{address}")).collect();
+    let output = command(file.path(), &urls.join(","), &[]).output().unwrap();
+    check_failure(&output, "no known NATS operation");
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    let told = error.lines().last().unwrap();
+    let places: Vec<usize> = urls.iter().map(|url| told.find(url.as_str()).expect("each says why")).collect();
+    assert!(places.is_sorted(), "{told}");
+    servers.into_iter().for_each(|(_, sending)| sending.join().unwrap());
+}
+
+/// A batch of a looped recording is larger than what a server may ask for in answers.
+#[test]
+fn large_batches_are_not_taken_for_unread_answers() {
+    let feed = Feed::new();
+    let event = format!("{{\"subject\":\"md.events.trade.A\",\"payload\":\"{}\"}}\n", "x".repeat(6_000));
+    let (output, events) = feed.run(&event.repeat(1_024), &["--loop", "2", "--speed", "max"], 2_048);
+    check_success(&output);
+    assert_eq!(events.len(), 2_048);
+}
