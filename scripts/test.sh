@@ -91,7 +91,7 @@ run_long() {
 if [ "${1:-}" = --long ]; then
     run_long
 else
-    run cargo test --workspace "$@"
+    run cargo test --workspace --no-fail-fast "$@"
 fi
 
 echo
