@@ -87,6 +87,8 @@ fn check_fed(recording: &Recording, speed: &str) {
     let service = Service::start_ready(&server.url(), &flags);
     let bus = Bus::connect(&server.url());
     let mut inbox = bus.subscribe("senpai.>");
+    // It stands before the first event is fed.
+    bus.round_trip();
     feed(&server, &events, speed);
 
     let stats = service.wait_events_in(events.len());
