@@ -1,6 +1,6 @@
 //! A session against servers of the embedded broker's router, in simulated time: no socket, no thread, no clock. The network
 //! between them cuts, delays, stalls and mixes sizes by a seed; what is published is numbered, and each number is accounted
-//! for.
+//! for. Longer than 500 lines: one world, and what it is put through.
 
 mod seeds;
 
