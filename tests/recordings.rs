@@ -9,7 +9,7 @@ use std::process::{Command, Output, Stdio};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use senpai_md_consumer::broker::server::BrokerServer;
-use senpai_md_consumer::runtime::random::Random;
+use senpai_md_consumer::engine::random::Random;
 use serde_json::Value;
 
 struct Folder(tempfile::TempDir);

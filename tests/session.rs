@@ -8,10 +8,10 @@ use std::collections::VecDeque;
 
 use proto_nats::{ConnectionSettings, DecodeLimits, Decoded, ServerAddress, ServerOp, decode_server_op};
 use senpai_md_consumer::broker::{Broker, BrokerLimits, ClientId, Output as BrokerOutput};
+use senpai_md_consumer::engine::random::Random;
 use senpai_md_consumer::nats::error::{ConnectError, Trouble};
 use senpai_md_consumer::nats::send_buffer::Unsent;
 use senpai_md_consumer::nats::session::{Output, Session, SessionSettings};
-use senpai_md_consumer::runtime::random::Random;
 
 const MILLISECOND: u64 = proto_nats::MILLISECOND_NS;
 const SECOND: u64 = proto_nats::SECOND_NS;

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use proto_nats::encode;
+use senpai_md_consumer::engine::random::Random;
 use senpai_md_consumer::engine::time::{NANOS_PER_SECOND, UnixNanos, encode_time};
-use senpai_md_consumer::runtime::random::Random;
 
 use super::client::Client;
 use super::processes::{Consumer, NatsServer, Service, eventually};

@@ -5,9 +5,9 @@ use senpai_md_consumer::engine::engine::{Engine, EngineSettings, Receipt};
 use senpai_md_consumer::engine::input::malformed::Malformed;
 use senpai_md_consumer::engine::input::receive_buffer::ReceiveBuffer;
 use senpai_md_consumer::engine::intake::{Observer, Ownership, take_messages};
+use senpai_md_consumer::engine::random::Random;
 use senpai_md_consumer::engine::time::{NANOS_PER_SECOND, UnixNanos, encode_time};
 use senpai_md_consumer::recording::looped_frames::Stream;
-use senpai_md_consumer::runtime::random::Random;
 
 use crate::measure::Work;
 use crate::{PREFIX, SEED};

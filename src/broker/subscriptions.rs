@@ -7,7 +7,7 @@
 use proto_nats::subject;
 
 use crate::broker::client::ClientId;
-use crate::runtime::random::Random;
+use crate::engine::random::Random;
 
 pub struct Subscription {
     pub owner: ClientId,

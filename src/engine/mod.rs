@@ -19,12 +19,7 @@ pub mod input;
 pub mod intake;
 pub mod memory;
 mod output;
+pub mod random;
 pub(crate) mod rules;
 pub mod state;
 pub mod time;
-
-/// The generator that the service uses elsewhere, for the tests of this room, which imports nothing from above.
-#[cfg(test)]
-#[allow(dead_code, clippy::duplicate_mod)]
-#[path = "../runtime/random.rs"]
-mod random;

@@ -230,7 +230,7 @@ fn percent_decode(text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runtime::random::Random;
+    use crate::engine::random::Random;
 
     const NO_BODY: usize = 0;
 

@@ -14,11 +14,11 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use crate::engine::random::Random;
 use crate::engine::time::{NANOS_PER_SECOND, UnixNanos};
 use crate::market::listing::{LISTINGS, Listing, START_LEVELS, made_up};
 use crate::market::payload::{Direction, Moment, write_heartbeat};
 use crate::market::price_levels::PriceLevels;
-use crate::runtime::random::Random;
 
 const HEARTBEAT_INTERVAL: i64 = NANOS_PER_SECOND;
 const HEARTBEATS: [(&str, &str); 2] = [("__system__", "market-data-service"), ("coinbase", "coinbase")];

@@ -9,8 +9,8 @@
 
 use std::borrow::Cow;
 
+use crate::engine::random::Random;
 use crate::engine::time::NANOS_PER_MILLI;
-use crate::runtime::random::Random;
 
 /// Between two books of a busy listing: what recorded feeds of ten levels have.
 const BOOK_INTERVAL_SECONDS: f64 = 0.5;

@@ -1,8 +1,8 @@
 //! A listing's events as the JSON that market-data-service publishes.
 
+use crate::engine::random::Random;
 use crate::engine::time::{NANOS_PER_MILLI, UnixNanos, encode_time};
 use crate::market::listing::{Listing, POWERS};
-use crate::runtime::random::Random;
 
 const BOOK_LEVELS: usize = 10;
 /// How often one side is hit while the level moves its way.

@@ -3,10 +3,10 @@
 //! In: the time since the start, and the market's random numbers. Out: a level, and the direction of a fast move.
 //! Levels wander by a few basis points in ten seconds; one family at a time moves by more than half a percent in seconds.
 
+use crate::engine::random::Random;
 use crate::engine::time::NANOS_PER_SECOND;
 use crate::market::listing::{BTC, START_LEVELS, family};
 use crate::market::payload::Direction;
-use crate::runtime::random::Random;
 
 /// Standard deviation of a level's wandering in one second: 3 bps in ten.
 const WANDER_PER_SECOND: f64 = 0.000_1;

@@ -16,7 +16,6 @@ mod log_sink;
 pub mod log_text;
 pub mod logging;
 mod machine_error;
-pub mod random;
 pub mod signals;
 pub(crate) mod socket;
 pub mod stop;

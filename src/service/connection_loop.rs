@@ -319,7 +319,7 @@ impl ConnectionLoop<'_> {
                     if let Some((server, info, is_secured)) = server {
                         self.log.connected(server, info, is_secured, worker.session.trouble());
                     }
-                    worker.publish();
+                    worker.publish(now_ns);
                 }
                 Output::LameDuck => server.into_iter().for_each(|(server, ..)| self.log.lame_duck(server)),
                 Output::DrainUnconfirmed => {
@@ -408,7 +408,7 @@ fn flush(worker: &mut Worker, transport: &mut Transport) {
     let start_ns = clock.elapsed_ns();
     worker.shard.engine.set_moment_open(false);
     while clock.elapsed_ns() - start_ns < FLUSH_LIMIT_NS {
-        worker.publish();
+        worker.publish(clock.elapsed_ns());
         if !transport.send(&mut worker.session, clock.elapsed_ns()) {
             break;
         }

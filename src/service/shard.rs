@@ -209,7 +209,7 @@ impl Shard {
         if round.messages > 0 {
             self.last_message_ns = Some(now_ns);
         }
-        Ok(Slice { messages: round.messages, events, read_at, is_drained: round.is_drained })
+        Ok(Slice { messages: round.messages, events, taken_ns: now_ns, read_at, is_drained: round.is_drained })
     }
 
     /// The buffer is full, and no frame in it is whole.
@@ -233,6 +233,8 @@ pub struct Slice {
     pub messages: u64,
     /// Those that are this shard's.
     pub events: u64,
+    /// When they were taken, in ns of the clock.
+    pub taken_ns: u64,
     /// When they were read.
     pub read_at: UnixNanos,
     /// No whole frame is left.

@@ -63,7 +63,7 @@ impl Worker {
     pub fn take_slice(&mut self) -> Result<bool, Reason> {
         let slice = self.shard.take_slice(&mut self.session)?;
         if slice.messages > 0 {
-            self.publish();
+            self.publish(slice.taken_ns);
             self.shard.note_processed(&slice);
         }
         if slice.is_drained && self.shard.is_stuck() {
@@ -74,14 +74,15 @@ impl Worker {
 
     /// Time has passed: snapshots and PINGs that are due.
     pub fn handle_time(&mut self) {
+        let now_ns = self.shard.clock.elapsed_ns();
         self.shard.engine.handle_time(self.shard.clock.now());
-        self.session.handle_time(self.shard.clock.elapsed_ns());
-        self.publish();
+        self.session.handle_time(now_ns);
+        self.publish(now_ns);
     }
 
     /// Encodes what the engine has, as far as the session takes it.
-    pub fn publish(&mut self) {
-        outputs::publish(&mut self.shard.engine, &mut self.session, self.shard.clock.elapsed_ns());
+    pub fn publish(&mut self, now_ns: u64) {
+        outputs::publish(&mut self.shard.engine, &mut self.session, now_ns);
     }
 
     /// The connection is over: what had arrived by then is still worth having, trades above all.
@@ -162,7 +163,7 @@ mod tests {
         assert!(matches!(session.poll_output(now_ns), Some(Output::Ready)));
         let len = session.bytes_to_send().len();
         session.note_sent(len, now_ns);
-        worker.publish();
+        worker.publish(ATTEMPT_NS);
     }
 
     fn lose_connection(worker: &mut Worker) {
@@ -219,9 +220,9 @@ mod tests {
         connect(&mut worker, 1, 1 << 20);
         quote(&mut worker, "A", 90.0, 1_000_000);
         quote(&mut worker, "B", 92.0, 1_000_000);
-        worker.publish();
+        worker.publish(ATTEMPT_NS);
         quote(&mut worker, "A", 94.0, 2_000_000);
-        worker.publish();
+        worker.publish(ATTEMPT_NS);
         let sent = [("A".into(), 95.0), ("B".into(), 96.0), ("A".into(), 97.0)];
         assert_eq!(to_send(&worker), sent);
         assert_eq!(published(&worker), 3);
@@ -230,7 +231,7 @@ mod tests {
         lose_connection(&mut worker);
         assert!(to_send(&worker).is_empty());
         quote(&mut worker, "B", 98.0, 3_000_000);
-        worker.publish();
+        worker.publish(ATTEMPT_NS);
         connect(&mut worker, 2, 1 << 20);
         assert_eq!(to_send(&worker), [("A".into(), 97.0), ("B".into(), 99.0)]);
         assert_eq!(published(&worker), 2, "what is to be sent");
@@ -315,7 +316,7 @@ mod tests {
         let mut worker = worker();
         connect(&mut worker, 1, 1 << 20);
         quote(&mut worker, "A", 90.0, 1_000_000);
-        worker.publish();
+        worker.publish(ATTEMPT_NS);
         for subject in ["senpai.features.A", "senpai.features.NONE", "senpai.signals.A", "else", ""] {
             let refusal = format!("Permissions Violation for Publish to \"{subject}\"");
             worker.session.handle_op(&ServerOp::Err(refusal.as_bytes()), ATTEMPT_NS);

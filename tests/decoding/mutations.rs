@@ -3,7 +3,7 @@
 use senpai_md_consumer::engine::input::decode::Decoder;
 use senpai_md_consumer::engine::input::event::Body;
 use senpai_md_consumer::engine::input::subject::EventKind::{self, Book, Heartbeat, Quote, Trade};
-use senpai_md_consumer::runtime::random::Random;
+use senpai_md_consumer::engine::random::Random;
 use serde_json::Value;
 
 use crate::{KINDS, decode, outcome};

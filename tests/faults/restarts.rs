@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use senpai_md_consumer::runtime::random::Random;
+use senpai_md_consumer::engine::random::Random;
 
 use crate::stage::{Loss, RECOVERY_LIMIT, Report, Stage};
 use crate::support::nats_server::{NatsServer, Release};

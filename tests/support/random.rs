@@ -1,7 +1,7 @@
 //! Random choices that are the same for the same seed, for tests over generated input.
 #![allow(dead_code)]
 
-use senpai_md_consumer::runtime::random::Random as Generator;
+use senpai_md_consumer::engine::random::Random as Generator;
 
 #[derive(Clone)]
 pub struct Random(Generator);

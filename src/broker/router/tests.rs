@@ -1,5 +1,5 @@
 use super::*;
-use crate::runtime::random::Random;
+use crate::engine::random::Random;
 
 const LIMITS: BrokerLimits = BrokerLimits { connections: 8, subscriptions: 8, output_bytes: 4096, payload_bytes: 64 };
 const QUIET: &str = "CONNECT {\"verbose\":false,\"headers\":true,\"no_responders\":true}\r\n";
