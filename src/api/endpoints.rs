@@ -7,6 +7,7 @@ use prometheus::process_collector::ProcessCollector;
 use smallvec::SmallVec;
 
 use crate::api::documents;
+use crate::api::metrics;
 use crate::engine::intake::Ownership;
 use crate::engine::time::NANOS_PER_SECOND;
 use crate::http::counts::HttpCounts;
@@ -48,8 +49,8 @@ impl Responder for Api {
             }
             "/metrics" => {
                 let (reports, counts, process) = (self.reports().await, self.counts.clone(), self.process.clone());
-                let text = documents::metrics(reports, &self.shards, counts, process);
-                Response::text(200, documents::METRICS_TYPE, text)
+                let text = metrics::metrics(reports, &self.shards, counts, process);
+                Response::text(200, metrics::CONTENT_TYPE, text)
             }
             "/state/latest" => self.symbol_document(&request, ShardRequest::State).await,
             "/features/latest" | "/features" => self.symbol_document(&request, ShardRequest::Features).await,
