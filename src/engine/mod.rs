@@ -10,7 +10,6 @@
 pub mod bounds;
 pub mod counters;
 mod deadlines;
-mod documents;
 #[allow(clippy::module_inception)]
 pub mod engine;
 mod features;
@@ -22,4 +21,5 @@ mod output;
 pub mod random;
 pub(crate) mod rules;
 pub mod state;
+mod symbol_documents;
 pub mod time;

@@ -1,4 +1,4 @@
-//! The documents of one symbol that HTTP asks for.
+//! The documents of one symbol that HTTP asks for: /state/latest and /features/latest.
 
 use crate::engine::engine::Engine;
 use crate::engine::output::encode::{encode_snapshot, encode_state};
