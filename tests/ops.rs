@@ -12,7 +12,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use senpai_md_consumer::engine::input::subject::fnv1a_32;
+use senpai_md_consumer::engine::ownership::fnv1a_32;
 use support::bus::Bus;
 use support::events::{Event, heartbeat, now_ns, quote, trade};
 use support::nats_server::{NatsServer, Release};

@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 
 use crate::api::documents;
 use crate::api::metrics;
-use crate::engine::intake::Ownership;
+use crate::engine::ownership::Ownership;
 use crate::engine::time::NANOS_PER_SECOND;
 use crate::http::counts::HttpCounts;
 use crate::http::request::Request;

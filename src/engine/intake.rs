@@ -2,8 +2,8 @@
 //! engine. Live, `bench` and the tests run this same loop.
 //!
 //! ```text
-//!   receive buffer ──► frame ──┬─ message of a symbol that is ours ──► engine
-//!                              ├─ message of another core's symbol ──► counted
+//!   receive buffer ──► frame ──┬─ message of a symbol that this shard owns ──► engine
+//!                              ├─ message of a symbol that another shard owns ──► skipped and counted
 //!                              └─ anything else ─────────────────────► observer
 //! ```
 
@@ -12,39 +12,8 @@ use proto_nats::{DecodeLimits, Decoded, Msg, ProtocolError, ServerOp, decode_ser
 use crate::engine::engine::{Engine, Receipt};
 use crate::engine::input::malformed::Malformed;
 use crate::engine::input::receive_buffer::ReceiveBuffer;
-use crate::engine::input::subject::{fnv1a_32, split_subject};
-
-/// Which symbols this engine owns. Instances share by FNV-1a modulo their number, as nats-server's `partition()` does;
-/// the cores of an instance share what is its by the quotient, so that every core has its part of every partition.
-/// Heartbeats are owned by their last tokens likewise, so that each counts once.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Ownership {
-    /// This instance and how many there are.
-    pub shard: u32,
-    pub shard_count: u32,
-    /// This core and how many the instance has.
-    pub core: u32,
-    pub core_count: u32,
-}
-
-impl Ownership {
-    pub const ALL: Ownership = Ownership { shard: 0, shard_count: 1, core: 0, core_count: 1 };
-
-    #[inline]
-    pub fn owns(self, symbol: &[u8]) -> bool {
-        if self.shard_count == 1 && self.core_count == 1 {
-            return true;
-        }
-        let hash = fnv1a_32(symbol);
-        hash % self.shard_count == self.shard && hash / self.shard_count % self.core_count == self.core
-    }
-
-    /// The core of this instance that owns `symbol`; `None` when another instance does.
-    pub fn core_of(self, symbol: &[u8]) -> Option<u32> {
-        let hash = fnv1a_32(symbol);
-        (hash % self.shard_count == self.shard).then(|| hash / self.shard_count % self.core_count)
-    }
-}
+use crate::engine::input::subject::split_subject;
+use crate::engine::ownership::Ownership;
 
 /// What a round of frames came to.
 #[derive(Debug, Default, PartialEq, Eq)]

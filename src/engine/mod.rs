@@ -18,6 +18,7 @@ pub mod input;
 pub mod intake;
 pub mod memory;
 mod output;
+pub mod ownership;
 pub mod random;
 pub(crate) mod rules;
 pub mod state;

@@ -6,8 +6,8 @@ use proto_nats::Reason;
 
 use crate::engine::counters::OutputKind;
 use crate::engine::engine::EngineSettings;
-use crate::engine::intake::Ownership;
 use crate::engine::memory::NoMemory;
+use crate::engine::ownership::Ownership;
 use crate::engine::time::NANOS_PER_SECOND;
 use crate::nats::credentials::Access;
 use crate::nats::session::{Session, SessionSettings};

@@ -69,12 +69,6 @@ pub fn is_valid_symbol(symbol: &[u8]) -> bool {
         })
 }
 
-/// FNV-1a, 32 bit: what nats-server's `partition()` computes of a token, so that both sides agree on an owner.
-#[inline]
-pub fn fnv1a_32(bytes: &[u8]) -> u32 {
-    bytes.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ *byte as u32).wrapping_mul(0x0100_0193))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -140,13 +134,5 @@ mod tests {
         for bad in [&b"\xff"[..], b"A\xc3", b"\xed\xa0\x80", b"\xc0\xae"] {
             check(bad, false);
         }
-    }
-
-    #[test]
-    fn fnv_reference_values() {
-        // From the FNV authors' test vectors.
-        assert_eq!(fnv1a_32(b""), 0x811c_9dc5);
-        assert_eq!(fnv1a_32(b"a"), 0xe40c_292c);
-        assert_eq!(fnv1a_32(b"foobar"), 0xbf9c_f968);
     }
 }
