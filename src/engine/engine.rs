@@ -11,15 +11,19 @@
 //! Snapshots are due in the order of the publications before them, as the interval is one constant; so a FIFO of
 //! deadlines is sorted. A snapshot due at the very moment of an event waits for that event.
 //!
-//! Outputs leave in the order of their moments, which are local times: an event's, or an interval's end.
+//! An output's moment is a local time: an event's, or an interval's end. In which order outputs leave the
+//! [`outbox`](crate::engine::output::outbox) decides.
 
-use crate::engine::bounds::{LATENCY_ROWS_PER_SYMBOL, LATENCY_ROWS_SPARE, LATENCY_SLOTS};
+use crate::engine::bounds::{
+    LATENCY_ROWS_PER_SYMBOL, LATENCY_ROWS_SPARE, LATENCY_SLOTS, ROLLING_WINDOW_MAX_NS, SHORT_WINDOW_NS,
+};
 use crate::engine::counters::{Counters, DropReason, OutputKind};
 use crate::engine::deadlines::DeadlineQueue;
+use crate::engine::event_time::EventTime;
 use crate::engine::features::snapshot::Snapshot;
 use crate::engine::idle_memory::ReleaseRound;
 use crate::engine::input::decode::Decoder;
-use crate::engine::input::event::{Body, Origin};
+use crate::engine::input::event::Body;
 use crate::engine::input::malformed::Malformed;
 use crate::engine::input::subject::{EventKind, is_valid_symbol, split_subject};
 use crate::engine::memory::NoMemory;
@@ -33,11 +37,6 @@ use crate::engine::state::symbol_table::{SymbolId, SymbolTable};
 use crate::engine::state::trade_pool::TradePool;
 use crate::engine::state::trade_window::WindowLengths;
 use crate::engine::time::{NANOS_PER_SECOND, UnixNanos};
-
-/// The longest window that any feature has; a longer rolling window means this one.
-pub const ROLLING_WINDOW_MAX_NS: i64 = 60 * NANOS_PER_SECOND;
-/// The short window of the features (`_10s`), unless the rolling window is shorter.
-const SHORT_WINDOW_NS: i64 = 10 * NANOS_PER_SECOND;
 
 /// The settings of an engine. Lengths of time are in ns.
 #[derive(Clone, Debug)]
@@ -170,10 +169,16 @@ impl Engine {
         if known.is_none() && kind != EventKind::Heartbeat && !is_valid_symbol(symbol) {
             return self.refuse(kind, Malformed::Symbol);
         }
-        if let Receipt::At(moment) = receipt {
-            self.move_local(moment);
+        match receipt {
+            Receipt::At(moment) => self.move_local(moment),
+            Receipt::Unrecorded => self.move_local(origin.stated_time().unwrap_or(self.local)),
         }
-        let (t, latency_ns, provider) = self.settle_time(&origin, receipt);
+        let provider = self.providers.intern(origin.provider);
+        let EventTime { t, latency_ns, is_rejected } =
+            EventTime::settle(&origin, self.local, self.settings.clock_skew_max);
+        if is_rejected {
+            self.counters.timestamps_rejected[provider.index()] += 1;
+        }
         if kind == EventKind::Heartbeat {
             self.counters.count_in(kind, provider);
             return Ok(());
@@ -235,27 +240,6 @@ impl Engine {
     pub fn refuse(&mut self, kind: EventKind, malformed: Malformed) -> Result<(), Malformed> {
         self.counters.count_unread(kind, DropReason::Malformed);
         Err(malformed)
-    }
-
-    /// t(event), its latency from the exchange to its receipt, and its provider. Without receipt times local time moves on
-    /// to t.
-    #[inline]
-    fn settle_time(&mut self, origin: &Origin<'_>, receipt: Receipt) -> (UnixNanos, Option<i64>, ProviderId) {
-        let provider = self.providers.intern(origin.provider);
-        let stated = origin.ts_recv.or(origin.ts_exchange);
-        let t = stated.unwrap_or(self.local);
-        match receipt {
-            Receipt::At(_) if t.since(self.local) > self.settings.clock_skew_max => {
-                self.counters.timestamps_rejected[provider.index()] += 1;
-                // A timestamp that far ahead is used neither as t nor for a latency.
-                let sent = origin.ts_exchange.filter(|sent| sent.since(self.local) <= self.settings.clock_skew_max);
-                return (self.local, sent.map(|sent| self.local.since(sent)), provider);
-            }
-            Receipt::At(_) => {}
-            Receipt::Unrecorded => self.move_local(t),
-        }
-        let received = origin.ts_recv.unwrap_or(self.local);
-        (t, origin.ts_exchange.map(|sent| received.since(sent)), provider)
     }
 
     /// Adds a symbol, whose name is valid; `None` when the table is full.

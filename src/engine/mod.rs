@@ -4,6 +4,8 @@
 //!   input ──► state ──► features ──► rules ──► output        led by engine.rs
 //! ```
 //!
+//! `intake` takes messages off the receive buffer and sheds, `ownership` says which shard a symbol belongs to, `event_time` at
+//! which time an event counts, `deadlines` when snapshots are due, `counters` what is counted, `bounds` every capacity.
 //! Invariant: a function of its inputs. Nothing here names a runtime, a socket or a clock; what is full is counted.
 //! Imported by every room; imports `proto_nats`.
 
@@ -12,6 +14,7 @@ pub mod counters;
 mod deadlines;
 #[allow(clippy::module_inception)]
 pub mod engine;
+mod event_time;
 mod features;
 mod idle_memory;
 pub mod input;

@@ -12,6 +12,14 @@ pub struct Origin<'a> {
     pub ts_recv: Option<UnixNanos>,
 }
 
+impl Origin<'_> {
+    /// The time that the producer gives the event: of receipt, else of the exchange.
+    #[inline]
+    pub fn stated_time(&self) -> Option<UnixNanos> {
+        self.ts_recv.or(self.ts_exchange)
+    }
+}
+
 /// The aggressor's side of a trade.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Side {

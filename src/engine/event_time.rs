@@ -1,0 +1,58 @@
+//! t(event), the time at which an event counts, and its latency (SPEC section 1, "Event time"). A time too far ahead of local
+//! receipt is not believed. What a symbol makes of t (watermark, `now`, late events) is in
+//! [`symbol_state`](crate::engine::state::symbol_state).
+
+use crate::engine::input::event::Origin;
+use crate::engine::time::UnixNanos;
+
+/// When an event counts.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct EventTime {
+    pub t: UnixNanos,
+    /// From the exchange to receipt, where both are known.
+    pub latency_ns: Option<i64>,
+    /// The stated time was too far ahead: local receipt took its place.
+    pub is_rejected: bool,
+}
+
+impl EventTime {
+    /// `local` is the event's local receipt; a stated time more than `skew_max_ns` ahead of it is rejected.
+    #[inline]
+    pub fn settle(origin: &Origin<'_>, local: UnixNanos, skew_max_ns: i64) -> EventTime {
+        let t = origin.stated_time().unwrap_or(local);
+        if t.since(local) > skew_max_ns {
+            // A timestamp that far ahead is used neither as t nor for a latency.
+            let sent = origin.ts_exchange.filter(|sent| sent.since(local) <= skew_max_ns);
+            return EventTime { t: local, latency_ns: sent.map(|sent| local.since(sent)), is_rejected: true };
+        }
+        let received = origin.ts_recv.unwrap_or(local);
+        EventTime { t, latency_ns: origin.ts_exchange.map(|sent| received.since(sent)), is_rejected: false }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn receipt_by_the_producer_then_the_exchange_then_local_receipt() {
+        const LOCAL: i64 = 1_000;
+        const SKEW_MAX: i64 = 10;
+        let check = |ts_exchange: Option<i64>, ts_recv: Option<i64>, t: i64, latency_ns: Option<i64>, is_rejected| {
+            let [ts_exchange, ts_recv] = [ts_exchange, ts_recv].map(|ns| ns.map(UnixNanos));
+            let time = EventTime::settle(&Origin { provider: b"", ts_exchange, ts_recv }, UnixNanos(LOCAL), SKEW_MAX);
+            assert_eq!(time, EventTime { t: UnixNanos(t), latency_ns, is_rejected }, "{ts_exchange:?}, {ts_recv:?}");
+        };
+        check(None, None, 1_000, None, false);
+        check(None, Some(900), 900, None, false);
+        check(Some(800), None, 800, Some(200), false);
+        check(Some(800), Some(900), 900, Some(100), false);
+        check(Some(950), Some(900), 900, Some(-50), false);
+        check(None, Some(1_010), 1_010, None, false);
+        check(None, Some(1_011), 1_000, None, true);
+        check(Some(1_011), None, 1_000, None, true);
+        check(Some(800), Some(1_011), 1_000, Some(200), true);
+        check(Some(1_011), Some(1_011), 1_000, None, true);
+        check(Some(1_011), Some(900), 900, Some(-111), false);
+    }
+}
