@@ -1,4 +1,4 @@
-//! What is counted: plain integers, added up per event and read for the metrics.
+//! What is counted: plain integers, added up per event and read for the metrics (`api::metrics`) and /stats.
 
 use crate::engine::bounds::PROVIDERS_MAX;
 use crate::engine::input::subject::EventKind;

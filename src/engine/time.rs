@@ -1,4 +1,4 @@
-//! Moments and their texts. Nothing here reads a clock.
+//! Moments and their texts: timestamps of events (RFC 3339, epoch numbers) read and written. Nothing here reads a clock.
 
 use crate::engine::input::number::{Number, POWERS, decode_number};
 use crate::engine::input::words::{digits_in, join_digits, word_at};

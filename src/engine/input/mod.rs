@@ -1,4 +1,5 @@
-//! From bytes to events: the receive buffer, subjects, JSON, decoding.
+//! From bytes to events. `receive_buffer` is the queue; `subject` has types and symbols, `field` the names of each field,
+//! `decode` which of them counts and what is malformed; `json` and `number` read the text.
 //! In: bytes of the socket. Out: an event of a symbol, or why there is none.
 //! Invariant: no input is trusted, none allocates, none panics.
 //! Imports nothing of the engine but `time` and `bounds`, and `memory` for the buffer.

@@ -1,4 +1,4 @@
-//! What waits to be published, as values, in the order in which it leaves.
+//! What waits to be published, as values, in the order in which it leaves: by moment, at one moment signals before snapshots.
 //!
 //! ```text
 //!   signals    ring of SIGNALS_WAITING_MAX; when full the oldest is dropped and counted

@@ -1,4 +1,4 @@
-//! Best bid and ask of a symbol.
+//! Best bid and ask of a symbol, with mid and spread.
 
 /// Best bid and ask.
 #[derive(Clone, Copy, Debug, PartialEq)]

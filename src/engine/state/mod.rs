@@ -1,4 +1,6 @@
-//! What is known of each symbol: the latest events, the windows of trades, the windows of latencies, its last signals.
+//! What is known of each symbol. `symbol_state`: watermark, `now`, which events are late, the latest trade, quote and book.
+//! `trade_window` and `latency_window`: sums and percentiles over the windows. `best_prices`: mid and spread. `cooldowns`: its
+//! last signals. `symbol_table` finds symbols, and says when there is no place for another one.
 //! In: events. Out: figures of a moment.
 //! Invariant: windows are exact; what does not fit is counted, and a window that lacks it says so.
 //! Imports `input` for events and names. Imported by `features`, `rules`, `output` and what leads the engine.

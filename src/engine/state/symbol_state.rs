@@ -1,4 +1,5 @@
-//! What is known of one symbol.
+//! What is known of one symbol: its watermark and `now`, the latest trade, quote and book, which events are late, and its
+//! windows.
 
 use crate::engine::bounds::SYMBOL_BYTES_MAX;
 use crate::engine::input::event::{Book, Quote, Trade};
