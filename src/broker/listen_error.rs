@@ -9,13 +9,35 @@ use crate::runtime::log_text::plain;
 #[derive(Debug)]
 pub enum ListenError {
     /// Another process listens there.
-    Taken { host: String, port: u16 },
+    Taken {
+        /// Address or name.
+        host: String,
+        /// The one that is taken.
+        port: u16,
+    },
     /// The port is for privileged users.
-    NotAllowed { port: u16 },
+    NotAllowed {
+        /// The one that is refused.
+        port: u16,
+    },
     /// None from the first to the last port is free.
-    AllTaken { host: String, first: u16, last: u16 },
+    AllTaken {
+        /// Address or name.
+        host: String,
+        /// Of the ports that were tried.
+        first: u16,
+        /// Of the ports that were tried.
+        last: u16,
+    },
     /// Something else.
-    Failed { host: String, port: u16, error: io::Error },
+    Failed {
+        /// Address or name.
+        host: String,
+        /// The one that was asked for.
+        port: u16,
+        /// The system's.
+        error: io::Error,
+    },
 }
 
 impl fmt::Display for ListenError {

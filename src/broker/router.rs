@@ -79,6 +79,7 @@ pub struct BrokerCounters {
     pub protocol_errors: u64,
 }
 
+/// The broker: see the head of this file.
 pub struct Broker {
     info: ServerInfo,
     limits: BrokerLimits,
@@ -90,6 +91,7 @@ pub struct Broker {
     selected: Vec<usize>,
     /// A client was sent something and is close to being cut off.
     is_near_bound: bool,
+    /// Since the start.
     pub counters: BrokerCounters,
 }
 

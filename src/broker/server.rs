@@ -73,6 +73,7 @@ impl BrokerServer {
         Err(ListenError::AllTaken { host: host.to_owned(), first: port, last })
     }
 
+    /// Other limits than the defaults, for the tests.
     pub fn with_limits(self, limits: BrokerLimits) -> BrokerServer {
         BrokerServer { limits, ..self }
     }
@@ -143,6 +144,7 @@ pub struct BrokerThread {
 }
 
 impl BrokerThread {
+    /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }

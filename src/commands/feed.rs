@@ -46,7 +46,9 @@ const GAP_MIN_NS: i64 = 1_000;
 /// What came of it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Summary {
+    /// Events published, in all passes.
     pub events: u64,
+    /// Times that the recording was played to its end.
     pub passes: u64,
     /// Lines that are no record, or cannot be published.
     pub lines_skipped: u64,

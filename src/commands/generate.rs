@@ -36,8 +36,11 @@ const PROGRESS_INTERVAL_NS: u64 = 2 * NANOS_PER_SECOND as u64;
 /// Which recording.
 #[derive(Debug, Clone, Copy)]
 pub struct Recording {
+    /// The same seed gives the same market.
     pub seed: u64,
+    /// Its length.
     pub event_count: u64,
+    /// Listings that are traded.
     pub symbol_count: usize,
 }
 

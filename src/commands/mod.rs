@@ -3,6 +3,8 @@
 //! Invariant: what a command needs is reserved before it says that it works.
 //! Imported by `main` alone.
 
+#![warn(missing_docs)]
+
 pub mod bench;
 pub mod demo;
 pub mod feed;

@@ -7,6 +7,8 @@
 //! A setting's flag is its environment name in kebab case (`SIGNAL_RETURN_THRESHOLD`, `--signal-return-threshold`);
 //! `tests/config.rs` holds flags, names and `.env.example` against each other. Commands take the groups they use.
 
+#![expect(missing_docs, reason = "clap would print them in --help; groups and commands speak for themselves")]
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 

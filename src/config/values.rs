@@ -187,6 +187,7 @@ pub fn log_level(text: &str) -> Result<log::LevelFilter, String> {
 /// How lines on standard error are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
+    /// A line of text.
     Text,
     /// One object a line.
     Json,
@@ -274,7 +275,9 @@ impl Symbols {
 /// One of `count` equal shares of the symbols; `index` counts from 0, as NATS's own `partition()` does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ShardSpec {
+    /// Which share.
     pub index: u32,
+    /// How many shares there are.
     pub count: u32,
 }
 
@@ -296,6 +299,7 @@ impl ShardSpec {
 pub enum Speed {
     /// This many times as fast as it was recorded.
     Times(f64),
+    /// As fast as it goes.
     Max,
 }
 

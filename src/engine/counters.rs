@@ -11,15 +11,21 @@ const KINDS: usize = EventKind::ALL.len();
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub enum DropReason {
+    /// The payload cannot be used: nothing has changed.
     Malformed,
+    /// Shed undecoded, as the queue was nearly full.
     Backpressure,
+    /// Older than the windows: it changed none.
     Late,
+    /// A new symbol for which the table had no place.
     SymbolLimit,
 }
 
 impl DropReason {
+    /// In the order of the tables of counts.
     pub const ALL: [DropReason; 4] = [Self::Malformed, Self::Backpressure, Self::Late, Self::SymbolLimit];
 
+    /// As metrics and /stats name it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Malformed => "malformed",
@@ -34,13 +40,17 @@ impl DropReason {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[repr(u8)]
 pub enum OutputKind {
+    /// A snapshot of features.
     Features,
+    /// A signal.
     Signal,
 }
 
 impl OutputKind {
+    /// In the order of the tables of counts.
     pub const ALL: [OutputKind; 2] = [Self::Features, Self::Signal];
 
+    /// As metrics and /stats name it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Features => "features",
@@ -89,6 +99,7 @@ impl Default for Counters {
 }
 
 impl Counters {
+    /// An event was received.
     #[inline]
     pub fn count_in(&mut self, kind: EventKind, provider: ProviderId) {
         self.events_in[kind as usize][provider.index()] += 1;
@@ -100,15 +111,18 @@ impl Counters {
         self.count_dropped(kind, reason);
     }
 
+    /// An event was not used, or only in part.
     #[inline]
     pub fn count_dropped(&mut self, kind: EventKind, reason: DropReason) {
         self.events_dropped[reason as usize][kind as usize] += 1;
     }
 
+    /// Events of all kinds and providers.
     pub fn events_in_total(&self) -> u64 {
         self.events_in.iter().flatten().sum()
     }
 
+    /// Events of a kind that were dropped for this reason.
     pub fn dropped(&self, reason: DropReason, kind: EventKind) -> u64 {
         self.events_dropped[reason as usize][kind as usize]
     }
@@ -139,13 +153,16 @@ pub const READ_GAP_BOUNDS_NS: [u64; BOUNDS] = [
 /// Lengths of time, by upper bounds.
 #[derive(Clone, Debug)]
 pub struct Histogram {
+    /// Upper bounds, inclusive.
     pub bounds_ns: &'static [u64; BOUNDS],
     /// One for each bound, and one for what is above them all.
     pub counts: [u64; BOUNDS + 1],
+    /// Of all lengths.
     pub sum_ns: u64,
 }
 
 impl Histogram {
+    /// Without a length yet.
     pub fn new(bounds_ns: &'static [u64; BOUNDS]) -> Self {
         Histogram { bounds_ns, counts: [0; BOUNDS + 1], sum_ns: 0 }
     }

@@ -55,6 +55,7 @@ pub struct EngineSettings {
     pub rolling_window: i64,
     /// An event whose time is further ahead of local time gets local time instead.
     pub clock_skew_max: i64,
+    /// Thresholds and guards of the signals.
     pub signal: SignalSettings,
 }
 
@@ -83,11 +84,13 @@ impl Default for EngineSettings {
 /// last one.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Receipt {
+    /// At this moment.
     At(UnixNanos),
     /// A recording without receipt times: the clock is the largest t so far, and nothing is rejected or stale.
     Unrecorded,
 }
 
+/// The engine: see the head of this file.
 pub struct Engine {
     settings: EngineSettings,
     lengths: WindowLengths,
@@ -102,6 +105,7 @@ pub struct Engine {
     outbox: Outbox,
     /// More events of the present moment may come: its snapshots wait, as signals of one moment leave before snapshots.
     is_moment_open: bool,
+    /// Since the start.
     pub counters: Counters,
     decoder: Decoder,
     payload: Vec<u8>,
@@ -109,9 +113,13 @@ pub struct Engine {
 
 /// A message to publish.
 pub struct Message<'a> {
+    /// Snapshot or signal.
     pub kind: OutputKind,
+    /// Of which symbol.
     pub symbol: SymbolId,
+    /// Where it is published.
     pub subject: &'a [u8],
+    /// Its JSON.
     pub payload: &'a [u8],
 }
 
@@ -141,6 +149,7 @@ impl Engine {
         })
     }
 
+    /// See [`EngineSettings::subject_prefix`].
     #[inline]
     pub fn subject_prefix(&self) -> &[u8] {
         self.settings.subject_prefix.as_bytes()
@@ -366,6 +375,7 @@ impl Engine {
         }
     }
 
+    /// Something waits to be published, if only for the end of the present moment.
     #[inline]
     pub fn has_output(&self) -> bool {
         !self.outbox.is_empty()
@@ -439,10 +449,12 @@ impl Engine {
         self.counters.publish_dropped[kind as usize] += count;
     }
 
+    /// All symbols with their states.
     pub fn symbols(&self) -> &SymbolTable {
         &self.symbols
     }
 
+    /// All providers seen so far.
     pub fn providers(&self) -> &Providers {
         &self.providers
     }

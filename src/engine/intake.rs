@@ -26,7 +26,9 @@ pub struct Round {
 
 /// Is told what the engine is not: control operations, for the connection, and malformed events, for the log.
 pub trait Observer {
+    /// An operation that is no event.
     fn control(&mut self, op: &ServerOp<'_>);
+    /// An event that cannot be used; it has been counted.
     fn malformed(&mut self, subject: &[u8], malformed: Malformed);
 
     /// Whether messages are events by now. Where they are not, they go to `control`: a server sends none before it has
@@ -39,6 +41,7 @@ pub trait Observer {
 /// Counts malformed events; ignores control operations.
 #[derive(Default)]
 pub struct MalformedCount {
+    /// Events that could not be used.
     pub malformed: u64,
 }
 

@@ -12,6 +12,7 @@ use zerocopy::FromZeros;
 /// A table, as an error names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Table {
+    /// What it holds, as in "no memory for …".
     pub what: &'static str,
     /// The setting that its size follows.
     pub setting: &'static str,
@@ -20,6 +21,7 @@ pub struct Table {
 /// A table for which there is no memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoMemory {
+    /// Which one.
     pub table: Table,
     /// `usize::MAX` where the size is more than a number holds.
     pub bytes: usize,
@@ -38,6 +40,7 @@ impl fmt::Display for NoMemory {
 }
 
 impl Table {
+    /// A table that holds `what`, as large as `setting` says.
     pub const fn new(what: &'static str, setting: &'static str) -> Table {
         Table { what, setting }
     }

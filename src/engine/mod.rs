@@ -9,6 +9,8 @@
 //! Invariant: a function of its inputs. Nothing here names a runtime, a socket or a clock; what is full is counted.
 //! Imported by every room; imports `proto_nats`.
 
+#![warn(missing_docs)]
+
 pub mod bounds;
 pub mod counters;
 mod deadlines;

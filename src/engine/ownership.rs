@@ -9,15 +9,19 @@
 pub struct Ownership {
     /// This instance and how many there are.
     pub shard: u32,
+    /// Instances that share the symbols.
     pub shard_count: u32,
     /// This core and how many the instance has.
     pub core: u32,
+    /// Cores that share what is the instance's.
     pub core_count: u32,
 }
 
 impl Ownership {
+    /// One core of one instance: everything.
     pub const ALL: Ownership = Ownership { shard: 0, shard_count: 1, core: 0, core_count: 1 };
 
+    /// Whether `symbol` is this core's.
     #[inline]
     pub fn owns(self, symbol: &[u8]) -> bool {
         if self.shard_count == 1 && self.core_count == 1 {

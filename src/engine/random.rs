@@ -1,14 +1,17 @@
 //! Numbers that look random and are the same for the same seed, on every machine: splitmix64 (Steele, Lea and Flood,
 //! "Fast splittable pseudorandom number generators", 2014). For the generated market and the embedded broker.
 
+/// A sequence of numbers: see the head of this file.
 #[derive(Clone)]
 pub struct Random(u64);
 
 impl Random {
+    /// The sequence of this seed, from its start.
     pub fn new(seed: u64) -> Random {
         Random(seed)
     }
 
+    /// The next number, of all 64 bits.
     pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;

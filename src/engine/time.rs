@@ -3,7 +3,9 @@
 use crate::engine::input::number::{Number, POWERS, decode_number};
 use crate::engine::input::words::{digits_in, join_digits, word_at};
 
+/// ns of a second.
 pub const NANOS_PER_SECOND: i64 = 1_000_000_000;
+/// ns of a millisecond.
 pub const NANOS_PER_MILLI: i64 = 1_000_000;
 const NANOS_PER_MICRO: i64 = 1_000;
 const MICROS_PER_SECOND: i64 = 1_000_000;
@@ -21,11 +23,13 @@ const ZULU: u16 = u16::from_le_bytes(*b"Z\"");
 const READABLE_END: i64 = 9_000_000_000 * NANOS_PER_SECOND;
 
 impl UnixNanos {
+    /// `nanos` later.
     #[inline]
     pub fn plus(self, nanos: i64) -> UnixNanos {
         UnixNanos(self.0 + nanos)
     }
 
+    /// `nanos` earlier.
     #[inline]
     pub fn minus(self, nanos: i64) -> UnixNanos {
         UnixNanos(self.0 - nanos)

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 
+/// Why a peer was not served, or not to the end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub enum Unserved {
@@ -20,9 +21,11 @@ pub enum Unserved {
 }
 
 impl Unserved {
+    /// In the order of the counts.
     pub const ALL: [Unserved; 6] =
         [Self::Busy, Self::Descriptors, Self::Silent, Self::SlowRequest, Self::SlowAnswer, Self::Unread];
 
+    /// As metrics and /stats name it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Busy => "busy",
@@ -40,11 +43,13 @@ impl Unserved {
 pub struct HttpCounts([Cell<u64>; Unserved::ALL.len()]);
 
 impl HttpCounts {
+    /// One more peer.
     pub fn count(&self, reason: Unserved) {
         let count = &self.0[reason as usize];
         count.set(count.get() + 1);
     }
 
+    /// Peers that were not served for this reason.
     pub fn unserved(&self, reason: Unserved) -> u64 {
         self.0[reason as usize].get()
     }

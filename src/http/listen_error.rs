@@ -9,17 +9,43 @@ use crate::runtime::log_text::plain;
 #[derive(Debug)]
 pub enum ListenError {
     /// The resolver has no answer.
-    Unresolved { host: String, error: io::Error },
+    Unresolved {
+        /// The name.
+        host: String,
+        /// The resolver's.
+        error: io::Error,
+    },
     /// The resolver's answer is empty.
-    NoAddress { host: String },
+    NoAddress {
+        /// The name.
+        host: String,
+    },
     /// Another process listens there.
-    Taken { host: String, port: u16 },
+    Taken {
+        /// Address or name.
+        host: String,
+        /// The one that is taken.
+        port: u16,
+    },
     /// The port is for privileged users.
-    NotAllowed { port: u16 },
+    NotAllowed {
+        /// The one that is refused.
+        port: u16,
+    },
     /// The address is another machine's.
-    NotHere { host: String },
+    NotHere {
+        /// The address.
+        host: String,
+    },
     /// Something else.
-    Failed { host: String, port: u16, error: io::Error },
+    Failed {
+        /// Address or name.
+        host: String,
+        /// The one that was asked for.
+        port: u16,
+        /// The system's.
+        error: io::Error,
+    },
 }
 
 const WHAT_TO_DO: &str = "set 127.0.0.1, 0.0.0.0 or another address of this machine";

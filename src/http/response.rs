@@ -12,12 +12,17 @@ use futures_lite::Stream;
 
 /// What a responder answers.
 pub struct Response {
+    /// As 200 or 404.
     pub status: u16,
+    /// The header of that name.
     pub content_type: &'static str,
+    /// What follows the head.
     pub body: Body,
 }
 
+/// What follows the head of a response.
 pub enum Body {
+    /// Known as a whole.
     Whole(Vec<u8>),
     /// Made while it is sent: the next part when the last is on its way, so that it may be of any length.
     Parts(Parts),

@@ -41,6 +41,7 @@ const REJECTIONS_MAX: usize = 16;
 /// Answers requests, on the executor that serves. It may wait (for another core's answer) up to [`HttpLimits::respond`]; then
 /// the future is dropped, which it must allow at any await.
 pub trait Responder {
+    /// The answer to a request whose path and method HTTP allows.
     fn respond(&self, request: Request) -> impl Future<Output = Response>;
 }
 
@@ -105,6 +106,7 @@ impl HttpServer {
         Ok(HttpServer { listener, limits: HttpLimits::default() })
     }
 
+    /// Other limits than the defaults, for the tests.
     pub fn with_limits(self, limits: HttpLimits) -> HttpServer {
         HttpServer { limits, ..self }
     }

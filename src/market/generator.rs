@@ -52,6 +52,7 @@ pub struct Market {
 pub struct MarketEvent<'a> {
     /// ns from the start to its receipt by market-data-service, and so its publication. Never less than the last.
     pub offset: i64,
+    /// With its type and symbol.
     pub subject: &'a str,
 }
 

@@ -6,15 +6,21 @@ use std::io;
 
 use crate::runtime::log_text::plain;
 
+/// Why a recording cannot be used. Its `Display` is for the operator.
 #[derive(Debug)]
 pub enum RecordingError {
     /// It cannot be opened, or not be read any further: the lines before `after_line`, that one included, were read.
     Unreadable {
+        /// Its name.
         file: String,
+        /// 0: none was read.
         after_line: u64,
+        /// The system's, or the decompressor's.
         cause: io::Error,
     },
+    /// No line of it is an event.
     NoRecord {
+        /// Its name.
         file: String,
     },
     /// It is held in memory, which does not suffice.

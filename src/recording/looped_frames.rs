@@ -19,10 +19,12 @@ use crate::recording::reader::{Record, RecordReader, is_wanted};
 /// What a MSG has beside its subject and payload: a verb, a sid, a length, line ends.
 const FRAME_BYTES_MAX: usize = 64;
 
+/// A recording as frames, and how to move its times on.
 #[derive(Clone, Default)]
 pub struct Stream {
     /// MSG frames.
     pub bytes: Vec<u8>,
+    /// Frames in `bytes`.
     pub event_count: u64,
     /// Places of timestamps in `bytes`, and the moments they stand for.
     times: Vec<(usize, UnixNanos)>,

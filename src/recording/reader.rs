@@ -27,16 +27,19 @@ use crate::recording::line_faults::{Fault, FaultyLine};
 const LINE_BYTES_MAX: u64 = (64 << 20) + (64 << 10);
 const BUFFER_BYTES: usize = 1 << 16;
 
+/// One line of a recording.
 pub struct Record<'a> {
     /// Counted from 1.
     pub line: u64,
     /// Local receipt, where it was recorded.
     pub ts: Option<UnixNanos>,
+    /// Where it was published.
     pub subject: &'a str,
     /// The payload's bytes, as they stand in the file.
     pub payload: &'a [u8],
 }
 
+/// Reads a recording line by line.
 pub struct RecordReader {
     file: String,
     input: Box<dyn BufRead>,

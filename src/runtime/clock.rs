@@ -22,11 +22,13 @@ pub struct Clock {
 }
 
 impl Clock {
+    /// Begins with the system's time.
     pub fn start() -> Self {
         let (start_ns, start_unix) = both();
         Clock { start_ns, start_unix }
     }
 
+    /// The moment.
     #[inline]
     pub fn now(&self) -> UnixNanos {
         UnixNanos(self.start_unix + self.elapsed_ns() as i64)

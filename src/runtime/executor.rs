@@ -129,6 +129,7 @@ where
 }
 
 impl<T> Waiting<T> {
+    /// Lets the executor run its work; the handle gives what came of it.
     pub fn begin(mut self) -> JoinHandle<Option<T>> {
         if let Some(begin) = self.begin.take() {
             // It waits for this.

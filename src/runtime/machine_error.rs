@@ -6,20 +6,26 @@ use std::io;
 
 use crate::runtime::log_text::plain;
 
+/// What the machine refuses. Its `Display` is for the operator.
 #[derive(Debug)]
 pub enum MachineError {
     /// The limit of open files is too low.
     FewFiles {
+        /// The limit as it is.
         granted: u64,
+        /// What is needed, with those of the connections.
         needed: u64,
+        /// Connections of HTTP.
         connections: usize,
     },
     /// The limit of locked memory is too low for io_uring.
     LittleLockedMemory {
+        /// For the rings of all cores.
         needed_bytes: u64,
     },
     /// By kernel.io_uring_disabled, which has this value.
     IoUringTurnedOff {
+        /// As the kernel shows it.
         value: String,
     },
     /// io_uring is refused though the machine allows it.
@@ -28,12 +34,16 @@ pub enum MachineError {
     IoUringHidden,
     /// io_uring lacks what is used of it; the kernel's release as in `6.1.0-18-amd64`.
     IoUringTooOld {
+        /// Of the kernel.
         release: String,
     },
+    /// io_uring is refused for another reason.
     IoUring(io::Error),
+    /// No thread can be started.
     NoThread(io::Error),
     /// No memory for an executor's rings.
     ExecutorMemory,
+    /// No files for an executor.
     ExecutorFiles(io::Error),
     /// By glommio's own text.
     Executor(String),
@@ -41,9 +51,11 @@ pub enum MachineError {
     ExecutorPanicked,
     /// The executor's thread ended before it said whether it was made.
     ExecutorVanished,
+    /// Signals cannot be listened for.
     Signals(io::Error),
     /// So many pieces of blocking work are underway that no other may begin.
     BlockingWorkHangs {
+        /// Those that have not ended.
         threads: usize,
     },
     /// A piece of blocking work panicked.

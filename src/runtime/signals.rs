@@ -24,7 +24,9 @@ use crate::runtime::unsafe_calls::ignore_signal;
 /// What a signal asks for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Request {
+    /// To drain and end.
     Stop,
+    /// To read the rules again.
     ReadRules,
     /// The limit of processor time is reached.
     CpuTimeOver,

@@ -19,6 +19,7 @@ struct Inner {
 }
 
 impl Stop {
+    /// A flag that is not set.
     pub fn new() -> Stop {
         Stop::default()
     }
@@ -31,6 +32,7 @@ impl Stop {
         waiting.into_iter().flatten().for_each(Waker::wake);
     }
 
+    /// It has been set.
     pub fn is_set(&self) -> bool {
         self.0.is_set.get()
     }

@@ -33,6 +33,7 @@ pub struct TaskGroup {
 }
 
 impl TaskGroup {
+    /// Starts a task whose end is waited for.
     pub fn spawn(self: &Rc<Self>, work: impl Future<Output = ()> + 'static) {
         self.running_count.set(self.running_count.get() + 1);
         let running = Running(self.clone());

@@ -8,7 +8,9 @@ use crate::engine::time::UnixNanos;
 pub struct Origin<'a> {
     /// The provider's name as the payload spells it (a JSON string's inside, escapes included); empty when absent.
     pub provider: &'a [u8],
+    /// When it happened at the exchange.
     pub ts_exchange: Option<UnixNanos>,
+    /// When the producer received it.
     pub ts_recv: Option<UnixNanos>,
 }
 
@@ -23,13 +25,17 @@ impl Origin<'_> {
 /// The aggressor's side of a trade.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Side {
+    /// The buyer took an ask.
     Buy,
+    /// The seller took a bid.
     Sell,
+    /// Not said, or not readable.
     #[default]
     Unknown,
 }
 
 impl Side {
+    /// As documents name it.
     pub fn name(self) -> &'static str {
         match self {
             Side::Buy => "buy",
@@ -42,8 +48,11 @@ impl Side {
 /// A trade: price finite and > 0, size finite and > 0.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Trade<'a> {
+    /// Of one unit.
     pub price: f64,
+    /// Units.
     pub size: f64,
+    /// The aggressor's.
     pub side: Side,
     /// The id's JSON token (`"5182005737"` with its quotes, or a bare number); empty when absent.
     pub trade_id: &'a [u8],
@@ -52,16 +61,22 @@ pub struct Trade<'a> {
 /// A quote: bid and ask finite and > 0, sizes finite and >= 0 where given.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Quote {
+    /// Best price that is bid.
     pub bid: f64,
+    /// Best price that is asked.
     pub ask: f64,
+    /// Units that are bid at that price.
     pub bid_size: Option<f64>,
+    /// Units that are asked at that price.
     pub ask_size: Option<f64>,
 }
 
 /// A level of a book: price finite and > 0, size finite and >= 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Level {
+    /// Of one unit.
     pub price: f64,
+    /// Units.
     pub size: f64,
 }
 
@@ -74,18 +89,22 @@ pub struct BookSide {
 }
 
 impl BookSide {
+    /// Those that are kept, best first.
     pub fn levels(&self) -> &[Level] {
         &self.levels[..BOOK_LEVELS_MAX.min(self.level_count as usize)]
     }
 
+    /// The first level; `None` where the side is empty.
     pub fn best(&self) -> Option<Level> {
         self.levels().first().copied()
     }
 
+    /// Without a level.
     pub fn clear(&mut self) {
         self.level_count = 0;
     }
 
+    /// Adds the next level; beyond the bound it is only counted.
     #[inline]
     pub fn push(&mut self, level: Level) {
         if let Some(place) = self.levels.get_mut(self.level_count as usize) {
@@ -94,6 +113,7 @@ impl BookSide {
         self.level_count = self.level_count.saturating_add(1);
     }
 
+    /// As `clone_from`, without the levels that are not there.
     pub fn copy_from(&mut self, other: &BookSide) {
         let kept = other.levels().len();
         self.levels[..kept].copy_from_slice(other.levels());
@@ -101,17 +121,24 @@ impl BookSide {
     }
 }
 
+/// A book: both of its sides.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Book {
+    /// Highest price first.
     pub bids: BookSide,
+    /// Lowest price first.
     pub asks: BookSide,
 }
 
 /// What the payload holds beyond its origin. A book is large: its levels are in [`Decoder::book`](super::decode::Decoder).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Body<'a> {
+    /// A trade.
     Trade(Trade<'a>),
+    /// A quote.
     Quote(Quote),
+    /// A book; its levels are the decoder's.
     Book,
+    /// A provider's sign of life.
     Heartbeat,
 }

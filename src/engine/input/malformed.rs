@@ -5,18 +5,29 @@ use crate::engine::bounds::{JSON_DEPTH_MAX, SYMBOL_BYTES_MAX};
 /// Why a payload is no event; the text goes into the log line about it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Malformed {
+    /// The payload is no text.
     NotUtf8,
+    /// It is JSON of another type.
     NotAnObject,
+    /// It is no JSON.
     Syntax,
+    /// It nests deeper than is read.
     TooDeep,
+    /// Something follows its object.
     TrailingBytes,
+    /// This required field is not there.
     Missing(&'static str),
+    /// This required field has a value that cannot be used.
     Unreadable(&'static str),
+    /// The subject names no type of event.
     Subject,
+    /// The symbol cannot be kept.
     Symbol,
     /// Bytes of the message with its control line, and the capacity of the receive buffer.
     TooLarge {
+        /// Of the message.
         frame_bytes: usize,
+        /// Of the receive buffer.
         queue_bytes: usize,
     },
 }

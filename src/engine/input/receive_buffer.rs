@@ -16,6 +16,7 @@ const BUFFER: Table = Table::new("the receive buffer", "QUEUE_BYTES");
 /// Unread bytes are few when they are at most this part of those consumed before them.
 const FEW: usize = 16;
 
+/// The queue of unread bytes: see the head of this file.
 pub struct ReceiveBuffer {
     bytes: Vec<u8>,
     start: usize,
@@ -32,15 +33,18 @@ impl ReceiveBuffer {
         Ok(ReceiveBuffer { bytes, start: 0, end: 0, capacity, discard: 0 })
     }
 
+    /// The bytes that wait, oldest first.
     #[inline]
     pub fn unread(&self) -> &[u8] {
         &self.bytes[self.start..self.end]
     }
 
+    /// Most bytes that may wait.
     pub fn capacity(&self) -> usize {
         self.capacity
     }
 
+    /// Bytes that wait.
     #[inline]
     pub fn len_bytes(&self) -> usize {
         self.end - self.start
@@ -58,6 +62,7 @@ impl ReceiveBuffer {
         self.len_bytes() * 10 >= self.capacity * 9 && len * 10 < self.capacity * 9
     }
 
+    /// The first `len` unread bytes have been used.
     #[inline]
     pub fn consume(&mut self, len: usize) {
         self.start += len;

@@ -12,14 +12,20 @@ use crate::engine::bounds::SYMBOL_BYTES_MAX;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub enum EventKind {
+    /// `trade`
     Trade,
+    /// `quote`
     Quote,
+    /// `book_l2`
     Book,
+    /// `heartbeat`
     Heartbeat,
+    /// None of these.
     Unknown,
 }
 
 impl EventKind {
+    /// In the order of the tables of counts.
     pub const ALL: [EventKind; 5] = [Self::Trade, Self::Quote, Self::Book, Self::Heartbeat, Self::Unknown];
 
     /// The name in subjects and metric labels.

@@ -29,6 +29,7 @@ pub struct SymbolTable {
 }
 
 impl SymbolTable {
+    /// An empty table; it never grows.
     pub fn new(symbol_capacity: usize) -> Result<Self, NoMemory> {
         let mut by_name = HashTable::new();
         let nothing_moves = |_: &SymbolId| unreachable!("it is empty");
@@ -43,6 +44,7 @@ impl SymbolTable {
         })
     }
 
+    /// The symbol of this name, where it has a place.
     #[inline]
     pub fn find(&self, name: &[u8]) -> Option<SymbolId> {
         self.by_name.find(self.hasher.hash_one(name), |id| self.is_named(*id, name)).copied()
@@ -75,11 +77,13 @@ impl SymbolTable {
         Some(id)
     }
 
+    /// What is known of a symbol.
     #[inline]
     pub fn state(&self, id: SymbolId) -> &SymbolState {
         &self.states[id.0 as usize]
     }
 
+    /// The same, to be changed.
     #[inline]
     pub fn state_mut(&mut self, id: SymbolId) -> &mut SymbolState {
         &mut self.states[id.0 as usize]
@@ -93,6 +97,7 @@ impl SymbolTable {
         self.states[ids].iter_mut()
     }
 
+    /// How a symbol is written.
     pub fn names(&self, id: SymbolId) -> &SymbolNames {
         &self.names[id.0 as usize]
     }
@@ -103,10 +108,12 @@ impl SymbolTable {
         self.in_order[start..].iter().map(|id| (&*self.names(*id).name, self.state(*id)))
     }
 
+    /// Symbols that have a place.
     pub fn len(&self) -> usize {
         self.states.len()
     }
 
+    /// No symbol has been seen.
     pub fn is_empty(&self) -> bool {
         self.states.is_empty()
     }

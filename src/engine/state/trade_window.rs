@@ -85,21 +85,29 @@ const NEVER: UnixNanos = UnixNanos(i64::MAX);
 /// Lengths of the two windows, in ns.
 #[derive(Clone, Copy, Debug)]
 pub struct WindowLengths {
+    /// Of the features named `_60s`.
     pub long: i64,
+    /// Of the features named `_10s`.
     pub short: i64,
 }
 
 /// The figures of the windows at one `now`; `None` where there are too few trades.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TradeFeatures {
+    /// `trade_vwap_10s`
     pub vwap_short: Option<f64>,
+    /// `trade_vwap_60s`
     pub vwap_long: Option<f64>,
+    /// `trade_count_10s`
     pub count_short: u32,
+    /// `trade_volume_10s`
     pub volume_short: f64,
+    /// `realized_vol_60s`
     pub realized_vol_long: Option<f64>,
 }
 
 impl TradeWindow {
+    /// Without a trade, over a chunk of its own.
     pub fn new(pool: &mut TradePool) -> Self {
         Self::over(pool.take_own())
     }
