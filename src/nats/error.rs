@@ -2,13 +2,14 @@
 //! these types, and nowhere else.
 
 use std::fmt;
-use std::io;
+use std::io::{self, ErrorKind};
 
 use proto_nats::{Cause, CredentialsError, Operation, Reason, ServerAddress, ServerError};
+use rustix::io::Errno;
 use rustls::pki_types::pem::Error as PemError;
 
 use crate::config::NamedFile;
-use crate::nats::tls_session::TlsError;
+use crate::nats::tls_error::TlsError;
 use crate::runtime::MachineError;
 use crate::runtime::log_text::{plain, printable};
 
@@ -30,15 +31,43 @@ pub enum ConnectError {
 impl fmt::Display for ConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ConnectError::Unresolved(error) => write!(f, "the name cannot be resolved: {}", plain(error)),
+            ConnectError::Unresolved(error) => {
+                let text = plain(error);
+                // Which is what the line already says.
+                let text = text.strip_prefix("failed to lookup address information: ").unwrap_or(&text);
+                write!(
+                    f,
+                    "the name cannot be resolved ({text}): is it right in NATS_URL, and is the resolver reachable?"
+                )
+            }
             ConnectError::NoAddress => f.write_str("the name has no address"),
             ConnectError::Refused => f.write_str("connection refused: is nats-server running there?"),
             ConnectError::NoAnswer { seconds } => {
                 write!(f, "no answer within {seconds} s: is the address right, a firewall between?")
             }
-            ConnectError::Failed(error) => write!(f, "cannot connect: {}", plain(error)),
+            ConnectError::Failed(error) => write!(f, "cannot connect: {}", of_connect(error)),
         }
     }
+}
+
+/// What the system says of a connect that fails, and what to do about it.
+fn of_connect(error: &io::Error) -> String {
+    let what_to_do = match error.kind() {
+        ErrorKind::NetworkUnreachable | ErrorKind::HostUnreachable | ErrorKind::NetworkDown => {
+            ": is the address right, and the network between up?"
+        }
+        ErrorKind::PermissionDenied => ": a firewall or a policy of this machine does not allow it",
+        ErrorKind::AddrNotAvailable => ": is the address one to connect to, and are local ports left?",
+        ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted => ": is nats-server running there?",
+        _ if [Errno::MFILE, Errno::NFILE].iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error())) => {
+            ": raise the limit (ulimit -n, LimitNOFILE)"
+        }
+        _ if error.raw_os_error() == Some(Errno::AFNOSUPPORT.raw_os_error()) => {
+            ": this machine has no IPv6, or no IPv4: use an address of the other kind"
+        }
+        _ => "",
+    };
+    plain(error) + what_to_do
 }
 
 /// What is wrong with a setting about credentials or TLS, or with the file that it names.

@@ -12,5 +12,6 @@ pub(crate) mod reachability;
 pub mod send_buffer;
 pub mod session;
 pub mod session_io;
+mod tls_error;
 pub(crate) mod tls_session;
 pub(crate) mod transport;

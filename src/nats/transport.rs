@@ -17,7 +17,8 @@ use rustix::net::{RecvFlags, SendFlags, recv, send};
 
 use crate::nats::error::ConnectError;
 use crate::nats::session::Session;
-use crate::nats::tls_session::{TlsError, TlsSession};
+use crate::nats::tls_error::TlsError;
+use crate::nats::tls_session::TlsSession;
 use crate::runtime::bell::Bell;
 
 /// For each address of a name; a server on another continent needs a tenth of it.

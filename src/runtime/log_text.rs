@@ -1,9 +1,16 @@
 //! Texts from peers and from the system, made fit for a log line.
 
 use std::io;
+use std::ops::Range;
+
+use crate::engine::time::{NANOS_PER_SECOND, UnixNanos, encode_time};
 
 /// Longer ones end in `…`.
 const CHARS_MAX: usize = 120;
+/// `2026-01-31T09:30:00`
+const SECOND_TEXT_BYTES: usize = 19;
+/// Those that [`UnixNanos`] holds with room to spare: 1970 to 2250.
+const DATES_S: Range<i64> = 0..8_835_955_200;
 
 /// What a peer has sent, on one line: line ends and escape sequences would forge log lines or steer a terminal.
 pub fn printable(text: &str) -> String {
@@ -23,6 +30,15 @@ pub fn plain(error: &io::Error) -> String {
     }
 }
 
+/// A second of UTC, as in `2026-01-31T09:30:00Z`, for dates that a peer or a file states: they may be any number.
+pub fn date(unix_s: i64) -> String {
+    if !DATES_S.contains(&unix_s) {
+        return if unix_s < DATES_S.start { "before 1970".to_owned() } else { "after 2250".to_owned() };
+    }
+    let text = encode_time(UnixNanos(unix_s * NANOS_PER_SECOND));
+    format!("{}Z", String::from_utf8_lossy(&text[..SECOND_TEXT_BYTES]))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -31,6 +47,17 @@ mod tests {
     fn errors_without_numbers() {
         assert_eq!(plain(&io::Error::from_raw_os_error(2)), "No such file or directory");
         assert_eq!(plain(&io::Error::other("as it is")), "as it is");
+    }
+
+    #[test]
+    fn dates() {
+        let check = |unix_s: i64, expected: &str| assert_eq!(date(unix_s), expected);
+        check(0, "1970-01-01T00:00:00Z");
+        check(1_769_851_800, "2026-01-31T09:30:00Z");
+        check(-1, "before 1970");
+        check(i64::MIN, "before 1970");
+        check(253_402_300_799, "after 2250");
+        check(i64::MAX, "after 2250");
     }
 
     #[test]
