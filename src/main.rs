@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use senpai_md_consumer::commands::run::{engine_settings, worker_settings};
 use senpai_md_consumer::commands::{bench, demo, feed, generate, replay, run};
@@ -102,7 +103,7 @@ fn replay(args: ReplayArgs, notes: &Notes) -> Result<(), End> {
 
 fn feed(args: FeedArgs, notes: &Notes) -> Result<(), End> {
     logging::enable(&args.log);
-    let access = Access::new(args.nats.clone()).map_err(|error| End::Refused(error.to_string()))?;
+    let access = Access::new(args.nats.clone()).map(Arc::new).map_err(|error| End::Refused(error.to_string()))?;
     notes.log_warnings();
     notes.log_settings();
     Ok(feed::run(&args, &access)?)

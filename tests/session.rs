@@ -1,6 +1,7 @@
 //! A session against servers of the embedded broker's router, in simulated time: no socket, no thread, no clock. The network
-//! between them cuts, delays, stalls and mixes sizes by a seed; what is published is numbered, and each number is accounted
-//! for. Longer than 500 lines: one world, and what it is put through.
+//! between them cuts, delays, stalls and mixes sizes by a seed; servers stop, hang and announce that they go. What is published
+//! is numbered, and so are the market's events; each number is accounted for. Longer than 500 lines: one world, and what it
+//! is put through.
 
 mod seeds;
 
@@ -9,6 +10,7 @@ use std::collections::VecDeque;
 use proto_nats::{ConnectionSettings, DecodeLimits, Decoded, ServerAddress, ServerOp, decode_server_op};
 use senpai_md_consumer::broker::{Broker, BrokerLimits, ClientId, Output as BrokerOutput};
 use senpai_md_consumer::engine::random::Random;
+use senpai_md_consumer::nats::attempt::ConnectionId;
 use senpai_md_consumer::nats::error::{ConnectError, Trouble};
 use senpai_md_consumer::nats::send_buffer::Unsent;
 use senpai_md_consumer::nats::session::{Output, Session, SessionSettings};
@@ -29,6 +31,8 @@ struct Server {
     is_up: bool,
     /// The process is stopped: the kernel accepts, nothing answers.
     is_hung: bool,
+    /// It has announced that it goes: it accepts no connection.
+    is_lame: bool,
 }
 
 impl Server {
@@ -36,7 +40,7 @@ impl Server {
         let mut broker = Broker::new("127.0.0.1", 4222, BrokerLimits::default(), seed);
         let watcher = broker.handle_connect("127.0.0.1");
         broker.handle_bytes(watcher, b"CONNECT {}\r\nSUB out.> 1\r\nPING\r\n");
-        Server { broker, watcher, watched: Vec::new(), is_up: true, is_hung: false }
+        Server { broker, watcher, watched: Vec::new(), is_up: true, is_hung: false, is_lame: false }
     }
 
     /// The numbers that have come since the last call, in their order.
@@ -48,8 +52,7 @@ impl Server {
         let (mut at, mut numbers) = (0, Vec::new());
         while let Ok(Decoded::Op { op, len }) = decode_server_op(&self.watched[at..], &DecodeLimits::default()) {
             if let ServerOp::Msg(message) = op {
-                let payload = std::str::from_utf8(message.payload).expect("text");
-                numbers.push(payload.trim_start_matches('x').parse().expect("a number"));
+                numbers.push(number_of(message.payload));
             }
             at += len;
         }
@@ -58,7 +61,7 @@ impl Server {
     }
 }
 
-/// The session's connection: bytes under way, each piece with the time at which it is there.
+/// A connection of the session: bytes under way, each piece with the time at which it is there.
 struct Connection {
     server: usize,
     id: ClientId,
@@ -68,6 +71,10 @@ struct Connection {
     stuck_until_ns: u64,
     /// Numbers that were published on it, in their order.
     published: Vec<u32>,
+    /// Bytes from the server that are no whole operation yet.
+    input: Vec<u8>,
+    /// Events that came before it serves.
+    kept: Vec<u32>,
 }
 
 struct World {
@@ -76,11 +83,14 @@ struct World {
     now_ns: u64,
     servers: Vec<Server>,
     session: Session<u32>,
+    /// The one that serves.
     connection: Option<Connection>,
-    /// Bytes from the server that are no whole operation yet.
-    input: Vec<u8>,
-    /// Messages of the market that have come.
-    events: u64,
+    attempts: Vec<(ConnectionId, Connection)>,
+    /// Events of the market, as they have come.
+    events: Vec<u32>,
+    last_event: u32,
+    /// From then on events may come twice.
+    overlap_at: Option<usize>,
     last_number: u32,
     /// What connections did not take, until the next one is ready.
     waiting: Vec<Unsent<u32>>,
@@ -97,6 +107,7 @@ impl World {
         let addresses = (0..servers.len()).map(|index| ServerAddress::parse(&format!("s{index}")).expect("an address"));
         let settings = SessionSettings {
             servers: addresses.collect(),
+            discovers: true,
             subjects: SUBJECTS.map(str::to_owned).to_vec(),
             seed: Some(seed),
             drain_limit_ns: DRAIN_LIMIT_NS,
@@ -109,8 +120,10 @@ impl World {
             servers,
             session: Session::new(settings).expect("there is memory"),
             connection: None,
-            input: Vec::new(),
-            events: 0,
+            attempts: Vec::new(),
+            events: Vec::new(),
+            last_event: 0,
+            overlap_at: None,
             last_number: 0,
             waiting: Vec::new(),
             delivered: Vec::new(),
@@ -125,7 +138,15 @@ impl World {
         for _ in 0..1_000 {
             let Some(output) = self.session.poll_output(self.now_ns) else { return };
             match output {
-                Output::Connect(address) => self.connect(&address),
+                Output::Connect { id, server } => self.connect(id, &server),
+                Output::GiveUp { id, .. } => {
+                    for (_, connection) in self.attempts.extract_if(.., |(other, _)| *other == id) {
+                        self.servers[connection.server].broker.handle_disconnect(connection.id);
+                    }
+                }
+                Output::Serve(id) => self.serve_with(id),
+                Output::Overlap => self.overlap_at = Some(self.events.len()),
+                Output::LameDuck | Output::NoOtherServer => {}
                 Output::Ready => {
                     self.ready_count += 1;
                     let connection = self.connection.as_mut().expect("it is ready on one");
@@ -135,7 +156,7 @@ impl World {
                     }
                     self.waiting.clear();
                 }
-                Output::Close(_) => self.close(),
+                Output::Close { .. } => self.close(),
                 Output::Flush => {
                     // As the service does: at once, and the socket takes it.
                     self.connection.as_mut().expect("it is flushed").stuck_until_ns = 0;
@@ -153,23 +174,52 @@ impl World {
         panic!("seed {}: the session always wants something more", self.seed);
     }
 
-    fn connect(&mut self, address: &ServerAddress) {
-        assert!(self.connection.is_none(), "seed {}: one connection at a time", self.seed);
+    fn connect(&mut self, id: ConnectionId, address: &ServerAddress) {
         let index: usize = address.host[1..].parse().expect("a number");
+        assert!(self.connection.as_ref().is_none_or(|connection| connection.server != index), "never the very server");
         let server = &mut self.servers[index];
-        if !server.is_up {
-            return self.session.handle_unreachable(Trouble::Connect(ConnectError::Refused), self.now_ns);
+        if !server.is_up || server.is_lame {
+            let attempt = self.session.attempt(id).expect("it is asked for");
+            return attempt.handle_failed(Trouble::Connect(ConnectError::Refused));
         }
-        self.session.handle_connected(ConnectionSettings::default(), self.now_ns);
-        self.input.clear();
-        self.connection = Some(Connection {
+        self.session.handle_connected(id, ConnectionSettings::default(), None, self.now_ns);
+        let connection = Connection {
             server: index,
             id: server.broker.handle_connect("127.0.0.1"),
             to_server: VecDeque::new(),
             to_client: VecDeque::new(),
             stuck_until_ns: 0,
             published: Vec::new(),
-        });
+            input: Vec::new(),
+            kept: Vec::new(),
+        };
+        self.attempts.push((id, connection));
+    }
+
+    /// The attempt's connection serves from now on.
+    fn serve_with(&mut self, id: ConnectionId) {
+        assert!(self.connection.is_none(), "seed {}: one connection serves", self.seed);
+        let index = self.attempts.iter().position(|(other, _)| *other == id).expect("it is under way");
+        let (_, mut connection) = self.attempts.remove(index);
+        for event in std::mem::take(&mut connection.kept) {
+            self.take_event(event);
+        }
+        self.connection = Some(connection);
+    }
+
+    /// As the service: what has come on the connection before is left out.
+    fn take_event(&mut self, event: u32) {
+        if self.overlap_at.is_none_or(|at| !self.events[at..].contains(&event)) {
+            self.events.push(event);
+        }
+    }
+
+    /// The market has an event, which every server of the cluster has for its clients.
+    fn trade(&mut self) {
+        self.last_event += 1;
+        for server in self.servers.iter_mut().filter(|server| server.is_up) {
+            server.broker.publish(b"md.events.trade.A", self.last_event.to_string().as_bytes());
+        }
     }
 
     /// The session has left the connection. What was handed over whole arrives, or it is lost; all else waits.
@@ -208,14 +258,17 @@ impl World {
     /// The network's ways to fail.
     fn disturb(&mut self) {
         let server = self.random.below(self.servers.len() as u64) as usize;
-        match self.random.below(12) {
+        match self.random.below(13) {
             0 => {
                 let Server { is_up, .. } = &mut self.servers[server];
                 *is_up = !*is_up;
-                if !*is_up && self.connection.as_ref().is_some_and(|connection| connection.server == server) {
-                    self.session.handle_end_of_stream(self.now_ns);
+                if *is_up {
+                    self.servers[server].is_lame = false;
+                } else {
+                    self.end(server);
                 }
             }
+            4 => self.announce_end(server),
             1 => self.servers[server].is_hung ^= true,
             2 if self.connection.is_some() => self.session.handle_end_of_stream(self.now_ns),
             3 => {
@@ -224,6 +277,31 @@ impl World {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// The connections to a server end.
+    fn end(&mut self, server: usize) {
+        if self.connection.as_ref().is_some_and(|connection| connection.server == server) {
+            self.session.handle_end_of_stream(self.now_ns);
+        }
+        for (id, connection) in &self.attempts {
+            if connection.server == server
+                && let Some(attempt) = self.session.attempt(*id)
+            {
+                attempt.handle_end_of_stream(self.now_ns);
+            }
+        }
+    }
+
+    /// A server is about to go: it says so, and accepts nobody.
+    fn announce_end(&mut self, server: usize) {
+        self.servers[server].is_lame = true;
+        let is_there = |connection: &&mut Connection| connection.server == server;
+        let attempts = self.attempts.iter_mut().map(|(_, connection)| connection);
+        for connection in self.connection.iter_mut().chain(attempts).filter(is_there) {
+            let due_ns = connection.to_client.back().map_or(self.now_ns, |(due_ns, _)| *due_ns);
+            connection.to_client.push_back((due_ns, b"INFO {\"ldm\":true,\"max_payload\":1048576}\r\n".to_vec()));
         }
     }
 
@@ -253,61 +331,120 @@ impl World {
         }
     }
 
-    /// What is due arrives at the server, and it answers.
+    /// What attempts have to send.
+    fn send_on_attempts(&mut self) {
+        for (id, connection) in &mut self.attempts {
+            if let Some(attempt) = self.session.attempt(*id)
+                && !attempt.bytes_to_send().is_empty()
+            {
+                let len = 1 + self.random.below(attempt.bytes_to_send().len() as u64) as usize;
+                let due_ns = self.now_ns + self.random.below(LATENCY_MAX_NS);
+                connection.to_server.push_back((due_ns, attempt.bytes_to_send()[..len].to_vec()));
+                attempt.note_sent(len);
+            }
+        }
+    }
+
+    /// What is due arrives at the servers, and they answer.
     fn serve(&mut self) {
-        let Some(connection) = &mut self.connection else { return };
-        let Server { broker, is_up, is_hung, .. } = &mut self.servers[connection.server];
-        if !*is_up || *is_hung {
-            return;
+        let attempts = self.attempts.iter_mut().map(|(_, connection)| connection);
+        for connection in self.connection.iter_mut().chain(attempts) {
+            let Server { broker, is_up, is_hung, .. } = &mut self.servers[connection.server];
+            if !*is_up || *is_hung {
+                continue;
+            }
+            while connection.to_server.front().is_some_and(|(due_ns, _)| *due_ns <= self.now_ns) {
+                let (_, bytes) = connection.to_server.pop_front().expect("it is there");
+                broker.handle_bytes(connection.id, &bytes);
+            }
+            let mut output = Vec::new();
+            while let BrokerOutput::Bytes = broker.poll_output(connection.id, &mut output) {
+                let due_ns = self.now_ns + self.random.below(LATENCY_MAX_NS);
+                connection.to_client.push_back((due_ns, std::mem::take(&mut output)));
+            }
         }
-        while connection.to_server.front().is_some_and(|(due_ns, _)| *due_ns <= self.now_ns) {
-            let (_, bytes) = connection.to_server.pop_front().expect("it is there");
-            broker.handle_bytes(connection.id, &bytes);
+        if let Some(connection) = &self.connection {
+            self.collect(connection.server);
         }
-        let mut output = Vec::new();
-        while let BrokerOutput::Bytes = broker.poll_output(connection.id, &mut output) {
-            let due_ns = self.now_ns + self.random.below(LATENCY_MAX_NS);
-            connection.to_client.push_back((due_ns, std::mem::take(&mut output)));
-        }
-        let server = connection.server;
-        self.collect(server);
     }
 
     /// What is due arrives at the session.
     fn receive(&mut self) {
         let Some(connection) = &mut self.connection else { return };
         while connection.to_client.front().is_some_and(|(due_ns, _)| *due_ns <= self.now_ns) {
-            self.input.extend(connection.to_client.pop_front().expect("it is there").1);
+            connection.input.extend(connection.to_client.pop_front().expect("it is there").1);
             self.session.note_received(self.now_ns);
         }
-        let mut at = 0;
-        while let Decoded::Op { op, len } = decode_server_op(&self.input[at..], &DecodeLimits::default()).expect("NATS")
-        {
+        let (mut at, mut events, input) = (0, Vec::new(), std::mem::take(&mut connection.input));
+        while let Decoded::Op { op, len } = decode_server_op(&input[at..], &DecodeLimits::default()).expect("NATS") {
             at += len;
             match op {
-                ServerOp::Msg(_) if self.session.takes_messages() => self.events += 1,
+                ServerOp::Msg(message) if self.session.takes_messages() => events.push(number_of(message.payload)),
                 op => self.session.handle_op(&op, self.now_ns),
             }
         }
-        self.input.drain(..at);
+        connection.input = input[at..].to_vec();
+        events.into_iter().for_each(|event| self.take_event(event));
+    }
+
+    /// What is due arrives at attempts, as far as they are read.
+    fn receive_on_attempts(&mut self) {
+        for (id, connection) in &mut self.attempts {
+            let Some(attempt) = self.session.attempt(*id) else { continue };
+            while attempt.is_read() && connection.to_client.front().is_some_and(|(due_ns, _)| *due_ns <= self.now_ns) {
+                connection.input.extend(connection.to_client.pop_front().expect("it is there").1);
+                attempt.note_received(self.now_ns);
+                let (mut at, input) = (0, std::mem::take(&mut connection.input));
+                while attempt.is_read()
+                    && let Decoded::Op { op, len } =
+                        decode_server_op(&input[at..], &DecodeLimits::default()).expect("NATS")
+                {
+                    at += len;
+                    match op {
+                        ServerOp::Msg(message) if attempt.is_subscribed() => {
+                            connection.kept.push(number_of(message.payload));
+                        }
+                        op => attempt.handle_op(&op, self.now_ns),
+                    }
+                }
+                connection.input = input[at..].to_vec();
+            }
+        }
     }
 
     /// To the next moment at which anything happens: there is no look in between.
     fn step(&mut self, until_ns: u64) {
         self.receive();
+        self.receive_on_attempts();
         self.session.handle_time(self.now_ns);
         self.grant();
         self.send();
+        self.send_on_attempts();
         self.serve();
-        let connection = self.connection.iter();
-        let arrivals = connection.clone().flat_map(|connection| {
-            let is_answered = !self.servers[connection.server].is_hung;
-            let to_server = connection.to_server.front().filter(|_| is_answered);
-            [to_server, connection.to_client.front()].into_iter().flatten().map(|(due_ns, _)| *due_ns)
-        });
-        let is_unsent = !self.session.bytes_to_send().is_empty();
-        let writable = connection.filter(|_| is_unsent).map(|connection| connection.stuck_until_ns);
-        let next_ns = arrivals.chain(writable).chain(self.session.next_deadline()).min().unwrap_or(u64::MAX);
+        let mut next_ns = self.session.next_deadline().unwrap_or(u64::MAX);
+        if let Some(connection) = &self.connection
+            && !self.session.bytes_to_send().is_empty()
+        {
+            next_ns = next_ns.min(connection.stuck_until_ns);
+        }
+        for (id, connection) in &self.attempts {
+            let attempt = self.session.attempt(*id);
+            if attempt.as_ref().is_some_and(|attempt| !attempt.bytes_to_send().is_empty()) {
+                next_ns = self.now_ns;
+            }
+            if attempt.is_some_and(|attempt| attempt.is_read()) {
+                next_ns = next_ns.min(connection.to_client.front().map_or(u64::MAX, |(due_ns, _)| *due_ns));
+            }
+        }
+        let attempts = self.attempts.iter().map(|(_, connection)| connection);
+        for connection in self.connection.iter().chain(attempts) {
+            let Server { is_up, is_hung, .. } = self.servers[connection.server];
+            let to_server = connection.to_server.front().filter(|_| is_up && !is_hung);
+            next_ns = next_ns.min(to_server.map_or(u64::MAX, |(due_ns, _)| *due_ns));
+        }
+        if let Some(connection) = &self.connection {
+            next_ns = next_ns.min(connection.to_client.front().map_or(u64::MAX, |(due_ns, _)| *due_ns));
+        }
         self.now_ns = next_ns.max(self.now_ns + 1).min(until_ns.max(self.now_ns + 1));
     }
 
@@ -318,16 +455,24 @@ impl World {
     }
 }
 
+/// Numbers may have something in front of them.
+fn number_of(payload: &[u8]) -> u32 {
+    std::str::from_utf8(payload).expect("text").trim_start_matches('x').parse().expect("a number")
+}
+
 fn run(seed: u64) -> World {
     let mut world = World::new(seed);
     for _ in 0..60 {
         world.disturb();
         world.publish();
+        world.trade();
         let pause_ns = [MILLISECOND, 50 * MILLISECOND, SECOND, 5 * SECOND][world.random.below(4) as usize];
         world.run_until(world.now_ns + pause_ns);
     }
     // All is well again, for longer than any backoff, silence and limit.
-    world.servers.iter_mut().for_each(|server| (server.is_up, server.is_hung) = (true, false));
+    for server in &mut world.servers {
+        (server.is_up, server.is_hung, server.is_lame) = (true, false, false);
+    }
     if let Some(connection) = &mut world.connection {
         connection.stuck_until_ns = 0;
     }
@@ -336,11 +481,12 @@ fn run(seed: u64) -> World {
     assert!(report.is_ready && report.trouble.is_none(), "seed {seed}: {report:?}");
     assert_eq!(report.reconnects + 1, u64::from(world.ready_count), "seed {seed}");
 
-    // Events reach it, once each.
-    let (before, server) = (world.events, world.connection.as_ref().expect("it is ready").server);
-    world.servers[server].broker.publish(b"md.events.trade.A", b"{}");
+    // Events reach it, once each and in their order.
+    let before = world.events.len();
+    world.trade();
     world.run_until(world.now_ns + SECOND);
-    assert_eq!(world.events, before + 1, "seed {seed}");
+    assert_eq!(world.events[before..], [world.last_event], "seed {seed}");
+    assert!(world.events.is_sorted_by(|one, next| one < next), "seed {seed}: {:?}", world.events);
 
     world.publish();
     world.session.begin_stop(world.now_ns);
@@ -407,38 +553,79 @@ fn a_stop_without_a_connection_is_over_at_once() {
     assert!(idle.session.is_over() && idle.session.poll_output(idle.now_ns).is_none());
 
     let mut connecting = World::new(1);
-    assert!(matches!(connecting.session.poll_output(0), Some(Output::Connect(_))));
+    let Some(Output::Connect { id, .. }) = connecting.session.poll_output(0) else { panic!("an attempt") };
     connecting.session.begin_stop(0);
     assert!(connecting.session.is_over());
-    connecting.session.handle_connected(ConnectionSettings::default(), 1);
+    connecting.session.handle_connected(id, ConnectionSettings::default(), None, 1);
     assert!(connecting.session.is_over(), "a socket that comes too late changes nothing");
 }
 
-/// The server is asked to go: the session drains it only once another can be reached, and goes there first.
-#[test]
-fn a_lame_duck_is_left_for_a_server_that_can_be_reached() {
+/// A world of three servers that is connected to one.
+fn three() -> (World, usize) {
     let mut world = (0..).map(World::new).find(|world| world.servers.len() == 3).expect("some seed has three");
     world.run_until(world.now_ns + SECOND);
     let first = world.connection.as_ref().expect("it is connected").server;
-    world.session.handle_op(&ServerOp::Info(br#"{"ldm":true,"max_payload":1048576}"#), world.now_ns);
-    assert!(matches!(world.session.poll_output(world.now_ns), Some(Output::LameDuck)));
-    let Some(Output::FindReachable(candidates)) = world.session.poll_output(world.now_ns) else { panic!("a search") };
-    assert_eq!(candidates.len(), 2, "all but the one that goes");
-    // None is: it stays, and asks again in 2 s.
-    world.session.handle_reachable(None, world.now_ns);
-    world.grant();
-    assert_eq!(world.session.next_deadline(), Some(world.now_ns + 2 * SECOND));
-    assert!(world.session.report(world.now_ns).is_ready);
-    world.now_ns += 2 * SECOND;
-    let Some(Output::FindReachable(candidates)) = world.session.poll_output(world.now_ns) else { panic!("a search") };
-    world.publish();
-    world.session.handle_reachable(Some(candidates[1].clone()), world.now_ns);
+    (world, first)
+}
+
+/// Runs with an event each 5 ms until the connection is another one; says when that is.
+fn trade_until_moved(world: &mut World, first: usize, limit_ns: u64) -> Option<u64> {
+    let end_ns = world.now_ns + limit_ns;
+    while world.now_ns < end_ns {
+        world.trade();
+        world.publish();
+        world.run_until(world.now_ns + 5 * MILLISECOND);
+        if world.connection.as_ref().is_some_and(|connection| connection.server != first) {
+            return Some(world.now_ns);
+        }
+        assert!(world.session.report(world.now_ns).is_ready, "ready all the time");
+    }
+    None
+}
+
+/// The server is asked to go: it is drained once another one has confirmed the subscriptions. No event is lost or taken
+/// twice, no output is lost; of two neighbours one hangs, or refuses connections.
+#[test]
+fn a_lame_duck_is_left_for_a_server_that_works() {
+    for hung in [true, false] {
+        let (mut world, first) = three();
+        let bad = (first + 1) % 3;
+        world.servers[bad].is_hung = hung;
+        world.servers[bad].is_up = hung;
+        world.announce_end(first);
+        let start_ns = world.now_ns;
+        let moved_ns = trade_until_moved(&mut world, first, 5 * SECOND).expect("the third one works");
+        assert!(moved_ns - start_ns < SECOND, "{} ms", (moved_ns - start_ns) / MILLISECOND);
+        for _ in 0..20 {
+            world.trade();
+            world.run_until(world.now_ns + 5 * MILLISECOND);
+        }
+        world.run_until(world.now_ns + SECOND);
+        assert_eq!(world.connection.as_ref().expect("it is connected").server, (first + 2) % 3);
+        assert_eq!(world.events, (1..=world.last_event).collect::<Vec<_>>());
+        assert!(world.lost.is_empty(), "the drain takes everything along");
+        let report = world.session.report(world.now_ns);
+        assert!(report.is_ready && report.trouble.is_none() && report.reconnects == 1, "{report:?}");
+    }
+}
+
+/// All neighbours hang: the lame duck is kept for as long as it is there, and events go on.
+#[test]
+fn a_lame_duck_is_kept_where_no_neighbour_works() {
+    let (mut world, first) = three();
+    for server in 0..3 {
+        world.servers[server].is_hung = server != first;
+    }
+    world.announce_end(first);
+    assert_eq!(trade_until_moved(&mut world, first, 30 * SECOND), None);
     world.run_until(world.now_ns + SECOND);
-    let second = world.connection.as_ref().expect("it is connected").server;
-    assert_eq!(format!("s{second}"), candidates[1].host);
-    assert_ne!(second, first);
-    assert!(world.session.report(world.now_ns).is_ready);
-    assert!(world.lost.is_empty(), "the drain takes everything along");
+    assert_eq!(world.events, (1..=world.last_event).collect::<Vec<_>>());
+    // It goes, and one of the others is back.
+    world.servers[(first + 1) % 3].is_hung = false;
+    world.servers[first].is_up = false;
+    world.end(first);
+    world.run_until(world.now_ns + 2 * SECOND);
+    assert_eq!(world.connection.as_ref().map(|connection| connection.server), Some((first + 1) % 3));
 }
 
 /// No deadline is due that nothing is done about: the loop around the session would spin.
@@ -453,9 +640,9 @@ fn a_lame_duck_that_cannot_be_left_gives_no_deadline_that_is_over() {
     };
     // Its first INFO says so, and nothing follows.
     let mut silent = World::new(1);
-    assert!(matches!(silent.session.poll_output(0), Some(Output::Connect(_))));
-    silent.session.handle_connected(ConnectionSettings::default(), silent.now_ns);
-    silent.session.handle_op(&lame_duck, silent.now_ns);
+    let Some(Output::Connect { id, .. }) = silent.session.poll_output(0) else { panic!("an attempt") };
+    silent.session.handle_connected(id, ConnectionSettings::default(), None, silent.now_ns);
+    silent.session.attempt(id).expect("it is under way").handle_op(&lame_duck, silent.now_ns);
     check(&mut silent);
     // It says so, and does not answer the drain; or it says so during the drain.
     for is_before in [true, false] {
@@ -499,7 +686,7 @@ fn the_trouble_is_that_of_the_last_end() {
 fn large_publications_are_no_unread_answers() {
     let mut world = World::new(1);
     world.run_until(world.now_ns + SECOND);
-    world.session.publish_frames(&vec![b'x'; 5 << 20], world.now_ns);
+    world.session.publish_frames(&vec![b'x'; 5 << 20], 0, world.now_ns);
     world.session.handle_time(world.now_ns);
     world.grant();
     assert!(world.connection.is_some());
@@ -507,7 +694,7 @@ fn large_publications_are_no_unread_answers() {
         world.session.handle_op(&ServerOp::Ping, world.now_ns);
     }
     world.session.handle_time(world.now_ns);
-    assert!(matches!(world.session.poll_output(world.now_ns), Some(Output::Close(_))));
+    assert!(matches!(world.session.poll_output(world.now_ns), Some(Output::Close { .. })));
     let trouble = world.session.trouble().expect("the answers").to_string();
     assert!(trouble.contains("does not read the answers"), "{trouble}");
 }

@@ -3,12 +3,15 @@
 //! Operations and the time go in; bytes for the socket and [`Action`]s for the driver come out. While
 //! [`Connection::takes_messages`], MSG and HMSG need not pass through here: the driver hands them to the engine and tells
 //! only [`Connection::note_received`]. Before that they end the connection: nothing is subscribed to yet.
+//! Of several attempts side by side the driver subscribes on the one that it keeps ([`Connection::begin_subscribing`]).
 //!
 //! ```text
-//!               INFO          handle_tls_started        PONG             PONG
-//!   AwaitInfo ───┬──► AwaitTls ──────────┬──► AwaitPong ────► AwaitConfirmation ────► Ready ────► Draining ────► Closed
-//!                └──────── no TLS ───────┘        │                   │                        │
-//!                            sends: CONNECT, PING ┘   SUB..., PING ───┘         UNSUB..., PING ┘      (any) ──► Closed
+//!               INFO          handle_tls_started       PONG       begin_subscribing          PONG
+//!   AwaitInfo ───┬──► AwaitTls ──────────┬──► AwaitPong ────► LoggedIn ────► AwaitConfirmation ────► Ready ────► Draining
+//!                └──────── no TLS ───────┘        │                                  │                               │
+//!                            sends: CONNECT, PING ┘                    SUB..., PING ─┘         UNSUB..., PING ───────┘
+//!
+//!   Draining ── PONG ──► Closed, and any ──► Closed
 //!
 //!   TLS first: AwaitTls ── handle_tls_started ──► AwaitInfo ── INFO ──► AwaitPong, and on as above
 //! ```
@@ -123,13 +126,11 @@ impl Connection {
                 Err(_) => self.notice(Action::UnreadableInfo),
             },
             (_, ServerOp::Err(text)) => self.handle_error(ServerError::parse(text), now_ns),
-            (ConnectionState::AwaitInfo | ConnectionState::AwaitPong, ServerOp::Msg(_)) => {
-                self.disconnect(Reason::UnaskedMessage)
-            }
+            (state, ServerOp::Msg(_)) if !state.is_subscribed() => self.disconnect(Reason::UnaskedMessage),
             // Nothing else is due before INFO; if it never comes the time limit says so.
             (ConnectionState::AwaitInfo, _) => {}
             (_, ServerOp::Ping) => encode::pong(out),
-            (_, ServerOp::Pong) => self.handle_pong(now_ns, out),
+            (_, ServerOp::Pong) => self.handle_pong(now_ns),
             (_, ServerOp::Msg(_) | ServerOp::Ok) => {}
         }
     }
@@ -160,14 +161,6 @@ impl Connection {
         }
         match self.state {
             ConnectionState::Closed => {}
-            ConnectionState::AwaitInfo
-            | ConnectionState::AwaitTls
-            | ConnectionState::AwaitPong
-            | ConnectionState::AwaitConfirmation => {
-                if now_ns >= self.limit_ns {
-                    self.disconnect(Reason::HandshakeTimeout { state: self.state });
-                }
-            }
             ConnectionState::Draining => {
                 if now_ns >= self.limit_ns {
                     self.state = ConnectionState::Closed;
@@ -178,6 +171,8 @@ impl Connection {
                 self.handle_silence(now_ns, out);
                 self.handle_ping_due(now_ns, out);
             }
+            state if now_ns >= self.limit_ns => self.disconnect(Reason::HandshakeTimeout { state }),
+            _ => {}
         }
     }
 
@@ -229,7 +224,7 @@ impl Connection {
         };
         let reason = match (self.state, complaint, pause) {
             (ConnectionState::AwaitInfo, None, _) => Reason::ClosedBeforeInfo { secured: self.secured },
-            (ConnectionState::AwaitTls | ConnectionState::AwaitPong, None, _) => {
+            (ConnectionState::AwaitTls | ConnectionState::AwaitPong | ConnectionState::LoggedIn, None, _) => {
                 Reason::ClosedInHandshake { state: self.state }
             }
             (_, Some(error), _) => Reason::Closed { after: Some(error) },
@@ -245,16 +240,27 @@ impl Connection {
         self.disconnect(reason);
     }
 
+    /// Logged in, and this connection is to be used: subscribes, and asks the server to say when it has.
+    pub fn begin_subscribing(&mut self, out: &mut Vec<u8>) {
+        if self.state == ConnectionState::LoggedIn {
+            for tracked in &self.subscriptions {
+                tracked.subscription.encode(out);
+            }
+            self.confirming_ping = self.send_ping(out);
+            self.state = ConnectionState::AwaitConfirmation;
+        }
+    }
+
     /// Subscribes to one more subject, now or as soon as the handshake is through.
     pub fn subscribe(&mut self, subscription: Subscription, out: &mut Vec<u8>) {
         match self.state {
-            ConnectionState::AwaitInfo | ConnectionState::AwaitTls | ConnectionState::AwaitPong => {}
             ConnectionState::AwaitConfirmation | ConnectionState::Ready => {
                 subscription.encode(out);
                 self.confirming_ping = self.send_ping(out);
                 self.confirming_more = self.state == ConnectionState::Ready;
             }
             ConnectionState::Draining | ConnectionState::Closed => return,
+            _ => {}
         }
         self.subscriptions.push(Tracked::new(subscription));
     }
@@ -281,12 +287,12 @@ impl Connection {
                 self.limit_ns = now_ns.saturating_add(limit_ns);
                 self.state = ConnectionState::Draining;
             }
+            ConnectionState::Draining | ConnectionState::Closed => {}
             // Nothing was subscribed to yet, so there is nothing to wait for.
-            ConnectionState::AwaitInfo | ConnectionState::AwaitTls | ConnectionState::AwaitPong => {
+            _ => {
                 self.state = ConnectionState::Closed;
                 self.actions.push_back(Action::DrainComplete { confirmed: true });
             }
-            ConnectionState::Draining | ConnectionState::Closed => {}
         }
     }
 
@@ -297,7 +303,7 @@ impl Connection {
 
     /// Something is subscribed to, so messages are what was asked for.
     pub fn takes_messages(&self) -> bool {
-        matches!(self.state, ConnectionState::AwaitConfirmation | ConnectionState::Ready | ConnectionState::Draining)
+        self.state.is_subscribed()
     }
 
     /// Connected, and every subscription confirmed: what `/ready` tells.
@@ -315,9 +321,24 @@ impl Connection {
         self.secured
     }
 
+    /// TLS is asked for, by the settings or the server.
+    pub fn wants_tls(&self) -> bool {
+        self.secured || self.settings.tls != Tls::WhenAsked || self.info.tls_required
+    }
+
+    /// CONNECT has credentials.
+    pub fn has_credentials(&self) -> bool {
+        self.settings.credentials != Credentials::None
+    }
+
     /// Header and payload of a publication may be so long together.
     pub fn max_payload(&self) -> u64 {
         self.info.max_payload
+    }
+
+    /// PINGs that were sent, and how many of them the server has answered.
+    pub fn pings(&self) -> (u64, u64) {
+        (self.pings_sent, self.pongs_received)
     }
 
     /// The subscriptions that the server has refused, by name.
@@ -361,7 +382,7 @@ impl Connection {
         self.state = ConnectionState::AwaitPong;
     }
 
-    fn handle_pong(&mut self, now_ns: u64, out: &mut Vec<u8>) {
+    fn handle_pong(&mut self, now_ns: u64) {
         // One without a PING of ours answers nothing.
         self.pongs_received = (self.pongs_received + 1).min(self.pings_sent);
         self.pings_unanswered = 0;
@@ -369,13 +390,7 @@ impl Connection {
             return;
         }
         match self.state {
-            ConnectionState::AwaitPong => {
-                for tracked in &self.subscriptions {
-                    tracked.subscription.encode(out);
-                }
-                self.confirming_ping = self.send_ping(out);
-                self.state = ConnectionState::AwaitConfirmation;
-            }
+            ConnectionState::AwaitPong => self.state = ConnectionState::LoggedIn,
             ConnectionState::AwaitConfirmation => {
                 self.state = ConnectionState::Ready;
                 self.ping_due_ns = now_ns.saturating_add(self.settings.ping_interval_ns);
@@ -389,17 +404,14 @@ impl Connection {
                 self.state = ConnectionState::Closed;
                 self.actions.push_back(Action::DrainComplete { confirmed: true });
             }
-            ConnectionState::Ready
-            | ConnectionState::AwaitInfo
-            | ConnectionState::AwaitTls
-            | ConnectionState::Closed => {}
+            _ => {}
         }
     }
 
     fn handle_error(&mut self, error: ServerError, now_ns: u64) {
         // There is nothing to lose yet, and waiting for the end of the stream would only delay the next attempt.
-        if matches!(self.state, ConnectionState::AwaitInfo | ConnectionState::AwaitPong) && error.is_fatal() {
-            let with_credentials = self.settings.credentials != Credentials::None;
+        if !self.state.is_subscribed() && error.is_fatal() {
+            let with_credentials = self.has_credentials();
             return self.disconnect(Reason::Refused { error, with_credentials });
         }
         match &error {

@@ -12,6 +12,8 @@ pub enum ConnectionState {
     AwaitTls,
     /// CONNECT and PING are out.
     AwaitPong,
+    /// CONNECT is accepted. Nothing is subscribed to before [`Connection::begin_subscribing`](crate::Connection::begin_subscribing).
+    LoggedIn,
     /// Every SUB and a PING are out.
     AwaitConfirmation,
     /// Connected and subscribed.
@@ -20,6 +22,14 @@ pub enum ConnectionState {
     Draining,
     /// Over.
     Closed,
+}
+
+impl ConnectionState {
+    /// SUBs are out, so messages are what was asked for.
+    #[inline]
+    pub fn is_subscribed(self) -> bool {
+        matches!(self, ConnectionState::AwaitConfirmation | ConnectionState::Ready | ConnectionState::Draining)
+    }
 }
 
 /// What the driver is asked to do, or should know.

@@ -4,62 +4,97 @@
 //! now" or "not before then". Time is an argument, the order is shuffled by a seed: the same inputs, the same choices.
 //!
 //! ```text
-//!   next ──► Attempt(address) ──► handle_ready ──► handle_closed(cause) ──► next ...
-//!     │                      └──────────────────► handle_closed(cause) ──┘
+//!   next ──► Attempt(server) ──► handle_ready ──► handle_closed(cause)
+//!     │            └──────────────────────────────► handle_closed(cause)
+//!     ├────► Attempt(another), 250 ms later, while the first has not answered
 //!     └────► Wait(until)
 //! ```
 //!
-//! Each server has its own backoff. The first attempt is at once; failures in a row wait 50 ms, 100 ms, ... up to 1 s
-//! (half of it fixed, half random), so that a server that is back is found within a second; a refused login waits 1 s,
-//! 2 s, ... up to 10 s. A connection that was ready for less than [`STABLE_NS`] counts as a failure, too: a server that
-//! accepts and drops us must not be hammered.
+//! **Side by side.** A server that does not answer keeps nobody from the others: the next one is tried 250 ms after the
+//! newest attempt began (RFC 8305 says so of a name's addresses), or as soon as that has failed. The caller keeps the first
+//! that logs in and ends the others.
+//!
+//! **Whom first.** The server that worked last, then the configured ones, then discovered ones; among equals the one that was
+//! tried longest ago. As each has a backoff of its own, the first ones come again in between. Discovered servers have a
+//! bound in the pool and one on attempts under way, and one that has never worked is given up after a few attempts: a
+//! server may advertise what it likes.
+//!
+//! **Backoff.** The first attempt is at once; failures in a row wait 50 ms, 100 ms, ... up to 1 s (half of it fixed, half
+//! random), so that a server that is back is found within a second; a refused login waits 1 s, 2 s, ... up to 10 s. A server
+//! that lets us in and ends the connection within [`STABLE_NS`], again and again, without having been away in between, waits
+//! up to 10 s, too.
 //!
 //! **Certificates of discovered servers.** INFO comes before TLS does, so an attacker in the network can add servers to
 //! `connect_urls`; one with a valid certificate for its own name would then be sent our password. A host name learned in
 //! clear text, and any IP address, must therefore have a certificate for the name of the server that told us about it.
+//! Without TLS, [`discovery`](crate::discovery) says which of them are used at all.
 
 use crate::MILLISECOND_NS;
 use crate::SECOND_NS;
+use crate::discovery::Origin;
 use crate::random::Random;
 use crate::url::ServerAddress;
 
 /// The first wait after a failure.
 pub const BACKOFF_FIRST_NS: u64 = 50 * MILLISECOND_NS;
-/// The longest wait between two attempts at one server.
+/// The longest wait between two attempts at one server that cannot be reached.
 pub const BACKOFF_LAST_NS: u64 = SECOND_NS;
 /// The first wait after a refused login.
 pub const BACKOFF_AUTHENTICATION_FIRST_NS: u64 = SECOND_NS;
 /// The longest wait after a refused login.
 pub const BACKOFF_AUTHENTICATION_LAST_NS: u64 = 10 * SECOND_NS;
+/// The longest wait after connections that ended soon after they were ready.
+pub const BACKOFF_SHORT_LIVED_LAST_NS: u64 = 10 * SECOND_NS;
 /// A connection that was ready for so long was a good one.
 pub const STABLE_NS: u64 = 2 * SECOND_NS;
 /// How long a server in lame duck mode is avoided while there are others: its default grace period.
 pub const LAME_DUCK_NS: u64 = 120 * SECOND_NS;
-/// More servers than any NATS cluster has; what INFO lists beyond that is ignored and counted.
-pub const SERVERS_MAX: usize = 256;
+/// From one attempt to the next, while neither has failed: the Connection Attempt Delay of RFC 8305.
+pub const ATTEMPT_SPACING_NS: u64 = 250 * MILLISECOND_NS;
+/// Attempts under way at the same time, each with a socket.
+pub const ATTEMPTS_MAX: usize = 16;
+/// Of these, at discovered servers.
+pub const DISCOVERED_ATTEMPTS_MAX: usize = 8;
+/// More than a cluster needs to be found again; what INFO lists beyond that is ignored and counted.
+pub const DISCOVERED_MAX: usize = 64;
+/// Attempts at a discovered server that has never worked, before it is given up. A server that works may list it again.
+pub const DISCOVERED_FAILURES_MAX: u32 = 3;
 
 /// The servers of one cluster.
 #[derive(Debug)]
 pub struct ServerPool {
     servers: Vec<Server>,
-    /// The one that `next` chose last.
-    current: Option<usize>,
-    /// The next attempt is at this one, whatever its backoff: it has just been reached.
-    preferred: Option<ServerAddress>,
+    /// Of the next server that joins.
+    next_key: u64,
     attempts: u64,
+    /// No attempt before then: the newest one has not failed yet.
+    newest: Option<(ServerKey, u64)>,
+    /// The server that was ready last.
+    last_good: Option<ServerKey>,
     random: Random,
 }
 
+/// Names a server for as long as it is in the pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ServerKey(u64);
+
 #[derive(Debug)]
 struct Server {
+    key: ServerKey,
     address: ServerAddress,
     /// From the settings: never forgotten.
     configured: bool,
+    /// An attempt at it has begun, or there is a connection.
+    under_way: bool,
+    /// A connection was ready.
+    has_worked: bool,
     failures: u32,
     refusals: u32,
+    /// Connections in a row that ended soon after they were ready.
+    short_lives: u32,
     not_before_ns: u64,
     lame_until_ns: u64,
-    /// Among those that may be tried, the one that was tried longest ago goes first.
+    /// Among equals, the one that was tried longest ago goes first.
     last_attempt: u64,
     ready_since_ns: Option<u64>,
 }
@@ -68,12 +103,23 @@ struct Server {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Next {
     /// Connect to this one now.
-    Attempt(ServerAddress),
+    Attempt(ServerKey, ServerAddress),
     /// Ask again at this time.
     Wait {
         /// In the clock of the other arguments.
         until_ns: u64,
     },
+    /// Ask again when an attempt has ended, or other servers have become known.
+    Nothing,
+}
+
+/// What an attempt is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// There is no connection.
+    Connect,
+    /// There is one, and its server is about to go.
+    Move,
 }
 
 /// Why a connection, or an attempt at one, ended.
@@ -83,7 +129,7 @@ pub enum Cause {
     Trouble,
     /// The server does not want these credentials.
     Refused,
-    /// We left, for a better server.
+    /// We left, for a better server; or another one has logged us in first.
     Left,
 }
 
@@ -94,21 +140,30 @@ pub struct Merged {
     pub added: usize,
     /// Discovered earlier, and no longer listed.
     pub removed: usize,
-    /// Unreadable, or beyond [`SERVERS_MAX`].
+    /// Unreadable, or beyond [`DISCOVERED_MAX`].
     pub ignored: usize,
+    /// Not to be told our credentials: see [`discovery`](crate::discovery).
+    pub untrusted: usize,
 }
 
 impl ServerPool {
     /// A pool of at least one server, tried in the order given at first.
     pub fn in_order(addresses: Vec<ServerAddress>) -> Self {
         assert!(!addresses.is_empty(), "a pool has a server");
-        let mut servers: Vec<Server> = Vec::new();
+        let mut pool = ServerPool {
+            servers: Vec::new(),
+            next_key: 0,
+            attempts: 0,
+            newest: None,
+            last_good: None,
+            random: Random(0),
+        };
         for address in addresses {
-            if !servers.iter().any(|server| server.address.is_same_endpoint(&address)) {
-                servers.push(Server::new(address, true));
+            if !pool.servers.iter().any(|server| server.address.is_same_endpoint(&address)) {
+                pool.add(address, true, 0);
             }
         }
-        ServerPool { servers, current: None, preferred: None, attempts: 0, random: Random(0) }
+        pool
     }
 
     /// As [`in_order`](Self::in_order), in an order of its own. The seed should differ between instances, so that they
@@ -121,135 +176,148 @@ impl ServerPool {
         pool
     }
 
-    /// The server to connect to, or when to ask again. Each attempt that it returns must be answered by
-    /// [`handle_closed`](Self::handle_closed) before the next call.
-    pub fn next(&mut self, now_ns: u64) -> Next {
-        let preferred = self.preferred.take();
-        let is_preferred =
-            |server: &Server| preferred.as_ref().is_some_and(|address| address.is_same_endpoint(&server.address));
-        // Of those that may be tried, lame ducks last; one may be back while all others still fail.
-        let candidates = self.servers.iter_mut().enumerate();
-        let (index, server) = candidates
-            .min_by_key(|(_, server)| (!is_preferred(server), server.order(now_ns)))
-            .expect("a pool has a server");
-        if server.not_before_ns > now_ns && !is_preferred(server) {
-            return Next::Wait { until_ns: server.not_before_ns };
+    /// The server to connect to, or when to ask again. Each attempt that it returns must be ended by
+    /// [`handle_closed`](Self::handle_closed). To move, a server is worth an attempt that is not about to go itself and has
+    /// not refused us.
+    pub fn next(&mut self, purpose: Purpose, now_ns: u64) -> Next {
+        let under_way = |discovered: bool| {
+            self.servers.iter().filter(|server| server.under_way && (!discovered || !server.configured)).count()
+        };
+        if under_way(false) >= ATTEMPTS_MAX {
+            return Next::Nothing;
+        }
+        let is_full = under_way(true) >= DISCOVERED_ATTEMPTS_MAX;
+        let is_move = purpose == Purpose::Move;
+        let last_good = self.last_good;
+        let candidates = self.servers.iter_mut().filter(|server| {
+            !server.under_way
+                && (server.configured || !is_full)
+                && (!is_move || server.lame_until_ns <= now_ns && server.refusals == 0)
+        });
+        let Some(server) = candidates.min_by_key(|server| server.order(last_good, now_ns)) else {
+            return Next::Nothing;
+        };
+        let spaced_ns = self.newest.map_or(0, |(_, begun_ns)| begun_ns.saturating_add(ATTEMPT_SPACING_NS));
+        let due_ns = server.not_before_ns.max(spaced_ns);
+        if due_ns > now_ns {
+            return Next::Wait { until_ns: due_ns };
         }
         self.attempts += 1;
         server.last_attempt = self.attempts;
-        self.current = Some(index);
-        Next::Attempt(server.address.clone())
+        server.under_way = true;
+        self.newest = Some((server.key, now_ns));
+        Next::Attempt(server.key, server.address.clone())
     }
 
     /// The attempt led to a ready connection.
-    pub fn handle_ready(&mut self, now_ns: u64) {
-        if let Some(server) = self.current_mut() {
+    pub fn handle_ready(&mut self, key: ServerKey, now_ns: u64) {
+        if let Some(server) = self.server_mut(key) {
             server.ready_since_ns = Some(now_ns);
+            server.has_worked = true;
             server.refusals = 0;
+            server.failures = 0;
+            self.last_good = Some(key);
         }
+        self.handle_answer(key);
     }
 
     /// The attempt failed or the connection ended.
-    pub fn handle_closed(&mut self, cause: Cause, now_ns: u64) {
+    pub fn handle_closed(&mut self, key: ServerKey, cause: Cause, now_ns: u64) {
         // Drawn always, so that the choices depend on the number of calls alone.
         let random = self.random.next();
-        let Some(server) = self.current_mut() else {
+        self.handle_answer(key);
+        let Some(server) = self.server_mut(key) else {
             return;
         };
+        server.under_way = false;
         let ready_since_ns = server.ready_since_ns.take();
-        let wait_ns = match cause {
-            // Also a server that is left as soon as it is ready must not be hammered.
-            Cause::Trouble | Cause::Left
-                if ready_since_ns.is_some_and(|since_ns| now_ns.saturating_sub(since_ns) >= STABLE_NS) =>
-            {
-                server.failures = 0;
-                0
-            }
-            Cause::Trouble | Cause::Left => {
-                server.failures = server.failures.saturating_add(1);
-                backoff_ns(server.failures, BACKOFF_FIRST_NS, BACKOFF_LAST_NS, random)
-            }
-            Cause::Refused => {
+        let wait_ns = match (cause, ready_since_ns) {
+            (Cause::Refused, _) => {
                 server.refusals = server.refusals.saturating_add(1);
                 let (first_ns, last_ns) = (BACKOFF_AUTHENTICATION_FIRST_NS, BACKOFF_AUTHENTICATION_LAST_NS);
                 backoff_ns(server.refusals, first_ns, last_ns, random)
             }
+            (_, Some(since_ns)) if now_ns.saturating_sub(since_ns) >= STABLE_NS => {
+                server.short_lives = 0;
+                0
+            }
+            // Also a server that is left as soon as it is ready must not be hammered.
+            (_, Some(_)) => {
+                server.short_lives = server.short_lives.saturating_add(1);
+                backoff_ns(server.short_lives, BACKOFF_FIRST_NS, BACKOFF_SHORT_LIVED_LAST_NS, random)
+            }
+            (Cause::Left, None) => 0,
+            (Cause::Trouble, None) => {
+                server.failures = server.failures.saturating_add(1);
+                // It was away: when it is back it begins anew.
+                server.short_lives = 0;
+                backoff_ns(server.failures, BACKOFF_FIRST_NS, BACKOFF_LAST_NS, random)
+            }
         };
         server.not_before_ns = now_ns.saturating_add(wait_ns);
+        let is_given_up =
+            !server.configured && !server.has_worked && server.failures + server.refusals >= DISCOVERED_FAILURES_MAX;
+        if is_given_up {
+            self.servers.retain(|server| server.key != key);
+        }
     }
 
-    /// The current server said that it is about to go.
-    pub fn handle_lame_duck(&mut self, now_ns: u64) {
-        if let Some(server) = self.current_mut() {
+    /// The server said that it is about to go.
+    pub fn handle_lame_duck(&mut self, key: ServerKey, now_ns: u64) {
+        if let Some(server) = self.server_mut(key) {
             server.lame_until_ns = now_ns.saturating_add(LAME_DUCK_NS);
         }
     }
 
-    /// The servers to move to from one in lame duck mode, in the order in which they would be tried. Check first that one can
-    /// be reached: a connection that works is not given up for a server that may be down, nor for the same server under
-    /// another name.
-    pub fn failover_candidates(&self, now_ns: u64) -> Vec<ServerAddress> {
-        let is_candidate = |server: &&Server| server.lame_until_ns <= now_ns && server.refusals == 0;
-        let mut candidates: Vec<&Server> = self.servers.iter().filter(is_candidate).collect();
-        candidates.sort_by_key(|server| server.order(now_ns));
-        candidates.into_iter().map(|server| server.address.clone()).collect()
-    }
-
-    /// One of the [`failover_candidates`](Self::failover_candidates) can be reached: the next attempt is at it.
-    pub fn prefer(&mut self, address: ServerAddress) {
-        self.preferred = Some(address);
-    }
-
-    /// Takes over `connect_urls`: adds what is new, forgets what was discovered earlier and is listed no more.
-    /// They inherit scheme and credentials of the current server. `secured`: the list came through TLS.
-    pub fn merge_discovered(&mut self, urls: &[String], secured: bool) -> Merged {
+    /// Takes over the `connect_urls` of a server that there is a connection to: adds what is new, forgets what was
+    /// discovered earlier and is listed no more. They inherit scheme and credentials of that server.
+    pub fn merge_discovered(&mut self, key: ServerKey, urls: &[String], origin: &Origin) -> Merged {
         let mut merged = Merged::default();
-        let Some(current) = self.current else {
+        let Some(teller) = self.server_mut(key).map(|server| server.address.clone()) else {
             return merged;
         };
-        let origin = self.servers[current].address.clone();
-
-        let mut listed = Vec::new();
-        for url in urls {
+        // An empty list comes from a server that has been told not to advertise, not from an empty cluster.
+        if urls.is_empty() {
+            return merged;
+        }
+        let mut listed: Vec<ServerAddress> = Vec::new();
+        // Where the list is too long, each client takes another part of it.
+        let start = if urls.len() > DISCOVERED_MAX { self.random.below(urls.len() as u64) as usize } else { 0 };
+        for url in urls[start..].iter().chain(&urls[..start]) {
             match ServerAddress::parse(url) {
-                Ok(address) if listed.len() < SERVERS_MAX => listed.push(address),
-                _ => merged.ignored += 1,
+                _ if listed.len() >= DISCOVERED_MAX => merged.ignored += 1,
+                Err(_) => merged.ignored += 1,
+                Ok(address) if self.configured(&address) => listed.push(address),
+                Ok(address) if !origin.trusts(&teller, &address) => merged.untrusted += 1,
+                Ok(address) => listed.push(address),
             }
         }
-        // An empty list comes from a server that has been told not to advertise, not from an empty cluster.
-        if !listed.is_empty() {
-            let before = self.servers.len();
-            let mut index = 0;
-            self.servers.retain(|server| {
-                index += 1;
-                server.configured
-                    || index - 1 == current
-                    || listed.iter().any(|address| address.is_same_endpoint(&server.address))
-            });
-            merged.removed = before - self.servers.len();
-            let moved = self.servers.iter().position(|server| server.address.is_same_endpoint(&origin));
-            self.current = Some(moved.expect("the current server stays"));
-        }
+        let before = self.servers.len();
+        self.servers.retain(|server| {
+            let is_listed = || listed.iter().any(|address| address.is_same_endpoint(&server.address));
+            server.configured || server.under_way || is_listed()
+        });
+        merged.removed = before - self.servers.len();
+        let mut discovered = self.servers.iter().filter(|server| !server.configured).count();
         for mut address in listed {
-            address.tls = origin.tls;
-            address.credentials = origin.credentials.clone();
-            let pinned = address.is_ip() || !secured;
-            address.certificate_name = pinned.then(|| origin.certificate_name().to_string());
-            let is_full = self.servers.len() >= SERVERS_MAX;
+            address.tls = teller.tls || origin.wants_tls;
+            address.credentials = teller.credentials.clone();
+            let pinned = address.is_ip() || !origin.secured;
+            address.certificate_name = pinned.then(|| teller.certificate_name().to_string());
             match self.servers.iter_mut().find(|server| server.address.is_same_endpoint(&address)) {
                 Some(server) if server.configured => {}
                 Some(server) => {
                     // What has been confirmed through TLS is not taken back by a list in clear text.
-                    if secured {
+                    if origin.secured {
                         server.address.certificate_name = address.certificate_name;
                     }
                 }
-                None if is_full => merged.ignored += 1,
+                None if discovered >= DISCOVERED_MAX => merged.ignored += 1,
                 None => {
                     // Behind a random one of those that have not been tried yet.
-                    let mut server = Server::new(address, false);
-                    server.last_attempt = self.random.below(self.attempts + 1);
-                    self.servers.push(server);
+                    let last_attempt = self.random.below(self.attempts + 1);
+                    self.add(address, false, last_attempt);
+                    discovered += 1;
                     merged.added += 1;
                 }
             }
@@ -262,33 +330,53 @@ impl ServerPool {
         self.servers.iter().map(|server| &server.address)
     }
 
-    /// The server of the last attempt.
-    pub fn current(&self) -> Option<&ServerAddress> {
-        self.current.map(|index| &self.servers[index].address)
+    fn add(&mut self, address: ServerAddress, configured: bool, last_attempt: u64) {
+        let key = ServerKey(self.next_key);
+        self.next_key += 1;
+        self.servers.push(Server::new(key, address, configured, last_attempt));
     }
 
-    fn current_mut(&mut self) -> Option<&mut Server> {
-        self.current.map(|index| &mut self.servers[index])
+    /// The newest attempt need not be waited for any more.
+    fn handle_answer(&mut self, key: ServerKey) {
+        self.newest = self.newest.filter(|(newest, _)| *newest != key);
+    }
+
+    fn configured(&self, address: &ServerAddress) -> bool {
+        self.servers.iter().any(|server| server.configured && server.address.is_same_endpoint(address))
+    }
+
+    fn server_mut(&mut self, key: ServerKey) -> Option<&mut Server> {
+        self.servers.iter_mut().find(|server| server.key == key)
     }
 }
 
 impl Server {
-    fn new(address: ServerAddress, configured: bool) -> Self {
+    fn new(key: ServerKey, address: ServerAddress, configured: bool, last_attempt: u64) -> Self {
         Server {
+            key,
             address,
             configured,
+            under_way: false,
+            has_worked: false,
             failures: 0,
             refusals: 0,
+            short_lives: 0,
             not_before_ns: 0,
             lame_until_ns: 0,
-            last_attempt: 0,
+            last_attempt,
             ready_since_ns: None,
         }
     }
 
-    /// The smallest is tried next.
-    fn order(&self, now_ns: u64) -> (u64, bool, u64) {
-        (self.not_before_ns.max(now_ns), self.lame_until_ns > now_ns, self.last_attempt)
+    /// The smallest is tried next: what is due first, lame ducks last, then by how likely it is to work.
+    fn order(&self, last_good: Option<ServerKey>, now_ns: u64) -> (u64, bool, u8, u64) {
+        let rank = match self {
+            _ if last_good == Some(self.key) => 0,
+            Server { configured: true, .. } => 1,
+            Server { has_worked: true, .. } => 2,
+            _ => 3,
+        };
+        (self.not_before_ns.max(now_ns), self.lame_until_ns > now_ns, rank, self.last_attempt)
     }
 }
 

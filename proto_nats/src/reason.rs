@@ -93,6 +93,7 @@ impl fmt::Display for Reason {
             ConnectionState::AwaitInfo => "INFO",
             ConnectionState::AwaitTls => "the end of the TLS handshake",
             ConnectionState::AwaitPong => "the answer to CONNECT",
+            ConnectionState::LoggedIn => "the decision to use it",
             _ => "the confirmation of the subscriptions",
         };
         match self {

@@ -114,6 +114,7 @@ fn figures(reports: &[ShardReport]) -> Map<String, Value> {
         "events_in": sum(&|r| r.counters.events_in_total()),
         "events_in_by_type": by_kind,
         "events_foreign": sum(&|r| r.counters.events_foreign),
+        "events_repeated": sum(&|r| r.counters.events_repeated),
         "timestamps_rejected": sum(&|r| r.counters.timestamps_rejected.iter().sum()),
         "features_published": sum(&|r| r.counters.features_published),
         "signals_emitted": sum(&|r| r.counters.signals_emitted.iter().sum()),

@@ -118,7 +118,7 @@ impl Feeding {
         let watched = stopped.clone();
         // Its progress is not interesting here.
         let play = move || {
-            let access = Access::new(args.nats.clone()).map_err(|error| error.to_string());
+            let access = Access::new(args.nats.clone()).map(Arc::new).map_err(|error| error.to_string());
             let fed = access.and_then(|access| feed(&args, &access, &watched, io::sink()));
             if let Err(error) = fed {
                 log::error!(cause:% = error; "the recording is not played any further, so no more events come; restart the demo: {error}");

@@ -21,7 +21,7 @@ use signal_hook::flag;
 
 use crate::config::{FeedArgs, Speed};
 use crate::engine::time::{NANOS_PER_SECOND, UnixNanos};
-use crate::nats::blocking_client::{BlockingClient, ClientError};
+use crate::nats::blocking_client::{BlockingClient, ClientError, ClientReport};
 use crate::nats::credentials::Access;
 use crate::recording::line_faults::{Fault, FaultyLine, LineFaults};
 use crate::recording::reader::{Record, RecordReader};
@@ -55,7 +55,7 @@ pub struct Summary {
 }
 
 /// As [`feed`], until SIGINT or SIGTERM at the latest; a second one ends it at once.
-pub fn run(args: &FeedArgs, access: &Access) -> Result<(), String> {
+pub fn run(args: &FeedArgs, access: &Arc<Access>) -> Result<(), String> {
     let stopped = Arc::new(AtomicBool::new(false));
     for signal in [SIGTERM, SIGINT] {
         flag::register_conditional_shutdown(signal, 1, stopped.clone())
@@ -66,7 +66,7 @@ pub fn run(args: &FeedArgs, access: &Access) -> Result<(), String> {
 }
 
 /// Plays until the end, or until `stopped` is set, which is a good end, too. With `Ok` the server has taken everything.
-pub fn feed(args: &FeedArgs, access: &Access, stopped: &AtomicBool, log: impl Write) -> Result<Summary, String> {
+pub fn feed(args: &FeedArgs, access: &Arc<Access>, stopped: &AtomicBool, log: impl Write) -> Result<Summary, String> {
     let FeedArgs { file, speed, rebase, loops, .. } = args;
     // First the file: nothing is to be connected for a recording that is not there.
     let mut reader = RecordReader::open(file)?;
@@ -92,7 +92,7 @@ pub fn feed(args: &FeedArgs, access: &Access, stopped: &AtomicBool, log: impl Wr
         let _ = writeln!(player.log, "note: faster than recorded, the moved timestamps run ahead of the clock");
     }
     let read = player.play_all(&mut reader, *loops);
-    let fed = read.and_then(|()| player.send()).and_then(|()| client.finish().map_err(in_words));
+    let fed = read.and_then(|()| player.send()).and_then(|()| client.finish(stopped).map_err(in_words));
     player.faults.finish(&mut player.log);
     fed.map_err(|error| match player.summary.events {
         0 => error,
@@ -110,6 +110,14 @@ pub fn feed(args: &FeedArgs, access: &Access, stopped: &AtomicBool, log: impl Wr
         if passes == 1 { "pass" } else { "passes" },
         events as f64 / seconds.max(1e-9),
     );
+    let ClientReport { reconnects, maybe_lost } = client.report();
+    if reconnects > 0 || maybe_lost > 0 {
+        let _ = writeln!(
+            player.log,
+            "connected again {reconnects} times; up to {maybe_lost} events may be lost: a connection ended before the server \
+             had confirmed them"
+        );
+    }
     Ok(player.summary)
 }
 
@@ -285,7 +293,7 @@ impl<L: Write> Player<'_, L> {
                     break;
                 }
                 let frames = events[0].frame.start..events[events.len() - 1].frame.end;
-                self.client.publish(&tape.frames[frames]).map_err(in_words)?;
+                self.client.publish(&tape.frames[frames], self.stopped).map_err(in_words)?;
                 self.summary.events += events.len() as u64;
                 self.show_progress();
             }
@@ -345,7 +353,7 @@ impl<L: Write> Player<'_, L> {
     }
 
     fn send(&mut self) -> Result<(), String> {
-        self.client.publish(&self.batch).map_err(in_words)?;
+        self.client.publish(&self.batch, self.stopped).map_err(in_words)?;
         self.batch.clear();
         self.show_progress();
         Ok(())

@@ -253,6 +253,10 @@ pub struct NatsArgs {
     #[arg(long, env, value_name = "BOOL", default_value = "false", default_missing_value = "true", num_args = 0..=1,
           action = ArgAction::Set, value_parser = values::boolean)]
     pub nats_tls_first: bool,
+    /// Use the other servers of the cluster as well, as servers advertise them; false: those of NATS_URL alone
+    #[arg(long, env, value_name = "BOOL", default_value = "true", default_missing_value = "true", num_args = 0..=1,
+          action = ArgAction::Set, value_parser = values::boolean)]
+    pub nats_discover: bool,
     /// Between two PINGs to the server, in seconds; with two unanswered the connection is given up
     #[arg(long = "nats-ping-interval-seconds", env = "NATS_PING_INTERVAL_SECONDS", value_name = "S",
           default_value = "120", value_parser = values::ping_interval)]
@@ -275,6 +279,7 @@ impl NatsArgs {
             nats_key: None,
             nats_tls_server_name: None,
             nats_tls_first: false,
+            nats_discover: true,
             nats_ping_interval_ns: 120 * NANOS_PER_SECOND,
         }
     }

@@ -78,6 +78,8 @@ pub struct Counters {
     pub publish_dropped: [u64; OutputKind::ALL.len()],
     /// Messages skipped because another shard owns their symbol.
     pub events_foreign: u64,
+    /// Messages left out because the connection before had brought them as well, while the service moved to another server.
+    pub events_repeated: u64,
     /// From the read of an event to its outputs.
     pub processing_latency: Histogram,
 }
@@ -93,6 +95,7 @@ impl Default for Counters {
             signals_suppressed_stale: 0,
             publish_dropped: Default::default(),
             events_foreign: 0,
+            events_repeated: 0,
             processing_latency: Histogram::new(&LATENCY_BOUNDS_NS),
         }
     }

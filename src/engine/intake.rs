@@ -36,6 +36,16 @@ pub trait Observer {
     fn takes_messages(&self) -> bool {
         true
     }
+
+    /// Whether messages may come that were taken before, on another connection.
+    fn expects_repeats(&self) -> bool {
+        false
+    }
+
+    /// Where repeats are expected: whether this message was taken before. It is left out then.
+    fn is_repeated(&mut self, _subject: &[u8], _payload: &[u8]) -> bool {
+        false
+    }
 }
 
 /// Counts malformed events; ignores control operations.
@@ -69,6 +79,7 @@ pub fn take_messages(
     let mut round = Round::default();
     // Only control operations change that.
     let mut takes_messages = observer.takes_messages();
+    let expects_repeats = observer.expects_repeats();
     for _ in 0..frames_max {
         match decode_server_op(buffer.unread(), &limits)? {
             Decoded::Op { op: ServerOp::Msg(message), len } if takes_messages => {
@@ -76,6 +87,9 @@ pub fn take_messages(
                 let (kind, symbol) = split_subject(message.subject, engine.subject_prefix());
                 if !ownership.owns(symbol) {
                     engine.counters.events_foreign += 1;
+                } else if expects_repeats && observer.is_repeated(message.subject, message.payload) {
+                    // Not an event: it has been one.
+                    engine.counters.events_repeated += 1;
                 } else if kind.is_sheddable() && buffer.is_nearly_full(len) {
                     engine.shed(kind);
                 } else if let Err(malformed) = engine.handle_split(kind, symbol, message.payload, receipt) {

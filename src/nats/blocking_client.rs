@@ -1,32 +1,46 @@
-//! A NATS connection that only publishes, on a blocking thread: for `feed`, which has nothing else to do.
+//! A NATS client that only publishes, on blocking threads: for `feed`, which has nothing else to do.
 //!
-//! The caller writes; a thread answers PINGs, so that the server keeps the connection however long the caller takes
-//! between two batches. The one that holds the lock drives the session, so both see whole frames. There is one connection:
-//! what it has taken before it broke is not known, so its end is the end.
+//! ```text
+//!   publish(frames) ──► session ──► socket ──► server          the caller's thread
+//!   PINGs, PONGs, the end, the next connection                 a thread of its own, between two batches
+//! ```
+//!
+//! The one that holds the lock drives the session, so both see whole frames. When the connection ends it connects again, as
+//! the service does: a frame that was not handed to the socket whole goes to the next connection. What was handed over
+//! after the last PING that was answered may be lost, and is counted.
 
+use std::collections::VecDeque;
 use std::fmt;
-use std::net::{Shutdown, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use proto_nats::{
-    DecodeLimits, Decoded, Malformed, Operation, ProtocolError, Reason, ServerAddress, ServerError, decode_server_op,
+    ConnectionSettings, DecodeLimits, Decoded, Malformed, Operation, ProtocolError, Reason, ServerAddress, ServerError,
+    decode_client_op, decode_server_op,
 };
 
 use crate::engine::memory::NoMemory;
+use crate::engine::time::NANOS_PER_SECOND;
+use crate::nats::connection_log::ConnectionLog;
 use crate::nats::credentials::Access;
+use crate::nats::dialer::Dialer;
 use crate::nats::error::{Complaint, Trouble};
+use crate::nats::send_buffer::Unsent;
 use crate::nats::session::{Output, Session, SessionSettings};
-use crate::nats::transport::{Attempt, Transport, wait_readable};
+use crate::nats::transport::{self, Attempt, Transport};
 use crate::runtime::MachineError;
 use crate::runtime::clock::Clock;
-use crate::runtime::log_limit::LogLimit;
 
 /// For the server to take some bytes, and for the last PONG: more than a busy server takes for what sockets hold.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Between two PINGs: what may be lost with a connection is what was sent in about so long.
+const CONFIRM_INTERVAL_NS: u64 = NANOS_PER_SECOND as u64;
 /// Between two looks at the clock, where nothing arrives.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+/// Longest wait of the thread that is not the caller's, which may hold up a batch for as long.
+const IDLE_LOOK_INTERVAL: Duration = Duration::from_millis(5);
 const READ_BYTES: usize = 16 << 10;
 const READS_MAX: usize = 16;
 
@@ -37,8 +51,10 @@ pub enum ClientError {
     NoMemory(NoMemory),
     /// None of the servers can be used.
     NoServer(Vec<UnusableServer>),
-    /// The connection is over, or the server refuses a publication, and nothing of what comes after it would arrive.
-    Lost { server: String, cause: String },
+    /// The server refuses a publication, and would refuse all that come after it.
+    Refused { server: String, error: ServerError },
+    /// It was to stop while there was no connection; so many events were not sent.
+    Stopped { unsent: u64, cause: String },
     /// The server has not confirmed that it has taken everything.
     Unconfirmed { server: String },
     /// A thread for the client could not be had.
@@ -53,7 +69,10 @@ impl fmt::Display for ClientError {
                 let causes: Vec<String> = causes.iter().map(UnusableServer::to_string).collect();
                 write!(f, "no NATS server can be used ({}); start one, or set NATS_URL", causes.join("; "))
             }
-            ClientError::Lost { server, cause } => write!(f, "the connection to {server} is lost: {cause}"),
+            ClientError::Refused { server, error } => write!(f, "{server}: {}", Complaint(error)),
+            ClientError::Stopped { unsent, cause } => {
+                write!(f, "stopped without a connection; {unsent} events were not sent ({cause})")
+            }
             ClientError::Unconfirmed { server } => {
                 write!(f, "{server} has not confirmed within {} s", PATIENCE.as_secs())
             }
@@ -76,111 +95,126 @@ impl fmt::Display for UnusableServer {
     }
 }
 
-/// A connection that is logged in. Dropping it closes it.
+/// What became of the connections.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ClientReport {
+    pub reconnects: u64,
+    /// Events that were handed to a connection which ended before the server had confirmed them.
+    pub maybe_lost: u64,
+}
+
+/// A client that is logged in, or connects again. Dropping it closes the connection.
 pub struct BlockingClient {
     driver: Arc<Mutex<Driver>>,
-    /// The socket again, to wait for it without the lock.
-    socket: TcpStream,
-    listening: Option<JoinHandle<()>>,
+    /// Between two batches it keeps the connection.
+    keeper: Option<JoinHandle<()>>,
     server: ServerAddress,
     payload_bytes_max: usize,
 }
 
 impl BlockingClient {
-    /// Connects to the first server that can be used; each is tried once.
-    pub fn connect(access: &Access) -> Result<BlockingClient, ClientError> {
+    /// Connects to the first server that can be used; that each is tried once is enough to know that none is.
+    pub fn connect(access: &Arc<Access>) -> Result<BlockingClient, ClientError> {
         let mut driver = Driver::new(access).map_err(ClientError::NoMemory)?;
-        let mut causes = Vec::new();
-        let (server, socket) = loop {
-            match driver.connect(access) {
-                Ok(connected) => break connected,
-                Err(cause) => causes.push(cause),
-            }
-            if causes.len() == access.servers().len() {
+        while !driver.session.takes_publications() {
+            if let Some(causes) = driver.unusable.take_if(|causes| causes.len() >= driver.server_count) {
                 return Err(ClientError::NoServer(causes));
             }
-        };
+            driver.drive();
+            driver.wait(LOOK_INTERVAL);
+        }
+        driver.unusable = None;
+        let server = driver.session.server().expect("it is connected").0.clone();
         let payload_bytes_max = usize::try_from(driver.session.max_payload()).unwrap_or(usize::MAX);
         let driver = Arc::new(Mutex::new(driver));
-        let spawned = socket.try_clone().and_then(|socket| {
-            let driver = driver.clone();
-            let listen = move || {
-                while lock(&driver).drive() {
-                    wait_readable(&socket, LOOK_INTERVAL);
-                }
-            };
-            std::thread::Builder::new().name("nats-client".to_owned()).spawn(listen)
-        });
-        let listening = Some(spawned.map_err(|error| ClientError::Machine(MachineError::NoThread(error)))?);
-        Ok(BlockingClient { driver, socket, listening, server, payload_bytes_max })
+        let kept = driver.clone();
+        let keep = move || {
+            while lock(&kept).drive() {
+                // Whoever publishes has its turn.
+                std::thread::sleep(IDLE_LOOK_INTERVAL);
+            }
+        };
+        let spawned = std::thread::Builder::new().name("nats-client".to_owned()).spawn(keep);
+        let keeper = Some(spawned.map_err(|error| ClientError::Machine(MachineError::NoThread(error)))?);
+        Ok(BlockingClient { driver, keeper, server, payload_bytes_max })
     }
 
-    /// Where it is connected to, without credentials.
+    /// Where it connected first, without credentials.
     pub fn server(&self) -> &ServerAddress {
         &self.server
     }
 
-    /// Header and payload of a message may be so long together, as the server says.
+    /// Header and payload of a message may be so long together, as that server said.
     pub fn payload_bytes_max(&self) -> usize {
         self.payload_bytes_max
     }
 
-    /// Writes whole PUB frames. The error is what ended the connection.
-    pub fn publish(&self, frames: &[u8]) -> Result<(), ClientError> {
-        let mut driver = lock(&self.driver);
-        let now_ns = driver.clock.elapsed_ns();
-        driver.session.publish_frames(frames, now_ns);
-        loop {
-            driver.drive();
-            self.judge(&driver)?;
-            if !driver.has_unsent() {
-                return Ok(());
-            }
-            driver.wait();
-        }
+    /// What became of the connections so far.
+    pub fn report(&self) -> ClientReport {
+        let driver = lock(&self.driver);
+        ClientReport { reconnects: driver.session.report(0).reconnects, maybe_lost: driver.ledger.maybe_lost }
     }
 
-    /// Whether the connection lives. The error is what ended it.
+    /// Hands whole PUB frames to the server, on as many connections as that takes. Without a connection it waits for one,
+    /// until `stopped`.
+    pub fn publish(&self, frames: &[u8], stopped: &AtomicBool) -> Result<(), ClientError> {
+        let mut driver = lock(&self.driver);
+        driver.publish(frames);
+        self.send(&mut driver, stopped)
+    }
+
+    /// Whether anything can be published. Without a connection it can, later.
     pub fn check(&self) -> Result<(), ClientError> {
         self.judge(&lock(&self.driver))
     }
 
-    /// Waits until the server has taken everything; nothing can be published after it.
-    pub fn finish(&self) -> Result<(), ClientError> {
+    /// Waits until a server has taken everything; nothing can be published after it.
+    pub fn finish(&self, stopped: &AtomicBool) -> Result<(), ClientError> {
         let mut driver = lock(&self.driver);
+        self.send(&mut driver, stopped)?;
         let now_ns = driver.clock.elapsed_ns();
         driver.session.begin_stop(now_ns);
         while driver.drive() {
-            if driver.has_unsent() {
-                driver.wait();
-                continue;
-            }
-            drop(driver);
-            wait_readable(&self.socket, LOOK_INTERVAL);
-            driver = lock(&self.driver);
+            driver.wait(LOOK_INTERVAL);
         }
         self.judge(&driver)
+    }
+
+    fn send(&self, driver: &mut Driver, stopped: &AtomicBool) -> Result<(), ClientError> {
+        loop {
+            driver.drive();
+            self.judge(driver)?;
+            if !driver.has_unsent() {
+                return Ok(());
+            }
+            if !driver.session.takes_publications() && stopped.load(Ordering::Relaxed) {
+                let cause = driver.session.report(0).trouble.unwrap_or_default();
+                return Err(ClientError::Stopped { unsent: driver.ledger.unsent(), cause });
+            }
+            driver.wait(LOOK_INTERVAL);
+        }
     }
 
     fn judge(&self, driver: &Driver) -> Result<(), ClientError> {
         let server = self.server.to_string();
         match &driver.end {
-            None | Some(End::Drained { is_confirmed: true }) => Ok(()),
+            Some(End::Refused(error)) => Err(ClientError::Refused { server, error: error.clone() }),
             Some(End::Drained { is_confirmed: false }) => Err(ClientError::Unconfirmed { server }),
-            Some(End::Lost(cause)) => Err(ClientError::Lost { server, cause: cause.clone() }),
+            None | Some(End::Drained { is_confirmed: true }) => Ok(()),
         }
     }
 }
 
 impl Drop for BlockingClient {
     fn drop(&mut self) {
-        if let Some(transport) = &mut lock(&self.driver).transport {
+        let mut driver = lock(&self.driver);
+        driver.end.get_or_insert(End::Drained { is_confirmed: false });
+        if let Some(transport) = &mut driver.transport {
             transport.close();
         }
-        // Whatever the other thread waits for, it is over.
-        let _ = self.socket.shutdown(Shutdown::Both);
-        if let Some(listening) = self.listening.take() {
-            let _ = listening.join();
+        drop(driver);
+        if let Some(keeper) = self.keeper.take() {
+            let _ = keeper.join();
         }
     }
 }
@@ -189,142 +223,217 @@ fn lock(driver: &Mutex<Driver>) -> MutexGuard<'_, Driver> {
     driver.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// How the connection ended.
+/// How it ended.
 enum End {
     Drained { is_confirmed: bool },
-    Lost(String),
+    Refused(ServerError),
 }
 
-/// The session and its socket.
+/// Where the events of the connection are, by their number on it.
+#[derive(Default)]
+struct Ledger {
+    published: u64,
+    confirmed: u64,
+    /// PINGs that are not answered yet, each with the events that were published before it.
+    pings: VecDeque<(u64, u64)>,
+    /// Waiting for the next connection.
+    waiting: u64,
+    maybe_lost: u64,
+}
+
+impl Ledger {
+    fn publish(&mut self, events: u64) {
+        self.published += events;
+    }
+
+    /// PINGs that were sent on this connection, and answered.
+    fn note_pings(&mut self, sent: u64, answered: u64) {
+        if self.pings.back().map_or(0, |(number, _)| *number) < sent {
+            self.pings.push_back((sent, self.published));
+        }
+        while let Some((number, events)) = self.pings.front().copied()
+            && number <= answered
+        {
+            self.confirmed = events;
+            // The last one stays, so that it is not taken for a new one.
+            if self.pings.len() == 1 {
+                break;
+            }
+            self.pings.pop_front();
+        }
+    }
+
+    /// The connection is over; it did not take the last `unsent` events.
+    fn close(&mut self, unsent: u64) {
+        self.maybe_lost += self.published - unsent - self.confirmed;
+        self.waiting += unsent;
+        (self.published, self.confirmed) = (0, 0);
+        self.pings.clear();
+    }
+
+    fn unsent(&self) -> u64 {
+        self.waiting
+    }
+}
+
+/// The session and its sockets.
 struct Driver {
     session: Session<()>,
+    dialer: Dialer,
     transport: Option<Transport>,
     clock: Clock,
+    log: ConnectionLog,
     /// Bytes from the server that are no whole frame yet.
     input: Vec<u8>,
+    /// Frames for the next connection.
+    waiting: Vec<u8>,
+    ledger: Ledger,
+    /// Until the first connection: those that were tried.
+    unusable: Option<Vec<UnusableServer>>,
+    server_count: usize,
     /// The server has not failed to answer the drain.
     is_confirmed: bool,
     end: Option<End>,
-    complaint_lines: LogLimit,
 }
 
 impl Driver {
-    fn new(access: &Access) -> Result<Driver, NoMemory> {
+    fn new(access: &Arc<Access>) -> Result<Driver, NoMemory> {
         let settings = SessionSettings {
             servers: access.servers().to_vec(),
+            discovers: access.discovers(),
             subjects: Vec::new(),
             seed: None,
             drain_limit_ns: PATIENCE.as_nanos() as u64,
             write_limit_ns: PATIENCE.as_nanos() as u64,
         };
+        let adjust = |settings: &mut ConnectionSettings| {
+            // A PING waits behind what is unsent, so a server that takes its time is silent for as long.
+            settings.silence_ns = PATIENCE.as_nanos() as u64 / 2;
+            settings.ping_interval_ns = CONFIRM_INTERVAL_NS;
+            settings.pings_outstanding_max = PATIENCE.as_secs() as u32;
+        };
+        let session = Session::new(settings)?;
         Ok(Driver {
-            session: Session::new(settings)?,
+            server_count: session.server_count(),
+            session,
+            dialer: Dialer::new(access.clone(), access.client_name().to_owned(), 0, adjust),
             transport: None,
             clock: Clock::start(),
+            log: ConnectionLog::new(0),
             input: Vec::new(),
+            waiting: Vec::new(),
+            ledger: Ledger::default(),
+            unusable: Some(Vec::new()),
             is_confirmed: true,
             end: None,
-            complaint_lines: LogLimit::default(),
         })
     }
 
-    /// Connects to the next server, and waits until it is ready.
-    fn connect(&mut self, access: &Access) -> Result<(ServerAddress, TcpStream), UnusableServer> {
-        let server = self.next_server();
-        self.open(&server, access);
-        while self.transport.is_some() {
-            self.exchange();
-            match self.session.poll_output(self.clock.elapsed_ns()) {
-                Some(Output::StartTls) => self.start_tls(&server, access),
-                Some(Output::Ready) => match self.transport.as_ref().map(Transport::duplicate) {
-                    Some(Ok(socket)) => return Ok((server, socket)),
-                    Some(Err(error)) => self.session.handle_failed(Trouble::Socket(error)),
-                    None => {}
-                },
-                Some(Output::Close(_)) => self.transport = None,
-                Some(Output::Complaint(error)) => self.complain(&error),
-                Some(_) => {}
-                None => self.wait(),
-            }
-        }
-        let cause = self.session.trouble().map(|trouble| trouble.trouble.to_string()).unwrap_or_default();
-        Err(UnusableServer { server: server.to_string(), cause })
-    }
-
-    /// The server that is tried next. The first attempt at each is due at once.
-    fn next_server(&mut self) -> ServerAddress {
-        loop {
-            let now_ns = self.clock.elapsed_ns();
-            if let Some(Output::Connect(server)) = self.session.poll_output(now_ns) {
-                return server;
-            }
-            let due_ns = self.session.next_deadline().unwrap_or(now_ns);
-            std::thread::sleep(Duration::from_nanos(due_ns.saturating_sub(now_ns)));
-        }
-    }
-
-    fn open(&mut self, server: &ServerAddress, access: &Access) {
-        let settings = access.connection_settings(server, access.client_name().to_owned()).map_err(Trouble::Access);
-        let opened = settings.and_then(|settings| {
-            let transport = Transport::connect(server).map_err(Trouble::Connect)?;
-            Ok((transport, settings))
-        });
-        let now_ns = self.clock.elapsed_ns();
-        match opened {
-            Ok((transport, mut settings)) => {
-                // A PING waits behind what is unsent, so a server that takes its time is silent for as long.
-                settings.silence_ns = PATIENCE.as_nanos() as u64 / 2;
-                self.input.clear();
-                self.transport = Some(transport);
-                self.session.handle_connected(settings, now_ns);
-            }
-            Err(trouble) => self.session.handle_unreachable(trouble, now_ns),
-        }
-    }
-
-    fn start_tls(&mut self, server: &ServerAddress, access: &Access) {
-        let Some(transport) = &mut self.transport else { return };
-        if !self.input.is_empty() {
-            return self.session.handle_unusable(Reason::DataBeforeTls);
-        }
-        match access.tls_session(server) {
-            Ok(tls) => transport.start_tls(tls),
-            Err(error) => self.session.handle_failed(Trouble::Access(error)),
+    /// Frames on their way: on this connection, or with the next one.
+    fn publish(&mut self, frames: &[u8]) {
+        if self.session.takes_publications() {
+            self.ledger.publish(count_frames(frames));
+            self.session.publish_frames(frames, (), self.clock.elapsed_ns());
+        } else {
+            self.ledger.waiting += count_frames(frames);
+            self.waiting.extend_from_slice(frames);
         }
     }
 
     fn has_unsent(&self) -> bool {
-        !self.session.bytes_to_send().is_empty() || self.transport.as_ref().is_some_and(Transport::wants_write)
+        !self.waiting.is_empty()
+            || !self.session.bytes_to_send().is_empty()
+            || self.transport.as_ref().is_some_and(Transport::wants_write)
     }
 
-    /// Until the socket is ready, or it is time for another look at the clock.
-    fn wait(&self) {
-        if let Some(transport) = &self.transport {
-            transport.wait(self.has_unsent(), LOOK_INTERVAL);
-        }
+    /// Until a socket is ready, or it is time for another look at the clock.
+    fn wait(&mut self, limit: Duration) {
+        let for_writing =
+            !self.session.bytes_to_send().is_empty() || self.transport.as_ref().is_some_and(Transport::wants_write);
+        let mut awaited = Vec::new();
+        awaited.extend(self.transport.as_ref().and_then(|transport| transport.interest(true, for_writing)));
+        self.dialer.interests(&mut self.session, &mut awaited);
+        transport::wait(&mut awaited, limit.min(self.dialer.wait_max()));
     }
 
-    /// Reads, answers and sends what can be at this moment; false when the connection is over.
+    /// Reads, answers, connects and sends what can be at this moment; false when it is over.
     fn drive(&mut self) -> bool {
-        while self.end.is_none() {
-            self.exchange();
-            let Some(output) = self.session.poll_output(self.clock.elapsed_ns()) else { return true };
-            match output {
-                // What follows a refusal, the drain's end above all, does not make it good.
-                Output::Complaint(error @ ServerError::PermissionsViolation { operation: Operation::Publish, .. }) => {
-                    self.end = Some(End::Lost(error.to_string()));
-                }
-                Output::Complaint(error) => self.complain(&error),
-                Output::DrainUnconfirmed => self.is_confirmed = false,
-                Output::Flush => self.end = Some(End::Drained { is_confirmed: self.is_confirmed }),
-                Output::Close(_) => {
-                    let cause = self.session.trouble().map(|trouble| trouble.trouble.to_string());
-                    self.end = Some(End::Lost(cause.unwrap_or_default()));
-                }
-                _ => {}
-            }
+        if self.end.is_some() {
+            return false;
         }
-        false
+        self.exchange();
+        let now_ns = self.clock.elapsed_ns();
+        self.dialer.drive(&mut self.session, now_ns);
+        while self.end.is_none()
+            && let Some(output) = self.session.poll_output(now_ns)
+        {
+            self.grant(output, now_ns);
+        }
+        if let Some((sent, answered)) = self.session.pings() {
+            self.ledger.note_pings(sent, answered);
+        }
+        self.end.is_none()
+    }
+
+    fn grant(&mut self, output: Output, now_ns: u64) {
+        match output {
+            Output::Connect { id, server } => self.dialer.begin(id, server, now_ns),
+            Output::StartTls(id) => self.dialer.start_tls(id, &mut self.session, now_ns),
+            Output::GiveUp { id, trouble } => {
+                self.dialer.give_up(id);
+                match (trouble, &mut self.unusable) {
+                    (Some(about), Some(unusable)) => unusable
+                        .push(UnusableServer { server: about.server.to_string(), cause: about.trouble.to_string() }),
+                    (Some(about), None) => self.log.trouble(&about, now_ns),
+                    (None, _) => {}
+                }
+            }
+            Output::Serve(id) => match self.dialer.take(id) {
+                Some((transport, input)) => (self.transport, self.input) = (Some(transport), input),
+                None => self.session.handle_failed(Trouble::Socket(std::io::ErrorKind::NotConnected.into())),
+            },
+            Output::Ready => {
+                if self.unusable.is_none()
+                    && let Some((server, info, is_secured)) = self.session.server()
+                {
+                    self.log.connected(server, info, is_secured, None);
+                }
+                let frames = std::mem::take(&mut self.waiting);
+                self.ledger.waiting = 0;
+                if !frames.is_empty() {
+                    self.publish(&frames);
+                }
+            }
+            Output::Close { trouble, .. } => {
+                self.transport = None;
+                let unsent = self.session.take_unsent();
+                let before = std::mem::take(&mut self.waiting);
+                self.waiting = not_taken(&unsent);
+                self.ledger.close(count_frames(&self.waiting));
+                self.waiting.extend(before);
+                match trouble {
+                    Some(about) if self.session.is_over() => {
+                        self.log.drain_cut_short(&about);
+                        self.end = Some(End::Drained { is_confirmed: true });
+                    }
+                    Some(about) => self.log.trouble(&about, now_ns),
+                    None => {}
+                }
+            }
+            // What follows a refusal, the drain's end above all, does not make it good.
+            Output::Complaint(error @ ServerError::PermissionsViolation { operation: Operation::Publish, .. }) => {
+                self.end = Some(End::Refused(error));
+            }
+            Output::Complaint(error) => self.log.complaint(Complaint(&error), now_ns),
+            Output::DrainUnconfirmed => self.is_confirmed = false,
+            Output::Flush => self.end = Some(End::Drained { is_confirmed: self.is_confirmed }),
+            Output::Overlap
+            | Output::LameDuck
+            | Output::NoOtherServer
+            | Output::Untrusted { .. }
+            | Output::SubscriptionRefused
+            | Output::UnreadableInfo => {}
+        }
     }
 
     /// Moves the bytes of both directions that can be moved at this moment.
@@ -363,10 +472,6 @@ impl Driver {
                 Attempt::Ended => return self.handle_end(),
             }
         }
-        let is_secured = self.transport.as_ref().is_some_and(Transport::is_secured);
-        if self.session.awaits_tls() && is_secured {
-            self.session.handle_tls_started(self.clock.elapsed_ns());
-        }
     }
 
     fn handle_end(&mut self) {
@@ -375,14 +480,36 @@ impl Driver {
             None => self.session.handle_end_of_stream(self.clock.elapsed_ns()),
         }
     }
-
-    fn complain(&self, error: &ServerError) {
-        if let Some(count) = self.complaint_lines.count(self.clock.elapsed_ns()) {
-            let complaint = Complaint(error);
-            log::warn!(count; "{complaint}{count}");
-        }
-    }
 }
+
+/// PUB frames in `frames`, which are whole.
+fn count_frames(frames: &[u8]) -> u64 {
+    let (mut at, mut count) = (0, 0);
+    while let Ok(Decoded::Op { len, .. }) = decode_client_op(&frames[at..], &PUBLISHED) {
+        at += len;
+        count += 1;
+    }
+    count
+}
+
+/// The frames that a connection did not take whole.
+fn not_taken(unsent: &Unsent<()>) -> Vec<u8> {
+    let mut frames = Vec::new();
+    for publication in unsent.iter() {
+        let mut at = 0;
+        while let Ok(Decoded::Op { len, .. }) = decode_client_op(&publication.frame[at..], &PUBLISHED) {
+            if at + len > publication.sent_len {
+                break;
+            }
+            at += len;
+        }
+        frames.extend_from_slice(&publication.frame[at..]);
+    }
+    frames
+}
+
+/// Whatever the server takes: these frames are our own.
+const PUBLISHED: DecodeLimits = DecodeLimits { control_line: 64 << 10, payload: usize::MAX };
 
 /// Hands the whole operations of `input` to the session; what is left is the start of one. False: it is not NATS.
 fn handle_input(session: &mut Session<()>, input: &mut Vec<u8>, now_ns: u64) -> bool {

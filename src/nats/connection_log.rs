@@ -7,7 +7,6 @@
 use std::collections::HashMap;
 use std::fmt::Display;
 
-use proto_nats::pool::SERVERS_MAX;
 use proto_nats::{ServerAddress, ServerInfo};
 
 use crate::engine::time::NANOS_PER_SECOND;
@@ -16,6 +15,8 @@ use crate::runtime::log_limit::LogLimit;
 use crate::runtime::log_text::printable;
 
 /// What stays as it is is worth a warning this often.
+/// Servers whose troubles are told apart.
+const SERVERS_MAX: usize = 256;
 const REMINDER_NS: u64 = 60 * NANOS_PER_SECOND as u64;
 
 /// One for all connections of a shard. Times are ns of the shard's clock.
@@ -25,6 +26,7 @@ pub struct ConnectionLog {
     /// By server: the last trouble that was said since the last good connection.
     troubles: HashMap<String, (String, LogLimit)>,
     no_other_server: LogLimit,
+    untrusted: LogLimit,
     complaints: LogLimit,
 }
 
@@ -93,6 +95,24 @@ impl ConnectionLog {
             log::warn!(
                 core, server:%, count;
                 "no other NATS server can be reached: staying with this one for as long as it is there{count}"
+            );
+        }
+    }
+
+    /// The lame duck is drained, and another server serves.
+    pub fn left(&self, server: &ServerAddress) {
+        let (core, server) = (self.core, server.endpoint());
+        log::info!(core, server:%; "left NATS {server}, which is about to shut down");
+    }
+
+    /// Advertised servers that are not used.
+    pub fn untrusted(&self, server: &ServerAddress, count: usize, now_ns: u64) {
+        if let Some(lines) = self.untrusted.count_within(now_ns, REMINDER_NS) {
+            let (core, server) = (self.core, server.endpoint());
+            log::warn!(
+                core, server:%, advertised = count;
+                "NATS {server} advertises {count} servers of other networks, which are not used: the credentials would go \
+                 there in clear text; use tls://, or name them in NATS_URL{lines}"
             );
         }
     }

@@ -41,6 +41,11 @@ impl Access {
         &self.args.nats_url.0
     }
 
+    /// NATS_DISCOVER: servers that the named ones advertise are used as well.
+    pub fn discovers(&self) -> bool {
+        self.args.nats_discover
+    }
+
     /// NATS_NAME: what the server shows of this client.
     pub fn client_name(&self) -> &str {
         &self.args.nats_name

@@ -28,6 +28,17 @@ pub enum ConnectError {
     Failed(io::Error),
 }
 
+impl ConnectError {
+    /// What `error` says of a connect that was given so many seconds.
+    pub(crate) fn of(error: io::Error, seconds: u64) -> ConnectError {
+        match error.kind() {
+            io::ErrorKind::ConnectionRefused => ConnectError::Refused,
+            io::ErrorKind::TimedOut => ConnectError::NoAnswer { seconds },
+            _ => ConnectError::Failed(error),
+        }
+    }
+}
+
 impl fmt::Display for ConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -156,8 +167,6 @@ pub enum Trouble {
     Tls(TlsError),
     /// The protocol, or the server, ended it.
     Ended(Reason),
-    /// The server is about to shut down, and there is another one.
-    LeftLameDuck,
     /// The server refuses this subscription; the connection lives on.
     SubscriptionRefused { subject: String },
     /// The server refuses so many subscriptions and did not say which; the connection lives on.
@@ -175,8 +184,8 @@ impl Trouble {
     pub fn cause(&self) -> Cause {
         match self {
             Trouble::Tls(_) | Trouble::Access(_) | Trouble::FilesTooSlow => Cause::Refused,
+            Trouble::SubscriptionRefused { .. } | Trouble::SubscriptionsRefused { .. } => Cause::Refused,
             Trouble::Ended(reason) => reason.cause(),
-            Trouble::LeftLameDuck => Cause::Left,
             _ => Cause::Trouble,
         }
     }
@@ -195,7 +204,6 @@ impl fmt::Display for Trouble {
             Trouble::FilesTooSlow => f.write_str("the files that TLS needs could not be read in time"),
             Trouble::Tls(error) => error.fmt(f),
             Trouble::Ended(reason) => reason.fmt(f),
-            Trouble::LeftLameDuck => f.write_str("left, as it is about to shut down"),
             Trouble::SubscriptionRefused { subject } => {
                 write!(f, "NATS refuses the subscription to {}: grant this user that permission", printable(subject))
             }

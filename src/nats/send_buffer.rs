@@ -37,14 +37,18 @@ struct Mark<M> {
     about: M,
     frame: Range<usize>,
     payload_len: usize,
+    /// Bytes of the frame that a connection has taken, which did not take it whole.
+    sent_len: usize,
 }
 
 /// A publication that was not sent whole.
 pub struct Publication<'a, M> {
     pub about: M,
-    /// Its PUB frame, whole.
+    /// Its PUB frame, whole; or the frames that were published together.
     pub frame: &'a [u8],
     pub payload_len: usize,
+    /// So many bytes of that were sent.
+    pub sent_len: usize,
 }
 
 /// Publications that a connection did not take, in their order.
@@ -128,21 +132,23 @@ impl<M: Copy> SendBuffer<M> {
     fn mark(&mut self, about: M, start: usize, payload_len: usize) {
         let frame = start..self.bytes.len();
         self.publication_bytes += frame.len();
-        self.marks.push(Mark { about, frame, payload_len });
+        self.marks.push(Mark { about, frame, payload_len, sent_len: 0 });
     }
 
-    /// Appends whole PUB frames that are never taken back.
-    pub fn publish_frames(&mut self, frames: &[u8], now_ns: u64) {
+    /// Appends whole PUB frames that are one publication here.
+    pub fn publish_frames(&mut self, frames: &[u8], about: M, now_ns: u64) {
+        let start = self.bytes.len();
         self.control_frames(now_ns).extend_from_slice(frames);
-        self.publication_bytes += frames.len();
+        self.mark(about, start, 0);
     }
 
     /// Moves the publications that were not sent whole to the end of `unsent`; the buffer is empty then.
     pub fn take_unsent(&mut self, unsent: &mut Unsent<M>) {
         for mark in self.marks.drain(..).filter(|mark| mark.frame.end > self.sent) {
             let start = unsent.bytes.len();
-            unsent.bytes.extend_from_slice(&self.bytes[mark.frame]);
-            unsent.marks.push(Mark { frame: start..unsent.bytes.len(), ..mark });
+            unsent.bytes.extend_from_slice(&self.bytes[mark.frame.clone()]);
+            let sent_len = self.sent.saturating_sub(mark.frame.start);
+            unsent.marks.push(Mark { frame: start..unsent.bytes.len(), sent_len, ..mark });
         }
         self.bytes.clear();
         // What a hostile server has made it grow to is given back.
@@ -170,6 +176,7 @@ impl<M: Copy> Unsent<M> {
             about: mark.about,
             frame: &self.bytes[mark.frame.clone()],
             payload_len: mark.payload_len,
+            sent_len: mark.sent_len,
         })
     }
 }
@@ -194,6 +201,8 @@ mod tests {
             buffer.note_sent(sent, 5);
             let mut unsent = Unsent::default();
             buffer.take_unsent(&mut unsent);
+            let start_of_first = if sent < first { 0 } else { first + 6 };
+            assert!(unsent.iter().next().is_none_or(|cut| cut.sent_len == sent.saturating_sub(start_of_first)));
             let found: Vec<(i32, &[u8], usize)> =
                 unsent.iter().map(|one| (one.about, one.frame, one.payload_len)).collect();
             let (a, b) = ((1, &frames[..first], 3), (2, &frames[first + 6..], 14));

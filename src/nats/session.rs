@@ -1,37 +1,52 @@
-//! A client's life with its servers, without a socket and without a clock: which server to connect to, one connection's
-//! protocol, what is to be sent and sent again, liveness, lame duck, drain, report.
+//! A client's life with its servers, without a socket and without a clock: attempts at servers, one connection that serves,
+//! what is to be sent and sent again, liveness, moves away from a lame duck, drain, report.
 //!
 //! ```text
-//!   handle_connected, handle_op, handle_time …  ──► ┌─────────┐ ──► poll_output: Connect, StartTls, Ready, Close …
+//!   handle_connected, handle_op, handle_time …  ──► ┌─────────┐ ──► poll_output: Connect, StartTls, Serve, Ready, Close …
 //!   publish, begin_stop                         ──► │ Session │ ──► unsent: bytes for the socket
 //!   note_sent, note_received                    ──► └─────────┘ ──► next_deadline, report
 //!
-//!   Idle ──► Connecting ──► Connected ──► Idle …                     begin_stop: ──► Over
+//!   attempts ── the first that logs in ──► serving ── its end ──► attempts …                     begin_stop: ──► over
+//!
+//!   lame duck:  serving ────────────────────────────── drain ─► closed
+//!               attempts ──► successor: subscribes, 100 ms ───► serving
 //! ```
 //!
-//! The loop around it owns the socket: it does what the outputs ask for, reports what happened, and moves the bytes.
+//! The loop around it owns the sockets: it does what the outputs ask for, reports what happened, and moves the bytes.
 //! `M` says what a publication is about, so that one that was not sent can be judged before it is sent again.
+//!
+//! **A move is made before the old connection is left.** The successor is logged in and its subscriptions are confirmed; then
+//! there are 100 ms for the servers of the cluster to learn of them (NATS confirms nothing of that); then the old
+//! connection is drained. What both bring comes twice, and the loop takes it once, by its content. Turned down: to leave as
+//! soon as another server can be reached (one that is hung can be), to read both at once (events out of order).
 //!
 //! Invariants:
 //!
-//! 1. Each [`Output::Connect`] is answered by [`handle_connected`](Session::handle_connected) or
-//!    [`handle_unreachable`](Session::handle_unreachable), each connection is ended by [`Output::Close`], in turns.
+//! 1. Each [`Output::Connect`] ends with one [`Output::GiveUp`] or one [`Output::Serve`], each `Serve` with one
+//!    [`Output::Close`].
 //! 2. A publication is in one place: the send buffer, or among those that the connections before did not take.
 //! 3. Once over, nothing comes out any more.
 
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::sync::Arc;
+
 use proto_nats::{
-    Action, Cause, Connection, ConnectionSettings, ConnectionState, Next, Operation, Reason, ServerAddress,
-    ServerError, ServerInfo, ServerOp, ServerPool, Subscription,
+    Action, Cause, Connection, ConnectionSettings, ConnectionState, Operation, Purpose, Reason, ServerAddress,
+    ServerError, ServerInfo, ServerKey, ServerOp, ServerPool,
 };
 
 use crate::engine::memory::NoMemory;
 use crate::engine::time::NANOS_PER_SECOND;
+use crate::nats::attempt::{Attempt, AttemptEvent, Attempts, AttemptsOutput, ConnectionId, merge_discovered};
 use crate::nats::error::{Complaint, ServerTrouble, Trouble};
 use crate::nats::send_buffer::{Publication, SendBuffer, Unsent};
 pub use crate::nats::session_io::{Output, SessionReport, SessionSettings};
 
-/// Between two searches for a server to move to: one may come back meanwhile, or become known.
-const FAILOVER_INTERVAL_NS: u64 = 2 * NANOS_PER_SECOND as u64;
+/// From the confirmation of a successor's subscriptions to the drain of the lame duck: within it the cluster's other servers
+/// learn of them. More than a few round trips between them, less than what a socket and a server's buffer hold.
+pub const MOVE_SETTLE_NS: u64 = NANOS_PER_SECOND as u64 / 10;
+
 /// So long after the last refused publication all is well again: the server says nothing when it grants a permission.
 const REFUSAL_LASTS_NS: u64 = 60 * NANOS_PER_SECOND as u64;
 /// Bytes of answers to the server's PINGs from which it is hostile: it does not read them as fast as it asks.
@@ -40,39 +55,38 @@ const UNREAD_ANSWERS_MAX: usize = 4 << 20;
 /// See the head of this file.
 pub struct Session<M> {
     settings: SessionSettings,
-    pool: ServerPool,
-    phase: Phase,
+    attempts: Attempts,
+    serving: Option<Box<Serving>>,
+    successor: Option<Box<Successor>>,
+    /// Told before anything else.
+    outputs: VecDeque<Output>,
     send_buffer: SendBuffer<M>,
     /// What the connections before this one did not take.
     unsent: Unsent<M>,
     is_stopping: bool,
+    is_over: bool,
     /// Connections that became ready.
     ready_count: u64,
     slow_consumer_cuts: u64,
-    trouble: Option<ServerTrouble>,
+    trouble: Option<Arc<ServerTrouble>>,
     /// The last one on this connection, and when.
     refused_publication: Option<(ServerError, u64)>,
 }
 
-enum Phase {
-    /// Until it is time for the next attempt.
-    Idle {
-        until_ns: u64,
-    },
-    Connecting(ServerAddress),
-    Connected(Box<Connected>),
-    Over,
-}
-
-struct Connected {
+/// The connection that is used, from its login on.
+struct Serving {
+    key: ServerKey,
     server: ServerAddress,
-    connection: Connection,
-    /// Publications are taken: it has been ready, and is not closed.
+    peer: Option<IpAddr>,
+    connection: Box<Connection>,
+    has_been_ready: bool,
     takes_publications: bool,
+    /// The server is about to go.
+    is_lame_duck: bool,
+    /// It was told that there is no other server.
+    is_told_alone: bool,
     /// Told by the loop: it ends the connection once everything before it is told.
     failure: Option<Trouble>,
-    /// The search for another server, where this one is a lame duck.
-    failover: Option<Failover>,
     stage: Stage,
 }
 
@@ -86,24 +100,30 @@ enum Stage {
     Failed(Trouble),
 }
 
-enum Failover {
-    Due { at_ns: u64 },
-    Searching,
+/// The connection that is to serve in the lame duck's place.
+struct Successor {
+    attempt: Attempt,
+    /// Its subscriptions are confirmed, and then the lame duck is drained.
+    drain_at_ns: Option<u64>,
 }
 
 impl<M: Copy> Session<M> {
     /// A session that is about to connect for the first time.
     pub fn new(settings: SessionSettings) -> Result<Self, NoMemory> {
+        let pool = match settings.seed {
+            Some(seed) => ServerPool::new(settings.servers.clone(), seed),
+            None => ServerPool::in_order(settings.servers.clone()),
+        };
         Ok(Session {
-            pool: match settings.seed {
-                Some(seed) => ServerPool::new(settings.servers.clone(), seed),
-                None => ServerPool::in_order(settings.servers.clone()),
-            },
+            attempts: Attempts::new(pool, &settings.subjects, settings.discovers),
             settings,
-            phase: Phase::Idle { until_ns: 0 },
+            serving: None,
+            successor: None,
+            outputs: VecDeque::new(),
             send_buffer: SendBuffer::new()?,
             unsent: Unsent::default(),
             is_stopping: false,
+            is_over: false,
             ready_count: 0,
             slow_consumer_cuts: 0,
             trouble: None,
@@ -111,201 +131,157 @@ impl<M: Copy> Session<M> {
         })
     }
 
-    /// The socket to the server of the last [`Output::Connect`] is open.
-    pub fn handle_connected(&mut self, settings: ConnectionSettings, now_ns: u64) {
-        let Phase::Connecting(server) = &self.phase else { return };
-        let numbered = self.settings.subjects.iter().zip(1..);
-        let subscriptions = numbered.map(|(subject, sid)| Subscription::new(sid, subject, None)).collect();
-        self.phase = Phase::Connected(Box::new(Connected {
-            server: server.clone(),
-            connection: Connection::new(settings, subscriptions, now_ns),
-            takes_publications: false,
-            failure: None,
-            failover: None,
-            stage: Stage::Serving,
-        }));
+    /// The socket of an attempt is open, to `peer`.
+    pub fn handle_connected(
+        &mut self,
+        id: ConnectionId,
+        settings: ConnectionSettings,
+        peer: Option<IpAddr>,
+        now_ns: u64,
+    ) {
+        self.attempts.handle_connected(id, settings, peer, now_ns);
     }
 
-    /// There is no connection to the server of the last [`Output::Connect`].
-    pub fn handle_unreachable(&mut self, trouble: Trouble, now_ns: u64) {
-        if let Phase::Connecting(server) = &self.phase {
-            let server = server.clone();
-            self.end(&server, Some(trouble), now_ns);
+    /// An attempt whose socket the loop reads and writes; `None` once it is over, or serves.
+    pub fn attempt(&mut self, id: ConnectionId) -> Option<&mut Attempt> {
+        match &mut self.successor {
+            Some(successor) if successor.attempt.id == id => Some(&mut successor.attempt),
+            _ => self.attempts.find(id),
         }
     }
 
-    /// The TLS handshake that [`Output::StartTls`] asked for is through.
-    pub fn handle_tls_started(&mut self, now_ns: u64) {
-        if let Phase::Connected(connected) = &mut self.phase {
-            connected.connection.handle_tls_started(now_ns, self.send_buffer.control_frames(now_ns));
-        }
-    }
-
-    /// The answer to [`Output::FindReachable`].
-    pub fn handle_reachable(&mut self, found: Option<ServerAddress>, now_ns: u64) {
-        let Phase::Connected(connected) = &mut self.phase else { return };
-        match found {
-            Some(server) => {
-                connected.failover = None;
-                self.pool.prefer(server);
-                let limit_ns = self.settings.drain_limit_ns;
-                connected.connection.begin_drain(now_ns, limit_ns, self.send_buffer.control_frames(now_ns));
-            }
-            None => connected.failover = Some(Failover::Due { at_ns: now_ns + FAILOVER_INTERVAL_NS }),
-        }
-    }
-
-    /// One operation that the server has sent.
+    /// One operation that the server has sent on the connection that serves.
     pub fn handle_op(&mut self, op: &ServerOp<'_>, now_ns: u64) {
-        if let Phase::Connected(connected) = &mut self.phase {
-            connected.connection.handle_op(op, now_ns, self.send_buffer.control_frames(now_ns));
+        if let Some(serving) = &mut self.serving {
+            serving.connection.handle_op(op, now_ns, self.send_buffer.control_frames(now_ns));
         }
     }
 
     /// Bytes have arrived, whatever they are. Cheap enough for every read.
     #[inline]
     pub fn note_received(&mut self, now_ns: u64) {
-        if let Phase::Connected(connected) = &mut self.phase {
-            connected.connection.note_received(now_ns);
+        if let Some(serving) = &mut self.serving {
+            serving.connection.note_received(now_ns);
         }
     }
 
     /// The socket is not read, as there is no room for more. Until it is again, silence means nothing.
     pub fn handle_reading_paused(&mut self, now_ns: u64) {
-        if let Phase::Connected(connected) = &mut self.phase {
-            connected.connection.handle_reading_paused(now_ns);
+        if let Some(serving) = &mut self.serving {
+            serving.connection.handle_reading_paused(now_ns);
         }
     }
 
     /// The socket is read again.
     pub fn handle_reading_resumed(&mut self, now_ns: u64) {
-        if let Phase::Connected(connected) = &mut self.phase {
-            connected.connection.handle_reading_resumed(now_ns);
+        if let Some(serving) = &mut self.serving {
+            serving.connection.handle_reading_resumed(now_ns);
         }
     }
 
     /// Nothing can be done with what arrives.
     pub fn handle_unusable(&mut self, reason: Reason) {
-        if let Phase::Connected(connected) = &mut self.phase {
-            connected.connection.handle_unusable(reason);
+        if let Some(serving) = &mut self.serving {
+            serving.connection.handle_unusable(reason);
         }
     }
 
     /// The stream has ended, orderly or not. What was read before must have been handled.
     pub fn handle_end_of_stream(&mut self, now_ns: u64) {
-        if let Phase::Connected(connected) = &mut self.phase {
-            connected.connection.handle_end_of_stream(now_ns);
+        if let Some(serving) = &mut self.serving {
+            serving.connection.handle_end_of_stream(now_ns);
         }
     }
 
     /// Something that the protocol does not know of has ended the connection: TLS, a file.
     pub fn handle_failed(&mut self, trouble: Trouble) {
-        if let Phase::Connected(connected) = &mut self.phase {
-            connected.failure.get_or_insert(trouble);
+        if let Some(serving) = &mut self.serving {
+            serving.failure.get_or_insert(trouble);
         }
     }
 
     /// All that could be sent at the end has been sent: see [`Output::Flush`].
     pub fn handle_flushed(&mut self) {
-        if let Phase::Connected(connected) = &mut self.phase
-            && matches!(connected.stage, Stage::Flushing)
+        if let Some(serving) = &mut self.serving
+            && matches!(serving.stage, Stage::Flushing)
         {
-            connected.stage = Stage::Flushed;
+            serving.stage = Stage::Flushed;
         }
     }
 
     /// Time passes. To be called at [`next_deadline`](Self::next_deadline) or soon after; more often does no harm.
     pub fn handle_time(&mut self, now_ns: u64) {
-        let Phase::Connected(connected) = &mut self.phase else { return };
-        let stuck_ns = self.send_buffer.stuck_ns(now_ns);
-        if stuck_ns > self.settings.write_limit_ns {
-            connected.connection.handle_unusable(Reason::TakesNothing { for_ns: stuck_ns });
+        if let Some(serving) = &mut self.serving {
+            let stuck_ns = self.send_buffer.stuck_ns(now_ns);
+            if stuck_ns > self.settings.write_limit_ns {
+                serving.connection.handle_unusable(Reason::TakesNothing { for_ns: stuck_ns });
+            }
+            if self.send_buffer.control_bytes() > UNREAD_ANSWERS_MAX {
+                serving.connection.handle_unusable(Reason::AnswersUnread);
+            }
+            serving.connection.handle_time(now_ns, self.send_buffer.control_frames(now_ns));
         }
-        if self.send_buffer.control_bytes() > UNREAD_ANSWERS_MAX {
-            connected.connection.handle_unusable(Reason::AnswersUnread);
+        if let Some(successor) = &mut self.successor {
+            successor.attempt.handle_time(now_ns);
         }
-        connected.connection.handle_time(now_ns, self.send_buffer.control_frames(now_ns));
+        self.attempts.handle_time(now_ns);
     }
 
     /// When [`handle_time`](Self::handle_time) and [`poll_output`](Self::poll_output) have something to do at the latest.
     pub fn next_deadline(&self) -> Option<u64> {
-        match &self.phase {
-            Phase::Idle { until_ns } => Some(*until_ns),
-            Phase::Connecting(_) | Phase::Over => None,
-            Phase::Connected(connected) => {
-                let failover_ns = match connected.failover {
-                    Some(Failover::Due { at_ns }) if connected.is_serving() => Some(at_ns),
-                    _ => None,
-                };
-                [connected.connection.next_deadline(), failover_ns].into_iter().flatten().min()
-            }
-        }
+        let serving = self.serving.as_ref().and_then(|serving| serving.connection.next_deadline());
+        let successor = self.successor.as_ref().and_then(|successor| match successor.drain_at_ns {
+            Some(at_ns) if self.is_in_use() => Some(at_ns),
+            Some(_) => None,
+            None => successor.attempt.next_deadline(),
+        });
+        [serving, successor, self.attempts.next_deadline()].into_iter().flatten().min()
     }
 
-    /// The session is to end: at once where there is no connection, else after a drain.
+    /// The session is to end: at once where no connection serves, else after a drain.
     pub fn begin_stop(&mut self, now_ns: u64) {
         if std::mem::replace(&mut self.is_stopping, true) {
             return;
         }
-        match &mut self.phase {
-            Phase::Idle { .. } | Phase::Connecting(_) => self.phase = Phase::Over,
-            Phase::Connected(connected) => {
+        match &mut self.serving {
+            None => self.is_over = true,
+            Some(serving) => {
                 let limit_ns = self.settings.drain_limit_ns;
-                connected.connection.begin_drain(now_ns, limit_ns, self.send_buffer.control_frames(now_ns));
+                serving.connection.begin_drain(now_ns, limit_ns, self.send_buffer.control_frames(now_ns));
             }
-            Phase::Over => {}
         }
     }
 
     /// What is to be done next, or told; `None` for now there is nothing.
     pub fn poll_output(&mut self, now_ns: u64) -> Option<Output> {
-        match &mut self.phase {
-            Phase::Idle { until_ns } => match self.pool.next(now_ns) {
-                Next::Attempt(server) => {
-                    self.phase = Phase::Connecting(server.clone());
-                    Some(Output::Connect(server))
-                }
-                Next::Wait { until_ns: later_ns } => {
-                    *until_ns = later_ns;
-                    None
-                }
-            },
-            Phase::Connecting(_) | Phase::Over => None,
-            Phase::Connected(_) => self.poll_connected(now_ns),
+        if self.is_over {
+            return None;
         }
+        let told = self.outputs.pop_front().or_else(|| self.poll_serving(now_ns));
+        told.or_else(|| self.poll_successor(now_ns)).or_else(|| self.poll_attempts(now_ns))
     }
 
-    fn poll_connected(&mut self, now_ns: u64) -> Option<Output> {
-        let Phase::Connected(connected) = &mut self.phase else { return None };
-        while matches!(connected.stage, Stage::Serving)
-            && let Some(action) = connected.connection.poll_action()
+    fn poll_serving(&mut self, now_ns: u64) -> Option<Output> {
+        let serving = self.serving.as_mut()?;
+        while matches!(serving.stage, Stage::Serving)
+            && let Some(action) = serving.connection.poll_action()
         {
             match action {
-                Action::StartTls => return Some(Output::StartTls),
-                Action::InfoReceived { secured } => {
-                    self.pool.merge_discovered(&connected.connection.info().connect_urls, secured);
+                Action::InfoReceived { secured } if self.attempts.discovers => {
+                    let Serving { key, connection, peer, .. } = &**serving;
+                    let merged = merge_discovered(&mut self.attempts.pool, *key, connection, *peer, secured);
+                    if merged.untrusted > 0 {
+                        return Some(Output::Untrusted { server: serving.server.clone(), count: merged.untrusted });
+                    }
                 }
-                Action::Ready { refused } => {
-                    self.pool.handle_ready(now_ns);
-                    self.ready_count += 1;
-                    connected.takes_publications = true;
-                    let first = connected.connection.refused_subscriptions().next();
-                    let trouble = match (refused, first) {
-                        (0, _) => None,
-                        (_, Some(first)) => Some(Trouble::SubscriptionRefused { subject: first.subject.clone() }),
-                        (count, None) => Some(Trouble::SubscriptionsRefused { count }),
-                    };
-                    self.trouble = trouble.map(|trouble| connected.trouble(trouble));
-                    return Some(Output::Ready);
-                }
-                Action::Confirmed => {}
+                Action::Ready { refused } => return Some(self.note_ready(refused, now_ns)),
                 Action::LameDuck => {
-                    self.pool.handle_lame_duck(now_ns);
-                    connected.failover = Some(Failover::Due { at_ns: now_ns });
+                    self.attempts.pool.handle_lame_duck(serving.key, now_ns);
+                    serving.is_lame_duck = true;
                     return Some(Output::LameDuck);
                 }
                 Action::SubscriptionRefused { subject } => {
-                    self.trouble = Some(connected.trouble(Trouble::SubscriptionRefused { subject }));
+                    self.trouble = Some(serving.trouble(Trouble::SubscriptionRefused { subject }));
                     return Some(Output::SubscriptionRefused);
                 }
                 Action::Complaint(error) => {
@@ -316,64 +292,192 @@ impl<M: Copy> Session<M> {
                 }
                 Action::UnreadableInfo => return Some(Output::UnreadableInfo),
                 Action::DrainComplete { confirmed } => {
-                    connected.stage = Stage::Drained;
+                    serving.stage = Stage::Drained;
                     if !confirmed {
                         return Some(Output::DrainUnconfirmed);
                     }
                 }
                 Action::Disconnect(reason) => {
                     self.slow_consumer_cuts += u64::from(matches!(reason, Reason::ClosedAsSlowConsumer { .. }));
-                    connected.stage = Stage::Failed(Trouble::Ended(reason));
+                    serving.stage = Stage::Failed(Trouble::Ended(reason));
                 }
+                // TLS has been through since before the login.
+                Action::Confirmed | Action::StartTls | Action::InfoReceived { .. } => {}
             }
         }
-        if let Some(trouble) = connected.failure.take() {
-            connected.stage = Stage::Failed(trouble);
+        if let Some(trouble) = serving.failure.take() {
+            serving.stage = Stage::Failed(trouble);
         }
-        match &mut connected.stage {
-            Stage::Serving => match connected.failover {
-                Some(Failover::Due { at_ns }) if at_ns <= now_ns && connected.is_serving() => {
-                    connected.failover = Some(Failover::Searching);
-                    Some(Output::FindReachable(self.pool.failover_candidates(now_ns)))
-                }
-                _ => None,
-            },
-            // Before the connection is ready nothing is to be said on it: not logged in, perhaps in clear text.
-            Stage::Drained if self.is_stopping && connected.takes_publications => {
-                connected.stage = Stage::Flushing;
+        match serving.stage {
+            Stage::Serving | Stage::Flushing => None,
+            // Before the connection is ready there is nothing to be said on it.
+            Stage::Drained if self.is_stopping && serving.has_been_ready => {
+                serving.stage = Stage::Flushing;
                 Some(Output::Flush)
             }
-            Stage::Flushing => None,
             Stage::Drained | Stage::Flushed | Stage::Failed(_) => Some(self.close(now_ns)),
         }
     }
 
-    fn close(&mut self, now_ns: u64) -> Output {
-        let Phase::Connected(connected) = std::mem::replace(&mut self.phase, Phase::Over) else {
-            unreachable!("only a connection is closed")
+    /// The connection that serves is ready, but for so many subscriptions.
+    fn note_ready(&mut self, refused: usize, now_ns: u64) -> Output {
+        let serving = self.serving.as_mut().expect("it is the one that serves");
+        self.attempts.pool.handle_ready(serving.key, now_ns);
+        self.ready_count += 1;
+        (serving.has_been_ready, serving.takes_publications) = (true, true);
+        let trouble = match (refused, serving.connection.refused_subscriptions().next()) {
+            (0, _) => None,
+            (_, Some(first)) => Some(Trouble::SubscriptionRefused { subject: first.subject.clone() }),
+            (count, None) => Some(Trouble::SubscriptionsRefused { count }),
         };
-        let trouble = match connected.stage {
-            Stage::Failed(trouble) => Some(trouble),
-            _ if self.is_stopping => None,
-            _ => Some(Trouble::LeftLameDuck),
-        };
-        let server = connected.server;
-        self.end(&server, trouble, now_ns);
-        Output::Close(server)
+        self.trouble = trouble.map(|trouble| serving.trouble(trouble));
+        Output::Ready
     }
 
-    /// The connection, or the attempt at one, is over.
-    fn end(&mut self, server: &ServerAddress, trouble: Option<Trouble>, now_ns: u64) {
-        self.pool.handle_closed(trouble.as_ref().map_or(Cause::Left, Trouble::cause), now_ns);
-        self.trouble = trouble.map(|trouble| ServerTrouble { server: server.clone(), trouble });
+    /// The connection that serves is over; the successor takes its place.
+    fn close(&mut self, now_ns: u64) -> Output {
+        let serving = *self.serving.take().expect("only a connection is closed");
+        let Serving { key, server, stage, .. } = serving;
+        let trouble = match stage {
+            Stage::Failed(trouble) => Some(Arc::new(ServerTrouble { server: server.clone(), trouble })),
+            _ => None,
+        };
+        let cause = trouble.as_ref().map_or(Cause::Left, |about| about.trouble.cause());
+        self.attempts.pool.handle_closed(key, cause, now_ns);
+        self.trouble.clone_from(&trouble);
         self.refused_publication = None;
         self.send_buffer.take_unsent(&mut self.unsent);
-        self.phase = if self.is_stopping { Phase::Over } else { Phase::Idle { until_ns: now_ns } };
+        self.is_over = self.is_stopping;
+        if let Some(successor) = self.successor.take() {
+            let Successor { attempt, drain_at_ns } = *successor;
+            let serve = self.serve(attempt, now_ns);
+            self.outputs.push_back(serve);
+            if drain_at_ns.is_some() {
+                let ready = self.note_ready(0, now_ns);
+                self.outputs.push_back(ready);
+            }
+        }
+        Output::Close { server, trouble }
+    }
+
+    /// A connection that is logged in is the one that serves.
+    fn serve(&mut self, attempt: Attempt, now_ns: u64) -> Output {
+        let (id, peer) = (attempt.id, attempt.peer());
+        let Attempt { key, server, connection, out, .. } = attempt;
+        let mut connection = connection.expect("it has logged in");
+        let frames = self.send_buffer.control_frames(now_ns);
+        frames.extend_from_slice(&out);
+        connection.begin_subscribing(frames);
+        self.serving = Some(Box::new(Serving {
+            key,
+            server,
+            peer,
+            connection,
+            has_been_ready: false,
+            takes_publications: false,
+            is_lame_duck: false,
+            is_told_alone: false,
+            failure: None,
+            stage: Stage::Serving,
+        }));
+        Output::Serve(id)
+    }
+
+    fn poll_successor(&mut self, now_ns: u64) -> Option<Output> {
+        let is_in_use = self.is_in_use();
+        let successor = self.successor.as_mut()?;
+        let attempt = &mut successor.attempt;
+        let failed = match attempt.poll(&mut self.attempts.pool, self.attempts.discovers, now_ns) {
+            Some(AttemptEvent::Complaint(error)) => return Some(Output::Complaint(error)),
+            Some(AttemptEvent::UnreadableInfo) => return Some(Output::UnreadableInfo),
+            Some(AttemptEvent::Untrusted { count }) => {
+                return Some(Output::Untrusted { server: attempt.server.clone(), count });
+            }
+            Some(AttemptEvent::Confirmed { refused: 0 }) => {
+                successor.drain_at_ns = Some(now_ns + MOVE_SETTLE_NS);
+                None
+            }
+            // Here it would be worse off.
+            Some(AttemptEvent::Confirmed { refused: count }) => Some(Trouble::SubscriptionsRefused { count }),
+            Some(AttemptEvent::Failed(trouble)) => Some(trouble),
+            Some(AttemptEvent::StartTls) | None => None,
+        };
+        if let Some(trouble) = failed {
+            let attempt = self.successor.take().expect("it has failed").attempt;
+            return Some(self.told(now_ns, |attempts| attempts.give_up(attempt, trouble, now_ns)));
+        }
+        if is_in_use && successor.drain_at_ns.is_some_and(|at_ns| at_ns <= now_ns) {
+            let serving = self.serving.as_mut().expect("it is in use");
+            // What is published from here on would not be known to have been taken.
+            serving.takes_publications = false;
+            let limit_ns = self.settings.drain_limit_ns;
+            serving.connection.begin_drain(now_ns, limit_ns, self.send_buffer.control_frames(now_ns));
+        }
+        None
+    }
+
+    fn poll_attempts(&mut self, now_ns: u64) -> Option<Output> {
+        let purpose = match (&self.serving, &self.successor) {
+            _ if self.is_stopping => None,
+            (None, _) => Some(Purpose::Connect),
+            (Some(serving), None) if serving.is_lame_duck && self.is_in_use() => Some(Purpose::Move),
+            _ => None,
+        };
+        let leaves = self.serving.as_ref().map_or("", |serving| &*serving.connection.info().server_id);
+        if let Some(output) = self.attempts.poll(purpose, leaves, now_ns) {
+            return Some(self.told(now_ns, |_| output));
+        }
+        match &mut self.serving {
+            Some(serving) if purpose == Some(Purpose::Move) && self.attempts.is_empty() && !serving.is_told_alone => {
+                serving.is_told_alone = true;
+                Some(Output::NoOtherServer)
+            }
+            _ => None,
+        }
+    }
+
+    /// What attempts give, in the session's terms.
+    fn told(&mut self, now_ns: u64, output: impl FnOnce(&mut Attempts) -> AttemptsOutput) -> Output {
+        match output(&mut self.attempts) {
+            AttemptsOutput::Connect { id, server } => Output::Connect { id, server },
+            AttemptsOutput::StartTls(id) => Output::StartTls(id),
+            AttemptsOutput::Complaint(error) => Output::Complaint(error),
+            AttemptsOutput::UnreadableInfo => Output::UnreadableInfo,
+            AttemptsOutput::Untrusted { server, count } => Output::Untrusted { server, count },
+            AttemptsOutput::GiveUp { id, trouble } => {
+                match &mut self.serving {
+                    Some(serving) => serving.is_told_alone = false,
+                    None if trouble.is_some() => self.trouble.clone_from(&trouble),
+                    None => {}
+                }
+                Output::GiveUp { id, trouble }
+            }
+            AttemptsOutput::LoggedIn(attempt) if self.serving.is_none() => self.serve(attempt, now_ns),
+            AttemptsOutput::LoggedIn(mut attempt) => {
+                let connection = attempt.connection.as_mut().expect("it has logged in");
+                connection.begin_subscribing(&mut attempt.out);
+                self.successor = Some(Box::new(Successor { attempt, drain_at_ns: None }));
+                Output::Overlap
+            }
+        }
+    }
+
+    /// A connection serves, and is neither being drained nor at its end.
+    fn is_in_use(&self) -> bool {
+        let in_use = |serving: &Serving| {
+            matches!(serving.stage, Stage::Serving) && serving.connection.state() == ConnectionState::Ready
+        };
+        self.serving.as_deref().is_some_and(in_use)
+    }
+
+    /// Servers that it knows of.
+    pub fn server_count(&self) -> usize {
+        self.attempts.pool.addresses().count()
     }
 
     /// The session has been stopped, and nothing is left of it but what was not sent.
     pub fn is_over(&self) -> bool {
-        matches!(self.phase, Phase::Over)
+        self.is_over
     }
 
     /// Connected, logged in, subscribed, and not about to leave.
@@ -382,22 +486,16 @@ impl<M: Copy> Session<M> {
         self.connection().is_some_and(|connection| connection.state() == ConnectionState::Ready)
     }
 
-    /// TLS is asked for and its handshake is not through.
-    #[inline]
-    pub fn awaits_tls(&self) -> bool {
-        self.connection().is_some_and(|connection| connection.state() == ConnectionState::AwaitTls)
-    }
-
     /// Something is subscribed to, so messages are what was asked for. Others are for [`handle_op`](Self::handle_op).
     #[inline]
     pub fn takes_messages(&self) -> bool {
         self.connection().is_some_and(Connection::takes_messages)
     }
 
-    /// Publications are taken: from [`Output::Ready`] until the connection is closed.
+    /// Publications are taken: from [`Output::Ready`] until the connection is left or closed.
     #[inline]
     pub fn takes_publications(&self) -> bool {
-        matches!(&self.phase, Phase::Connected(connected) if connected.takes_publications)
+        self.serving.as_ref().is_some_and(|serving| serving.takes_publications)
     }
 
     /// Another publication is to be encoded now; otherwise they should wait as values, where newer ones replace older.
@@ -418,9 +516,15 @@ impl<M: Copy> Session<M> {
         self.send_buffer.publish_again(publication, now_ns);
     }
 
-    /// Publishes frames that are never sent again.
-    pub fn publish_frames(&mut self, frames: &[u8], now_ns: u64) {
-        self.send_buffer.publish_frames(frames, now_ns);
+    /// Publishes whole PUB frames that are one publication here, however long.
+    pub fn publish_frames(&mut self, frames: &[u8], about: M, now_ns: u64) {
+        self.send_buffer.publish_frames(frames, about, now_ns);
+    }
+
+    /// How many PINGs the connection that serves has sent, and to how many the server has answered. It has taken what was
+    /// published before one that is answered.
+    pub fn pings(&self) -> Option<(u64, u64)> {
+        self.connection().map(Connection::pings)
     }
 
     /// What the connections before this one did not take; it is the caller's to judge now.
@@ -452,49 +556,61 @@ impl<M: Copy> Session<M> {
         self.connection().map_or(0, Connection::max_payload)
     }
 
-    /// Of the server of this connection: its address, its last INFO, and whether everything goes through TLS.
+    /// Of the server of the connection that serves: its address, its last INFO, and whether everything goes through TLS.
     pub fn server(&self) -> Option<(&ServerAddress, &ServerInfo, bool)> {
-        match &self.phase {
-            Phase::Connected(connected) => {
-                let connection = &connected.connection;
-                Some((&connected.server, connection.info(), connection.is_secured()))
-            }
-            _ => None,
-        }
+        let serving = self.serving.as_ref()?;
+        Some((&serving.server, serving.connection.info(), serving.connection.is_secured()))
     }
 
     /// Why there is no connection, or why it is not ready, or why the last one ended.
     pub fn trouble(&self) -> Option<&ServerTrouble> {
-        self.trouble.as_ref()
+        self.trouble.as_deref()
     }
 
     /// How it is doing.
     pub fn report(&self, now_ns: u64) -> SessionReport {
         let refusal = self.refused_publication.as_ref();
         let refusal = refusal.filter(|(_, at_ns)| now_ns.saturating_sub(*at_ns) <= REFUSAL_LASTS_NS);
+        // While the lame duck is drained, all that it should bring comes to its successor.
+        let is_moving = self.successor.as_ref().is_some_and(|successor| successor.drain_at_ns.is_some());
+        let is_ready = self.connection().is_some_and(Connection::is_ready) || is_moving;
+        let is_moving_on = is_ready && self.trouble.is_none();
         SessionReport {
-            is_connected: self.takes_publications(),
-            is_ready: self.connection().is_some_and(Connection::is_ready),
+            is_connected: self.serving.as_ref().is_some_and(|serving| serving.has_been_ready),
+            is_ready,
             reconnects: self.ready_count.saturating_sub(1),
             slow_consumer_cuts: self.slow_consumer_cuts,
-            trouble: self.trouble.as_ref().map(ToString::to_string),
+            trouble: (!is_moving_on).then(|| self.in_words()),
             publish_trouble: refusal.map(|(error, _)| Complaint(error).to_string()),
+        }
+    }
+
+    /// Why it is not ready, or what is not as it should be.
+    fn in_words(&self) -> String {
+        match (&self.trouble, &self.serving) {
+            (Some(trouble), _) => trouble.to_string(),
+            (None, Some(serving)) => {
+                let endpoint = serving.server.endpoint();
+                match serving.connection.state() {
+                    ConnectionState::Draining => format!("NATS {endpoint}: leaving, its last messages are awaited"),
+                    _ => format!("NATS {endpoint}: it has not confirmed the subscriptions yet"),
+                }
+            }
+            (None, None) => match self.attempts.servers().next() {
+                Some(server) => format!("NATS {}: connecting", server.endpoint()),
+                None => "NATS: not connected yet".to_owned(),
+            },
         }
     }
 
     #[inline]
     fn connection(&self) -> Option<&Connection> {
-        if let Phase::Connected(connected) = &self.phase { Some(&connected.connection) } else { None }
+        self.serving.as_ref().map(|serving| &*serving.connection)
     }
 }
 
-impl Connected {
-    /// Ready, and not about to end: another server may be looked for.
-    fn is_serving(&self) -> bool {
-        matches!(self.stage, Stage::Serving) && self.connection.state() == ConnectionState::Ready
-    }
-
-    fn trouble(&self, trouble: Trouble) -> ServerTrouble {
-        ServerTrouble { server: self.server.clone(), trouble }
+impl Serving {
+    fn trouble(&self, trouble: Trouble) -> Arc<ServerTrouble> {
+        Arc::new(ServerTrouble { server: self.server.clone(), trouble })
     }
 }

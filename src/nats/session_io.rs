@@ -1,11 +1,18 @@
 //! What a session is made from, what it asks of the loop around it, and what it reports.
 
+use std::sync::Arc;
+
 use proto_nats::{ServerAddress, ServerError};
+
+use crate::nats::attempt::ConnectionId;
+use crate::nats::error::ServerTrouble;
 
 /// What stays the same for the whole session. Times are in ns.
 #[derive(Debug, Clone)]
 pub struct SessionSettings {
     pub servers: Vec<ServerAddress>,
+    /// Servers that these advertise are used as well.
+    pub discovers: bool,
     /// Subscribed to on every connection, with sids from 1.
     pub subjects: Vec<String>,
     /// Should differ between sessions, so that they do not all try the same server first; `None`: in the order given.
@@ -19,16 +26,28 @@ pub struct SessionSettings {
 /// What the loop around the session is to do, or to tell.
 #[derive(Debug)]
 pub enum Output {
-    /// Connect to this server.
-    Connect(ServerAddress),
-    /// Start TLS on the socket. Bytes of clear text that lie unread are [`DataBeforeTls`](proto_nats::Reason::DataBeforeTls).
-    StartTls,
-    /// Find the first of these that can be reached, and say so by [`Session::handle_reachable`](crate::nats::session::Session::handle_reachable).
-    FindReachable(Vec<ServerAddress>),
+    /// Connect to this server; several such attempts may be under way. The answer is
+    /// [`Session::handle_connected`](crate::nats::session::Session::handle_connected), or
+    /// [`Attempt::handle_failed`](crate::nats::attempt::Attempt::handle_failed).
+    Connect { id: ConnectionId, server: ServerAddress },
+    /// Start TLS on the attempt's socket. Bytes of clear text that lie unread are
+    /// [`DataBeforeTls`](proto_nats::Reason::DataBeforeTls).
+    StartTls(ConnectionId),
+    /// The attempt is over: close its socket. Without a trouble, another one was first.
+    GiveUp { id: ConnectionId, trouble: Option<Arc<ServerTrouble>> },
+    /// The attempt is now the connection that serves: its socket, and what was read from it, take that place.
+    Serve(ConnectionId),
+    /// Another connection begins to bring what this one brings: messages that are taken from now on may come again on it.
+    Overlap,
     /// Connected and subscribed; publications are taken from now on. The session's report says what was refused.
     Ready,
-    /// The server is about to shut down.
+    /// The server is about to shut down: another one is looked for.
     LameDuck,
+    /// None is found for now.
+    NoOtherServer,
+    /// `server` advertises so many others that are not used, as they would be told our credentials: see
+    /// [`proto_nats::discovery`].
+    Untrusted { server: ServerAddress, count: usize },
     /// The server has refused a subscription: see [`Session::trouble`](crate::nats::session::Session::trouble).
     SubscriptionRefused,
     /// The server complains, of a publication that it refuses to take, too; the connection lives on.
@@ -39,8 +58,9 @@ pub enum Output {
     DrainUnconfirmed,
     /// The drain is over, and with it the session: send what is left, then call [`Session::handle_flushed`](crate::nats::session::Session::handle_flushed).
     Flush,
-    /// Close the socket to this server. [`Session::trouble`](crate::nats::session::Session::trouble) says why, where it is no orderly stop.
-    Close(ServerAddress),
+    /// Close the socket of the connection that serves. Without a trouble it was drained: at a stop, or as another one takes
+    /// its place.
+    Close { server: ServerAddress, trouble: Option<Arc<ServerTrouble>> },
 }
 
 /// How the session is doing.

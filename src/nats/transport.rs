@@ -8,21 +8,15 @@
 //! The protocol above it and the waiting below it are the same for both.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::TcpStream;
 use std::time::Duration;
 
-use proto_nats::ServerAddress;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
-use crate::nats::error::ConnectError;
 use crate::nats::session::Session;
 use crate::nats::tls_error::TlsError;
 use crate::nats::tls_session::TlsSession;
-use crate::runtime::bell::Bell;
-
-/// For each address of a name; a server on another continent needs a tenth of it.
-const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 
 /// A TCP connection that does not block, with TLS once it has begun.
 pub struct Transport {
@@ -40,27 +34,11 @@ pub enum Attempt {
 }
 
 impl Transport {
-    /// Resolves the name and connects; blocks for as long as that takes. The error is that of the last address tried.
-    pub fn connect(server: &ServerAddress) -> Result<Transport, ConnectError> {
-        let addresses = (server.host.as_str(), server.port).to_socket_addrs().map_err(ConnectError::Unresolved)?;
-        let mut last = ConnectError::NoAddress;
-        for address in addresses {
-            match TcpStream::connect_timeout(&address, CONNECT_LIMIT).and_then(Transport::new) {
-                Ok(transport) => return Ok(transport),
-                Err(error) => {
-                    last = match error.kind() {
-                        ErrorKind::ConnectionRefused => ConnectError::Refused,
-                        ErrorKind::TimedOut => ConnectError::NoAnswer { seconds: CONNECT_LIMIT.as_secs() },
-                        _ => ConnectError::Failed(error),
-                    }
-                }
-            }
-        }
-        Err(last)
-    }
-
-    fn new(stream: TcpStream) -> io::Result<Transport> {
+    /// Over a socket that is connected.
+    pub fn new(stream: TcpStream) -> io::Result<Transport> {
         stream.set_nodelay(true)?;
+        // Its own reads and writes never wait; those of a duplicate may.
+        stream.set_nonblocking(false)?;
         Ok(Transport { stream, tls: None })
     }
 
@@ -111,7 +89,7 @@ impl Transport {
     }
 
     /// Sends what TLS still has; false when the connection is gone.
-    fn flush(&mut self) -> bool {
+    pub fn flush(&mut self) -> bool {
         match &mut self.tls {
             None => true,
             Some(tls) => tls.flush(&mut Ready(&self.stream)),
@@ -125,19 +103,20 @@ impl Transport {
 
     /// Blocks the thread until the socket is ready or `limit` has passed.
     pub fn wait(&self, for_writing: bool, limit: Duration) {
-        wait(&mut [self.awaited(for_writing)], limit);
+        wait(
+            &mut [PollFd::new(
+                &self.stream,
+                PollFlags::IN | if for_writing { PollFlags::OUT } else { PollFlags::empty() },
+            )],
+            limit,
+        );
     }
 
-    /// As [`wait`](Self::wait), or until `bell` rings; says whether it has rung.
-    pub fn wait_or_bell(&self, for_writing: bool, bell: &Bell, limit: Duration) -> bool {
-        let mut both = [self.awaited(for_writing), PollFd::new(bell, PollFlags::IN)];
-        wait(&mut both, limit);
-        !both[1].revents().is_empty()
-    }
-
-    fn awaited(&self, for_writing: bool) -> PollFd<'_> {
-        let interest = if for_writing { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
-        PollFd::new(&self.stream, interest)
+    /// What to poll for, if anything.
+    pub fn interest(&self, reading: bool, writing: bool) -> Option<PollFd<'_>> {
+        let read = if reading { PollFlags::IN } else { PollFlags::empty() };
+        let write = if writing { PollFlags::OUT } else { PollFlags::empty() };
+        (reading || writing).then(|| PollFd::new(&self.stream, read | write))
     }
 
     /// The same socket again, for waiting elsewhere.
@@ -154,16 +133,11 @@ impl Transport {
     }
 }
 
-/// Until one of them is ready.
-fn wait(awaited: &mut [PollFd<'_>], limit: Duration) {
-    let limit = Timespec { tv_sec: limit.as_secs() as i64, tv_nsec: limit.subsec_nanos().into() };
+/// Blocks the thread until one of them is ready or `limit` has passed.
+pub fn wait(awaited: &mut [PollFd<'_>], limit: Duration) {
+    let limit = Timespec { tv_sec: limit.as_secs().min(i64::MAX as u64) as i64, tv_nsec: limit.subsec_nanos().into() };
     // An error or a signal is a wake-up like any other: the next attempt to read tells.
     let _ = poll(awaited, Some(&limit));
-}
-
-/// As [`Transport::wait`], on a duplicate of the socket.
-pub fn wait_readable(socket: &TcpStream, limit: Duration) {
-    wait(&mut [PollFd::new(socket, PollFlags::IN)], limit);
 }
 
 /// The end of the stream is `Ok(0)` here, and none is asked for zero bytes.

@@ -1,4 +1,4 @@
-//! Work that may block for long, off the reactor: resolving names, connecting, reading files.
+//! Work that may block for long, off the reactor: resolving names, reading files.
 //!
 //! Each piece of work has a thread of its own, so that one that hangs (a resolver, a mount) delays no other. Turned down:
 //! glommio's pool for blocking work, whose threads could all hang.
@@ -10,7 +10,7 @@ use async_channel::{Receiver, bounded};
 
 use crate::runtime::MachineError;
 
-/// Threads at work or hanging. A resolver gives up after some minutes, and an attempt that is waited for takes 15 s.
+/// Threads at work or hanging. A resolver gives up after some minutes.
 const THREADS_MAX: usize = 64;
 
 static THREADS: AtomicUsize = AtomicUsize::new(0);
@@ -26,15 +26,6 @@ pub fn begin<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Re
     };
     thread::Builder::new().name("blocking".to_owned()).spawn(run).map_err(MachineError::NoThread)?;
     Ok(receiver)
-}
-
-/// As [`begin`], and waits for it.
-pub async fn run<T, E>(work: impl FnOnce() -> Result<T, E> + Send + 'static) -> Result<T, E>
-where
-    T: Send + 'static,
-    E: From<MachineError> + Send + 'static,
-{
-    begin(work)?.recv().await.unwrap_or_else(|_| Err(MachineError::BlockingWorkPanicked.into()))
 }
 
 /// One of the threads.

@@ -1,33 +1,33 @@
-//! A shard's life: connects, serves the connection until its end, connects again.
+//! A shard's life: connects, serves the connection until its end, connects again; while it moves to another server, both.
 //!
 //! ```text
 //!   read what is there ──► take a slice of messages ──► encode and send what they gave ──► drained? wait : again
 //! ```
 //!
-//! What is to be done on a connection the session decides ([`Session`](crate::nats::session::Session)); here its wishes
-//! are granted. Reads and writes are attempted at once, and waiting is done in `poll(2)`, on the NATS socket and on the [`Bell`]. To park
+//! What is to be done the session decides ([`Session`](crate::nats::session::Session)); here its wishes are granted. Sockets of
+//! attempts are the [`Dialer`]'s. Reads and writes are attempted at once, and waiting is done in `poll(2)`, on the NATS socket and on the [`Bell`]. To park
 //! in glommio would cost 10 to 60 us more for each event that comes after a pause; so the reactor gets its turns from here:
 //! when the bell rings, when a task waits for one ([`Turns`]), and by the clock. Only a connection on which no
 //! message has come for a second parks.
 //! Until then the next message is expected, and what it will need is kept in the caches (see [`CacheWarmer`]).
 
 use std::cell::RefCell;
+use std::io::ErrorKind;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use proto_nats::connection::NOTICES_MAX;
-use proto_nats::{Operation, Reason, ServerAddress, ServerError};
+use proto_nats::{Operation, ServerAddress, ServerError};
+use rustix::event::{PollFd, PollFlags};
 
 use crate::engine::time::{NANOS_PER_MILLI, NANOS_PER_SECOND};
+use crate::nats::attempt::ConnectionId;
 use crate::nats::connection_log::ConnectionLog;
-use crate::nats::credentials::Access;
-use crate::nats::error::{Complaint, Trouble};
-use crate::nats::reachability::ReachabilitySearch;
+use crate::nats::dialer::Dialer;
+use crate::nats::error::{Complaint, ServerTrouble, Trouble};
 use crate::nats::session::Output;
-use crate::nats::transport::Transport;
+use crate::nats::transport::{self, Transport};
 use crate::runtime::bell::Bell;
-use crate::runtime::blocking;
 use crate::runtime::executor::give_way;
 use crate::runtime::socket::{self, Stream};
 use crate::runtime::stop::Stop;
@@ -52,12 +52,8 @@ const WARMTH_NS: u64 = NANOS_PER_MILLI as u64;
 const IDLE_AFTER_NS: u64 = NANOS_PER_SECOND as u64;
 /// For so long at a time, so that a process that was stopped meanwhile can be told from one that had nothing to do.
 const IDLE_WAIT: Duration = Duration::from_millis(250);
-/// For a name to be resolved, a server to answer and files to be read.
-const CONNECT_LIMIT: Duration = Duration::from_secs(15);
 /// Longer between two passes than any wait here: the process itself was stopped, or the machine.
 const STALL_NS: u64 = NANOS_PER_SECOND as u64;
-/// For the files that TLS needs: a hung mount is no reason to wait.
-const FILES_LIMIT: Duration = Duration::from_secs(5);
 /// At a stop, for the last outputs.
 const FLUSH_LIMIT_NS: u64 = NANOS_PER_SECOND as u64;
 /// Between two waits for the socket to take more of them.
@@ -72,104 +68,89 @@ pub async fn run(
     bell: &Bell,
     stop: Stop,
 ) {
-    let clock = worker.borrow().shard.clock;
-    let mut log = ConnectionLog::new(settings.ownership.core);
-    loop {
-        let output = {
-            let mut worker = worker.borrow_mut();
-            worker.shard.check_clock();
-            if stop.is_set() {
-                worker.session.begin_stop(clock.elapsed_ns());
-            }
-            worker.session.poll_output(clock.elapsed_ns())
-        };
-        let Some(Output::Connect(server)) = output else {
-            let Some(due_ns) = worker.borrow().session.next_deadline() else { break };
-            let pause = Duration::from_nanos(due_ns.saturating_sub(clock.elapsed_ns()));
-            unless(&stop, sleep(pause)).await;
-            continue;
-        };
-        let attempt = connect(settings.access.clone(), server, settings.client_name.clone());
-        let Some(attempt) = unless(&stop, within(CONNECT_LIMIT, attempt)).await else { continue };
-        match attempt.unwrap_or(Err(Trouble::ConnectTooSlow { seconds: CONNECT_LIMIT.as_secs() })) {
-            Ok((transport, parked, connection_settings)) => {
-                {
-                    let mut worker = worker.borrow_mut();
-                    worker.shard.begin_connection();
-                    worker.session.handle_connected(connection_settings, clock.elapsed_ns());
-                }
-                let mut connection = ConnectionLoop {
-                    worker: &worker,
-                    settings: &settings,
-                    transport,
-                    parked,
-                    log: &mut log,
-                    warmer: &mut warmer,
-                    turns: &turns,
-                    bell,
-                    reachability_search: None,
-                    is_paused: false,
-                    stop: &stop,
-                };
-                connection.serve().await;
-            }
-            Err(trouble) => worker.borrow_mut().session.handle_unreachable(trouble, clock.elapsed_ns()),
-        }
-        let mut worker = worker.borrow_mut();
-        worker.shard.engine.stall_output();
-        match worker.session.trouble() {
-            Some(trouble) if worker.session.is_over() => log.drain_cut_short(trouble),
-            Some(trouble) => log.trouble(trouble, clock.elapsed_ns()),
-            None => {}
+    let dialer = Dialer::new(settings.access.clone(), settings.client_name.clone(), settings.queue_bytes / 2, |_| {});
+    let mut connection_loop = ConnectionLoop {
+        worker: &worker,
+        log: ConnectionLog::new(settings.ownership.core),
+        settings: &settings,
+        dialer,
+        serving: None,
+        warmer: &mut warmer,
+        turns: &turns,
+        bell,
+        is_paused: false,
+        stop: &stop,
+    };
+    while !worker.borrow().session.is_over() {
+        match connection_loop.serving {
+            Some(_) => connection_loop.serve().await,
+            None => connection_loop.connect().await,
         }
     }
     worker.borrow_mut().give_up_outputs();
 }
 
-/// Resolves and connects, and reads the files that a connection needs, off the reactor.
-async fn connect(
-    access: Arc<Access>,
-    server: ServerAddress,
-    client_name: String,
-) -> Result<(Transport, Stream, proto_nats::ConnectionSettings), Trouble> {
-    let attempt = move || {
-        let settings = access.connection_settings(&server, client_name).map_err(Trouble::Access)?;
-        Ok::<_, Trouble>((Transport::connect(&server).map_err(Trouble::Connect)?, settings))
-    };
-    let (transport, settings) = blocking::run(attempt).await?;
-    let parked = transport.duplicate().map(socket::adopt).map_err(Trouble::Socket)?;
-    Ok((transport, parked, settings))
-}
-
-/// One connection at work.
+/// A worker with its sockets.
 struct ConnectionLoop<'a> {
     worker: &'a Rc<RefCell<Worker>>,
     settings: &'a WorkerSettings,
-    transport: Transport,
-    /// The same socket as the reactor knows it, for waiting only.
-    parked: Stream,
-    log: &'a mut ConnectionLog,
+    dialer: Dialer,
+    serving: Option<Socket>,
+    log: ConnectionLog,
     warmer: &'a mut CacheWarmer,
     turns: &'a Turns,
     bell: &'a Bell,
-    /// The server is about to go.
-    reachability_search: Option<ReachabilitySearch>,
     /// The socket is not read.
     is_paused: bool,
     stop: &'a Stop,
 }
 
-/// What a connection's wishes came to.
-enum Wish {
-    None,
-    StartTls(ServerAddress),
-    Closed,
+/// Of the connection that serves.
+struct Socket {
+    transport: Transport,
+    /// The same socket as the reactor knows it, for waiting only.
+    parked: Stream,
 }
 
 impl ConnectionLoop<'_> {
+    /// No connection serves: until one does, or the session is over.
+    async fn connect(&mut self) {
+        let clock = self.worker.borrow().shard.clock;
+        let mut rung_ns = None;
+        loop {
+            let now_ns = clock.elapsed_ns();
+            let due_ns = {
+                let mut worker = self.worker.borrow_mut();
+                worker.shard.check_clock();
+                if self.stop.is_set() {
+                    worker.session.begin_stop(now_ns);
+                }
+                worker.session.handle_time(now_ns);
+                self.dialer.drive(&mut worker.session, now_ns);
+                self.grant_wishes(&mut worker);
+                if self.serving.is_some() || worker.session.is_over() {
+                    return;
+                }
+                worker.session.next_deadline()
+            };
+            let left_ns = due_ns.map_or(IDLE_TURN_NS, |due_ns| due_ns.saturating_sub(clock.elapsed_ns()));
+            if self.dialer.is_empty() {
+                unless(self.stop, sleep(Duration::from_nanos(left_ns))).await;
+                continue;
+            }
+            let is_attended = rung_ns.is_some_and(|rung_ns| now_ns - rung_ns < ATTENTION_NS);
+            let turn_ns = if is_attended { WANTED_TURN_NS } else { IDLE_TURN_NS };
+            if self.wait(false, Duration::from_nanos(left_ns.min(turn_ns))) {
+                rung_ns = Some(clock.elapsed_ns());
+            }
+            give_way().await;
+        }
+    }
+
     /// Until the connection's end.
     async fn serve(&mut self) {
         let (clock, busy_poll) = (self.worker.borrow().shard.clock, self.settings.busy_poll);
+        self.is_paused = false;
         let mut last_turn_ns = clock.elapsed_ns();
         // When the bell has rung, until the first turn after it; when it rang last.
         let (mut has_rung, mut rung_ns) = (false, None);
@@ -188,15 +169,7 @@ impl ConnectionLoop<'_> {
             if let Some(unwatched_ns) = unwatched_ns.replace(pass_ns) {
                 self.worker.borrow_mut().shard.read_gap.observe(pass_ns - unwatched_ns, 1);
             }
-            let is_drained = self.exchange();
-            match self.grant_wishes() {
-                Wish::None => {}
-                Wish::StartTls(server) => {
-                    self.start_tls(server).await;
-                    continue;
-                }
-                Wish::Closed => return self.transport.close(),
-            }
+            let Some(is_drained) = self.exchange() else { return };
             let now_ns = clock.elapsed_ns();
             let turn_ns = match is_drained {
                 true if has_rung || self.turns.is_wanted() => 0,
@@ -230,22 +203,22 @@ impl ConnectionLoop<'_> {
             if busy_poll {
                 continue;
             }
+            let Some(Socket { transport, parked }) = &self.serving else { return };
             let (deadline_ns, for_writing, is_serving) = {
                 let worker = self.worker.borrow();
-                let is_unsent = !worker.session.bytes_to_send().is_empty() || self.transport.wants_write();
+                let is_unsent = !worker.session.bytes_to_send().is_empty() || transport.wants_write();
                 (worker.next_deadline_ns(), is_unsent, worker.session.is_serving())
             };
             let left_ns = deadline_ns.saturating_sub(now_ns);
-            if is_silent && is_serving && !for_writing {
+            if is_silent && is_serving && !for_writing && self.dialer.is_empty() {
                 let limit = Duration::from_nanos(left_ns).min(IDLE_WAIT);
-                unless(self.stop, within(limit, self.parked.readable())).await;
+                unless(self.stop, within(limit, parked.readable())).await;
                 last_turn_ns = clock.elapsed_ns();
             } else {
                 let limit_ns = left_ns.min(turn_ns - (now_ns - last_turn_ns));
                 let limit_ns = if is_silent { limit_ns } else { limit_ns.min(WARMTH_NS) };
-                has_rung = self.transport.wait_or_bell(for_writing, self.bell, Duration::from_nanos(limit_ns));
+                has_rung = self.wait(for_writing, Duration::from_nanos(limit_ns));
                 if has_rung {
-                    self.bell.silence();
                     rung_ns = Some(clock.elapsed_ns());
                 }
             }
@@ -253,68 +226,83 @@ impl ConnectionLoop<'_> {
         }
     }
 
-    /// Reads what there is, takes a slice of messages and sends what it gave; says whether the buffer is drained.
-    fn exchange(&mut self) -> bool {
+    /// Blocks the thread until a socket is ready, the bell rings or `limit` has passed; says whether the bell has rung.
+    fn wait(&self, for_writing: bool, limit: Duration) -> bool {
+        let bell = PollFd::new(self.bell, PollFlags::IN);
+        let serving = self.serving.as_ref().and_then(|socket| socket.transport.interest(true, for_writing));
+        let has_rung = match serving {
+            Some(socket) if self.dialer.is_empty() => {
+                let mut awaited = [bell, socket];
+                transport::wait(&mut awaited, limit);
+                !awaited[0].revents().is_empty()
+            }
+            serving => {
+                let mut awaited = vec![bell];
+                awaited.extend(serving);
+                self.dialer.interests(&mut self.worker.borrow_mut().session, &mut awaited);
+                transport::wait(&mut awaited, limit.min(self.dialer.wait_max()));
+                !awaited[0].revents().is_empty()
+            }
+        };
+        if has_rung {
+            self.bell.silence();
+        }
+        has_rung
+    }
+
+    /// Reads what there is, takes a slice of messages, sends what it gave and does what the session asks for. Says whether
+    /// the buffer is drained; `None`: no connection serves any more.
+    fn exchange(&mut self) -> Option<bool> {
         let mut worker = self.worker.borrow_mut();
+        let Socket { transport, .. } = self.serving.as_mut()?;
         let clock = worker.shard.clock;
         // Before what comes next is given its moment.
         worker.shard.check_clock();
         if self.stop.is_set() {
             worker.session.begin_stop(clock.elapsed_ns());
         }
-        self.is_paused = read(&mut worker, &mut self.transport, self.is_paused);
+        self.is_paused = read(&mut worker, transport, self.is_paused);
         let is_drained = match worker.take_slice() {
-            Ok(is_drained) => is_drained,
+            Ok(is_drained) => {
+                let mut is_open = transport.send(&mut worker.session, clock.elapsed_ns());
+                // Only now: what has just gone out is waited for.
+                if is_drained && is_open {
+                    worker.handle_time();
+                    is_open = transport.send(&mut worker.session, clock.elapsed_ns());
+                }
+                if !is_open {
+                    handle_end(&mut worker, transport);
+                }
+                is_drained
+            }
             Err(reason) => {
                 worker.session.handle_unusable(reason);
-                return true;
+                true
             }
         };
-        let mut is_open = self.transport.send(&mut worker.session, clock.elapsed_ns());
-        // Only now: what has just gone out is waited for.
-        if is_drained && is_open {
-            worker.handle_time();
-            is_open = self.transport.send(&mut worker.session, clock.elapsed_ns());
+        if !self.dialer.is_empty() {
+            self.dialer.drive(&mut worker.session, clock.elapsed_ns());
         }
-        if !is_open {
-            handle_end(&mut worker, &mut self.transport);
-        }
-        is_drained
+        self.grant_wishes(&mut worker);
+        self.serving.is_some().then_some(is_drained)
     }
 
     /// Does what the session asks for, as far as that can be done at once.
-    fn grant_wishes(&mut self) -> Wish {
-        let mut worker = self.worker.borrow_mut();
-        let worker = &mut *worker;
+    fn grant_wishes(&mut self, worker: &mut Worker) {
         let now_ns = worker.shard.clock.elapsed_ns();
-        if let Some(search) = &self.reachability_search
-            && let Some(found) = search.poll()
-        {
-            self.reachability_search = None;
-            if let (None, Some((server, ..))) = (&found, worker.session.server()) {
-                self.log.no_other_server(server, now_ns);
-            }
-            worker.session.handle_reachable(found, now_ns);
-        }
         for _ in 0..=NOTICES_MAX {
             let Some(output) = worker.session.poll_output(now_ns) else { break };
             let server = worker.session.server();
             match output {
-                Output::Close(_) => return Wish::Closed,
-                Output::StartTls => {
-                    if let Some((server, ..)) = server
-                        && worker.shard.receive_buffer.len_bytes() == 0
-                    {
-                        return Wish::StartTls(server.clone());
-                    }
-                    worker.session.handle_unusable(Reason::DataBeforeTls);
+                Output::Connect { id, server } => self.dialer.begin(id, server, now_ns),
+                Output::StartTls(id) => self.dialer.start_tls(id, &mut worker.session, now_ns),
+                Output::GiveUp { id, trouble } => {
+                    self.dialer.give_up(id);
+                    trouble.into_iter().for_each(|trouble| self.log.trouble(&trouble, now_ns));
                 }
-                Output::FindReachable(candidates) => {
-                    self.reachability_search = ReachabilitySearch::begin(candidates);
-                    if self.reachability_search.is_none() {
-                        worker.session.handle_reachable(None, now_ns);
-                    }
-                }
+                Output::Serve(id) => self.begin_serving(id, worker),
+                Output::Overlap => worker.shard.begin_overlap(),
+                Output::Close { server, trouble } => return self.close(worker, &server, trouble.as_deref()),
                 Output::Ready => {
                     if let Some((server, info, is_secured)) = server {
                         self.log.connected(server, info, is_secured, worker.session.trouble());
@@ -322,6 +310,10 @@ impl ConnectionLoop<'_> {
                     worker.publish(now_ns);
                 }
                 Output::LameDuck => server.into_iter().for_each(|(server, ..)| self.log.lame_duck(server)),
+                Output::NoOtherServer => {
+                    server.into_iter().for_each(|(server, ..)| self.log.no_other_server(server, now_ns));
+                }
+                Output::Untrusted { server, count } => self.log.untrusted(&server, count, now_ns),
                 Output::DrainUnconfirmed => {
                     server.into_iter().for_each(|(server, ..)| self.log.unconfirmed_drain(server));
                 }
@@ -338,24 +330,39 @@ impl ConnectionLoop<'_> {
                     self.log.complaint("NATS sent an INFO that is not a JSON object", now_ns);
                 }
                 Output::Flush => {
-                    flush(worker, &mut self.transport);
+                    if let Some(socket) = &mut self.serving {
+                        flush(worker, &mut socket.transport);
+                    }
                     worker.session.handle_flushed();
                 }
-                Output::Connect(_) => unreachable!("a connection is closed before the next one"),
             }
         }
-        Wish::None
     }
 
-    async fn start_tls(&mut self, server: ServerAddress) {
-        let access = self.settings.access.clone();
-        let session = blocking::run(move || access.tls_session(&server).map_err(Trouble::Access));
-        match unless(self.stop, within(FILES_LIMIT, session)).await {
-            // At a stop the connection is left as it is.
-            None => {}
-            Some(Some(Ok(session))) => self.transport.start_tls(session),
-            Some(Some(Err(trouble))) => self.worker.borrow_mut().session.handle_failed(trouble),
-            Some(None) => self.worker.borrow_mut().session.handle_failed(Trouble::FilesTooSlow),
+    /// The attempt's socket is the one that is read and written from now on.
+    fn begin_serving(&mut self, id: ConnectionId, worker: &mut Worker) {
+        let Some((transport, input)) = self.dialer.take(id) else {
+            return worker.session.handle_failed(Trouble::Socket(ErrorKind::NotConnected.into()));
+        };
+        if !worker.shard.begin_connection(&input) {
+            worker.session.handle_unusable(proto_nats::Reason::QueueTooSmall);
+        }
+        match transport.duplicate() {
+            Ok(duplicate) => self.serving = Some(Socket { transport, parked: socket::adopt(duplicate) }),
+            Err(error) => worker.session.handle_failed(Trouble::Socket(error)),
+        }
+    }
+
+    fn close(&mut self, worker: &mut Worker, server: &ServerAddress, trouble: Option<&ServerTrouble>) {
+        if let Some(mut socket) = self.serving.take() {
+            socket.transport.close();
+        }
+        worker.shard.engine.stall_output();
+        match trouble {
+            Some(trouble) if worker.session.is_over() => self.log.drain_cut_short(trouble),
+            Some(trouble) => self.log.trouble(trouble, worker.shard.clock.elapsed_ns()),
+            None if worker.session.is_over() => {}
+            None => self.log.left(server),
         }
     }
 }
@@ -373,9 +380,6 @@ fn read(worker: &mut Worker, transport: &mut Transport, was_paused: bool) -> boo
             }
             if was_paused {
                 worker.session.handle_reading_resumed(now_ns);
-            }
-            if worker.session.awaits_tls() && transport.is_secured() {
-                worker.session.handle_tls_started(now_ns);
             }
             false
         }

@@ -8,6 +8,7 @@ pub mod cache_warming;
 pub(crate) mod connection_loop;
 pub(crate) mod event_rate;
 pub mod outputs;
+pub(crate) mod overlap;
 pub(crate) mod report;
 pub(crate) mod requests;
 pub mod shard;

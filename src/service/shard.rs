@@ -30,6 +30,7 @@ use crate::runtime::log_limit::LogLimit;
 use crate::runtime::log_text::printable;
 use crate::service::event_rate::Rate;
 use crate::service::outputs::Publication;
+use crate::service::overlap::Overlap;
 
 /// Bytes asked for in one read: what a busy socket has, small enough to stay in the second-level cache.
 const READ_BYTES: usize = 256 << 10;
@@ -61,6 +62,8 @@ pub struct Shard {
     /// The bytes that were left then, of a frame that is not whole yet: they hold up nothing and are not behind.
     begun_bytes: usize,
     malformed_lines: LogLimit,
+    /// While two connections bring the same messages, and for a while after it.
+    overlap: Option<Box<Overlap>>,
     clock_checked_ns: u64,
 }
 
@@ -91,17 +94,52 @@ impl Shard {
             drained_ns: clock.elapsed_ns(),
             begun_bytes: 0,
             malformed_lines: LogLimit::default(),
+            overlap: None,
             clock_checked_ns: clock.elapsed_ns(),
         })
     }
 
-    /// A new connection begins with nothing unread.
-    pub fn begin_connection(&mut self) {
+    /// A new connection begins, of which `input` was read before. False: that does not fit into the receive buffer.
+    pub fn begin_connection(&mut self, input: &[u8]) -> bool {
         self.receive_buffer.clear();
         self.reads.clear();
         self.bytes_read = 0;
         self.begun_bytes = 0;
         self.note_idle();
+        if let Some(overlap) = &mut self.overlap {
+            overlap.begin_comparing(self.clock.elapsed_ns());
+        }
+        let fits = self.receive_buffer.push(input) == input.len();
+        if !input.is_empty() {
+            self.note_read(input.len(), self.clock.now());
+        }
+        fits
+    }
+
+    /// What is taken from now on may come again on another connection, and is left out there.
+    pub fn begin_overlap(&mut self) {
+        self.overlap = Overlap::begin().map(Box::new);
+        if self.overlap.is_none() {
+            let core = self.ownership.core;
+            log::warn!(core; "there is no memory to compare what two NATS servers send: messages may be taken twice");
+        }
+    }
+
+    /// An overlap whose time is over is ended, and told.
+    fn end_overlap(&mut self, now_ns: u64) {
+        let Some(counts) = self.overlap.as_ref().and_then(|overlap| overlap.poll_over(now_ns)) else { return };
+        self.overlap = None;
+        let (core, repeated, unknown) = (self.ownership.core, counts.repeated, counts.unknown);
+        match unknown {
+            0 => {
+                log::info!(core, repeated; "moved between NATS servers: {repeated} messages came from both, and were taken once")
+            }
+            _ => log::warn!(
+                core, repeated, unknown;
+                "moved between NATS servers: {repeated} messages came from both, and were taken once; of {unknown} more \
+                 it is not known, and they may have been taken twice"
+            ),
+        }
     }
 
     /// How long no message has come, in ns; the longest time there is where none ever has.
@@ -184,9 +222,14 @@ impl Shard {
         }
         let read_at = self.reads.front().map_or_else(|| self.clock.now(), |(_, moment)| *moment);
         let now_ns = self.clock.elapsed_ns();
+        if self.overlap.is_some() {
+            self.end_overlap(now_ns);
+        }
+        let overlap = self.overlap.as_deref_mut();
         let mut observer =
-            Listener { session, now_ns, core: self.ownership.core, malformed_lines: &self.malformed_lines };
-        let foreign_before = self.engine.counters.events_foreign;
+            Listener { session, now_ns, core: self.ownership.core, malformed_lines: &self.malformed_lines, overlap };
+        let passed_over = |engine: &Engine| engine.counters.events_foreign + engine.counters.events_repeated;
+        let passed_over_before = passed_over(&self.engine);
         let round = take_messages(
             &mut self.engine,
             &mut self.receive_buffer,
@@ -205,8 +248,8 @@ impl Shard {
             // The start of a frame may be left: it counts as read when its end is.
             self.reads.clear();
         }
-        // Those of other shards are no events here.
-        let events = round.messages - (self.engine.counters.events_foreign - foreign_before);
+        // Those of other shards are no events here, nor are those that were taken before.
+        let events = round.messages - (passed_over(&self.engine) - passed_over_before);
         if round.messages > 0 {
             self.last_message_ns = Some(now_ns);
         }
@@ -260,6 +303,7 @@ struct Listener<'a> {
     now_ns: u64,
     core: u32,
     malformed_lines: &'a LogLimit,
+    overlap: Option<&'a mut Overlap>,
 }
 
 impl Observer for Listener<'_> {
@@ -269,6 +313,14 @@ impl Observer for Listener<'_> {
 
     fn takes_messages(&self) -> bool {
         self.session.takes_messages()
+    }
+
+    fn expects_repeats(&self) -> bool {
+        self.overlap.is_some()
+    }
+
+    fn is_repeated(&mut self, subject: &[u8], payload: &[u8]) -> bool {
+        self.overlap.as_mut().is_some_and(|overlap| overlap.is_repeated(subject, payload))
     }
 
     fn malformed(&mut self, subject: &[u8], malformed: Malformed) {

@@ -48,6 +48,7 @@ impl Worker {
         let WorkerSettings { engine, ownership, queue_bytes, access, subjects, .. } = settings;
         let session = SessionSettings {
             servers: access.servers().to_vec(),
+            discovers: access.discovers(),
             subjects: subjects.clone(),
             seed: Some(clock.now().0 as u64 ^ (ownership.core as u64) << 48),
             drain_limit_ns: DRAIN_LIMIT_NS,
@@ -153,13 +154,15 @@ mod tests {
     fn connect(worker: &mut Worker, number: u64, max_payload: u64) {
         let now_ns = number * ATTEMPT_NS;
         let Worker { session, shard } = worker;
-        assert!(matches!(session.poll_output(now_ns), Some(Output::Connect(_))));
-        shard.begin_connection();
-        session.handle_connected(ConnectionSettings::default(), now_ns);
+        let Some(Output::Connect { id, .. }) = session.poll_output(now_ns) else { panic!("an attempt") };
+        session.handle_connected(id, ConnectionSettings::default(), None, now_ns);
         let info = format!("{{\"max_payload\":{max_payload}}}");
-        for op in [ServerOp::Info(info.as_bytes()), ServerOp::Pong, ServerOp::Pong] {
-            session.handle_op(&op, now_ns);
+        for op in [ServerOp::Info(info.as_bytes()), ServerOp::Pong] {
+            session.attempt(id).expect("it is under way").handle_op(&op, now_ns);
         }
+        assert!(matches!(session.poll_output(now_ns), Some(Output::Serve(_))));
+        assert!(shard.begin_connection(&[]));
+        session.handle_op(&ServerOp::Pong, now_ns);
         assert!(matches!(session.poll_output(now_ns), Some(Output::Ready)));
         let len = session.bytes_to_send().len();
         session.note_sent(len, now_ns);
@@ -168,7 +171,7 @@ mod tests {
 
     fn lose_connection(worker: &mut Worker) {
         worker.session.handle_end_of_stream(0);
-        assert!(matches!(worker.session.poll_output(0), Some(Output::Close(_))));
+        assert!(matches!(worker.session.poll_output(0), Some(Output::Close { .. })));
         assert_eq!(worker.session.trouble().expect("the end").trouble.cause(), Cause::Trouble);
         worker.shard.engine.stall_output();
     }

@@ -166,7 +166,7 @@ pub fn connection_ops(data: &[u8]) {
 
     while let Some(byte) = next() {
         let mut timed = false;
-        match byte % 19 {
+        match byte % 20 {
             0 => {
                 let step = u64::from(next().unwrap_or(0));
                 now_ns += step * step * 1_000_000;
@@ -233,6 +233,7 @@ pub fn connection_ops(data: &[u8]) {
             13 => connection.unsubscribe(u64::from(next().unwrap_or(0)), &mut out),
             14 => connection.begin_drain(now_ns, u64::from(next().unwrap_or(0)) * 100_000_000, &mut out),
             15 => connection.note_received(now_ns),
+            18 => connection.begin_subscribing(&mut out),
             17 => connection.handle_unusable(Reason::DataBeforeTls),
             16 => connection.handle_op(&ServerOp::Info(&[next().unwrap_or(0)]), now_ns, &mut out),
             _ => {

@@ -54,6 +54,7 @@ impl Client {
             match decode_server_op(rest, &DecodeLimits::default()) {
                 Ok(Decoded::Op { op, len }) => {
                     self.connection.handle_op(&op, self.now_ns, &mut self.out);
+                    self.connection.begin_subscribing(&mut self.out);
                     rest = &rest[len..];
                 }
                 other => panic!("{bytes:?}: {other:?}"),
