@@ -70,19 +70,14 @@ pub struct Connection {
     probe: Option<Probe>,
     /// Set while the driver does not read.
     paused_since_ns: Option<u64>,
-    last_pause: Option<Pause>,
+    /// When bytes were last left unread in the socket.
+    left_unread_ns: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Probe {
     sent_ns: u64,
     repeated: bool,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Pause {
-    ended_ns: u64,
-    length_ns: u64,
 }
 
 impl Connection {
@@ -109,7 +104,7 @@ impl Connection {
             last_received_ns: now_ns,
             probe: None,
             paused_since_ns: None,
-            last_pause: None,
+            left_unread_ns: None,
         }
     }
 
@@ -192,6 +187,13 @@ impl Connection {
         self.actions.pop_front()
     }
 
+    /// The driver has read less than there was, or may have been, in the socket: a server that has much to send may give up on
+    /// a client that reads so slowly. Cheap enough for every read.
+    #[inline]
+    pub fn note_left_unread(&mut self, now_ns: u64) {
+        self.left_unread_ns = Some(now_ns);
+    }
+
     /// The driver stops reading because the queue is full. Until it resumes, silence means nothing.
     pub fn handle_reading_paused(&mut self, now_ns: u64) {
         self.paused_since_ns.get_or_insert(now_ns);
@@ -203,7 +205,7 @@ impl Connection {
             return;
         };
         let length_ns = now_ns.saturating_sub(since_ns);
-        self.last_pause = Some(Pause { ended_ns: now_ns, length_ns });
+        self.note_left_unread(now_ns);
         self.note_received(now_ns);
         self.pings_unanswered = 0;
         match self.state {
@@ -218,21 +220,19 @@ impl Connection {
         let complaint = self.last_complaint.take();
         let complaint = complaint.filter(|(_, at_ns)| now_ns.saturating_sub(*at_ns) <= ERROR_EXPLAINS_END_NS);
         let complaint = complaint.map(|(error, _)| error);
-        let pause = match self.paused_since_ns {
-            Some(since_ns) => Some(Pause { ended_ns: now_ns, length_ns: now_ns.saturating_sub(since_ns) }),
-            None => self.last_pause.filter(|pause| now_ns.saturating_sub(pause.ended_ns) <= SLOW_CONSUMER_NS),
-        };
-        let reason = match (self.state, complaint, pause) {
-            (ConnectionState::AwaitInfo, None, _) => Reason::ClosedBeforeInfo { secured: self.secured },
-            (ConnectionState::AwaitTls | ConnectionState::AwaitPong | ConnectionState::LoggedIn, None, _) => {
+        let left_unread_ns = self.paused_since_ns.map_or(self.left_unread_ns, |_| Some(now_ns));
+        let is_near = |at_ns: u64| now_ns.saturating_sub(at_ns) <= SLOW_CONSUMER_NS;
+        let was_behind = self.takes_messages() && left_unread_ns.is_some_and(is_near);
+        self.disconnect(match (self.state, complaint) {
+            (ConnectionState::AwaitInfo, None) => Reason::ClosedBeforeInfo { secured: self.secured },
+            (ConnectionState::AwaitTls | ConnectionState::AwaitPong | ConnectionState::LoggedIn, None) => {
                 Reason::ClosedInHandshake { state: self.state }
             }
-            (_, Some(error), _) => Reason::Closed { after: Some(error) },
-            (_, None, Some(pause)) => Reason::ClosedAsSlowConsumer { paused_ns: pause.length_ns },
-            (ConnectionState::AwaitConfirmation, None, None) => Reason::ClosedInHandshake { state: self.state },
-            (_, None, None) => Reason::Closed { after: None },
-        };
-        self.disconnect(reason);
+            (ConnectionState::AwaitConfirmation, None) if !was_behind => {
+                Reason::ClosedInHandshake { state: self.state }
+            }
+            (_, after) => Reason::Closed { after, was_behind },
+        });
     }
 
     /// The driver can do nothing with what arrives.

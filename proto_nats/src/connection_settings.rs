@@ -7,7 +7,7 @@ use crate::encode;
 use crate::subject::is_valid_pattern;
 
 /// nats-server's `write_deadline`: it cuts a client that has not taken anything for so long, so an end of the stream
-/// within this time of a pause in our reading may well be that.
+/// within this time of bytes that were left unread may well be that.
 pub const SLOW_CONSUMER_NS: u64 = 10 * SECOND_NS;
 
 /// An `-ERR` so shortly before the end of the stream is its cause.

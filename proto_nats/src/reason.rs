@@ -55,11 +55,8 @@ pub enum Reason {
     Closed {
         /// What the server had complained about right before.
         after: Option<ServerError>,
-    },
-    /// The end of the stream right after a pause in our reading: very likely the server gave up on us.
-    ClosedAsSlowConsumer {
-        /// The length of that pause.
-        paused_ns: u64,
+        /// Bytes were left unread in the socket then, or shortly before: the server may have given up on a slow consumer.
+        was_behind: bool,
     },
     /// Bytes that are not the NATS protocol.
     Malformed(ProtocolError),
@@ -78,12 +75,20 @@ impl Reason {
     /// What the pool makes of it.
     pub fn cause(&self) -> Cause {
         match self {
-            Reason::Refused { error, .. } | Reason::Closed { after: Some(error) } if error.is_authentication() => {
+            Reason::Refused { error, .. } | Reason::Closed { after: Some(error), .. } if error.is_authentication() => {
                 Cause::Refused
             }
             Reason::TlsNotOffered => Cause::Refused,
             _ => Cause::Trouble,
         }
+    }
+
+    /// The server has given up on this client as a slow consumer, or may have: what it had not sent by then is lost.
+    pub fn is_slow_consumer_cut(&self) -> bool {
+        matches!(
+            self,
+            Reason::Closed { was_behind: true, .. } | Reason::Closed { after: Some(ServerError::SlowConsumer), .. }
+        )
     }
 }
 
@@ -134,14 +139,18 @@ impl fmt::Display for Reason {
             Reason::PingsUnanswered { count } => {
                 write!(f, "the server has left {count} PINGs in a row without an answer")
             }
-            Reason::Closed { after: None } => f.write_str("the server closed the connection"),
-            Reason::Closed { after: Some(error) } => write!(f, "the server closed the connection: {error}"),
-            Reason::ClosedAsSlowConsumer { paused_ns } => write!(
-                f,
-                "the server closed the connection after this client had not read for {} ms: most likely as a slow \
-                 consumer, and messages were lost",
-                paused_ns / MILLISECOND_NS
-            ),
+            Reason::Closed { after, was_behind } => {
+                f.write_str("the server closed the connection")?;
+                match (after, was_behind) {
+                    (Some(error), _) => write!(f, ": {error}")?,
+                    (None, true) => f.write_str(" while this client was behind with reading: as a slow consumer, most likely")?,
+                    (None, false) => {}
+                }
+                match self.is_slow_consumer_cut() {
+                    true => f.write_str("; events may be lost"),
+                    false => Ok(()),
+                }
+            }
             Reason::Malformed(error) => error.fmt(f),
             Reason::QueueTooSmall => {
                 f.write_str("the server sent a control line larger than the queue: raise QUEUE_BYTES")

@@ -15,6 +15,10 @@ use crate::engine::input::receive_buffer::ReceiveBuffer;
 use crate::engine::input::subject::split_subject;
 use crate::engine::ownership::Ownership;
 
+/// A round ends with the frame that makes it so many bytes: large frames take long, and the socket is to be looked at again,
+/// above all while the buffer is nearly full and what comes may be shed.
+const ROUND_BYTES: usize = 256 << 10;
+
 /// What a round of frames came to.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Round {
@@ -63,8 +67,8 @@ impl Observer for MalformedCount {
     }
 }
 
-/// Takes up to `frames_max` frames off the buffer, all messages with the same receipt. Not generic over its observer, so
-/// that there is one code for all: what keeps the caches warm must run what the shard runs.
+/// Takes up to `frames_max` frames and about [`ROUND_BYTES`] off the buffer, all messages with the same receipt. Not
+/// generic over its observer, so that there is one code for all: what keeps the caches warm must run what the shard runs.
 ///
 /// A frame may be as long as the buffer. A longer one is refused as soon as its control line tells its length.
 pub fn take_messages(
@@ -80,7 +84,12 @@ pub fn take_messages(
     // Only control operations change that.
     let mut takes_messages = observer.takes_messages();
     let expects_repeats = observer.expects_repeats();
+    let unread_bytes = buffer.len_bytes();
     for _ in 0..frames_max {
+        // Where nothing is left, the round is to say so.
+        if unread_bytes - buffer.len_bytes() >= ROUND_BYTES && buffer.len_bytes() > 0 {
+            break;
+        }
         match decode_server_op(buffer.unread(), &limits)? {
             Decoded::Op { op: ServerOp::Msg(message), len } if takes_messages => {
                 round.messages += 1;

@@ -160,37 +160,34 @@ impl<M: Copy> Session<M> {
     /// Bytes have arrived, whatever they are. Cheap enough for every read.
     #[inline]
     pub fn note_received(&mut self, now_ns: u64) {
-        if let Some(serving) = &mut self.serving {
-            serving.connection.note_received(now_ns);
-        }
+        self.connection_mut().into_iter().for_each(|connection| connection.note_received(now_ns));
+    }
+
+    /// Bytes may have been left unread in the socket. Cheap enough for every read.
+    #[inline]
+    pub fn note_left_unread(&mut self, now_ns: u64) {
+        self.connection_mut().into_iter().for_each(|connection| connection.note_left_unread(now_ns));
     }
 
     /// The socket is not read, as there is no room for more. Until it is again, silence means nothing.
     pub fn handle_reading_paused(&mut self, now_ns: u64) {
-        if let Some(serving) = &mut self.serving {
-            serving.connection.handle_reading_paused(now_ns);
-        }
+        self.connection_mut().into_iter().for_each(|connection| connection.handle_reading_paused(now_ns));
     }
 
     /// The socket is read again.
     pub fn handle_reading_resumed(&mut self, now_ns: u64) {
-        if let Some(serving) = &mut self.serving {
-            serving.connection.handle_reading_resumed(now_ns);
-        }
+        self.connection_mut().into_iter().for_each(|connection| connection.handle_reading_resumed(now_ns));
     }
 
     /// Nothing can be done with what arrives.
     pub fn handle_unusable(&mut self, reason: Reason) {
-        if let Some(serving) = &mut self.serving {
-            serving.connection.handle_unusable(reason);
-        }
+        let Some(connection) = self.connection_mut() else { return };
+        connection.handle_unusable(reason);
     }
 
     /// The stream has ended, orderly or not. What was read before must have been handled.
     pub fn handle_end_of_stream(&mut self, now_ns: u64) {
-        if let Some(serving) = &mut self.serving {
-            serving.connection.handle_end_of_stream(now_ns);
-        }
+        self.connection_mut().into_iter().for_each(|connection| connection.handle_end_of_stream(now_ns));
     }
 
     /// Something that the protocol does not know of has ended the connection: TLS, a file.
@@ -298,7 +295,7 @@ impl<M: Copy> Session<M> {
                     }
                 }
                 Action::Disconnect(reason) => {
-                    self.slow_consumer_cuts += u64::from(matches!(reason, Reason::ClosedAsSlowConsumer { .. }));
+                    self.slow_consumer_cuts += u64::from(reason.is_slow_consumer_cut());
                     serving.stage = Stage::Failed(Trouble::Ended(reason));
                 }
                 // TLS has been through since before the login.
@@ -606,6 +603,15 @@ impl<M: Copy> Session<M> {
     #[inline]
     fn connection(&self) -> Option<&Connection> {
         self.serving.as_ref().map(|serving| &*serving.connection)
+    }
+
+    #[inline]
+    fn connection_mut(&mut self) -> Option<&mut Connection> {
+        self.serving.as_mut().map(|serving| &mut *serving.connection)
+    }
+
+    fn connection_mut(&mut self) -> Option<&mut Connection> {
+        if let Phase::Connected(connected) = &mut self.phase { Some(&mut connected.connection) } else { None }
     }
 }
 

@@ -251,7 +251,7 @@ impl ConnectionLoop<'_> {
     }
 
     /// Reads what there is, takes a slice of messages, sends what it gave and does what the session asks for. Says whether
-    /// the buffer is drained; `None`: no connection serves any more.
+    /// nothing is left to read or take; `None`: no connection serves any more.
     fn exchange(&mut self) -> Option<bool> {
         let mut worker = self.worker.borrow_mut();
         let Socket { transport, .. } = self.serving.as_mut()?;
@@ -284,7 +284,8 @@ impl ConnectionLoop<'_> {
             self.dialer.drive(&mut worker.session, clock.elapsed_ns());
         }
         self.grant_wishes(&mut worker);
-        self.serving.is_some().then_some(is_drained)
+        let is_idle = is_drained && !worker.shard.is_behind();
+        self.serving.is_some().then_some(is_idle)
     }
 
     /// Does what the session asks for, as far as that can be done at once.
@@ -369,7 +370,7 @@ impl ConnectionLoop<'_> {
 
 /// Reads what there is; says whether reading is paused now.
 fn read(worker: &mut Worker, transport: &mut Transport, was_paused: bool) -> bool {
-    let outcome = worker.shard.read(transport);
+    let outcome = worker.read(transport);
     let now_ns = worker.shard.clock.elapsed_ns();
     match outcome {
         // The buffer has room again: that ends a pause, whether or not anything has come since. A peer that

@@ -6,8 +6,10 @@
 //!
 //! The receive buffer takes what the socket has, so its fill says how far behind the engine is, and the shedding policy can
 //! act on it. A short burst is better left with TCP and the server, which lose nothing: so the buffer opens up over half a
-//! second of being behind, and sheds only what half a second did not settle. (A server cuts a client off at 64 MiB or
-//! ten seconds; to wait for that would lose trades.) When the buffer is full the socket is not read and TCP pushes back.
+//! second of being behind, and sheds only what half a second did not settle. A server cuts a client off at 64 MiB or ten
+//! seconds, and trades would be lost with it: so the buffer opens up with the bytes of the burst as well. Behind means
+//! that whole frames are left in the buffer, or bytes in the socket. When the buffer is full the socket is not read and TCP
+//! pushes back.
 //! Every event's receipt is the moment its bytes were read.
 
 use std::collections::VecDeque;
@@ -34,8 +36,10 @@ use crate::service::overlap::Overlap;
 
 /// Bytes asked for in one read: what a busy socket has, small enough to stay in the second-level cache.
 const READ_BYTES: usize = 256 << 10;
-/// The time of being behind over which the buffer opens up from one read to its whole capacity.
+/// The time of being behind over which the buffer opens up from one read to its whole capacity,
 const OPENING_NS: u64 = NANOS_PER_SECOND as u64 / 2;
+/// or the bytes, whichever comes first: of a large burst a server holds 64 MiB, however short it is.
+const OPENING_BYTES: u64 = 32 << 20;
 /// Frames between two looks at socket, outputs and clock; each may give a notice.
 pub const SLICE_FRAMES: u64 = 256;
 const _: () = assert!(SLICE_FRAMES < NOTICES_MAX as u64);
@@ -57,8 +61,11 @@ pub struct Shard {
     bytes_read: u64,
     /// When messages last came: PINGs are no reason to expect more of them.
     last_message_ns: Option<u64>,
-    /// When the buffer was last drained.
+    /// When the buffer was last drained, with nothing left unread in the socket; and `bytes_read` then.
     drained_ns: u64,
+    drained_bytes: u64,
+    /// The last read has left something in the socket, or may have, or found so much that it had waited.
+    is_behind: bool,
     /// The bytes that were left then, of a frame that is not whole yet: they hold up nothing and are not behind.
     begun_bytes: usize,
     malformed_lines: LogLimit,
@@ -92,6 +99,8 @@ impl Shard {
             bytes_read: 0,
             last_message_ns: None,
             drained_ns: clock.elapsed_ns(),
+            drained_bytes: 0,
+            is_behind: false,
             begun_bytes: 0,
             malformed_lines: LogLimit::default(),
             overlap: None,
@@ -105,6 +114,7 @@ impl Shard {
         self.reads.clear();
         self.bytes_read = 0;
         self.begun_bytes = 0;
+        self.is_behind = false;
         self.note_idle();
         if let Some(overlap) = &mut self.overlap {
             overlap.begin_comparing(self.clock.elapsed_ns());
@@ -149,7 +159,18 @@ impl Shard {
 
     /// Time asleep is not time behind.
     pub fn note_idle(&mut self) {
-        self.drained_ns = self.clock.elapsed_ns();
+        self.note_caught_up(self.clock.elapsed_ns());
+    }
+
+    fn note_caught_up(&mut self, now_ns: u64) {
+        (self.drained_ns, self.drained_bytes) = (now_ns, self.bytes_read);
+    }
+
+    /// The last read has left bytes in the socket, or may have, or found so many that they had waited; and more of them may
+    /// wait at the server.
+    #[inline]
+    pub fn is_behind(&self) -> bool {
+        self.is_behind
     }
 
     /// Once a second: follows the system's clock where that has stepped.
@@ -170,18 +191,19 @@ impl Shard {
 
     /// Reads what the socket has, as far as the buffer has room.
     pub fn read(&mut self, transport: &mut Transport) -> ReadOutcome {
+        let opened = self.opened_bytes(self.clock.elapsed_ns());
+        let bytes_before = self.bytes_read;
         let mut outcome = ReadOutcome::Nothing;
-        let behind_ns = (self.clock.elapsed_ns() - self.drained_ns).min(OPENING_NS);
-        let opened = (self.receive_buffer.capacity() as u64 * behind_ns / OPENING_NS) as usize;
-        loop {
+        let is_emptied = loop {
             if self.receive_buffer.len_bytes() == self.receive_buffer.capacity() {
-                return ReadOutcome::BufferFull;
+                outcome = ReadOutcome::BufferFull;
+                break false;
             }
             let open = (READ_BYTES + opened + self.begun_bytes).saturating_sub(self.receive_buffer.len_bytes());
             let place = self.receive_buffer.room(READ_BYTES.min(open));
             let asked = place.len();
             if asked == 0 {
-                return outcome;
+                break false;
             }
             match transport.try_read(place) {
                 Attempt::Bytes(len) => {
@@ -189,13 +211,26 @@ impl Shard {
                     self.note_read(len, self.clock.now());
                     outcome = ReadOutcome::Some;
                     if len < asked {
-                        return outcome;
+                        break true;
                     }
                 }
-                Attempt::WouldBlock => return outcome,
-                Attempt::Ended => return ReadOutcome::Ended,
+                Attempt::WouldBlock => break true,
+                Attempt::Ended => {
+                    outcome = ReadOutcome::Ended;
+                    break true;
+                }
             }
-        }
+        };
+        self.is_behind = !is_emptied || self.bytes_read - bytes_before >= READ_BYTES as u64;
+        outcome
+    }
+
+    /// How far the buffer is open beyond one read.
+    fn opened_bytes(&self, now_ns: u64) -> usize {
+        let capacity = self.receive_buffer.capacity() as u64;
+        let behind_ns = (now_ns - self.drained_ns).min(OPENING_NS);
+        let behind_bytes = (self.bytes_read - self.drained_bytes).min(OPENING_BYTES);
+        (capacity * behind_ns / OPENING_NS).max(capacity * behind_bytes / OPENING_BYTES) as usize
     }
 
     fn note_read(&mut self, len: usize, moment: UnixNanos) {
@@ -243,7 +278,9 @@ impl Shard {
         self.engine.set_moment_open(!round.is_drained);
         self.begun_bytes = 0;
         if round.is_drained {
-            self.drained_ns = now_ns;
+            if !self.is_behind {
+                self.note_caught_up(now_ns);
+            }
             self.begun_bytes = self.receive_buffer.len_bytes();
             // The start of a frame may be left: it counts as read when its end is.
             self.reads.clear();
@@ -336,5 +373,113 @@ impl Observer for Listener<'_> {
                 "malformed event on {subject}: {malformed}{count}"
             );
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::net::{TcpListener, TcpStream};
+
+    use proto_nats::ServerAddress;
+
+    use crate::nats::session::{Output, SessionSettings};
+
+    const QUEUE_BYTES: usize = 8 << 20;
+
+    /// A shard, the two ends of its connection, and a session that takes messages.
+    fn connected() -> (Shard, Transport, TcpStream, Session<Publication>) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let server =
+            ServerAddress::parse(&listener.local_addr().expect("it is bound").to_string()).expect("an address");
+        let socket = TcpStream::connect(server.endpoint()).expect("it listens");
+        let transport = Transport::new(socket).expect("it is a socket");
+        let (stream, _) = listener.accept().expect("it was connected to");
+        let engine = EngineSettings { symbols_max: 4, window_trades: 100, ..EngineSettings::default() };
+        let shard = Shard::new(engine, Ownership::ALL, QUEUE_BYTES, Clock::start()).expect("there is memory");
+        let settings = SessionSettings {
+            servers: vec![server],
+            discovers: true,
+            subjects: vec!["md.events.>".into()],
+            seed: None,
+            drain_limit_ns: 1,
+            write_limit_ns: u64::MAX,
+        };
+        let mut session = Session::new(settings).expect("there is memory");
+        let Some(Output::Connect { id, .. }) = session.poll_output(0) else { panic!("it wants to connect") };
+        session.handle_connected(id, proto_nats::ConnectionSettings::default(), None, 0);
+        for op in [ServerOp::Info(b"{}"), ServerOp::Pong] {
+            session.attempt(id).expect("it is under way").handle_op(&op, 0);
+        }
+        assert!(session.poll_output(0).is_some(), "the attempt serves");
+        assert!(session.takes_messages());
+        (shard, transport, stream, session)
+    }
+
+    /// Reads until there is something, or the end.
+    fn read(shard: &mut Shard, transport: &mut Transport) -> ReadOutcome {
+        loop {
+            transport.wait(false, std::time::Duration::from_secs(1));
+            let outcome = shard.read(transport);
+            if outcome != ReadOutcome::Nothing {
+                return outcome;
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_left_in_the_socket_is_being_behind() {
+        let (mut shard, mut transport, mut stream, mut session) = connected();
+        assert!(shard.read(&mut transport) == ReadOutcome::Nothing && !shard.is_behind(), "there is nothing");
+        stream.write_all(b"PING\r\n").expect("the socket takes it");
+        assert!(read(&mut shard, &mut transport) == ReadOutcome::Some && !shard.is_behind(), "a few bytes are all");
+        assert!(shard.take_slice(&mut session).is_ok_and(|slice| slice.is_drained));
+
+        // Twice what the buffer holds, in frames that no read brings as a whole.
+        let frame = format!("MSG md.events.book_l2.A 1 {0}\r\n{1}\r\n", 2 * READ_BYTES, " ".repeat(2 * READ_BYTES));
+        let count = 2 * QUEUE_BYTES as u64 / frame.len() as u64;
+        let writing = std::thread::spawn(move || (0..count).try_for_each(|_| stream.write_all(frame.as_bytes())));
+        while read(&mut shard, &mut transport) != ReadOutcome::BufferFull {}
+        assert!(shard.is_behind());
+        let drained_ns = shard.drained_ns;
+        let mut messages = 0;
+        loop {
+            let slice = shard.take_slice(&mut session).expect("it is the protocol");
+            messages += slice.messages;
+            if slice.is_drained {
+                break;
+            }
+        }
+        assert!(messages > 1 && shard.drained_ns == drained_ns, "what is left in the socket waits as well");
+        loop {
+            let outcome = read(&mut shard, &mut transport);
+            while let Ok(Slice { messages: more @ 1.., .. }) = shard.take_slice(&mut session) {
+                messages += more;
+            }
+            if outcome == ReadOutcome::Ended && !shard.is_behind() {
+                break;
+            }
+        }
+        writing.join().expect("it does not panic").expect("all was read");
+        assert!(messages == count && shard.drained_ns > drained_ns);
+    }
+
+    #[test]
+    fn the_buffer_opens_up_by_time_and_by_volume() {
+        let (mut shard, ..) = connected();
+        let start_ns = shard.drained_ns;
+        assert_eq!(shard.opened_bytes(start_ns), 0);
+        assert_eq!(shard.opened_bytes(start_ns + OPENING_NS / 4), QUEUE_BYTES / 4);
+        assert_eq!(shard.opened_bytes(start_ns + 2 * OPENING_NS), QUEUE_BYTES);
+        shard.bytes_read = OPENING_BYTES / 2;
+        assert_eq!(shard.opened_bytes(start_ns), QUEUE_BYTES / 2);
+        assert_eq!(shard.opened_bytes(start_ns + OPENING_NS / 4), QUEUE_BYTES / 2, "whichever is more");
+        shard.bytes_read = 3 * OPENING_BYTES;
+        assert_eq!(shard.opened_bytes(start_ns), QUEUE_BYTES);
+        shard.note_idle();
+        assert_eq!(shard.opened_bytes(shard.drained_ns), 0, "both begin anew");
+        assert!(shard.begin_connection(&[]));
+        assert_eq!(shard.opened_bytes(shard.drained_ns), 0);
     }
 }

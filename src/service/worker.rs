@@ -60,6 +60,15 @@ impl Worker {
         })
     }
 
+    /// Reads what the socket has, as far as the buffer has room; that some may be left is for the session to remember.
+    pub fn read(&mut self, transport: &mut Transport) -> ReadOutcome {
+        let outcome = self.shard.read(transport);
+        if self.shard.is_behind() {
+            self.session.note_left_unread(self.shard.clock.elapsed_ns());
+        }
+        outcome
+    }
+
     /// Takes a slice of messages and encodes what it gave; says whether the receive buffer is drained.
     pub fn take_slice(&mut self) -> Result<bool, Reason> {
         let slice = self.shard.take_slice(&mut self.session)?;
@@ -89,9 +98,9 @@ impl Worker {
     /// The connection is over: what had arrived by then is still worth having, trades above all.
     pub fn finish_input(&mut self, transport: &mut Transport) {
         for _ in 0..LAST_READS_MAX {
-            let outcome = self.shard.read(transport);
+            let outcome = self.read(transport);
             while let Ok(false) = self.take_slice() {}
-            if !matches!(outcome, ReadOutcome::Some | ReadOutcome::BufferFull) {
+            if outcome != ReadOutcome::Some && !self.shard.is_behind() {
                 return;
             }
         }

@@ -2,9 +2,10 @@
 
 use std::time::Instant;
 
+use crate::publisher::{Login, QUICK_PACE};
 use crate::stage::{Loss, NAME, RECOVERY_LIMIT, Report, Stage};
 use crate::support::bus::Bus;
-use crate::support::events::book;
+use crate::support::events::{Event, book};
 use crate::support::nats_server::{NatsServer, Release};
 use crate::support::{PATIENCE, eventually, holds};
 
@@ -55,3 +56,62 @@ pub fn cut_as_slow_consumer(release: Release) -> Result<Report, &'static str> {
     report.note = format!("{books} of {published} books of the flood arrived");
     Ok(report)
 }
+
+/// Books that take longer to read than to send, twice as many bytes as a server holds for a client: what may be shed is
+/// shed in time, the server cuts nothing, and every trade between them is in.
+pub fn a_burst_of_large_books(release: Release) -> Result<Report, &'static str> {
+    let server = NatsServer::start_with(release, "");
+    let mut stage = Stage::start_at_pace(&server.url(), server.port(), Login::default(), &[], QUICK_PACE);
+    let bus = Bus::connect(&server.url());
+    let part = large_books(PART_BOOKS);
+    let before = stage.received_count();
+    (0..BURST_BOOKS / PART_BOOKS).for_each(|_| bus.publish(&part));
+    bus.round_trip();
+    let books_in = |stats: &serde_json::Value| stats["events_in_by_type"]["book_l2"].as_u64().unwrap_or(0);
+    let stats = eventually("every book is taken or shed", || {
+        let stats = stage.service.stats();
+        holds(books_in(&stats) == BURST_BOOKS as u64, format!("{stats}\n{}", stage.service.log())).map(|()| stats)
+    });
+    let trades = stage.received_count() - before;
+    assert_eq!((&stats["slow_consumer_cuts"], &stats["reconnects"]), (&0.into(), &0.into()), "{stats}");
+    assert_eq!(server.report("/varz")["slow_consumers"], 0, "{}", server.log());
+    let mut report = stage.settle(Vec::new(), Loss::Nothing, None);
+    let shed = &stats["dropped"]["backpressure"]["book_l2"];
+    report.note = format!("{shed} of {BURST_BOOKS} books shed, {trades} trades between them");
+    Ok(report)
+}
+
+/// The server gives up on a service that reads all the while, only not fast enough: that is what it is taken for.
+pub fn cut_while_reading(release: Release) -> Result<Report, &'static str> {
+    let server = NatsServer::start_with(release, "max_pending: 1MB");
+    let mut stage = Stage::on(&server, &[]);
+    let bus = Bus::connect(&server.url());
+    let burst = large_books(100);
+    let cuts = |stage: &Stage| stage.service.stats()["slow_consumer_cuts"].as_u64().expect("a count");
+    eventually("a cut", || {
+        // Each of them may be one, and the last the one that counts.
+        stage.note_break();
+        bus.publish(&burst);
+        bus.round_trip();
+        holds(server.report("/varz")["slow_consumers"] != 0, "the server takes everything")
+    });
+    let back = Instant::now();
+    let recovery = stage.wait_recovered(back, 1, RECOVERY_LIMIT);
+    let log = stage.service.log();
+    let said = "as a slow consumer, most likely; events may be lost";
+    assert!(log.contains(said), "it is said:\n{log}");
+    let report = stage.settle(vec![recovery], Loss::InHand, None);
+    let (cuts, reconnects) = (cuts(&stage), stage.reconnect_count());
+    assert_eq!(cuts, reconnects, "each is counted as what it was:\n{}", stage.service.log());
+    Ok(report)
+}
+
+/// 420 kB each, so that one read brings none of them as a whole.
+fn large_books(count: usize) -> Vec<Event> {
+    vec![book("LARGE", 1, 12_000); count]
+}
+
+/// 126 MB.
+const BURST_BOOKS: usize = 300;
+/// What is handed to the client at once.
+const PART_BOOKS: usize = 10;

@@ -78,6 +78,8 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("permission_to_subscribe", permissions::on_subscribe),
     ("max_payload", limits::a_small_max_payload),
     ("slow_consumer", limits::cut_as_slow_consumer),
+    ("slow_consumer_that_reads", limits::cut_while_reading),
+    ("burst_of_large_books", limits::a_burst_of_large_books),
 ];
 
 /// One release takes the place of the other.

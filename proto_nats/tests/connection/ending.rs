@@ -10,7 +10,8 @@ fn the_end_of_a_ready_connection() {
         client.connection.handle_end_of_stream(client.now_ns);
         client.ends(expected);
     };
-    let closed = |after| Reason::Closed { after };
+    let closed = |after| Reason::Closed { after, was_behind: false };
+    let was_behind = |after| Reason::Closed { after, was_behind: true };
     let pause = |client: &mut Client, pause_ms, then_ms| {
         client.connection.handle_reading_paused(client.now_ns);
         client.pass(pause_ms);
@@ -31,20 +32,57 @@ fn the_end_of_a_ready_connection() {
     check(closed(None), &|client| {
         client.receive("-ERR 'Something new'\r\n");
     });
-    check(Reason::ClosedAsSlowConsumer { paused_ns: 12 * SECOND_NS }, &|client| pause(client, 12_000, 500));
-    check(Reason::ClosedAsSlowConsumer { paused_ns: 0 }, &|client| {
-        client.connection.handle_reading_paused(client.now_ns);
-    });
-    check(closed(None), &|client| {
-        pause(client, 1_000, 3_000);
-        client.receive("PING\r\n").pass(3_000).receive("PING\r\n").pass(3_000).receive("PING\r\n").pass(1_001);
-    });
-    check(closed(Some(ServerError::StaleConnection)), &|client| {
+    // Bytes were left unread: as the socket was not read at all, or not as far as there was something in it.
+    let ten_seconds = |client: &mut Client, more_ms: u64| {
+        client.pass(3_000).receive("PING\r\n").pass(3_000).receive("PING\r\n").pass(3_000).receive("PING\r\n");
+        client.pass(1_000 + more_ms);
+    };
+    check(was_behind(None), &|client| pause(client, 12_000, 500));
+    check(was_behind(None), &|client| client.connection.handle_reading_paused(client.now_ns));
+    check(was_behind(None), &|client| client.connection.note_left_unread(client.now_ns));
+    for (more_ms, expected) in [(0, was_behind(None)), (1, closed(None))] {
+        check(expected.clone(), &|client| {
+            pause(client, 1_000, 0);
+            ten_seconds(client, more_ms);
+        });
+        check(expected, &|client| {
+            client.connection.note_left_unread(client.now_ns);
+            ten_seconds(client, more_ms);
+        });
+    }
+    check(was_behind(Some(ServerError::StaleConnection)), &|client| {
         pause(client, 1_000, 0);
         client.receive("-ERR 'Stale Connection'\r\n");
     });
+    check(closed(Some(ServerError::SlowConsumer)), &|client| {
+        client.receive("-ERR 'Slow Consumer'\r\n");
+    });
+    for reason in [was_behind(None), was_behind(Some(ServerError::MaxPayload)), closed(Some(ServerError::SlowConsumer))]
+    {
+        assert!(reason.is_slow_consumer_cut() && reason.to_string().ends_with("; events may be lost"), "{reason}");
+    }
+    for reason in [closed(None), closed(Some(ServerError::MaxPayload))] {
+        assert!(!reason.is_slow_consumer_cut() && !reason.to_string().contains("lost"), "{reason}");
+    }
     assert_eq!(closed(Some(ServerError::AuthenticationExpired)).cause(), Cause::Refused);
     assert_eq!(closed(Some(ServerError::StaleConnection)).cause(), Cause::Trouble);
+}
+
+/// Before anything is subscribed to there is nothing to lose; from the first SUB on there is.
+#[test]
+fn nothing_is_lost_before_something_is_subscribed_to() {
+    let mut client = client(&["a"]);
+    client.receive(PLAIN);
+    client.connection.note_left_unread(client.now_ns);
+    client.connection.handle_end_of_stream(client.now_ns);
+    client
+        .actions(&[INFO_RECEIVED, Action::Disconnect(Reason::ClosedInHandshake { state: ConnectionState::AwaitPong })]);
+
+    let mut client = self::client(&["a"]);
+    client.receive(PLAIN).receive("PONG\r\n");
+    client.connection.note_left_unread(client.now_ns);
+    client.connection.handle_end_of_stream(client.now_ns);
+    client.actions(&[INFO_RECEIVED, Action::Disconnect(Reason::Closed { after: None, was_behind: true })]);
 }
 
 #[test]

@@ -129,8 +129,9 @@ fn no_reason_is_a_debug_dump() {
         Reason::DataBeforeTls,
         Reason::Stale { silent_ns: 8 * SECOND_NS },
         Reason::PingsUnanswered { count: 2 },
-        Reason::Closed { after: Some(ServerError::SlowConsumer) },
-        Reason::ClosedAsSlowConsumer { paused_ns: SECOND_NS },
+        Reason::Closed { after: Some(ServerError::SlowConsumer), was_behind: false },
+        Reason::Closed { after: Some(ServerError::StaleConnection), was_behind: true },
+        Reason::Closed { after: None, was_behind: true },
     ];
     for reason in all {
         let shown = reason.to_string();

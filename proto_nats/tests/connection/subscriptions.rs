@@ -85,7 +85,7 @@ fn a_flood_of_complaints_stays_bounded_and_hides_no_end() {
     client.connection.handle_end_of_stream(client.now_ns);
     let actions: Vec<_> = std::iter::from_fn(|| client.connection.poll_action()).collect();
     assert_eq!(actions.len(), NOTICES_MAX + 1);
-    assert_eq!(actions.last(), Some(&Action::Disconnect(Reason::Closed { after: None })));
+    assert_eq!(actions.last(), Some(&Action::Disconnect(Reason::Closed { after: None, was_behind: false })));
 }
 
 #[test]
