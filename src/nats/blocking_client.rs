@@ -369,6 +369,9 @@ impl Driver {
         {
             self.grant(output, now_ns);
         }
+        if self.session.is_over() {
+            self.end.get_or_insert(End::Drained { is_confirmed: true });
+        }
         if let Some((sent, answered)) = self.session.pings() {
             self.ledger.note_pings(sent, answered);
         }

@@ -609,10 +609,6 @@ impl<M: Copy> Session<M> {
     fn connection_mut(&mut self) -> Option<&mut Connection> {
         self.serving.as_mut().map(|serving| &mut *serving.connection)
     }
-
-    fn connection_mut(&mut self) -> Option<&mut Connection> {
-        if let Phase::Connected(connected) = &mut self.phase { Some(&mut connected.connection) } else { None }
-    }
 }
 
 impl Serving {
