@@ -68,7 +68,7 @@ enum Stage {
     Preparing(Option<Receiver<Result<Prepared, Trouble>>>),
     Connecting(Connecting),
     Open(Box<Open>),
-    /// Told to the attempt, which is given up.
+    /// Told to the attempt, which is given up next.
     Over,
 }
 
@@ -176,10 +176,12 @@ impl Dialer {
                     Some(Err(trouble)) => dial.fail(session, trouble),
                 },
                 Stage::Connecting(_) => dial.connect(session, now_ns),
-                Stage::Open(open) => match session.attempt(dial.id) {
-                    Some(attempt) => open.exchange(attempt, self.input_bytes_max, now_ns),
-                    None => dial.stage = Stage::Over,
-                },
+                // One that is about to serve is the session's already.
+                Stage::Open(open) => {
+                    if let Some(attempt) = session.attempt(dial.id) {
+                        open.exchange(attempt, self.input_bytes_max, now_ns);
+                    }
+                }
                 Stage::Over => {}
             }
         }

@@ -442,10 +442,10 @@ impl<M: Copy> Session<M> {
             AttemptsOutput::UnreadableInfo => Output::UnreadableInfo,
             AttemptsOutput::Untrusted { server, count } => Output::Untrusted { server, count },
             AttemptsOutput::GiveUp { id, trouble } => {
-                match &mut self.serving {
-                    Some(serving) => serving.is_told_alone = false,
-                    None if trouble.is_some() => self.trouble.clone_from(&trouble),
-                    None => {}
+                match (&trouble, &self.serving) {
+                    (Some(_), Some(_)) => self.outputs.push_back(Output::NoOtherServer),
+                    (Some(_), None) => self.trouble.clone_from(&trouble),
+                    (None, _) => {}
                 }
                 Output::GiveUp { id, trouble }
             }

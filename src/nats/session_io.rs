@@ -43,7 +43,7 @@ pub enum Output {
     Ready,
     /// The server is about to shut down: another one is looked for.
     LameDuck,
-    /// None is found for now.
+    /// There is none, or an attempt at one has failed: the lame duck is kept for now.
     NoOtherServer,
     /// `server` advertises so many others that are not used, as they would be told our credentials: see
     /// [`proto_nats::discovery`].

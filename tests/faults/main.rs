@@ -64,6 +64,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("a_node_dies", cluster::a_node_dies),
     ("a_node_dies_tls", cluster::a_node_dies_behind_tls),
     ("lame_duck", cluster::a_node_in_lame_duck_mode),
+    ("lame_duck_among_hung", cluster::a_lame_duck_among_hung_servers),
     ("lame_duck_alone", cluster::a_node_in_lame_duck_mode_alone),
     ("byte_by_byte", transfer::byte_by_byte),
     ("late", transfer::late),
