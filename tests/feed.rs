@@ -10,6 +10,7 @@ use async_nats::Subscriber;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use futures_lite::StreamExt;
+use proto_nats::{ClientOp, DecodeLimits, Decoded, decode_client_op};
 use senpai_md_consumer::broker::server::{BrokerServer, BrokerThread};
 use senpai_md_consumer::engine::time::UnixNanos;
 use senpai_md_consumer::market::generator::Market;
@@ -320,6 +321,71 @@ fn a_server_that_goes_away_is_waited_for_until_the_stop() {
         last.contains("stopped without a connection; 1 events were not sent") || last.contains("may be lost"),
         "{told}"
     );
+}
+
+/// A NATS server that ends each connection after it has read so many bytes; the numbers that it has taken, in their order.
+fn cutting(cuts: Vec<usize>) -> (std::net::SocketAddr, std::thread::JoinHandle<Vec<u64>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let taking = std::thread::spawn(move || {
+        let mut taken = Vec::new();
+        for cut in cuts {
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.set_read_timeout(Some(PATIENCE)).unwrap();
+            stream.write_all(b"INFO {\"max_payload\":1048576}\r\n").unwrap();
+            let (mut bytes, mut unread, mut total) = ([0; 4096], Vec::new(), 0);
+            while total < cut {
+                let len = stream.read(&mut bytes).unwrap();
+                if len == 0 {
+                    break;
+                }
+                total += len;
+                unread.extend_from_slice(&bytes[..len]);
+                let mut at = 0;
+                while let Ok(Decoded::Op { op, len }) = decode_client_op(&unread[at..], &DecodeLimits::default()) {
+                    at += len;
+                    match op {
+                        ClientOp::Ping => stream.write_all(b"PONG\r\n").unwrap(),
+                        ClientOp::Pub { payload, .. } => {
+                            let value: serde_json::Value = serde_json::from_slice(payload).unwrap();
+                            taken.push(value["n"].as_u64().unwrap());
+                        }
+                        _ => {}
+                    }
+                }
+                unread.drain(..at);
+            }
+            let _ = stream.shutdown(std::net::Shutdown::Both);
+        }
+        taken
+    });
+    (address, taking)
+}
+
+/// It connects again and goes on with the first frame that was not handed over whole; what may be lost is said, and is no
+/// less than what is.
+#[test]
+fn a_connection_that_ends_is_replaced_and_what_may_be_lost_is_said() {
+    const EVENTS: u64 = 20_000;
+    let text: String = (0..EVENTS)
+        .map(|n| {
+            format!("{{\"subject\":\"md.events.trade.A\",\"payload\":{{\"n\":{n},\"pad\":\"{}\"}}}}\n", "x".repeat(200))
+        })
+        .collect();
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("recording.jsonl");
+    std::fs::write(&file, text).unwrap();
+    let (address, taking) = cutting(vec![100_000, 700_001, 300, 900_000, usize::MAX]);
+    let output = command(&file, &format!("nats://{address}"), &["--speed", "max"]).output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    let taken = taking.join().unwrap();
+    assert!(taken.is_sorted_by(|one, next| one < next), "none comes twice or out of order");
+    let lost = EVENTS - taken.len() as u64;
+    let words = told.lines().find(|line| line.contains("may be lost")).expect(&told);
+    assert!(words.starts_with("connected again 4 times; up to "), "{words}");
+    let maybe: u64 = words.split(' ').nth(6).unwrap().parse().expect(words);
+    assert!((1..=maybe).contains(&lost), "{lost} are lost: {words}");
 }
 
 /// A server that greets with `start` and then sends `+OK` until its client has gone.

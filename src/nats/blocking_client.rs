@@ -9,7 +9,6 @@
 //! the service does: a frame that was not handed to the socket whole goes to the next connection. What was handed over
 //! after the last PING that was answered may be lost, and is counted.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,7 +17,7 @@ use std::time::Duration;
 
 use proto_nats::{
     ConnectionSettings, DecodeLimits, Decoded, Malformed, Operation, ProtocolError, Reason, ServerAddress, ServerError,
-    decode_client_op, decode_server_op,
+    decode_server_op,
 };
 
 use crate::engine::memory::NoMemory;
@@ -27,7 +26,7 @@ use crate::nats::connection_log::ConnectionLog;
 use crate::nats::credentials::Access;
 use crate::nats::dialer::Dialer;
 use crate::nats::error::{Complaint, Trouble};
-use crate::nats::send_buffer::Unsent;
+use crate::nats::publish_ledger::{Ledger, count_frames, not_taken};
 use crate::nats::session::{Output, Session, SessionSettings};
 use crate::nats::transport::{self, Attempt, Transport};
 use crate::runtime::MachineError;
@@ -229,53 +228,6 @@ enum End {
     Refused(ServerError),
 }
 
-/// Where the events of the connection are, by their number on it.
-#[derive(Default)]
-struct Ledger {
-    published: u64,
-    confirmed: u64,
-    /// PINGs that are not answered yet, each with the events that were published before it.
-    pings: VecDeque<(u64, u64)>,
-    /// Waiting for the next connection.
-    waiting: u64,
-    maybe_lost: u64,
-}
-
-impl Ledger {
-    fn publish(&mut self, events: u64) {
-        self.published += events;
-    }
-
-    /// PINGs that were sent on this connection, and answered.
-    fn note_pings(&mut self, sent: u64, answered: u64) {
-        if self.pings.back().map_or(0, |(number, _)| *number) < sent {
-            self.pings.push_back((sent, self.published));
-        }
-        while let Some((number, events)) = self.pings.front().copied()
-            && number <= answered
-        {
-            self.confirmed = events;
-            // The last one stays, so that it is not taken for a new one.
-            if self.pings.len() == 1 {
-                break;
-            }
-            self.pings.pop_front();
-        }
-    }
-
-    /// The connection is over; it did not take the last `unsent` events.
-    fn close(&mut self, unsent: u64) {
-        self.maybe_lost += self.published - unsent - self.confirmed;
-        self.waiting += unsent;
-        (self.published, self.confirmed) = (0, 0);
-        self.pings.clear();
-    }
-
-    fn unsent(&self) -> u64 {
-        self.waiting
-    }
-}
-
 /// The session and its sockets.
 struct Driver {
     session: Session<()>,
@@ -335,7 +287,7 @@ impl Driver {
             self.ledger.publish(count_frames(frames));
             self.session.publish_frames(frames, (), self.clock.elapsed_ns());
         } else {
-            self.ledger.waiting += count_frames(frames);
+            self.ledger.wait(count_frames(frames));
             self.waiting.extend_from_slice(frames);
         }
     }
@@ -372,10 +324,15 @@ impl Driver {
         if self.session.is_over() {
             self.end.get_or_insert(End::Drained { is_confirmed: true });
         }
+        self.note_pings();
+        self.end.is_none()
+    }
+
+    /// Before anything more is published: what comes after a PING is not confirmed by it.
+    fn note_pings(&mut self) {
         if let Some((sent, answered)) = self.session.pings() {
             self.ledger.note_pings(sent, answered);
         }
-        self.end.is_none()
     }
 
     fn grant(&mut self, output: Output, now_ns: u64) {
@@ -401,8 +358,9 @@ impl Driver {
                 {
                     self.log.connected(server, info, is_secured, None);
                 }
+                self.note_pings();
                 let frames = std::mem::take(&mut self.waiting);
-                self.ledger.waiting = 0;
+                self.ledger.end_wait();
                 if !frames.is_empty() {
                     self.publish(&frames);
                 }
@@ -484,35 +442,6 @@ impl Driver {
         }
     }
 }
-
-/// PUB frames in `frames`, which are whole.
-fn count_frames(frames: &[u8]) -> u64 {
-    let (mut at, mut count) = (0, 0);
-    while let Ok(Decoded::Op { len, .. }) = decode_client_op(&frames[at..], &PUBLISHED) {
-        at += len;
-        count += 1;
-    }
-    count
-}
-
-/// The frames that a connection did not take whole.
-fn not_taken(unsent: &Unsent<()>) -> Vec<u8> {
-    let mut frames = Vec::new();
-    for publication in unsent.iter() {
-        let mut at = 0;
-        while let Ok(Decoded::Op { len, .. }) = decode_client_op(&publication.frame[at..], &PUBLISHED) {
-            if at + len > publication.sent_len {
-                break;
-            }
-            at += len;
-        }
-        frames.extend_from_slice(&publication.frame[at..]);
-    }
-    frames
-}
-
-/// Whatever the server takes: these frames are our own.
-const PUBLISHED: DecodeLimits = DecodeLimits { control_line: 64 << 10, payload: usize::MAX };
 
 /// Hands the whole operations of `input` to the session; what is left is the start of one. False: it is not NATS.
 fn handle_input(session: &mut Session<()>, input: &mut Vec<u8>, now_ns: u64) -> bool {

@@ -11,6 +11,7 @@ pub(crate) mod connection_log;
 pub mod credentials;
 pub(crate) mod dialer;
 pub mod error;
+pub(crate) mod publish_ledger;
 pub mod send_buffer;
 pub mod session;
 pub mod session_io;

@@ -27,20 +27,25 @@
 //! 2. A publication is in one place: the send buffer, or among those that the connections before did not take.
 //! 3. Once over, nothing comes out any more.
 
+mod publications;
+mod report;
+mod serving;
+
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use proto_nats::{
     Action, Cause, Connection, ConnectionSettings, ConnectionState, Operation, Purpose, Reason, ServerAddress,
-    ServerError, ServerInfo, ServerKey, ServerOp, ServerPool,
+    ServerError, ServerInfo, ServerOp, ServerPool,
 };
 
 use crate::engine::memory::NoMemory;
 use crate::engine::time::NANOS_PER_SECOND;
 use crate::nats::attempt::{Attempt, AttemptEvent, Attempts, AttemptsOutput, ConnectionId, merge_discovered};
-use crate::nats::error::{Complaint, ServerTrouble, Trouble};
-use crate::nats::send_buffer::{Publication, SendBuffer, Unsent};
+use crate::nats::error::{ServerTrouble, Trouble};
+use crate::nats::send_buffer::{SendBuffer, Unsent};
+use crate::nats::session::serving::{Serving, Stage, Successor};
 pub use crate::nats::session_io::{Output, SessionReport, SessionSettings};
 
 /// From the confirmation of a successor's subscriptions to the drain of the lame duck: within it the cluster's other servers
@@ -71,40 +76,6 @@ pub struct Session<M> {
     trouble: Option<Arc<ServerTrouble>>,
     /// The last one on this connection, and when.
     refused_publication: Option<(ServerError, u64)>,
-}
-
-/// The connection that is used, from its login on.
-struct Serving {
-    key: ServerKey,
-    server: ServerAddress,
-    peer: Option<IpAddr>,
-    connection: Box<Connection>,
-    has_been_ready: bool,
-    takes_publications: bool,
-    /// The server is about to go.
-    is_lame_duck: bool,
-    /// It was told that there is no other server.
-    is_told_alone: bool,
-    /// Told by the loop: it ends the connection once everything before it is told.
-    failure: Option<Trouble>,
-    stage: Stage,
-}
-
-/// How far a connection's end is.
-enum Stage {
-    Serving,
-    Drained,
-    /// The loop sends the last bytes.
-    Flushing,
-    Flushed,
-    Failed(Trouble),
-}
-
-/// The connection that is to serve in the lame duck's place.
-struct Successor {
-    attempt: Attempt,
-    /// Its subscriptions are confirmed, and then the lame duck is drained.
-    drain_at_ns: Option<u64>,
 }
 
 impl<M: Copy> Session<M> {
@@ -489,70 +460,6 @@ impl<M: Copy> Session<M> {
         self.connection().is_some_and(Connection::takes_messages)
     }
 
-    /// Publications are taken: from [`Output::Ready`] until the connection is left or closed.
-    #[inline]
-    pub fn takes_publications(&self) -> bool {
-        self.serving.as_ref().is_some_and(|serving| serving.takes_publications)
-    }
-
-    /// Another publication is to be encoded now; otherwise they should wait as values, where newer ones replace older.
-    #[inline]
-    pub fn has_room(&self) -> bool {
-        self.send_buffer.has_room()
-    }
-
-    /// Publishes; to be called while [`takes_publications`](Self::takes_publications), with a payload of
-    /// [`max_payload`](Self::max_payload) bytes at most.
-    #[inline]
-    pub fn publish(&mut self, subject: &[u8], payload: &[u8], about: M, now_ns: u64) {
-        self.send_buffer.publish(subject, payload, about, now_ns);
-    }
-
-    /// Publishes what an earlier connection did not take.
-    pub fn publish_again(&mut self, publication: &Publication<'_, M>, now_ns: u64) {
-        self.send_buffer.publish_again(publication, now_ns);
-    }
-
-    /// Publishes whole PUB frames that are one publication here, however long.
-    pub fn publish_frames(&mut self, frames: &[u8], about: M, now_ns: u64) {
-        self.send_buffer.publish_frames(frames, about, now_ns);
-    }
-
-    /// How many PINGs the connection that serves has sent, and to how many the server has answered. It has taken what was
-    /// published before one that is answered.
-    pub fn pings(&self) -> Option<(u64, u64)> {
-        self.connection().map(Connection::pings)
-    }
-
-    /// What the connections before this one did not take; it is the caller's to judge now.
-    pub fn take_unsent(&mut self) -> Unsent<M> {
-        std::mem::take(&mut self.unsent)
-    }
-
-    /// Connections before this one have left publications unsent.
-    #[inline]
-    pub fn has_unsent(&self) -> bool {
-        !self.unsent.is_empty()
-    }
-
-    /// Bytes for the socket.
-    #[inline]
-    pub fn bytes_to_send(&self) -> &[u8] {
-        self.send_buffer.unsent()
-    }
-
-    /// The socket has taken so many of [`bytes_to_send`](Self::bytes_to_send).
-    #[inline]
-    pub fn note_sent(&mut self, len: usize, now_ns: u64) {
-        self.send_buffer.note_sent(len, now_ns);
-    }
-
-    /// Header and payload of a publication may be so long together.
-    #[inline]
-    pub fn max_payload(&self) -> u64 {
-        self.connection().map_or(0, Connection::max_payload)
-    }
-
     /// Of the server of the connection that serves: its address, its last INFO, and whether everything goes through TLS.
     pub fn server(&self) -> Option<(&ServerAddress, &ServerInfo, bool)> {
         let serving = self.serving.as_ref()?;
@@ -564,42 +471,6 @@ impl<M: Copy> Session<M> {
         self.trouble.as_deref()
     }
 
-    /// How it is doing.
-    pub fn report(&self, now_ns: u64) -> SessionReport {
-        let refusal = self.refused_publication.as_ref();
-        let refusal = refusal.filter(|(_, at_ns)| now_ns.saturating_sub(*at_ns) <= REFUSAL_LASTS_NS);
-        // While the lame duck is drained, all that it should bring comes to its successor.
-        let is_moving = self.successor.as_ref().is_some_and(|successor| successor.drain_at_ns.is_some());
-        let is_ready = self.connection().is_some_and(Connection::is_ready) || is_moving;
-        let is_moving_on = is_ready && self.trouble.is_none();
-        SessionReport {
-            is_connected: self.serving.as_ref().is_some_and(|serving| serving.has_been_ready),
-            is_ready,
-            reconnects: self.ready_count.saturating_sub(1),
-            slow_consumer_cuts: self.slow_consumer_cuts,
-            trouble: (!is_moving_on).then(|| self.in_words()),
-            publish_trouble: refusal.map(|(error, _)| Complaint(error).to_string()),
-        }
-    }
-
-    /// Why it is not ready, or what is not as it should be.
-    fn in_words(&self) -> String {
-        match (&self.trouble, &self.serving) {
-            (Some(trouble), _) => trouble.to_string(),
-            (None, Some(serving)) => {
-                let endpoint = serving.server.endpoint();
-                match serving.connection.state() {
-                    ConnectionState::Draining => format!("NATS {endpoint}: leaving, its last messages are awaited"),
-                    _ => format!("NATS {endpoint}: it has not confirmed the subscriptions yet"),
-                }
-            }
-            (None, None) => match self.attempts.servers().next() {
-                Some(server) => format!("NATS {}: connecting", server.endpoint()),
-                None => "NATS: not connected yet".to_owned(),
-            },
-        }
-    }
-
     #[inline]
     fn connection(&self) -> Option<&Connection> {
         self.serving.as_ref().map(|serving| &*serving.connection)
@@ -608,11 +479,5 @@ impl<M: Copy> Session<M> {
     #[inline]
     fn connection_mut(&mut self) -> Option<&mut Connection> {
         self.serving.as_mut().map(|serving| &mut *serving.connection)
-    }
-}
-
-impl Serving {
-    fn trouble(&self, trouble: Trouble) -> Arc<ServerTrouble> {
-        Arc::new(ServerTrouble { server: self.server.clone(), trouble })
     }
 }

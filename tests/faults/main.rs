@@ -15,6 +15,7 @@ mod reference;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod advertised;
 mod authentication;
 mod certificates;
 mod cluster;
@@ -50,6 +51,11 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("cut_short", transfer::cut_short),
     ("network_forgets", silence::a_network_that_forgets),
     ("server_does_not_hear", silence::a_server_that_does_not_hear),
+    ("advertised_0", advertised::none),
+    ("advertised_10", advertised::ten),
+    ("advertised_256", advertised::many),
+    ("advertised_20000", advertised::a_flood),
+    ("flapping", advertised::flapping),
     ("revoked", authentication::revoked),
     ("wrong_password", authentication::a_wrong_password),
     ("wrong_password_in_url", authentication::a_wrong_password_in_the_url),
