@@ -14,6 +14,7 @@
 
 use crate::connect::ConnectOptions;
 use crate::info::ServerInfo;
+use crate::jwt::JwtValidity;
 use crate::secret::Secret;
 use data_encoding::BASE64URL_NOPAD;
 use nkeys::{KeyPair, KeyPairType};
@@ -42,6 +43,8 @@ pub enum Credentials {
         jwt: Secret,
         /// Its key.
         seed: UserSeed,
+        /// When it is valid.
+        validity: JwtValidity,
     },
 }
 
@@ -51,15 +54,16 @@ impl Credentials {
         UserSeed::from_text(text).map(Credentials::NKey)
     }
 
-    /// Reads a `.creds` file's text.
-    pub fn from_creds_text(text: &str) -> Result<Self, CredentialsError> {
+    /// Reads a `.creds` file's text, at the time of day `read_at_s`, which may be after the JWT has expired.
+    pub fn from_creds_text(text: &str, read_at_s: i64) -> Result<Self, CredentialsError> {
         let jwt = block(text, "JWT").ok_or(CredentialsError::NoJwt)?;
         // Three base64url parts; anything else would only be refused by the server, with less to say about it.
         if jwt.split('.').count() != 3 || !jwt.bytes().all(is_jwt_byte) {
             return Err(CredentialsError::BadJwt);
         }
         let seed = block(text, "SEED").ok_or(CredentialsError::NoSeed)?;
-        Ok(Credentials::Jwt { jwt: Secret::new(jwt), seed: UserSeed::from_seed(&seed)? })
+        let validity = JwtValidity::of(&jwt, read_at_s);
+        Ok(Credentials::Jwt { jwt: Secret::new(jwt), seed: UserSeed::from_seed(&seed)?, validity })
     }
 
     /// Fills in CONNECT's fields for a server that introduced itself with `info`.
@@ -78,7 +82,7 @@ impl Credentials {
                 options.nkey = Some(seed.public_key());
                 options.sig = Some(seed.sign(nonce.unwrap_or_default()));
             }
-            Credentials::Jwt { jwt, seed } => {
+            Credentials::Jwt { jwt, seed, .. } => {
                 options.jwt = Some(jwt.clone());
                 options.sig = Some(seed.sign(nonce.unwrap_or_default()));
             }
@@ -240,14 +244,14 @@ mod tests {
     fn creds_files() {
         let expected = UserSeed::from_seed(&seed_text(KeyPairType::User)).unwrap();
         for text in [creds_text(), creds_text().replace('\n', "\r\n"), creds_text().replace("eyJq", "ey\nJq")] {
-            match Credentials::from_creds_text(&text) {
-                Ok(Credentials::Jwt { jwt, seed }) => {
+            match Credentials::from_creds_text(&text, 0) {
+                Ok(Credentials::Jwt { jwt, seed, .. }) => {
                     assert_eq!((jwt.expose(), seed), ("eyJ0.eyJq.c2ln", expected.clone()));
                 }
                 other => panic!("{other:?}"),
             }
         }
-        let check = |text: &str, expected| assert_eq!(Credentials::from_creds_text(text), Err(expected));
+        let check = |text: &str, expected| assert_eq!(Credentials::from_creds_text(text, 0), Err(expected));
         check("", CredentialsError::NoJwt);
         check(&seed_text(KeyPairType::User), CredentialsError::NoJwt);
         check(&creds_text().replace("eyJ0.eyJq.c2ln", "nope"), CredentialsError::BadJwt);
@@ -278,7 +282,7 @@ mod tests {
         let check = |credentials: Credentials, nonce, expected| assert_eq!(set(applied(&credentials, nonce)), expected);
         let user_password = Credentials::UserPassword { user: "bob".into(), password: Secret::new("x") };
         let nkey = Credentials::from_seed_text(&seed_text(KeyPairType::User)).unwrap();
-        let jwt = Credentials::from_creds_text(&creds_text()).unwrap();
+        let jwt = Credentials::from_creds_text(&creds_text(), 0).unwrap();
         //                                            user, pass, auth_token, nkey, jwt, sig
         check(Credentials::None, Some("n"), [0, 0, 0, 0, 0, 0]);
         check(user_password, None, [1, 1, 0, 0, 0, 0]);
@@ -294,7 +298,7 @@ mod tests {
         let all = [
             Credentials::UserPassword { user: "bob".into(), password: Secret::new("hunter2") },
             Credentials::Token(Secret::new("hunter2")),
-            Credentials::from_creds_text(&creds_text()).unwrap(),
+            Credentials::from_creds_text(&creds_text(), 0).unwrap(),
             Credentials::from_seed_text(&seed_text(KeyPairType::User)).unwrap(),
         ];
         let shown = format!("{all:?} {all:#?}");

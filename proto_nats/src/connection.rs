@@ -505,7 +505,7 @@ impl Connection {
     fn disconnect(&mut self, reason: Reason) {
         if self.state != ConnectionState::Closed {
             self.state = ConnectionState::Closed;
-            self.actions.push_back(Action::Disconnect(reason));
+            self.actions.push_back(Action::Disconnect(reason.about(&self.settings.credentials)));
         }
     }
 }

@@ -2,8 +2,10 @@
 
 use crate::MILLISECOND_NS;
 use crate::SECOND_NS;
+use crate::auth::Credentials;
 use crate::connection::ConnectionState;
 use crate::error::ProtocolError;
+use crate::jwt::JwtFault;
 use crate::pool::Cause;
 use crate::server_error::ServerError;
 use std::fmt;
@@ -41,6 +43,13 @@ pub enum Reason {
         /// We had shown any credentials.
         with_credentials: bool,
     },
+    /// The server refused us, or sent us away, and our JWT is not valid at this time.
+    InvalidJwt {
+        /// In its words.
+        error: ServerError,
+        /// Why it is not.
+        fault: JwtFault,
+    },
     /// Nothing at all came back.
     Stale {
         /// Since anything arrived.
@@ -72,13 +81,33 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// The same, told more exactly by the credentials that were shown; a possible loss is the more important thing to tell.
+    pub(crate) fn about(self, credentials: &Credentials) -> Reason {
+        let (
+            Reason::Refused { error, .. } | Reason::Closed { after: Some(error), was_behind: false },
+            Credentials::Jwt { validity, .. },
+        ) = (&self, credentials)
+        else {
+            return self;
+        };
+        let fault = match error {
+            ServerError::AuthenticationExpired => validity.expired(),
+            error if error.is_authentication() => validity.fault(),
+            _ => None,
+        };
+        match fault {
+            Some(fault) => Reason::InvalidJwt { error: error.clone(), fault },
+            None => self,
+        }
+    }
+
     /// What the pool makes of it.
     pub fn cause(&self) -> Cause {
         match self {
             Reason::Refused { error, .. } | Reason::Closed { after: Some(error), .. } if error.is_authentication() => {
                 Cause::Refused
             }
-            Reason::TlsNotOffered => Cause::Refused,
+            Reason::TlsNotOffered | Reason::InvalidJwt { .. } => Cause::Refused,
             _ => Cause::Trouble,
         }
     }
@@ -133,6 +162,12 @@ impl fmt::Display for Reason {
                 f.write_str("the server wants credentials (authorization violation), and none are set")
             }
             Reason::Refused { error, .. } => error.fmt(f),
+            Reason::InvalidJwt { error, fault: JwtFault::Expired { .. } } => {
+                write!(f, "{error}: the user JWT has expired")
+            }
+            Reason::InvalidJwt { error, fault: JwtFault::NotYetValid { .. } } => {
+                write!(f, "{error}: the user JWT is not valid yet")
+            }
             Reason::Stale { silent_ns } => {
                 write!(f, "the server is silent: no answer to PING, nothing for {} ms", silent_ns / MILLISECOND_NS)
             }

@@ -4,27 +4,31 @@
 //! credentials and certificates are renewed while the service runs. Whatever cannot be used is said with the setting's
 //! name and what it should be; nothing that could be a secret is quoted.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use proto_nats::{ConnectOptions, Credentials, Secret, ServerAddress, Tls};
+use proto_nats::{ConnectOptions, Credentials, JwtFault, Secret, ServerAddress, Tls};
 use rustls::pki_types::pem::{Error as PemError, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 
 use crate::config::{NamedFile, NatsArgs, read_regular};
-use crate::nats::error::{AccessError, FileProblem};
+use crate::engine::time::NANOS_PER_SECOND;
+use crate::nats::error::{AccessError, CredsFault, FileProblem};
 use crate::nats::tls_session::{TlsSession, server_name};
+use crate::runtime::clock::Clock;
 
 /// Servers, credentials and TLS as the settings name them. Files are read again for each connection.
 pub struct Access {
     args: NatsArgs,
+    /// What was last said of the JWT in NATS_CREDS.
+    said_fault: Mutex<Option<JwtFault>>,
 }
 
 impl Access {
     /// Checks what the settings name. The error is one line for the user.
     pub fn new(args: NatsArgs) -> Result<Access, AccessError> {
-        let access = Access { args };
-        access.credentials()?;
+        let access = Access { args, said_fault: Mutex::new(None) };
+        access.warn_of_fault(&access.credentials()?);
         if access.servers().iter().any(|server| access.tls(server) != Tls::WhenAsked) {
             access.client_config()?;
         }
@@ -61,6 +65,7 @@ impl Access {
             Some(credentials) => credentials.clone(),
             None => self.credentials()?,
         };
+        self.warn_of_fault(&credentials);
         Ok(proto_nats::ConnectionSettings {
             connect: ConnectOptions { name, ..ConnectOptions::default() },
             credentials,
@@ -68,6 +73,16 @@ impl Access {
             ping_interval_ns: self.args.nats_ping_interval_ns as u64,
             ..proto_nats::ConnectionSettings::default()
         })
+    }
+
+    /// A JWT that has expired, or is not valid yet, is said once, and shown all the same: the server's clock decides.
+    fn warn_of_fault(&self, credentials: &Credentials) {
+        let Credentials::Jwt { validity, .. } = credentials else { return };
+        let fault = validity.fault();
+        let before = std::mem::replace(&mut *self.said_fault.lock().unwrap_or_else(PoisonError::into_inner), fault);
+        if let Some(fault) = fault.filter(|fault| before != Some(*fault)) {
+            log::warn!("{}", CredsFault(fault));
+        }
     }
 
     /// A TLS session with `server`, yet to begin. Reads files.
@@ -108,7 +123,8 @@ impl Access {
         if let Some(file) = nats_creds {
             let accepted = "a .creds file, as nsc writes it";
             let text = read("NATS_CREDS", file, accepted)?;
-            return Credentials::from_creds_text(text.expose())
+            let read_at_s = Clock::start().now().0 / NANOS_PER_SECOND;
+            return Credentials::from_creds_text(text.expose(), read_at_s)
                 .map_err(|error| refused("NATS_CREDS", file, FileProblem::Credentials(error), accepted));
         }
         Ok(Credentials::None)

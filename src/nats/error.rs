@@ -4,14 +4,14 @@
 use std::fmt;
 use std::io::{self, ErrorKind};
 
-use proto_nats::{Cause, CredentialsError, Operation, Reason, ServerAddress, ServerError};
+use proto_nats::{Cause, CredentialsError, JwtFault, Operation, Reason, ServerAddress, ServerError};
 use rustix::io::Errno;
 use rustls::pki_types::pem::Error as PemError;
 
 use crate::config::NamedFile;
 use crate::nats::tls_error::TlsError;
 use crate::runtime::MachineError;
-use crate::runtime::log_text::{plain, printable};
+use crate::runtime::log_text::{date, plain, printable};
 
 /// Why there is no TCP connection.
 #[derive(Debug)]
@@ -79,6 +79,27 @@ fn of_connect(error: &io::Error) -> String {
         _ => "",
     };
     plain(error) + what_to_do
+}
+
+/// Why the JWT in the file of `NATS_CREDS` is not valid.
+pub struct CredsFault(pub JwtFault);
+
+impl fmt::Display for CredsFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            JwtFault::Expired { since_s } => write!(
+                f,
+                "the user JWT in the file of NATS_CREDS has expired at {} (or a clock is wrong): put a renewed one in its \
+                 place, it is read again for each connection",
+                date(since_s)
+            ),
+            JwtFault::NotYetValid { from_s } => write!(
+                f,
+                "the user JWT in the file of NATS_CREDS is not valid before {} (or a clock is wrong)",
+                date(from_s)
+            ),
+        }
+    }
 }
 
 /// What is wrong with a setting about credentials or TLS, or with the file that it names.
@@ -203,6 +224,9 @@ impl fmt::Display for Trouble {
             Trouble::Access(error) => error.fmt(f),
             Trouble::FilesTooSlow => f.write_str("the files that TLS needs could not be read in time"),
             Trouble::Tls(error) => error.fmt(f),
+            Trouble::Ended(Reason::InvalidJwt { fault, .. }) => {
+                write!(f, "the server refuses the login, and {}", CredsFault(*fault))
+            }
             Trouble::Ended(reason) => reason.fmt(f),
             Trouble::SubscriptionRefused { subject } => {
                 write!(f, "NATS refuses the subscription to {}: grant this user that permission", printable(subject))

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nkeys::KeyPair;
+use senpai_md_consumer::runtime::log_text::date;
 
-use crate::jwt::Operator;
+use crate::jwt::{Operator, now_s};
 use crate::publisher::Login;
 use crate::stage::{Loss, NAME, RECOVERY_LIMIT, Report, Stage};
 use crate::support::nats_server::{NatsServer, Release};
@@ -13,6 +14,8 @@ use crate::support::{eventually, holds};
 
 /// The longest wait between two attempts with credentials that were refused, and the recovery itself.
 const REFUSED_RECOVERY_LIMIT: Duration = Duration::from_secs(12);
+/// How long a JWT is valid that expires while it is in use: enough for the service to start and events to flow.
+const USED_FOR_S: u64 = 15;
 /// What may never be in a log or document.
 const PASSWORD: &str = "hunter2-4711";
 
@@ -140,4 +143,37 @@ pub fn creds(release: Release) -> Result<Report, &'static str> {
     let publisher = operator.new_user("publisher");
     let login = Login { jwt: Some((publisher.jwt, Arc::new(publisher.key))), ..Login::default() };
     Ok(admitted(server, login, &["--nats-creds", &creds]))
+}
+
+/// The JWT expires while the connection is in use, and the file that takes its place is not valid yet: both are said with their
+/// dates, at the next attempt and when the server refuses it. With a good file it comes in, without a restart.
+pub fn creds_out_of_date(release: Release) -> Result<Report, &'static str> {
+    let directory = tempfile::tempdir().expect("a directory for temporary files");
+    let operator = Operator::new();
+    let server = NatsServer::start_with(release, &operator.configuration());
+    let publisher = operator.new_user("publisher");
+    let login = Login { jwt: Some((publisher.jwt, Arc::new(publisher.key))), ..Login::default() };
+    let write = |from, until| file(&directory, "service.creds", &operator.new_user_for("service", from, until).creds());
+
+    let until = now_s() + USED_FOR_S;
+    let creds = write(None, Some(until));
+    let mut stage = Stage::start(&server.url(), server.port(), login, &["--nats-creds", &creds]);
+    stage.note_break();
+    let is_told = |stage: &Stage, words: &str| {
+        stage.wait_trouble(&[words]);
+        eventually("a line when it is read and one when it is refused", || {
+            let log = stage.service.log();
+            let mut lines = log.lines().filter(|line| line.contains(words)).map(|line| line.contains("trying again"));
+            holds(lines.clone().any(|is_refused| is_refused) && lines.any(|is_refused| !is_refused), log.clone())
+        });
+    };
+    is_told(&stage, &format!("NATS_CREDS has expired at {}", date(until as i64)));
+
+    let from = now_s() + 1_000_000;
+    write(Some(from), None);
+    is_told(&stage, &format!("NATS_CREDS is not valid before {}", date(from as i64)));
+
+    write(None, None);
+    let recovery = stage.wait_recovered(Instant::now(), 1, REFUSED_RECOVERY_LIMIT);
+    Ok(stage.settle(vec![recovery], Loss::InHand, Some(&server)))
 }

@@ -44,6 +44,15 @@ impl Authority {
         std::fs::write(self.directory.path().join(format!("{file}-key.pem")), key.serialize_pem()).expect("a file");
     }
 
+    /// Writes the authority's own certificate and key under these names.
+    pub fn show_own(&self, file: &str) {
+        let write = |name: String, text: String| {
+            std::fs::write(self.directory.path().join(name), text).expect("a file");
+        };
+        write(format!("{file}.pem"), self.issuer.pem());
+        write(format!("{file}-key.pem"), self.issuer.key().serialize_pem());
+    }
+
     pub fn path(&self, file: &str) -> String {
         self.directory.path().join(file).to_str().expect("text").to_owned()
     }

@@ -37,11 +37,16 @@ impl Operator {
     }
 
     pub fn new_user(&self, name: &str) -> User {
+        self.new_user_for(name, None, None)
+    }
+
+    /// Valid from one time on, and until another, in seconds since 1970.
+    pub fn new_user_for(&self, name: &str, from: Option<u64>, until: Option<u64>) -> User {
         let key = KeyPair::new_user();
         let claims = json!({
             "type": "user", "version": 2, "pub": {}, "sub": {}, "subs": -1, "data": -1, "payload": -1,
         });
-        User { jwt: sign(name, &key, &self.account, claims), key }
+        User { jwt: sign_for(name, &key, &self.account, claims, from, until), key }
     }
 }
 
@@ -59,12 +64,31 @@ impl User {
     }
 }
 
+pub fn now_s() -> u64 {
+    std::time::UNIX_EPOCH.elapsed().expect("it is after 1970").as_secs()
+}
+
 fn sign(name: &str, subject: &KeyPair, issuer: &KeyPair, nats: Value) -> String {
-    let issued = std::time::UNIX_EPOCH.elapsed().expect("it is after 1970").as_secs();
-    let claims = json!({
-        "jti": subject.public_key(), "iat": issued, "iss": issuer.public_key(), "name": name, "sub": subject.public_key(),
-        "nats": nats,
+    sign_for(name, subject, issuer, nats, None, None)
+}
+
+fn sign_for(
+    name: &str,
+    subject: &KeyPair,
+    issuer: &KeyPair,
+    nats: Value,
+    from: Option<u64>,
+    until: Option<u64>,
+) -> String {
+    let mut claims = json!({
+        "jti": subject.public_key(), "iat": now_s(), "iss": issuer.public_key(), "name": name,
+        "sub": subject.public_key(), "nats": nats,
     });
+    for (claim, seconds) in [("nbf", from), ("exp", until)] {
+        if let Some(seconds) = seconds {
+            claims[claim] = seconds.into();
+        }
+    }
     let header = json!({ "typ": "JWT", "alg": "ed25519-nkey" });
     let part = |value: &Value| BASE64URL_NOPAD.encode(value.to_string().as_bytes());
     let signed = format!("{}.{}", part(&header), part(&claims));

@@ -93,9 +93,9 @@ pub fn a_name_of_its_own(release: Release) -> Result<Report, &'static str> {
 }
 
 /// Refused, said, and never told who we are; then the server gets a certificate that is right.
-fn refused_then_right(release: Release, wrong: &str, is_expired: bool, words: &[&str]) -> Report {
+fn refused_then_right(release: Release, issue_wrong: impl FnOnce(&Authority), words: &[&str]) -> Report {
     let authority = Authority::new();
-    authority.issue("wrong", wrong, is_expired);
+    issue_wrong(&authority);
     authority.issue("right", "127.0.0.1", false);
     let login = Login { tls: Some(authority.client(None)), ..Login::default() };
     let mut server = NatsServer::start_with(release, &configuration(&authority, "wrong", ""));
@@ -121,11 +121,21 @@ fn refused_then_right(release: Release, wrong: &str, is_expired: bool, words: &[
 }
 
 pub fn a_wrong_name(release: Release) -> Result<Report, &'static str> {
-    Ok(refused_then_right(release, "other.example", false, &["certificate", "name"]))
+    Ok(refused_then_right(
+        release,
+        |authority| authority.issue("wrong", "other.example", false),
+        &["is not for 127.0.0.1"],
+    ))
 }
 
 pub fn an_expired_certificate(release: Release) -> Result<Report, &'static str> {
-    Ok(refused_then_right(release, "127.0.0.1", true, &["certificate", "expired"]))
+    Ok(refused_then_right(release, |authority| authority.issue("wrong", "127.0.0.1", true), &["has expired at 2021-"]))
+}
+
+/// The server shows the certificate that should have signed its own.
+pub fn the_certificate_of_an_authority(release: Release) -> Result<Report, &'static str> {
+    let issue_wrong = |authority: &Authority| authority.show_own("wrong");
+    Ok(refused_then_right(release, issue_wrong, &["is that of an authority: sign one for the server"]))
 }
 
 /// `tls://` and a server without TLS: not a byte is said, however often it is tried.

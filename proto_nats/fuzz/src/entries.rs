@@ -319,7 +319,7 @@ pub fn texts(data: &[u8]) {
         }
         Err(error) => assert!(!error.to_string().is_empty()),
     }
-    let _ = Credentials::from_creds_text(&text);
+    let _ = Credentials::from_creds_text(&text, 0);
     let _ = Credentials::from_seed_text(&text);
     let _ = decode_headers(data).map(|headers| headers.iter().count());
 }
