@@ -27,8 +27,9 @@ pub fn is_ready(reports: &[ShardReport]) -> bool {
 }
 
 fn troubles(reports: &[ShardReport]) -> Vec<&str> {
-    let of_each = reports.iter().flat_map(|report| [&report.connection.trouble, &report.connection.publish_trouble]);
-    let mut troubles: Vec<&str> = of_each.filter_map(Option::as_deref).collect();
+    let of_each = reports.iter().map(|report| &report.connection);
+    let mut troubles: Vec<&str> =
+        of_each.flat_map(|of| of.trouble.iter().chain(&of.publish_troubles)).map(String::as_str).collect();
     troubles.sort_unstable();
     troubles.dedup();
     troubles

@@ -255,6 +255,51 @@ impl fmt::Display for ServerTrouble {
     }
 }
 
+/// Why outputs reach no subscriber though the connection works.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PublishTrouble {
+    /// The server refuses to take what is published to some subjects.
+    Refused {
+        /// One of them.
+        subject: String,
+        /// How many there are.
+        count: usize,
+        /// There are more than were counted.
+        are_more: bool,
+    },
+    /// Outputs are larger than the server takes, and are not sent.
+    TooLarge {
+        /// Of the largest of them.
+        largest_bytes: u64,
+        /// Of the server.
+        max_payload: u64,
+    },
+}
+
+impl fmt::Display for PublishTrouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PublishTrouble::Refused { subject, count: 1, are_more: false } => {
+                let subject = printable(subject);
+                write!(f, "NATS refuses to take {subject}: grant this user permission to publish to it")
+            }
+            PublishTrouble::Refused { subject, count, are_more } => {
+                let (more, subject) = (if *are_more { "more than " } else { "" }, printable(subject));
+                write!(
+                    f,
+                    "NATS refuses to take {more}{count} subjects, {subject} among them: grant this user permission to \
+                     publish to senpai.>"
+                )
+            }
+            PublishTrouble::TooLarge { largest_bytes, max_payload } => write!(
+                f,
+                "NATS takes {max_payload} bytes at most (its max_payload), and the largest output that was not sent has \
+                 {largest_bytes}: raise max_payload"
+            ),
+        }
+    }
+}
+
 /// What to say of an `-ERR` that leaves the connection alive.
 pub struct Complaint<'a>(pub &'a ServerError);
 

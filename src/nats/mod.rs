@@ -12,6 +12,7 @@ pub mod credentials;
 pub(crate) mod dialer;
 pub mod error;
 pub(crate) mod publish_ledger;
+pub mod refusals;
 pub mod send_buffer;
 pub mod session;
 pub mod session_io;

@@ -44,6 +44,7 @@ use crate::engine::memory::NoMemory;
 use crate::engine::time::NANOS_PER_SECOND;
 use crate::nats::attempt::{Attempt, AttemptEvent, Attempts, AttemptsOutput, ConnectionId, merge_discovered};
 use crate::nats::error::{ServerTrouble, Trouble};
+use crate::nats::refusals::Refusals;
 use crate::nats::send_buffer::{SendBuffer, Unsent};
 use crate::nats::session::serving::{Serving, Stage, Successor};
 pub use crate::nats::session_io::{Output, SessionReport, SessionSettings};
@@ -52,8 +53,6 @@ pub use crate::nats::session_io::{Output, SessionReport, SessionSettings};
 /// learn of them. More than a few round trips between them, less than what a socket and a server's buffer hold.
 pub const MOVE_SETTLE_NS: u64 = NANOS_PER_SECOND as u64 / 10;
 
-/// So long after the last refused publication all is well again: the server says nothing when it grants a permission.
-const REFUSAL_LASTS_NS: u64 = 60 * NANOS_PER_SECOND as u64;
 /// Bytes of answers to the server's PINGs from which it is hostile: it does not read them as fast as it asks.
 const UNREAD_ANSWERS_MAX: usize = 4 << 20;
 
@@ -74,8 +73,8 @@ pub struct Session<M> {
     ready_count: u64,
     slow_consumer_cuts: u64,
     trouble: Option<Arc<ServerTrouble>>,
-    /// The last one on this connection, and when.
-    refused_publication: Option<(ServerError, u64)>,
+    /// Outputs that this connection does not take.
+    pub refusals: Refusals,
 }
 
 impl<M: Copy> Session<M> {
@@ -98,7 +97,7 @@ impl<M: Copy> Session<M> {
             ready_count: 0,
             slow_consumer_cuts: 0,
             trouble: None,
-            refused_publication: None,
+            refusals: Refusals::default(),
         })
     }
 
@@ -253,8 +252,8 @@ impl<M: Copy> Session<M> {
                     return Some(Output::SubscriptionRefused);
                 }
                 Action::Complaint(error) => {
-                    if let ServerError::PermissionsViolation { operation: Operation::Publish, .. } = &error {
-                        self.refused_publication = Some((error.clone(), now_ns));
+                    if let ServerError::PermissionsViolation { operation: Operation::Publish, subject } = &error {
+                        self.refusals.note_refused(subject, now_ns);
                     }
                     return Some(Output::Complaint(error));
                 }
@@ -313,7 +312,7 @@ impl<M: Copy> Session<M> {
         let cause = trouble.as_ref().map_or(Cause::Left, |about| about.trouble.cause());
         self.attempts.pool.handle_closed(key, cause, now_ns);
         self.trouble.clone_from(&trouble);
-        self.refused_publication = None;
+        self.refusals.end_connection();
         self.send_buffer.take_unsent(&mut self.unsent);
         self.is_over = self.is_stopping;
         if let Some(successor) = self.successor.take() {

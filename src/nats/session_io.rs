@@ -75,6 +75,6 @@ pub struct SessionReport {
     pub slow_consumer_cuts: u64,
     /// Why there is no connection, or why it is not ready.
     pub trouble: Option<String>,
-    /// That the server refuses publications, for as long as that is news.
-    pub publish_trouble: Option<String>,
+    /// Why outputs reach no subscriber though the connection works.
+    pub publish_troubles: Vec<String>,
 }

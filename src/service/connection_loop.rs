@@ -322,10 +322,13 @@ impl ConnectionLoop<'_> {
                     worker.session.trouble().into_iter().for_each(|trouble| self.log.complaint(trouble, now_ns));
                 }
                 Output::Complaint(error) => {
-                    if let ServerError::PermissionsViolation { operation: Operation::Publish, subject } = &error {
-                        outputs::note_refused(&mut worker.shard.engine, subject);
+                    // Of refused publications the session keeps account, and the worker has a line a minute.
+                    match &error {
+                        ServerError::PermissionsViolation { operation: Operation::Publish, subject } => {
+                            outputs::note_refused(&mut worker.shard.engine, subject);
+                        }
+                        _ => self.log.complaint(Complaint(&error), now_ns),
                     }
-                    self.log.complaint(Complaint(&error), now_ns);
                 }
                 Output::UnreadableInfo => {
                     self.log.complaint("NATS sent an INFO that is not a JSON object", now_ns);

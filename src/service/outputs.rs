@@ -30,7 +30,9 @@ pub fn publish(engine: &mut Engine, session: &mut Session<Publication>, now_ns: 
         }
         let Some(message) = engine.poll_output() else { return };
         let about = Publication { kind: message.kind, symbol: message.symbol };
-        if message.payload.len() as u64 > max_payload {
+        let payload_len = message.payload.len() as u64;
+        if payload_len > max_payload {
+            session.refusals.note_oversized(payload_len, max_payload, now_ns);
             engine.count_unpublished(about.kind, 1);
             continue;
         }
@@ -49,7 +51,11 @@ fn publish_again(engine: &mut Engine, session: &mut Session<Publication>, now_ns
         let about = publication.about;
         let is_overtaken =
             about.kind == OutputKind::Features && (newest[&about] > index || engine.has_snapshot_waiting(about.symbol));
-        if is_overtaken || publication.payload_len as u64 > max_payload {
+        let payload_len = publication.payload_len as u64;
+        if is_overtaken {
+            take_back(engine, about);
+        } else if payload_len > max_payload {
+            session.refusals.note_oversized(payload_len, max_payload, now_ns);
             take_back(engine, about);
         } else {
             session.publish_again(&publication, now_ns);

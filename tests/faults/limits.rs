@@ -9,9 +9,10 @@ use crate::support::events::{Event, book};
 use crate::support::nats_server::{NatsServer, Release};
 use crate::support::{PATIENCE, eventually, holds};
 
-/// Snapshots are larger than the server allows: they are counted, nothing else happens.
+/// Snapshots are larger than the server allows: they are counted, /health names both sizes, the log has one line for all of a
+/// minute, and nothing else happens. With a server that takes them all is well again.
 pub fn a_small_max_payload(release: Release) -> Result<Report, &'static str> {
-    let server = NatsServer::start_with(release, "max_payload: 200");
+    let mut server = NatsServer::start_with(release, "max_payload: 200");
     let mut stage = Stage::on(&server, &[]);
     let withheld = |stage: &Stage| stage.service.metric("senpai_publish_dropped_total", &[("kind", "features")]);
     let before = withheld(&stage);
@@ -21,7 +22,23 @@ pub fn a_small_max_payload(release: Release) -> Result<Report, &'static str> {
     assert_eq!(stage.reconnect_count(), 0, "the connection lives");
     assert_eq!(server.connections_of(NAME, true)[0]["in_msgs"], 0, "none was sent");
     stage.service.wait_ready();
-    Ok(stage.settle(Vec::new(), Loss::Nothing, Some(&server)))
+    let health = stage.health();
+    let trouble = health["troubles"][0].as_str().unwrap_or_default();
+    let sizes: Vec<u64> =
+        trouble.split(|c: char| !c.is_ascii_digit()).filter_map(|digits| digits.parse().ok()).collect();
+    assert_eq!((&health["status"], sizes[0]), (&"degraded".into(), 200), "{health}");
+    assert!(trouble.contains("max_payload") && sizes[1] > 200, "both sizes: {health}");
+    let log = stage.service.log();
+    assert_eq!(log.matches("max_payload)").count(), 1, "one line for all of a minute:\n{log}");
+
+    stage.note_break();
+    server.terminate();
+    server.configure("");
+    let back = server.start_again();
+    let recovery = stage.wait_recovered(back, 1, RECOVERY_LIMIT);
+    let health = stage.health();
+    assert_eq!((&health["status"], &health["troubles"]), (&"ok".into(), &serde_json::json!([])), "{health}");
+    Ok(stage.settle(vec![recovery], Loss::InHand, None))
 }
 
 /// The service is stopped in a flood until the server gives it up, without a word.

@@ -2,14 +2,11 @@
 
 use proto_nats::{Connection, ConnectionState};
 
-use crate::nats::error::Complaint;
-use crate::nats::session::{REFUSAL_LASTS_NS, Session, SessionReport};
+use crate::nats::session::{Session, SessionReport};
 
 impl<M: Copy> Session<M> {
     /// How it is doing.
     pub fn report(&self, now_ns: u64) -> SessionReport {
-        let refusal = self.refused_publication.as_ref();
-        let refusal = refusal.filter(|(_, at_ns)| now_ns.saturating_sub(*at_ns) <= REFUSAL_LASTS_NS);
         // While the lame duck is drained, all that it should bring comes to its successor.
         let is_moving = self.successor.as_ref().is_some_and(|successor| successor.drain_at_ns.is_some());
         let is_ready = self.connection().is_some_and(Connection::is_ready) || is_moving;
@@ -20,7 +17,7 @@ impl<M: Copy> Session<M> {
             reconnects: self.ready_count.saturating_sub(1),
             slow_consumer_cuts: self.slow_consumer_cuts,
             trouble: (!is_moving_on).then(|| self.in_words()),
-            publish_trouble: refusal.map(|(error, _)| Complaint(error).to_string()),
+            publish_troubles: self.refusals.troubles(now_ns).map(|trouble| trouble.to_string()).collect(),
         }
     }
 
