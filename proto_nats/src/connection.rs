@@ -155,19 +155,16 @@ impl Connection {
             return;
         }
         match self.state {
-            ConnectionState::Closed => {}
-            ConnectionState::Draining => {
-                if now_ns >= self.limit_ns {
-                    self.state = ConnectionState::Closed;
-                    self.actions.push_back(Action::DrainComplete { confirmed: false });
-                }
-            }
             ConnectionState::Ready => {
                 self.handle_silence(now_ns, out);
                 self.handle_ping_due(now_ns, out);
             }
-            state if now_ns >= self.limit_ns => self.disconnect(Reason::HandshakeTimeout { state }),
-            _ => {}
+            _ if now_ns < self.limit_ns => {}
+            ConnectionState::Draining => {
+                self.state = ConnectionState::Closed;
+                self.actions.push_back(Action::DrainComplete { confirmed: false });
+            }
+            state => self.disconnect(Reason::HandshakeTimeout { state }),
         }
     }
 

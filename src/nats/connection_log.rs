@@ -110,7 +110,7 @@ impl ConnectionLog {
         if let Some(lines) = self.untrusted.count_within(now_ns, REMINDER_NS) {
             let (core, server) = (self.core, server.endpoint());
             log::warn!(
-                core, server:%, advertised = count;
+                core, server:%, servers = count;
                 "NATS {server} advertises {count} servers of other networks, which are not used: the credentials would go \
                  there in clear text; use tls://, or name them in NATS_URL{lines}"
             );

@@ -139,15 +139,15 @@ impl Shard {
     fn end_overlap(&mut self, now_ns: u64) {
         let Some(counts) = self.overlap.as_ref().and_then(|overlap| overlap.poll_over(now_ns)) else { return };
         self.overlap = None;
-        let (core, repeated, unknown) = (self.ownership.core, counts.repeated, counts.unknown);
-        match unknown {
+        let (core, events) = (self.ownership.core, counts.repeated);
+        match counts.unknown {
             0 => {
-                log::info!(core, repeated; "moved between NATS servers: {repeated} messages came from both, and were taken once")
+                log::info!(core, events; "moved to another NATS server: {events} events came from both, and were taken once")
             }
-            _ => log::warn!(
-                core, repeated, unknown;
-                "moved between NATS servers: {repeated} messages came from both, and were taken once; of {unknown} more \
-                 it is not known, and they may have been taken twice"
+            unknown => log::warn!(
+                core, events;
+                "moved to another NATS server: {events} events came from both, and were taken once; {unknown} more may have \
+                 been taken twice"
             ),
         }
     }

@@ -178,7 +178,7 @@ pub fn flapping(release: Release) -> Result<Report, &'static str> {
     let server = NatsServer::start_with(release, "");
     let port = unused_port();
     let front = Front::open(port, server.port(), &[], false);
-    let mut stage = Stage::start(&format!("nats://127.0.0.1:{port}"), server.port(), Login::default(), &[]);
+    let stage = Stage::start(&format!("nats://127.0.0.1:{port}"), server.port(), Login::default(), &[]);
     let before = warnings(&stage);
     drop(front);
     let front = Front::open(port, server.port(), &[], true);

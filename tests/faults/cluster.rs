@@ -144,7 +144,7 @@ pub fn a_lame_duck_among_hung_servers(release: Release) -> Result<Report, &'stat
     let bus = Bus::connect(&cluster.first.url());
     let inbox = bus.subscribe("senpai.features.>");
     bus.round_trip();
-    let mut stage = Stage::start_at_pace(&urls, cluster.first.port(), Login::default(), &[], QUICK_PACE);
+    let stage = Stage::start_at_pace(&urls, cluster.first.port(), Login::default(), &[], QUICK_PACE);
     eventually("the service is on the first node", || {
         let here = cluster.first.connections_of(NAME, false).len();
         holds(here == 1, format!("{here} connections"))
