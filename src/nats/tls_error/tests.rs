@@ -79,7 +79,7 @@ fn refusal(trusted: &Issuer, certificate: &CertificateDer<'static>, others: &[Ce
     let now = UnixTime::since_unix_epoch(std::time::Duration::from_secs(NOW_S));
     let name = ServerName::try_from(NAME).expect("a name");
     let verified = verifier.verify_server_cert(certificate, others, &name, &[], now);
-    text(verified.err().expect("it is refused"))
+    text(verified.expect_err("it is refused"))
 }
 
 #[track_caller]
