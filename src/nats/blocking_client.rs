@@ -356,7 +356,7 @@ impl Driver {
                 if self.unusable.is_none()
                     && let Some((server, info, is_secured)) = self.session.server()
                 {
-                    self.log.connected(server, info, is_secured, None);
+                    self.log.connected(server, info, is_secured, None, now_ns);
                 }
                 self.note_pings();
                 let frames = std::mem::take(&mut self.waiting);
@@ -377,7 +377,7 @@ impl Driver {
                         self.log.drain_cut_short(&about);
                         self.end = Some(End::Drained { is_confirmed: true });
                     }
-                    Some(about) => self.log.trouble(&about, now_ns),
+                    Some(about) => self.log.ended(&about, now_ns),
                     None => {}
                 }
             }
@@ -403,6 +403,7 @@ impl Driver {
         // What the socket takes comes before the judgement on how long it has taken nothing: the process may have slept.
         self.send();
         self.session.handle_time(self.clock.elapsed_ns());
+        self.log.handle_time(self.clock.elapsed_ns());
         self.send();
     }
 

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::io::{self, ErrorKind};
+use std::mem::{Discriminant, discriminant};
 
 use proto_nats::{Cause, CredentialsError, JwtFault, Operation, Reason, ServerAddress, ServerError};
 use rustix::io::Errno;
@@ -201,6 +202,32 @@ impl From<MachineError> for Trouble {
 }
 
 impl Trouble {
+    /// What it is, without its particulars.
+    pub fn kind(&self) -> TroubleKind {
+        match self {
+            Trouble::Connect(error) => TroubleKind::Connect(discriminant(error)),
+            Trouble::Access(error) => TroubleKind::Access(discriminant(error)),
+            Trouble::Tls(error) => TroubleKind::Tls(error.kind()),
+            Trouble::Ended(reason) => {
+                let said = match reason {
+                    Reason::Refused { error, .. } | Reason::Closed { after: Some(error), .. } => Some(error),
+                    _ => None,
+                };
+                TroubleKind::Ended(discriminant(reason), said.map(discriminant), reason.is_slow_consumer_cut())
+            }
+            other => TroubleKind::Other(discriminant(other)),
+        }
+    }
+
+    /// The subscriptions that it is about.
+    pub fn refused_count(&self) -> usize {
+        match self {
+            Trouble::SubscriptionRefused { .. } => 1,
+            Trouble::SubscriptionsRefused { count } => *count,
+            _ => 0,
+        }
+    }
+
     /// What the pool of servers makes of it.
     pub fn cause(&self) -> Cause {
         match self {
@@ -236,6 +263,21 @@ impl fmt::Display for Trouble {
             }
         }
     }
+}
+
+/// What two troubles that an operator would call the same have in common.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TroubleKind {
+    /// No TCP connection.
+    Connect(Discriminant<ConnectError>),
+    /// The settings, or a file that they name.
+    Access(Discriminant<AccessError>),
+    /// TLS.
+    Tls(Discriminant<rustls::Error>),
+    /// The protocol or the server: with what the server had said, and whether events may be lost.
+    Ended(Discriminant<Reason>, Option<Discriminant<ServerError>>, bool),
+    /// Anything else.
+    Other(Discriminant<Trouble>),
 }
 
 /// A trouble and the server that it is about.

@@ -5,6 +5,7 @@
 //! its kind. The debug log has rustls's own words.
 
 use std::fmt;
+use std::mem::{Discriminant, discriminant};
 
 use rustls::pki_types::UnixTime;
 use rustls::{AlertDescription, CertificateError, Error, InvalidMessage, PeerIncompatible, PeerMisbehaved};
@@ -19,6 +20,13 @@ impl From<Error> for TlsError {
     fn from(error: Error) -> TlsError {
         log::debug!("rustls says: {error:?}");
         TlsError(error)
+    }
+}
+
+impl TlsError {
+    /// What it is, without its particulars.
+    pub fn kind(&self) -> Discriminant<Error> {
+        discriminant(&self.0)
     }
 }
 

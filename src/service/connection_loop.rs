@@ -131,7 +131,7 @@ impl ConnectionLoop<'_> {
                 if self.serving.is_some() || worker.session.is_over() {
                     return;
                 }
-                worker.session.next_deadline()
+                [worker.session.next_deadline(), self.log.next_deadline()].into_iter().flatten().min()
             };
             let left_ns = due_ns.map_or(IDLE_TURN_NS, |due_ns| due_ns.saturating_sub(clock.elapsed_ns()));
             if self.dialer.is_empty() {
@@ -291,6 +291,7 @@ impl ConnectionLoop<'_> {
     /// Does what the session asks for, as far as that can be done at once.
     fn grant_wishes(&mut self, worker: &mut Worker) {
         let now_ns = worker.shard.clock.elapsed_ns();
+        self.log.handle_time(now_ns);
         for _ in 0..=NOTICES_MAX {
             let Some(output) = worker.session.poll_output(now_ns) else { break };
             let server = worker.session.server();
@@ -306,11 +307,11 @@ impl ConnectionLoop<'_> {
                 Output::Close { server, trouble } => return self.close(worker, &server, trouble.as_deref()),
                 Output::Ready => {
                     if let Some((server, info, is_secured)) = server {
-                        self.log.connected(server, info, is_secured, worker.session.trouble());
+                        self.log.connected(server, info, is_secured, worker.session.trouble(), now_ns);
                     }
                     worker.publish(now_ns);
                 }
-                Output::LameDuck => server.into_iter().for_each(|(server, ..)| self.log.lame_duck(server)),
+                Output::LameDuck => server.into_iter().for_each(|(server, ..)| self.log.lame_duck(server, now_ns)),
                 Output::NoOtherServer => {
                     server.into_iter().for_each(|(server, ..)| self.log.no_other_server(server, now_ns));
                 }
@@ -319,7 +320,7 @@ impl ConnectionLoop<'_> {
                     server.into_iter().for_each(|(server, ..)| self.log.unconfirmed_drain(server));
                 }
                 Output::SubscriptionRefused => {
-                    worker.session.trouble().into_iter().for_each(|trouble| self.log.complaint(trouble, now_ns));
+                    worker.session.trouble().into_iter().for_each(|trouble| self.log.refused(trouble, now_ns));
                 }
                 Output::Complaint(error) => {
                     // Of refused publications the session keeps account, and the worker has a line a minute.
@@ -362,11 +363,12 @@ impl ConnectionLoop<'_> {
             socket.transport.close();
         }
         worker.shard.engine.stall_output();
+        let now_ns = worker.shard.clock.elapsed_ns();
         match trouble {
             Some(trouble) if worker.session.is_over() => self.log.drain_cut_short(trouble),
-            Some(trouble) => self.log.trouble(trouble, worker.shard.clock.elapsed_ns()),
+            Some(trouble) => self.log.ended(trouble, now_ns),
             None if worker.session.is_over() => {}
-            None => self.log.left(server),
+            None => self.log.left(server, now_ns),
         }
     }
 }
