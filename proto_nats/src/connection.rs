@@ -338,6 +338,11 @@ impl Connection {
         (self.pings_sent, self.pongs_received)
     }
 
+    /// How many subscriptions the server has refused, also those that it has not named in words that are known.
+    pub fn refused_count(&self) -> usize {
+        (self.refused_subscriptions().count() + self.refused_unnamed).min(self.subscriptions.len())
+    }
+
     /// The subscriptions that the server has refused, by name.
     pub fn refused_subscriptions(&self) -> impl Iterator<Item = &Subscription> {
         self.subscriptions.iter().filter(|tracked| tracked.refused).map(|tracked| &tracked.subscription)
@@ -412,26 +417,10 @@ impl Connection {
             return self.disconnect(Reason::Refused { error, with_credentials });
         }
         match &error {
-            ServerError::PermissionsViolation { operation: Operation::Subscribe, subject } => {
-                let mut is_known = false;
-                for tracked in self.subscriptions.iter_mut().filter(|tracked| tracked.subscription.subject == *subject)
-                {
-                    tracked.refused = true;
-                    is_known = true;
-                }
-                let is_confirming = self.state == ConnectionState::AwaitConfirmation || self.confirming_more;
-                match (is_known, is_confirming) {
-                    (true, _) => {}
-                    // One of ours, in other words.
-                    (false, true) => self.note_refused_unnamed(),
-                    (false, false) => return self.notice(Action::Complaint(error)),
-                }
-                self.notice(Action::SubscriptionRefused { subject: subject.clone() });
+            ServerError::PermissionsViolation { operation: Operation::Subscribe, subject } if self.takes_messages() => {
+                self.handle_refusal(&subject.clone(), error);
             }
-            ServerError::MaxSubscriptions => {
-                self.note_refused_unnamed();
-                self.notice(Action::Complaint(error));
-            }
+            ServerError::MaxSubscriptions => self.handle_refusal("", error),
             _ => {
                 self.notice(Action::Complaint(error.clone()));
                 // The others would explain nothing.
@@ -485,12 +474,21 @@ impl Connection {
         self.pings_sent
     }
 
-    fn note_refused_unnamed(&mut self) {
-        self.refused_unnamed = (self.refused_unnamed + 1).min(self.subscriptions.len());
-    }
-
-    fn refused_count(&self) -> usize {
-        self.refused_subscriptions().count() + self.refused_unnamed
+    /// From the first SUB on a refusal is about one of ours, whatever it is called there.
+    fn handle_refusal(&mut self, subject: &str, error: ServerError) {
+        let count_before = self.refused_count();
+        let mut is_named = false;
+        for tracked in self.subscriptions.iter_mut().filter(|tracked| tracked.subscription.subject == subject) {
+            (tracked.refused, is_named) = (true, true);
+        }
+        if !is_named {
+            self.refused_unnamed = (self.refused_unnamed + 1).min(self.subscriptions.len());
+            self.notice(Action::Complaint(error));
+        }
+        // Until then Ready will tell.
+        if self.state == ConnectionState::Ready && self.refused_count() > count_before {
+            self.actions.push_back(Action::SubscriptionRefused);
+        }
     }
 
     fn notice(&mut self, action: Action) {

@@ -52,11 +52,8 @@ pub enum Action {
     Confirmed,
     /// The server is about to go: move to another one, or read on if there is none.
     LameDuck,
-    /// The server has refused a subscription; the rest lives on.
-    SubscriptionRefused {
-        /// Its subject.
-        subject: String,
-    },
+    /// The server has refused one more subscription since Ready, see [`Connection::refused_subscriptions`](crate::Connection::refused_subscriptions); the rest lives on.
+    SubscriptionRefused,
     /// The server complains about something else; the connection lives on for as long as the socket does.
     Complaint(ServerError),
     /// INFO that is no JSON object, on a connection that is otherwise fine.

@@ -6,8 +6,8 @@
 //!   -ERR 'Permissions Violation for Publish to "senpai.features.X"'
 //! ```
 //!
-//! The texts are nats-server's and no interface: they are compared in lower case, by what they start with, and what is
-//! not known here is [`ServerError::Other`]. Whether the connection lives on is decided by the socket, not by the text;
+//! The texts are nats-server's and no interface: they are compared in lower case, by what they start with (a refusal by what
+//! it says before the subject, as much depends on it), and what is not known here is [`ServerError::Other`]. Whether the connection lives on is decided by the socket, not by the text;
 //! [`ServerError::is_fatal`] says what to expect.
 
 use std::fmt;
@@ -66,10 +66,8 @@ impl ServerError {
         let text = String::from_utf8_lossy(text);
         let lower = text.to_ascii_lowercase();
         let starts = |start: &str| lower.starts_with(start);
-        if starts("permissions violation for publish") {
-            ServerError::PermissionsViolation { operation: Operation::Publish, subject: quoted(&text) }
-        } else if starts("permissions violation for subscription") {
-            ServerError::PermissionsViolation { operation: Operation::Subscribe, subject: quoted(&text) }
+        if let Some(operation) = refused_operation(&lower) {
+            ServerError::PermissionsViolation { operation, subject: quoted(&text) }
         } else if starts("unknown protocol operation") || starts("parser error") {
             ServerError::UnknownOperation
         } else if starts("maximum payload") {
@@ -93,9 +91,7 @@ impl ServerError {
         } else if starts("slow consumer") {
             ServerError::SlowConsumer
         } else {
-            let mut text = text.into_owned();
-            text.truncate(text.floor_char_boundary(OTHER_BYTES_MAX));
-            ServerError::Other(text)
+            ServerError::Other(shortened(&text))
         }
     }
 
@@ -150,11 +146,27 @@ impl fmt::Display for ServerError {
     }
 }
 
+fn shortened(text: &str) -> String {
+    text[..text.floor_char_boundary(OTHER_BYTES_MAX)].to_owned()
+}
+
+/// What a text refuses, if it does: what comes before the subject says so, in whatever words.
+fn refused_operation(lower: &str) -> Option<Operation> {
+    let (_, refused) = lower.split('"').next()?.split_once("permissions violation")?;
+    match (refused.find("subscri"), refused.find("publish")) {
+        (Some(at), publish) if publish.is_none_or(|publish| at < publish) => Some(Operation::Subscribe),
+        (_, Some(_)) => Some(Operation::Publish),
+        _ => None,
+    }
+}
+
 /// The first text between double quotes, which nats-server writes as Go's `%q` does: a quote or a backslash has a backslash
-/// before it. (What `%q` writes in other ways cannot be printed, and is left as it stands.)
+/// before it. (What `%q` writes in other ways cannot be printed, and is left as it stands.) Without quotes all of it, so
+/// that it can be shown.
 fn quoted(text: &str) -> String {
     let mut subject = String::new();
-    let mut characters = text.split_once('"').unwrap_or_default().1.chars().peekable();
+    let Some((_, rest)) = text.split_once('"') else { return shortened(text) };
+    let mut characters = rest.chars().peekable();
     while let Some(character) = characters.next() {
         match character {
             '"' => break,
@@ -204,6 +216,25 @@ mod tests {
         let odd = r#"Permissions Violation for Subscription to "a.\"b\\c\u00ad\"" using queue "q""#;
         check(odd, may_not(Operation::Subscribe, r#"a."b\c\u00ad""#), false);
         check("Permissions Violation for Publish with Reply of \"r\"", may_not(Operation::Publish, "r"), false);
+        // After the configuration was read again.
+        check(
+            "Permissions Violation for Subscription to \"a.>\" (sid \"7\")",
+            may_not(Operation::Subscribe, "a.>"),
+            false,
+        );
+        // In words that no release has used so far.
+        check(
+            "Permissions Violation: Subscription a.>",
+            may_not(Operation::Subscribe, "Permissions Violation: Subscription a.>"),
+            false,
+        );
+        check("User Permissions Violation for subscribing to \"a\"", may_not(Operation::Subscribe, "a"), false);
+        check(
+            "Permissions Violation for Publish to \"subscription\"",
+            may_not(Operation::Publish, "subscription"),
+            false,
+        );
+        check("Permissions Violation", ServerError::Other("Permissions Violation".into()), false);
         check("Invalid Subject", ServerError::Other("Invalid Subject".into()), false);
         check("", ServerError::Other(String::new()), false);
     }

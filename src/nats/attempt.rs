@@ -161,7 +161,7 @@ impl Attempt {
                 Action::Disconnect(reason) => return Some(AttemptEvent::Failed(Trouble::Ended(reason))),
                 Action::DrainComplete { .. }
                 | Action::Confirmed
-                | Action::SubscriptionRefused { .. }
+                | Action::SubscriptionRefused
                 | Action::InfoReceived { .. } => {}
             }
         }

@@ -471,10 +471,16 @@ mod tests {
         simulated.check_rate();
         simulated.lines.clear();
         simulated.connected().said(&["connected"]);
-        refuse(&mut simulated, Trouble::SubscriptionRefused { subject: "one".into() });
-        simulated.said(&["the subscription to one"]);
-        refuse(&mut simulated, Trouble::SubscriptionsRefused { count: 2 });
-        refuse(&mut simulated, Trouble::SubscriptionsRefused { count: 3 });
-        simulated.said(&[]).pass(LASTING_NS).said(&["refused 3 subscriptions"]).pass(MINUTE).said(&[]);
+        let refused = |names: &[&str], count| {
+            let named = names.iter().map(|name| (*name).to_owned()).collect();
+            Trouble::SubscriptionsRefused { named, count }
+        };
+        refuse(&mut simulated, refused(&["one"], 1));
+        simulated.said(&["NATS refuses the subscription to one: grant"]);
+        refuse(&mut simulated, refused(&["one", "two"], 2));
+        refuse(&mut simulated, refused(&["one", "two", "three"], 5));
+        simulated.said(&[]).pass(LASTING_NS);
+        simulated.said(&["NATS refuses 5 subscriptions, to one, two, three and 2 more: grant"]);
+        simulated.pass(MINUTE).said(&[]);
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::io::{self, ErrorKind};
 use std::mem::{Discriminant, discriminant};
 
-use proto_nats::{Cause, CredentialsError, JwtFault, Operation, Reason, ServerAddress, ServerError};
+use proto_nats::{Cause, Connection, CredentialsError, JwtFault, Operation, Reason, ServerAddress, ServerError};
 use rustix::io::Errno;
 use rustls::pki_types::pem::Error as PemError;
 
@@ -13,6 +13,9 @@ use crate::config::NamedFile;
 use crate::nats::tls_error::TlsError;
 use crate::runtime::MachineError;
 use crate::runtime::log_text::{date, plain, printable};
+
+/// Refused subscriptions are named up to so many, then counted.
+const REFUSED_NAMED_MAX: usize = 8;
 
 /// Why there is no TCP connection.
 #[derive(Debug)]
@@ -189,10 +192,8 @@ pub enum Trouble {
     Tls(TlsError),
     /// The protocol, or the server, ended it.
     Ended(Reason),
-    /// The server refuses this subscription; the connection lives on.
-    SubscriptionRefused { subject: String },
-    /// The server refuses so many subscriptions and did not say which; the connection lives on.
-    SubscriptionsRefused { count: usize },
+    /// The server refuses so many subscriptions, some of them by name; the connection lives on.
+    SubscriptionsRefused { named: Vec<String>, count: usize },
 }
 
 impl From<MachineError> for Trouble {
@@ -219,11 +220,18 @@ impl Trouble {
         }
     }
 
+    /// The subscriptions that the server of `connection` refuses, if it does.
+    pub(crate) fn of_refusals(connection: &Connection) -> Option<Trouble> {
+        let count = connection.refused_count();
+        let named = connection.refused_subscriptions().take(REFUSED_NAMED_MAX);
+        let named = named.map(|subscription| subscription.subject.clone()).collect();
+        (count > 0).then_some(Trouble::SubscriptionsRefused { named, count })
+    }
+
     /// The subscriptions that it is about.
     pub fn refused_count(&self) -> usize {
         match self {
-            Trouble::SubscriptionRefused { .. } => 1,
-            Trouble::SubscriptionsRefused { count } => *count,
+            Trouble::SubscriptionsRefused { count, .. } => *count,
             _ => 0,
         }
     }
@@ -232,7 +240,7 @@ impl Trouble {
     pub fn cause(&self) -> Cause {
         match self {
             Trouble::Tls(_) | Trouble::Access(_) | Trouble::FilesTooSlow => Cause::Refused,
-            Trouble::SubscriptionRefused { .. } | Trouble::SubscriptionsRefused { .. } => Cause::Refused,
+            Trouble::SubscriptionsRefused { .. } => Cause::Refused,
             Trouble::Ended(reason) => reason.cause(),
             _ => Cause::Trouble,
         }
@@ -255,11 +263,23 @@ impl fmt::Display for Trouble {
                 write!(f, "the server refuses the login, and {}", CredsFault(*fault))
             }
             Trouble::Ended(reason) => reason.fmt(f),
-            Trouble::SubscriptionRefused { subject } => {
-                write!(f, "NATS refuses the subscription to {}: grant this user that permission", printable(subject))
-            }
-            Trouble::SubscriptionsRefused { count } => {
-                write!(f, "NATS has refused {count} subscriptions and not said which: does it allow so many?")
+            Trouble::SubscriptionsRefused { named, count } => {
+                let names = named.iter().map(|subject| printable(subject)).collect::<Vec<_>>().join(", ");
+                match (count, count.saturating_sub(named.len())) {
+                    (1, 0) => write!(f, "NATS refuses the subscription to {names}: grant this user that permission"),
+                    (_, 0) => {
+                        write!(f, "NATS refuses {count} subscriptions, to {names}: grant this user these permissions")
+                    }
+                    (_, more) if !named.is_empty() => write!(
+                        f,
+                        "NATS refuses {count} subscriptions, to {names} and {more} more: grant this user these permissions"
+                    ),
+                    _ => write!(
+                        f,
+                        "NATS has refused {count} of this service's subscriptions and not said which: grant this user the \
+                         permission to subscribe, and to as many subjects"
+                    ),
+                }
             }
         }
     }
@@ -291,7 +311,7 @@ impl fmt::Display for ServerTrouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.trouble {
             // These name NATS themselves: it is what every server of the cluster would say.
-            trouble @ (Trouble::SubscriptionRefused { .. } | Trouble::SubscriptionsRefused { .. }) => trouble.fmt(f),
+            trouble @ Trouble::SubscriptionsRefused { .. } => trouble.fmt(f),
             trouble => write!(f, "NATS {}: {trouble}", self.server.endpoint()),
         }
     }

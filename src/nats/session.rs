@@ -241,14 +241,15 @@ impl<M: Copy> Session<M> {
                         return Some(Output::Untrusted { server: serving.server.clone(), count: merged.untrusted });
                     }
                 }
-                Action::Ready { refused } => return Some(self.note_ready(refused, now_ns)),
+                Action::Ready { .. } => return Some(self.note_ready(now_ns)),
                 Action::LameDuck => {
                     self.attempts.pool.handle_lame_duck(serving.key, now_ns);
                     serving.is_lame_duck = true;
                     return Some(Output::LameDuck);
                 }
-                Action::SubscriptionRefused { subject } => {
-                    self.trouble = Some(serving.trouble(Trouble::SubscriptionRefused { subject }));
+                Action::SubscriptionRefused => {
+                    let refusals = Trouble::of_refusals(&serving.connection);
+                    self.trouble = refusals.map(|trouble| serving.trouble(trouble));
                     return Some(Output::SubscriptionRefused);
                 }
                 Action::Complaint(error) => {
@@ -287,17 +288,13 @@ impl<M: Copy> Session<M> {
     }
 
     /// The connection that serves is ready, but for so many subscriptions.
-    fn note_ready(&mut self, refused: usize, now_ns: u64) -> Output {
+    fn note_ready(&mut self, now_ns: u64) -> Output {
         let serving = self.serving.as_mut().expect("it is the one that serves");
         self.attempts.pool.handle_ready(serving.key, now_ns);
         self.ready_count += 1;
         (serving.has_been_ready, serving.takes_publications) = (true, true);
-        let trouble = match (refused, serving.connection.refused_subscriptions().next()) {
-            (0, _) => None,
-            (_, Some(first)) => Some(Trouble::SubscriptionRefused { subject: first.subject.clone() }),
-            (count, None) => Some(Trouble::SubscriptionsRefused { count }),
-        };
-        self.trouble = trouble.map(|trouble| serving.trouble(trouble));
+        let refusals = Trouble::of_refusals(&serving.connection);
+        self.trouble = refusals.map(|trouble| serving.trouble(trouble));
         Output::Ready
     }
 
@@ -320,7 +317,7 @@ impl<M: Copy> Session<M> {
             let serve = self.serve(attempt, now_ns);
             self.outputs.push_back(serve);
             if drain_at_ns.is_some() {
-                let ready = self.note_ready(0, now_ns);
+                let ready = self.note_ready(now_ns);
                 self.outputs.push_back(ready);
             }
         }
@@ -365,7 +362,7 @@ impl<M: Copy> Session<M> {
                 None
             }
             // Here it would be worse off.
-            Some(AttemptEvent::Confirmed { refused: count }) => Some(Trouble::SubscriptionsRefused { count }),
+            Some(AttemptEvent::Confirmed { .. }) => attempt.connection.as_deref().and_then(Trouble::of_refusals),
             Some(AttemptEvent::Failed(trouble)) => Some(trouble),
             Some(AttemptEvent::StartTls) | None => None,
         };

@@ -64,7 +64,8 @@ pub fn on_publish(release: Release) -> Result<Report, &'static str> {
     Ok(stage.settle(Vec::new(), Loss::Nothing, Some(&server)))
 }
 
-/// Events are refused: the service says so and is not ready. With the permission it is, on its next connection.
+/// Events are refused, from the start and again when the permission is revoked: the service says so and is not ready. With the
+/// permission it is, on its next connection.
 pub fn on_subscribe(release: Release) -> Result<Report, &'static str> {
     let mut server = NatsServer::start_with(release, &configuration("subscribe: { allow: \"other.>\" }"));
     let mut stage = Stage::begin(&url(&server), &[]);
@@ -80,6 +81,24 @@ pub fn on_subscribe(release: Release) -> Result<Report, &'static str> {
     server.terminate();
     server.configure(&configuration(""));
     let back = server.start_again();
-    let recovery = stage.wait_recovered(back, 1, RECOVERY_LIMIT);
-    Ok(stage.settle(vec![recovery], Loss::InHand, None))
+    let first = stage.wait_recovered(back, 1, RECOVERY_LIMIT);
+
+    stage.note_break();
+    server.configure(&configuration("subscribe: { deny: \"md.events.>\" }"));
+    server.reload();
+    stage.wait_trouble(&["md.events.>", "permission"]);
+    let health = stage.health();
+    assert_eq!((&health["status"], &health["nats_connected"]), (&"degraded".into(), &true.into()), "{health}");
+    assert_eq!(stage.reconnect_count(), 1, "the connection lives");
+    let said = "NATS refuses the subscription to md.events.>";
+    eventually("the log says it again", || {
+        let log = stage.service.log();
+        holds(log.matches(said).count() == 2, log)
+    });
+
+    server.terminate();
+    server.configure(&configuration(""));
+    let back = server.start_again();
+    let second = stage.wait_recovered(back, 2, RECOVERY_LIMIT);
+    Ok(stage.settle(vec![first, second], Loss::InHand, None))
 }

@@ -5,37 +5,66 @@ use super::*;
 #[test]
 fn a_refused_subscription_is_named_and_the_rest_lives_on() {
     let refusal = "-ERR 'Permissions Violation for Subscription to \"secret.>\"'\r\n";
-    let refused = Action::SubscriptionRefused { subject: "secret.>".into() };
     let mut client = client(&["a", "secret.>"]);
     client.receive(PLAIN).receive("PONG\r\n").actions(&[INFO_RECEIVED]);
-    client.receive(refusal).receive("PONG\r\n").actions(&[refused.clone(), Action::Ready { refused: 1 }]);
+    client.receive(refusal).receive("PONG\r\n").actions(&[Action::Ready { refused: 1 }]);
     assert_eq!(client.connection.state(), ConnectionState::Ready);
     assert!(!client.connection.is_ready(), "a service without one of its subjects is not ready");
     let names: Vec<_> = client.connection.refused_subscriptions().map(|refused| refused.subject.as_str()).collect();
     assert_eq!(names, ["secret.>"]);
 
     let mut later = ready_client(&["a", "secret.>"]);
-    later.receive(refusal).actions(&[refused]);
+    later.receive(refusal).actions(&[Action::SubscriptionRefused]);
     assert!(!later.connection.is_ready());
     later.out.clear();
     later.connection.begin_drain(later.now_ns, SECOND_NS, &mut later.out);
     later.sent("UNSUB 1\r\nPING\r\n");
 }
 
+/// It is about one of ours, whatever it is called, whenever it comes.
 #[test]
 fn a_refusal_that_matches_nothing() {
-    let refusal = "-ERR 'Permissions Violation for Subscription to \"other.>\"'\r\n";
-    let subject = "other.>".to_owned();
-    let mut client = client(&["a"]);
-    client.receive(PLAIN).receive("PONG\r\n").receive(refusal).receive("PONG\r\n");
-    let refused = Action::SubscriptionRefused { subject: subject.clone() };
-    client.actions(&[INFO_RECEIVED, refused, Action::Ready { refused: 1 }]);
-    assert!(!client.connection.is_ready(), "it is about one of ours, whatever it is called");
+    let cases = [
+        ("Permissions Violation for Subscription to \"other.>\"", "other.>"),
+        ("Permissions Violation for Subscription to 'a'", "Permissions Violation for Subscription to 'a'"),
+        ("permissions violation: subscription", "permissions violation: subscription"),
+    ];
+    for (text, subject) in cases {
+        let refusal = format!("-ERR '{text}'\r\n");
+        let operation = Operation::Subscribe;
+        let complaint = Action::Complaint(ServerError::PermissionsViolation { operation, subject: subject.to_owned() });
+        let mut client = client(&["a", "b"]);
+        client.receive(PLAIN).receive("PONG\r\n").receive(&refusal).receive("PONG\r\n");
+        client.actions(&[INFO_RECEIVED, complaint.clone(), Action::Ready { refused: 1 }]);
+        assert!(!client.connection.is_ready(), "{text}");
 
-    let mut later = ready_client(&["a"]);
-    let error = ServerError::PermissionsViolation { operation: Operation::Subscribe, subject };
-    later.receive(refusal).actions(&[Action::Complaint(error)]);
-    assert!(later.connection.is_ready(), "ours are confirmed");
+        let mut later = ready_client(&["a", "b"]);
+        later.receive(&refusal).actions(&[complaint, Action::SubscriptionRefused]);
+        assert!(!later.connection.is_ready() && later.connection.refused_count() == 1, "{text}");
+    }
+}
+
+/// At a reload of its configuration a server refuses what it had granted, and what is refused already again.
+#[test]
+fn a_permission_that_is_revoked() {
+    let refusal = "-ERR 'Permissions Violation for Subscription to \"b\" (sid \"2\")'\r\n";
+    let mut client = ready_client(&["a", "b"]);
+    client.receive(refusal).actions(&[Action::SubscriptionRefused]);
+    assert!(!client.connection.is_ready());
+    client.receive(refusal).receive("PING\r\n").actions(&[]);
+    let names: Vec<_> = client.connection.refused_subscriptions().map(|refused| refused.subject.as_str()).collect();
+    assert_eq!((&names[..], client.connection.refused_count()), (&["b"][..], 1));
+}
+
+/// What changes the state is told even where notices are too many, and no more often than there are subscriptions.
+#[test]
+fn refusals_without_end() {
+    let mut client = ready_client(&["a", "b"]);
+    client.receive(&"-ERR 'Permissions Violation for Publish to \"x\"'\r\n".repeat(NOTICES_MAX));
+    client.receive(&"-ERR 'Permissions Violation for Subscription to \"x\"'\r\n".repeat(1_000));
+    let actions: Vec<_> = std::iter::from_fn(|| client.connection.poll_action()).collect();
+    let refused = actions.iter().filter(|action| **action == Action::SubscriptionRefused).count();
+    assert_eq!((actions.len(), refused, client.connection.refused_count()), (NOTICES_MAX + 2, 2, 2));
 }
 
 #[test]
