@@ -22,11 +22,8 @@
 //! 2. Ready is said once, after the server has answered a PING that was sent behind every SUB.
 //! 3. A state other than Closed always has a deadline, unless reading is paused: silence is noticed, whatever happens.
 //! 4. Once Closed, nothing comes out any more.
-//!
-//! **Silence.** Two clocks run once a connection is ready. PING every two minutes with two outstanding at most, whatever
-//! else arrives (ADR-40), finds a server that sends but does not listen. And when nothing at all has arrived for 4 s a
-//! PING goes out that has 4 s to bring anything, so that a half-open connection is noticed within 10 s. Both are
-//! off while the driver has stopped reading on purpose: what the server has sent by then is still unread.
+
+mod liveness;
 
 use crate::auth::Credentials;
 pub use crate::connection_action::{Action, ConnectionState};
@@ -67,17 +64,11 @@ pub struct Connection {
     ping_due_ns: u64,
     pings_unanswered: u32,
     last_received_ns: u64,
-    probe: Option<Probe>,
+    probe: Option<liveness::Probe>,
     /// Set while the driver does not read.
     paused_since_ns: Option<u64>,
     /// When bytes were last left unread in the socket.
     left_unread_ns: Option<u64>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Probe {
-    sent_ns: u64,
-    repeated: bool,
 }
 
 impl Connection {
@@ -429,42 +420,6 @@ impl Connection {
                 }
             }
         }
-    }
-
-    fn handle_silence(&mut self, now_ns: u64, out: &mut Vec<u8>) {
-        let due_ns = self.silence_due_ns();
-        if now_ns < due_ns {
-            return;
-        }
-        let repeated = match self.probe {
-            None => false,
-            // We are late ourselves (the process was stopped, the machine slept): the answer may lie in the socket.
-            Some(Probe { repeated: false, .. }) if now_ns - due_ns > self.settings.silence_ns / 2 => true,
-            Some(_) => {
-                let silent_ns = now_ns.saturating_sub(self.last_received_ns);
-                return self.disconnect(Reason::Stale { silent_ns });
-            }
-        };
-        self.send_ping(out);
-        self.probe = Some(Probe { sent_ns: now_ns, repeated });
-    }
-
-    fn handle_ping_due(&mut self, now_ns: u64, out: &mut Vec<u8>) {
-        if self.state != ConnectionState::Ready || now_ns < self.ping_due_ns {
-            return;
-        }
-        let count = self.pings_unanswered;
-        if count >= self.settings.pings_outstanding_max {
-            return self.disconnect(Reason::PingsUnanswered { count });
-        }
-        self.pings_unanswered += 1;
-        self.send_ping(out);
-        self.ping_due_ns = now_ns.saturating_add(self.settings.ping_interval_ns);
-    }
-
-    fn silence_due_ns(&self) -> u64 {
-        let since_ns = self.probe.map_or(self.last_received_ns, |probe| probe.sent_ns);
-        since_ns.saturating_add(self.settings.silence_ns)
     }
 
     /// Returns the number that this PING's PONG will have.

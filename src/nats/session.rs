@@ -317,6 +317,8 @@ impl<M: Copy> Session<M> {
             let serve = self.serve(attempt, now_ns);
             self.outputs.push_back(serve);
             if drain_at_ns.is_some() {
+                // Since the confirmation its socket was not read.
+                self.note_left_unread(now_ns);
                 let ready = self.note_ready(now_ns);
                 self.outputs.push_back(ready);
             }
