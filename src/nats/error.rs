@@ -208,7 +208,11 @@ impl Trouble {
         match self {
             Trouble::Connect(error) => TroubleKind::Connect(discriminant(error)),
             Trouble::Access(error) => TroubleKind::Access(discriminant(error)),
-            Trouble::Tls(error) => TroubleKind::Tls(error.kind()),
+            Trouble::Tls(error) => {
+                let (error, certificate) = error.kind();
+                TroubleKind::Tls(error, certificate)
+            }
+            Trouble::Ended(Reason::InvalidJwt { fault, .. }) => TroubleKind::Jwt(discriminant(fault)),
             Trouble::Ended(reason) => {
                 let said = match reason {
                     Reason::Refused { error, .. } | Reason::Closed { after: Some(error), .. } => Some(error),
@@ -292,8 +296,10 @@ pub enum TroubleKind {
     Connect(Discriminant<ConnectError>),
     /// The settings, or a file that they name.
     Access(Discriminant<AccessError>),
-    /// TLS.
-    Tls(Discriminant<rustls::Error>),
+    /// TLS, and what it has against the server's certificate.
+    Tls(Discriminant<rustls::Error>, Option<Discriminant<rustls::CertificateError>>),
+    /// Our JWT.
+    Jwt(Discriminant<JwtFault>),
     /// The protocol or the server: with what the server had said, and whether events may be lost.
     Ended(Discriminant<Reason>, Option<Discriminant<ServerError>>, bool),
     /// Anything else.

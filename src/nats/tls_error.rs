@@ -25,8 +25,12 @@ impl From<Error> for TlsError {
 
 impl TlsError {
     /// What it is, without its particulars.
-    pub fn kind(&self) -> Discriminant<Error> {
-        discriminant(&self.0)
+    pub fn kind(&self) -> (Discriminant<Error>, Option<Discriminant<CertificateError>>) {
+        let certificate = match &self.0 {
+            Error::InvalidCertificate(error) => Some(discriminant(error)),
+            _ => None,
+        };
+        (discriminant(&self.0), certificate)
     }
 }
 
