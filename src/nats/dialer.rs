@@ -64,13 +64,15 @@ struct Dial {
 }
 
 enum Stage {
-    /// Without a receiver there is no thread yet: too many hang.
-    Preparing(Option<Receiver<Result<Prepared, Trouble>>>),
+    Preparing(Job<Prepared>),
     Connecting(Connecting),
     Open(Box<Open>),
     /// Told to the attempt, which is given up next.
     Over,
 }
+
+/// Work on a thread. Without a receiver it has not begun: all threads are at work.
+type Job<T> = Option<Receiver<Result<T, Trouble>>>;
 
 /// What the thread finds out.
 struct Prepared {
@@ -89,8 +91,8 @@ struct Connecting {
 struct Open {
     transport: Transport,
     input: Input,
-    /// TLS's files are being read, since then.
-    tls: Option<(Receiver<Result<TlsSession, Trouble>>, u64)>,
+    /// TLS was asked for then; its files are being read.
+    tls: Option<(u64, Job<TlsSession>)>,
 }
 
 /// What was read and is not handled yet: whole messages that are kept, then the rest.
@@ -131,11 +133,7 @@ impl Dialer {
         if !open.input.bytes.is_empty() {
             return attempt.handle_unusable(Reason::DataBeforeTls);
         }
-        let (access, server) = (self.access.clone(), dial.server.clone());
-        match blocking::begin(move || access.tls_session(&server).map_err(Trouble::Access)) {
-            Ok(receiver) => open.tls = Some((receiver, now_ns)),
-            Err(error) => attempt.handle_failed(Trouble::Machine(error)),
-        }
+        open.tls = Some((now_ns, None));
     }
 
     /// The attempt serves: its socket and what was read from it. `None`: there is no such attempt.
@@ -165,7 +163,7 @@ impl Dialer {
                 dial.fail(session, Trouble::ConnectTooSlow { seconds });
             }
             match &mut dial.stage {
-                Stage::Preparing(receiver) => match prepared(receiver, &self.access, &self.client_name, &dial.server) {
+                Stage::Preparing(job) => match prepared(job, &self.access, &self.client_name, &dial.server) {
                     None => {}
                     Some(Ok(Prepared { mut settings, addresses })) => {
                         (self.adjust)(&mut settings);
@@ -179,6 +177,7 @@ impl Dialer {
                 // One that is about to serve is the session's already.
                 Stage::Open(open) => {
                     if let Some(attempt) = session.attempt(dial.id) {
+                        open.start_tls(attempt, &self.access, &dial.server, now_ns);
                         open.exchange(attempt, self.input_bytes_max, now_ns);
                     }
                 }
@@ -221,33 +220,41 @@ impl Dialer {
     }
 }
 
-/// What the thread has found out, if it has; begins it where there is none yet.
+/// What is needed for a connection to `server`, once that is known.
 fn prepared(
-    receiver: &mut Option<Receiver<Result<Prepared, Trouble>>>,
+    job: &mut Job<Prepared>,
     access: &Arc<Access>,
     client_name: &str,
     server: &ServerAddress,
 ) -> Option<Result<Prepared, Trouble>> {
-    let Some(receiver) = receiver else {
+    poll_job(job, || {
         let (access, name, server) = (access.clone(), client_name.to_owned(), server.clone());
-        let prepare = move || {
+        move || {
             let settings = access.connection_settings(&server, name).map_err(Trouble::Access)?;
             let addresses = (server.host.as_str(), server.port).to_socket_addrs();
             let addresses = addresses.map_err(|error| Trouble::Connect(ConnectError::Unresolved(error)))?.collect();
             Ok(Prepared { settings, addresses })
-        };
-        match blocking::begin(prepare) {
-            Ok(begun) => *receiver = Some(begun),
-            // They end, and there is time.
-            Err(MachineError::BlockingWorkHangs { .. }) => {}
-            Err(error) => return Some(Err(Trouble::Machine(error))),
         }
-        return None;
-    };
-    received(receiver)
+    })
 }
 
-fn received<T>(receiver: &Receiver<Result<T, Trouble>>) -> Option<Result<T, Trouble>> {
+/// What the thread has found out, if it has; begins it where there is none yet and one is free.
+fn poll_job<T, W>(job: &mut Job<T>, work: impl FnOnce() -> W) -> Option<Result<T, Trouble>>
+where
+    T: Send + 'static,
+    W: FnOnce() -> Result<T, Trouble> + Send + 'static,
+{
+    let Some(receiver) = job else {
+        return match blocking::begin(work()) {
+            Ok(begun) => {
+                *job = Some(begun);
+                None
+            }
+            // They end, and there is time.
+            Err(MachineError::BlockingWorkHangs { .. }) => None,
+            Err(error) => Some(Err(Trouble::Machine(error))),
+        };
+    };
     match receiver.try_recv() {
         Ok(result) => Some(result),
         Err(TryRecvError::Empty) => None,
@@ -328,16 +335,26 @@ fn begin_connect(address: &SocketAddr) -> std::io::Result<TcpStream> {
 }
 
 impl Open {
-    /// Moves the bytes of both directions that can be moved at this moment.
+    /// Where TLS was asked for: starts it as soon as its files are read.
+    fn start_tls(&mut self, attempt: &mut Attempt, access: &Arc<Access>, server: &ServerAddress, now_ns: u64) {
+        let Some((asked_ns, job)) = &mut self.tls else { return };
+        let read = poll_job(job, || {
+            let (access, server) = (access.clone(), server.clone());
+            move || access.tls_session(&server).map_err(Trouble::Access)
+        });
+        match read {
+            None if now_ns.saturating_sub(*asked_ns) < FILES_LIMIT_NS => return,
+            None => attempt.handle_failed(Trouble::FilesTooSlow),
+            Some(Err(trouble)) => attempt.handle_failed(trouble),
+            Some(Ok(session)) => self.transport.start_tls(session),
+        }
+        self.tls = None;
+    }
+
+    /// Moves the bytes of both directions that can be moved at this moment. Nothing is to be moved before TLS has started.
     fn exchange(&mut self, attempt: &mut Attempt, input_bytes_max: usize, now_ns: u64) {
-        if let Some((receiver, begun_ns)) = &self.tls {
-            match received(receiver) {
-                None if now_ns.saturating_sub(*begun_ns) < FILES_LIMIT_NS => return,
-                None => return attempt.handle_failed(Trouble::FilesTooSlow),
-                Some(Err(trouble)) => return attempt.handle_failed(trouble),
-                Some(Ok(session)) => self.transport.start_tls(session),
-            }
-            self.tls = None;
+        if self.tls.is_some() {
+            return;
         }
         if !self.send(attempt) {
             self.read(attempt, input_bytes_max, now_ns);

@@ -173,6 +173,29 @@ fn advertised(release: Release, count: u32) -> Result<Report, &'static str> {
     Ok(report)
 }
 
+/// With credentials and without TLS, an address of another network is not told them: it is not used, and that is said.
+pub fn untrusted(release: Release) -> Result<Report, &'static str> {
+    let server = NatsServer::start_with(release, "authorization { user: bob, password: hunter2 }");
+    let port = unused_port();
+    let urls = ["192.0.2.1:4222".to_owned(), format!("127.0.0.2:{}", unused_port())];
+    let front = Front::open(port, server.port(), &urls, false);
+    let login = Login { user: Some(("bob", "hunter2")), ..Login::default() };
+    let mut stage = Stage::start(&format!("nats://bob:hunter2@127.0.0.1:{port}"), server.port(), login, &[]);
+    let log = stage.service.log();
+    let said = log.lines().find(|line| line.contains("of other networks, which are not used")).expect(&log);
+    assert!(said.contains("advertises 1 servers"), "one of the two: {said}");
+    stage.note_break();
+    drop(front);
+    stage.wait_lost();
+    // The one of this network is tried.
+    within(PATIENCE, "it is tried", || holds(stage.service.log().contains("127.0.0.2"), stage.service.log()));
+    let back = Instant::now();
+    let _front = Front::open(port, server.port(), &urls, false);
+    let recovery = stage.wait_recovered(back, 1, RECOVERY_LIMIT);
+    assert!(!stage.service.log().contains("192.0.2.1"), "{}", stage.service.log());
+    Ok(stage.settle(vec![recovery], Loss::InHand, None))
+}
+
 /// Each connection ends as soon as it is ready: the service comes back less and less often, and does not flood the log.
 pub fn flapping(release: Release) -> Result<Report, &'static str> {
     let server = NatsServer::start_with(release, "");

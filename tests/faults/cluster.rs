@@ -100,6 +100,21 @@ pub fn a_node_dies_behind_tls(release: Release) -> Result<Report, &'static str> 
     Ok(stage.settle(vec![recovery], Loss::InHand, None))
 }
 
+/// `NATS_DISCOVER=false`: it is told of the second node, and never goes there.
+pub fn only_the_configured_server(release: Release) -> Result<Report, &'static str> {
+    let mut cluster = Cluster::start(release, "");
+    let (url, port) = (cluster.first.url(), cluster.first.port());
+    let mut stage = Stage::start(&url, port, Login::default(), &["--nats-discover", "false"]);
+    stage.note_break();
+    cluster.first.kill();
+    stage.wait_lost();
+    stage.wait_trouble(&["connection refused"]);
+    let back = cluster.first.start_again();
+    let recovery = stage.wait_recovered(back, 1, RECOVERY_LIMIT);
+    assert!(cluster.second.connections_of(NAME, true).is_empty(), "log:\n{}", stage.service.log());
+    Ok(stage.settle(vec![recovery], Loss::InHand, None))
+}
+
 /// The grace period is 10 s: a client that has not moved by then is cut off.
 pub fn a_node_in_lame_duck_mode(release: Release) -> Result<Report, &'static str> {
     let cluster = Cluster::start(release, "");
