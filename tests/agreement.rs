@@ -77,6 +77,11 @@ fn check(name: &str, events: &[Event], settings: EngineSettings, drained_each: u
         engine.counters.timestamps_rejected.iter().sum::<u64>(),
         counts.timestamps_rejected.values().sum::<u64>()
     );
+    assert_eq!(
+        engine.counters.timestamps_unreadable.iter().sum::<u64>(),
+        counts.timestamps_unreadable.values().sum::<u64>(),
+        "{name}: unreadable times"
+    );
     assert_eq!(engine.counters.signals_suppressed_stale, counts.signals_stale, "{name}: stale");
     (summary.snapshots, summary.signals)
 }

@@ -117,6 +117,7 @@ fn figures(reports: &[ShardReport]) -> Map<String, Value> {
         "events_foreign": sum(&|r| r.counters.events_foreign),
         "events_repeated": sum(&|r| r.counters.events_repeated),
         "timestamps_rejected": sum(&|r| r.counters.timestamps_rejected.iter().sum()),
+        "timestamps_unreadable": sum(&|r| r.counters.timestamps_unreadable.iter().sum()),
         "features_published": sum(&|r| r.counters.features_published),
         "signals_emitted": sum(&|r| r.counters.signals_emitted.iter().sum()),
         "signals_suppressed": { "stale": sum(&|r| r.counters.signals_suppressed_stale) },

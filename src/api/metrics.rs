@@ -107,21 +107,22 @@ impl PartByPart for Metrics {
 fn totals(reports: &[ShardReport], http: &HttpCounts, out: &mut Vec<u8>) {
     let sum = |figure: &dyn Fn(&ShardReport) -> u64| reports.iter().map(figure).sum::<u64>();
     // Each core has its own numbers for the providers.
-    let mut providers: BTreeMap<&str, ([u64; EventKind::ALL.len()], u64)> = BTreeMap::new();
+    let mut providers: BTreeMap<&str, ([u64; EventKind::ALL.len()], u64, u64)> = BTreeMap::new();
     for report in reports {
         for (index, name) in report.providers.iter().enumerate() {
-            let (events, rejected) = providers.entry(name).or_default();
+            let (events, rejected, unreadable) = providers.entry(name).or_default();
             EventKind::ALL.iter().for_each(|kind| {
                 events[*kind as usize] += report.counters.events_in[*kind as usize][index];
             });
             *rejected += report.counters.timestamps_rejected[index];
+            *unreadable += report.counters.timestamps_unreadable[index];
         }
     }
 
     let name = "senpai_events_in_total";
     begin_family(name, Counter, "Events received.", out);
     for kind in EventKind::ALL {
-        for (provider, (events, _)) in &providers {
+        for (provider, (events, ..)) in &providers {
             sample(name, &[("type", kind.name()), ("provider", provider)], events[kind as usize], out);
         }
     }
@@ -135,8 +136,13 @@ fn totals(reports: &[ShardReport], http: &HttpCounts, out: &mut Vec<u8>) {
     }
     let name = "senpai_timestamps_rejected_total";
     begin_family(name, Counter, "Event times too far ahead of local receipt.", out);
-    for (provider, (_, rejected)) in &providers {
+    for (provider, (_, rejected, _)) in &providers {
         sample(name, &[("provider", provider)], rejected, out);
+    }
+    let name = "senpai_timestamps_unreadable_total";
+    begin_family(name, Counter, "Events with a time that could not be read under any of its names.", out);
+    for (provider, (.., unreadable)) in &providers {
+        sample(name, &[("provider", provider)], unreadable, out);
     }
     let name = "senpai_signals_suppressed_total";
     begin_family(name, Counter, "Signals not emitted.", out);

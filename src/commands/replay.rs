@@ -120,11 +120,12 @@ impl<W: Write> Replay<W> {
         let seconds = elapsed_ns as f64 / NANOS_PER_SECOND as f64;
         format!(
             "{} events, {snapshots} snapshots, {signals} signals; dropped: {}; signals suppressed: stale {}; \
-             timestamps rejected: {}; {} lines skipped; {seconds:.3} s, {:.0} events/s",
+             timestamps rejected: {}, unreadable: {}; {} lines skipped; {seconds:.3} s, {:.0} events/s",
             self.events,
             dropped.join(", "),
             counters.signals_suppressed_stale,
             counters.timestamps_rejected.iter().sum::<u64>(),
+            counters.timestamps_unreadable.iter().sum::<u64>(),
             self.lines_skipped,
             self.events as f64 / seconds.max(1e-9),
         )

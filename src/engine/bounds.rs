@@ -6,8 +6,9 @@ use crate::engine::time::NANOS_PER_SECOND;
 pub const ROLLING_WINDOW_MAX_NS: i64 = 60 * NANOS_PER_SECOND;
 /// The short window of the features (`_10s`), unless the rolling window is shorter.
 pub const SHORT_WINDOW_NS: i64 = 10 * NANOS_PER_SECOND;
-/// Longest symbol, in bytes. Crypto pairs, equities and option symbols (OSI: 21) stay far below; NATS would allow 4 KiB.
-pub const SYMBOL_BYTES_MAX: usize = 64;
+/// Longest symbol, in bytes. Crypto pairs, equities and option symbols (OSI: 21) stay far below, legs and bridged tokens
+/// reach 80; NATS would allow 4 KiB.
+pub const SYMBOL_BYTES_MAX: usize = 128;
 /// Longest trade id kept, as its JSON token in bytes (a UUID with quotes has 38). A longer one is shown as null.
 pub const TRADE_ID_BYTES_MAX: usize = 48;
 /// Longest provider name kept, in bytes; what is longer counts as the provider `other`.

@@ -68,6 +68,8 @@ pub struct Counters {
     pub events_dropped: [[u64; KINDS]; DropReason::ALL.len()],
     /// Events whose time lay too far ahead of local time, by provider.
     pub timestamps_rejected: [u64; PROVIDERS_MAX],
+    /// Events with a time that could not be read under any of its names, by provider.
+    pub timestamps_unreadable: [u64; PROVIDERS_MAX],
     /// Snapshots handed to the connection, less those that were lost with it or that the server refused.
     pub features_published: u64,
     /// By direction.
@@ -90,6 +92,7 @@ impl Default for Counters {
             events_in: [[0; PROVIDERS_MAX]; KINDS],
             events_dropped: Default::default(),
             timestamps_rejected: [0; PROVIDERS_MAX],
+            timestamps_unreadable: [0; PROVIDERS_MAX],
             features_published: 0,
             signals_emitted: Default::default(),
             signals_suppressed_stale: 0,

@@ -183,6 +183,9 @@ impl Engine {
             Receipt::Unrecorded => self.move_local(origin.stated_time().unwrap_or(self.local)),
         }
         let provider = self.providers.intern(origin.provider);
+        if origin.is_time_unreadable {
+            self.counters.timestamps_unreadable[provider.index()] += 1;
+        }
         let EventTime { t, latency_ns, is_rejected } =
             EventTime::settle(&origin, self.local, self.settings.clock_skew_max);
         if is_rejected {

@@ -3,13 +3,16 @@
 //! [`symbol_state`](crate::engine::state::symbol_state).
 
 use crate::engine::input::event::Origin;
-use crate::engine::time::UnixNanos;
+use crate::engine::time::{NANOS_PER_SECOND, UnixNanos};
+
+/// A day: what lies further apart is no latency, but another day's time.
+const LATENCY_MAX_NS: u64 = 24 * 3600 * NANOS_PER_SECOND as u64;
 
 /// When an event counts.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct EventTime {
     pub t: UnixNanos,
-    /// From the exchange to receipt, where both are known.
+    /// From the exchange to receipt, where both are known and no more than a day apart.
     pub latency_ns: Option<i64>,
     /// The stated time was too far ahead: local receipt took its place.
     pub is_rejected: bool,
@@ -23,11 +26,16 @@ impl EventTime {
         if t.since(local) > skew_max_ns {
             // A timestamp that far ahead is used neither as t nor for a latency.
             let sent = origin.ts_exchange.filter(|sent| sent.since(local) <= skew_max_ns);
-            return EventTime { t: local, latency_ns: sent.map(|sent| local.since(sent)), is_rejected: true };
+            return EventTime { t: local, latency_ns: latency(sent, local), is_rejected: true };
         }
         let received = origin.ts_recv.unwrap_or(local);
-        EventTime { t, latency_ns: origin.ts_exchange.map(|sent| received.since(sent)), is_rejected: false }
+        EventTime { t, latency_ns: latency(origin.ts_exchange, received), is_rejected: false }
     }
+}
+
+#[inline]
+fn latency(sent: Option<UnixNanos>, received: UnixNanos) -> Option<i64> {
+    sent.map(|sent| received.since(sent)).filter(|latency_ns| latency_ns.unsigned_abs() <= LATENCY_MAX_NS)
 }
 
 #[cfg(test)]
@@ -40,7 +48,8 @@ mod tests {
         const SKEW_MAX: i64 = 10;
         let check = |ts_exchange: Option<i64>, ts_recv: Option<i64>, t: i64, latency_ns: Option<i64>, is_rejected| {
             let [ts_exchange, ts_recv] = [ts_exchange, ts_recv].map(|ns| ns.map(UnixNanos));
-            let time = EventTime::settle(&Origin { provider: b"", ts_exchange, ts_recv }, UnixNanos(LOCAL), SKEW_MAX);
+            let time =
+                EventTime::settle(&Origin { ts_exchange, ts_recv, ..Origin::default() }, UnixNanos(LOCAL), SKEW_MAX);
             assert_eq!(time, EventTime { t: UnixNanos(t), latency_ns, is_rejected }, "{ts_exchange:?}, {ts_recv:?}");
         };
         check(None, None, 1_000, None, false);
@@ -54,5 +63,11 @@ mod tests {
         check(Some(800), Some(1_011), 1_000, Some(200), true);
         check(Some(1_011), Some(1_011), 1_000, None, true);
         check(Some(1_011), Some(900), 900, Some(-111), false);
+        let day = LATENCY_MAX_NS as i64;
+        check(Some(900 - day), Some(900), 900, Some(day), false);
+        check(Some(899 - day), Some(900), 900, None, false);
+        check(Some(900 + day), Some(900), 900, Some(-day), false);
+        check(Some(901 + day), Some(900), 900, None, false);
+        check(Some(999 - day), Some(1_011), 1_000, None, true);
     }
 }

@@ -1,5 +1,7 @@
 //! Moments and their texts: timestamps of events (RFC 3339, epoch numbers) read and written. Nothing here reads a clock.
 
+use std::ops::Range;
+
 use crate::engine::input::number::{Number, POWERS, decode_number};
 use crate::engine::input::words::{digits_in, join_digits, word_at};
 
@@ -11,16 +13,19 @@ const NANOS_PER_MICRO: i64 = 1_000;
 const MICROS_PER_SECOND: i64 = 1_000_000;
 const SECONDS_PER_DAY: i64 = 86_400;
 
-/// Integer nanoseconds since the Unix epoch, UTC. Decoded moments lie in 1970..2255, so that sums with any
-/// setting's length stay far from overflow.
+/// Integer nanoseconds since the Unix epoch, UTC. Decoded moments lie in 1970..2255, those of events in 2000..2101, so that
+/// sums with any setting's length stay far from overflow.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct UnixNanos(pub i64);
 
 /// `Z"`
 const ZULU: u16 = u16::from_le_bytes(*b"Z\"");
 
-/// The end of the readable moments: 2255-03-22. Texts and numbers from there on are unreadable.
-const READABLE_END: i64 = 9_000_000_000 * NANOS_PER_SECOND;
+/// The moments of records: up to 2255-03-22. Texts and numbers outside are unreadable.
+const RECORD_MOMENTS: Range<i64> = 0..9_000_000_000 * NANOS_PER_SECOND;
+/// The moments of events: from 2000-01-01 to the end of 2100. What lies outside is no time but a zero, another unit or a
+/// number of something else.
+const EVENT_MOMENTS: Range<i64> = 946_684_800 * NANOS_PER_SECOND..4_133_980_800 * NANOS_PER_SECOND;
 
 impl UnixNanos {
     /// `nanos` later.
@@ -56,14 +61,24 @@ impl Default for TimeDecoder {
     }
 }
 
-/// As [`TimeDecoder::decode_text`], for a single text.
+/// A record's moment as text, as [`TimeDecoder::decode_text`] reads it, or as a number in quotes. `None` when it is
+/// neither, or lies outside 1970..2255.
 pub fn decode_time_text(text: &[u8]) -> Option<UnixNanos> {
-    TimeDecoder::default().decode_text(text)
+    within(RECORD_MOMENTS, TimeDecoder::default().nanos_of_text(text))
 }
 
-/// A moment as a number: seconds (< 1e11), milliseconds (< 1e14), microseconds (< 1e17), else nanoseconds.
-/// The digits are compared and scaled as integers, so nothing is rounded; below a nanosecond it is cut off.
+/// A record's moment as a number: seconds (< 1e11), milliseconds (< 1e14), microseconds (< 1e17), else nanoseconds.
 pub fn decode_time_number(number: &Number<'_>) -> Option<UnixNanos> {
+    within(RECORD_MOMENTS, nanos_of_number(number))
+}
+
+#[inline]
+fn within(range: Range<i64>, nanos: Option<i64>) -> Option<UnixNanos> {
+    nanos.filter(|nanos| range.contains(nanos)).map(UnixNanos)
+}
+
+/// The digits are compared and scaled as integers, so nothing is rounded; below a nanosecond it is cut off.
+fn nanos_of_number(number: &Number<'_>) -> Option<i64> {
     let is_below = |limit_10: i32| match limit_10 - number.exponent_10 {
         // The digits are fewer than twenty.
         19.. => true,
@@ -76,11 +91,6 @@ pub fn decode_time_number(number: &Number<'_>) -> Option<UnixNanos> {
         () if is_below(17) => 3,
         () => 0,
     };
-    scale_to_nanos(number, scale_10)
-}
-
-/// A moment as a number in units of `10^scale_10` ns.
-fn scale_to_nanos(number: &Number<'_>, scale_10: i32) -> Option<UnixNanos> {
     if number.negative {
         return None;
     }
@@ -90,8 +100,7 @@ fn scale_to_nanos(number: &Number<'_>, scale_10: i32) -> Option<UnixNanos> {
         exponent if exponent < 0 || number.digits == 0 => 0,
         _ => return None,
     };
-    let nanos = i64::try_from(nanos).ok()?;
-    (nanos < READABLE_END).then_some(UnixNanos(nanos))
+    i64::try_from(nanos).ok()
 }
 
 impl TimeDecoder {
@@ -139,11 +148,11 @@ impl TimeDecoder {
         }
         let seconds = self.minute_seconds + (tens * 10 + ones) as i64;
         let nanos = seconds * NANOS_PER_SECOND + nanos as i64;
-        (0..READABLE_END).contains(&nanos).then_some((UnixNanos(nanos), end))
+        EVENT_MOMENTS.contains(&nanos).then_some((UnixNanos(nanos), end))
     }
 
-    /// A moment as text: RFC 3339 (`T` or a space; `Z`, an offset or none = UTC; 0 to 9 fraction digits), or a number
-    /// in quotes. `None` when it is neither, or lies outside 1970..2255.
+    /// An event's moment as text: RFC 3339 (`T` or a space; `Z`, ` UTC`, an offset or none = UTC; any number of fraction
+    /// digits, cut to ns; blanks around it), or a number in quotes. `None` when it is neither, or lies outside 2000..2101.
     ///
     /// ```text
     ///   2024-07-18T23:57:02.605624Z
@@ -152,14 +161,26 @@ impl TimeDecoder {
     /// ```
     #[inline]
     pub fn decode_text(&mut self, text: &[u8]) -> Option<UnixNanos> {
+        within(EVENT_MOMENTS, self.nanos_of_text(text))
+    }
+
+    /// An event's moment as a number: seconds (< 1e11), milliseconds (< 1e14), microseconds (< 1e17), else nanoseconds.
+    #[inline]
+    pub fn decode_number(&self, number: &Number<'_>) -> Option<UnixNanos> {
+        within(EVENT_MOMENTS, nanos_of_number(number))
+    }
+
+    #[inline]
+    fn nanos_of_text(&mut self, text: &[u8]) -> Option<i64> {
+        let text = text.trim_ascii();
         let (minute, rest) = match text.split_first_chunk::<16>() {
             Some((minute, rest)) if minute[4] == b'-' => (minute, rest),
-            _ => return decode_time_in_quotes(text),
+            _ => return nanos_of_quoted_number(text),
         };
         if *minute != self.minute {
-            // Minutes outside the readable range are not remembered. One of the day before the epoch may be readable by
-            // its offset.
-            let readable = -SECONDS_PER_DAY..READABLE_END / NANOS_PER_SECOND;
+            // Minutes that no moment lies in are not remembered. One of the day before the epoch may be readable by its
+            // offset.
+            let readable = -SECONDS_PER_DAY..RECORD_MOMENTS.end / NANOS_PER_SECOND;
             self.minute_seconds = decode_minute(minute).filter(|seconds| readable.contains(seconds))?;
             self.minute = *minute;
         }
@@ -175,16 +196,14 @@ impl TimeDecoder {
             [b'Z' | b'z'] | [] => 0,
             zone => decode_offset(zone)?,
         };
-        let nanos = (seconds - offset_seconds).checked_mul(NANOS_PER_SECOND)?.checked_add(nanos)?;
-        (0..READABLE_END).contains(&nanos).then_some(UnixNanos(nanos))
+        (seconds - offset_seconds).checked_mul(NANOS_PER_SECOND)?.checked_add(nanos)
     }
 }
 
 #[cold]
-fn decode_time_in_quotes(text: &[u8]) -> Option<UnixNanos> {
-    let text = text.trim_ascii();
+fn nanos_of_quoted_number(text: &[u8]) -> Option<i64> {
     match decode_number(text) {
-        Some((number, len)) if len == text.len() => decode_time_number(&number),
+        Some((number, len)) if len == text.len() => nanos_of_number(&number),
         _ => None,
     }
 }
@@ -205,32 +224,35 @@ fn decode_minute(text: &[u8; 16]) -> Option<i64> {
     Some(days * SECONDS_PER_DAY + (hour * 3600 + minute * 60) as i64)
 }
 
-/// `.605624` in ns, and what follows; 0 ns without a point.
+/// `.605624` in ns, and what follows; 0 ns without a point. Digits behind the ninth are cut off.
 #[inline]
 fn decode_fraction(text: &[u8]) -> Option<(i64, &[u8])> {
     let [b'.' | b',', fraction @ ..] = text else { return Some((0, text)) };
     let mut nanos = 0;
     let mut count = 0;
     while let Some(digit) = fraction.get(count).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit < 10) {
-        nanos = nanos * 10 + digit as i64;
-        count += 1;
-        if count > 9 {
-            return None;
+        if count < 9 {
+            nanos = nanos * 10 + digit as i64;
         }
+        count += 1;
     }
     if count == 0 {
         return None;
     }
-    Some((nanos * POWERS[9 - count] as i64, &fraction[count..]))
+    Some((nanos * POWERS[9_usize.saturating_sub(count)] as i64, &fraction[count..]))
 }
 
-/// `+05:30` in seconds.
+/// `+05:30`, `+0530`, `+05` or ` UTC` in seconds.
 fn decode_offset(zone: &[u8]) -> Option<i64> {
-    let [sign @ (b'+' | b'-'), zone @ ..] = zone else { return None };
-    if zone.len() != 5 || zone[2] != b':' {
-        return None;
-    }
-    let (hours, minutes) = (two_digits(zone, 0)?, two_digits(zone, 3)?);
+    let (sign, hours, minutes) = match zone {
+        b" UTC" => return Some(0),
+        [sign @ (b'+' | b'-'), h1, h2] => (sign, [*h1, *h2], *b"00"),
+        [sign @ (b'+' | b'-'), h1, h2, m1, m2] | [sign @ (b'+' | b'-'), h1, h2, b':', m1, m2] => {
+            (sign, [*h1, *h2], [*m1, *m2])
+        }
+        _ => return None,
+    };
+    let (hours, minutes) = (two_digits(&hours, 0)?, two_digits(&minutes, 0)?);
     if hours > 23 || minutes > 59 {
         return None;
     }
@@ -324,6 +346,17 @@ mod tests {
         check("2024-07-18T18:27:02.000000001-05:30", 1_721_347_022_000_000_001);
         check("2024-02-29T00:00:00z", 1_709_164_800_000_000_000);
         check("2016-12-31T23:59:60Z", 1_483_228_800_000_000_000);
+        for zone in ["+0200", "+02", "+02:00", "-2200", " UTC"] {
+            let hours = match zone {
+                " UTC" => 0,
+                "-2200" => -22,
+                _ => 2,
+            };
+            let t = 1_721_347_022_000_000_000 - hours * 3600 * NANOS_PER_SECOND;
+            check(&format!("2024-07-18T23:57:02{zone}"), t);
+            check(&format!(" 2024-07-18 23:57:02.123456789999{zone}\t"), t + 123_456_789);
+            check(&format!("2024-07-18t23:57:02,5{zone}"), t + 500_000_000);
+        }
         check("1721347022", 1_721_347_022_000_000_000);
         check("1721347022.605624", 1_721_347_022_605_624_000);
         check(" 1721347022605 ", 1_721_347_022_605_000_000);
@@ -335,6 +368,35 @@ mod tests {
         check("100000000000", 100_000_000_000_000_000);
         check("100000000000000", 100_000_000_000_000_000);
         check("100000000000000000", 100_000_000_000_000_000);
+    }
+
+    #[test]
+    fn moments_of_events_lie_in_2000_to_2100() {
+        for (text, seconds) in [
+            ("1999-12-31T23:59:59.999999999Z", None),
+            ("2000-01-01T00:00:00.0Z", Some(946_684_800)),
+            ("2100-12-31T23:59:59.0Z", Some(4_133_980_799)),
+            ("2101-01-01T00:00:00.0Z", None),
+            ("0", None),
+            ("946684799.999999999", None),
+            ("946684800", Some(946_684_800)),
+            ("4133980799", Some(4_133_980_799)),
+            ("4133980800", None),
+        ] {
+            let expected = seconds.map(|seconds: i64| UnixNanos(seconds * NANOS_PER_SECOND));
+            let mut decoder = TimeDecoder::default();
+            let quoted = format!("\"{text}\"");
+            for _ in 0..2 {
+                assert_eq!(decoder.decode_text(text.as_bytes()), expected, "{text}");
+                let again = decoder.decode_same_minute(quoted.as_bytes(), 0).map(|(moment, _)| moment);
+                assert!(again.is_none() || again == expected, "{text}");
+            }
+            if let Some((number, len)) = decode_number(text.as_bytes())
+                && len == text.len()
+            {
+                assert_eq!(decoder.decode_number(&number), expected, "{text}");
+            }
+        }
     }
 
     #[test]
@@ -389,7 +451,7 @@ mod tests {
     #[test]
     fn unreadable_texts() {
         let cases = "2024-13-01T00:00:00Z 2023-02-29T00:00:00Z 2024-07-18T24:00:00Z 2024-07-18T23:57:02.Z \
-                     2024-07-18T23:57:02.1234567890Z 2024-07-18T23:57:02+25:00 2024-07-18T23:57:02Zx 2024-07-18 \
+                     2024-07-18T23:57:02,Z 2024-07-18T23:57:02+25:00 2024-07-18T23:57:02Zx 2024-07-18 \
                      0001-01-01T00:00:00Z 2300-01-01T00:00:00Z -5 1e30 99999999999 99999999999999 \
                      99999999999999999 1e400 abc 12a 2024-07-18T23:57:0xZ";
         for text in cases.split_whitespace() {

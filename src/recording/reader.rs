@@ -178,7 +178,7 @@ fn decode_ts(value: &[u8]) -> Option<Option<UnixNanos>> {
         Value::Text(text) => Some(unescaped(text, decode_time_text)?),
         Value::Number(number) => Some(decode_time_number(&number)?),
         Value::Other if value == b"null" => None,
-        Value::Other => return None,
+        Value::Bool(_) | Value::Other => return None,
     };
     (scanner.position() == value.len()).then_some(moment)
 }

@@ -11,12 +11,12 @@
 
 use std::ops::Range;
 
-use crate::engine::input::field::{TS_EXCHANGE, TS_RECV};
+use crate::engine::input::field::{HEADER, HEADER_TIME, TS_EXCHANGE, TS_RECV};
 use crate::engine::input::json::{Scanner, Value};
 use crate::engine::input::malformed::Malformed;
 use crate::engine::input::number::{Number, decode_number};
 use crate::engine::input::unescape::unescape;
-use crate::engine::time::{NANOS_PER_SECOND, UnixNanos, decode_time_number, decode_time_text, encode_time};
+use crate::engine::time::{NANOS_PER_SECOND, TimeDecoder, UnixNanos, decode_time_text, encode_time};
 
 /// A payload's time: `ts_recv`, else `ts_exchange`.
 pub fn event_time(payload: &[u8]) -> Option<UnixNanos> {
@@ -41,7 +41,7 @@ pub fn rebase(payload: &[u8], shift: i64, out: &mut Vec<u8>) {
         let is_written = match value {
             Value::Text(text) => write_text(text, time, shift, out),
             Value::Number(number) => write_number(&number, time, shift, out),
-            Value::Other => None,
+            Value::Bool(_) | Value::Other => None,
         };
         match is_written {
             Some(()) => copied = token.end,
@@ -55,13 +55,51 @@ pub fn rebase(payload: &[u8], shift: i64, out: &mut Vec<u8>) {
     out.extend_from_slice(&payload[copied..]);
 }
 
-/// Calls `visit` for each field at the top that is a readable time: the rank of its name (0 is the best), where its
-/// value stands, the value, and what it means.
+/// Calls `visit` for each field that is a readable time: the rank of its name (0 is the best), where its value stands,
+/// the value, and what it means. They stand at the top, and in the header of a raw Databento record.
 fn each_time<'a>(
     payload: &'a [u8],
     mut visit: impl FnMut(usize, Range<usize>, Value<'a>, UnixNanos),
 ) -> Result<(), Malformed> {
-    let mut scanner = Scanner::new(payload);
+    // Beside it `t` is the trade's number.
+    let mut is_numbered = false;
+    each_field(&mut Scanner::new(payload), &mut |key, scanner| {
+        let value = scanner.value()?;
+        is_numbered |= key == b"e" && matches!(value, Value::Text(b"trade"));
+        Ok(())
+    })?;
+    let mut decoder = TimeDecoder::default();
+    let mut time_of = move |value| match value {
+        Value::Text(text) => decoder.decode_text(text),
+        Value::Number(number) => decoder.decode_number(&number),
+        Value::Bool(_) | Value::Other => None,
+    };
+    let mut visit_value = |rank: Option<usize>, scanner: &mut Scanner<'a>| {
+        let start = scanner.position();
+        let value = scanner.value()?;
+        if let Some(rank) = rank
+            && let Some(time) = time_of(value)
+        {
+            visit(rank, start..scanner.position(), value, time);
+        }
+        Ok(())
+    };
+    each_field(&mut Scanner::new(payload), &mut |key, scanner| {
+        if key == HEADER && scanner.peek() == b'{' {
+            return each_field(scanner, &mut |key, scanner| {
+                visit_value((key == HEADER_TIME).then_some(TS_RECV.len() + TS_EXCHANGE.len()), scanner)
+            });
+        }
+        let rank = TS_RECV.iter().chain(&TS_EXCHANGE).position(|name| *name == key);
+        visit_value(rank.filter(|_| !(is_numbered && key == b"t")), scanner)
+    })
+}
+
+/// Calls `take` for each field of an object with its key; it has to move past the value.
+fn each_field<'a>(
+    scanner: &mut Scanner<'a>,
+    take: &mut dyn FnMut(&[u8], &mut Scanner<'a>) -> Result<(), Malformed>,
+) -> Result<(), Malformed> {
     scanner.expect(b'{')?;
     if scanner.take(b'}') {
         return Ok(());
@@ -71,41 +109,24 @@ fn each_time<'a>(
         let mut place = [0; 32];
         let key = if key.contains(&b'\\') { unescape(key, &mut place).unwrap_or_default() } else { key };
         scanner.peek();
-        let start = scanner.position();
-        let value = scanner.value()?;
-        let token = start..scanner.position();
-        let time = match value {
-            Value::Text(text) => decode_time_text(text),
-            Value::Number(number) => decode_time_number(&number),
-            Value::Other => None,
-        };
-        if let Some(rank) = rank_of(key)
-            && let Some(time) = time
-        {
-            visit(rank, token, value, time);
-        }
+        take(key, scanner)?;
         if !scanner.take(b',') {
             return scanner.expect(b'}');
         }
     }
 }
 
-fn rank_of(key: &[u8]) -> Option<usize> {
-    TS_RECV.iter().chain(&TS_EXCHANGE).position(|name| *name == key)
-}
-
 /// The quoted text of `time + shift`, as `text` is the text of `time`.
 fn write_text(text: &[u8], time: UnixNanos, shift: i64, out: &mut Vec<u8>) -> Option<()> {
+    let bare = text.trim_ascii();
+    let blanks = text.len() - text.trim_ascii_start().len();
     out.push(b'"');
-    match decode_number(text.trim_ascii()) {
-        Some((number, len)) if len == text.trim_ascii().len() => {
-            let blanks = text.len() - text.trim_ascii_start().len();
-            out.extend_from_slice(&text[..blanks]);
-            write_number(&number, time, shift, out)?;
-            out.extend_from_slice(&text[blanks + len..]);
-        }
-        _ => write_rfc3339(text, time, shift, out)?,
+    out.extend_from_slice(&text[..blanks]);
+    match decode_number(bare) {
+        Some((number, len)) if len == bare.len() => write_number(&number, time, shift, out)?,
+        _ => write_rfc3339(bare, time, shift, out)?,
     }
+    out.extend_from_slice(&text[blanks + bare.len()..]);
     out.push(b'"');
     Some(())
 }
@@ -169,7 +190,7 @@ fn write_number(number: &Number<'_>, time: UnixNanos, shift: i64, out: &mut Vec<
 /// Only where the decoder would read it again.
 fn moved(time: UnixNanos, shift: i64) -> Option<UnixNanos> {
     let moved = UnixNanos(time.0.checked_add(shift)?);
-    (decode_time_text(&encode_time(moved)).is_some() && moved.0 >= 0).then_some(moved)
+    TimeDecoder::default().decode_text(&encode_time(moved)).map(|_| moved)
 }
 
 #[cfg(test)]
@@ -203,6 +224,8 @@ mod tests {
         check("2024-07-18T23:57:02.123456789Z", 1, "2024-07-18T23:57:02.123456790Z");
         check("2024-07-19T01:57:02.1+02:00", SECOND, "2024-07-19T01:57:03.100000+02:00");
         check("2024-07-18T18:27:02.000000001-05:30", 59 * 60 * SECOND, "2024-07-18T19:26:02.000000001-05:30");
+        check(" 2024-07-18 23:57:02 UTC ", SECOND, " 2024-07-18 23:57:03.000000 UTC ");
+        check("2024-07-18T23:57:02.1234567899+0000", SECOND, "2024-07-18T23:57:03.1234567890+0000");
         check("1721347022605", SECOND, "1721347023605");
         check(" 1721347022.5 ", SECOND, " 1721347023.5 ");
         check("yesterday", SECOND, "yesterday");
@@ -221,21 +244,29 @@ mod tests {
         check_value("1721347022.605624", SECOND + 1_000, "1721347023.605625");
         check_value("1721347022.05", SECOND, "1721347023.05");
         check_value("1.721347022605e12", SECOND, "1721347023605");
-        check_value("-5", SECOND, "-5");
+        // The decoder takes none of these for times.
+        for other in ["-5", "5", "946684799", "4133980800", "true"] {
+            check_value(other, SECOND, other);
+        }
         check_value("null", SECOND, "null");
         check_value("{\"ts\":1721347022}", SECOND, "{\"ts\":1721347022}");
+        check(
+            r#"{"hd":{"ts_event":1721347022,"x":1721347022}}"#,
+            SECOND,
+            r#"{"hd":{"ts_event":1721347023,"x":1721347022}}"#,
+        );
+        check(r#"{"e":"aggTrade","t":1721347022}"#, SECOND, r#"{"e":"aggTrade","t":1721347023}"#);
+        // A number of trades.
+        check(r#"{"t":1721347022,"e":"trade"}"#, SECOND, r#"{"t":1721347022,"e":"trade"}"#);
     }
 
     #[test]
     fn everything_else_stays_as_it_is() {
-        let payload = "\u{feff}{ \"ts\\u005frecv\":1721347022,\"price\":1.50,\"x\":{\"ts\":1721347022},\"ts_recv\":1,\"ts\":2 , \"y\":[] }  ";
+        let payload = "\u{feff}{ \"ts\\u005frecv\":1721347022,\"price\":1.50,\"x\":{\"ts\":1721347022},\"ts_recv\":1700000001,\"ts\":1700000002 , \"y\":[] }  ";
         check(
             payload,
             3 * SECOND,
-            &payload
-                .replace("v\":1721347022", "v\":1721347025")
-                .replace(":1,\"ts\"", ":4,\"ts\"")
-                .replace(":2 ", ":5 "),
+            &payload.replace("v\":1721347022", "v\":1721347025").replace("1,\"ts\"", "4,\"ts\"").replace("2 ", "5 "),
         );
         for payload in ["", "{}", "[]", "{\"ts\":1721347022", "{\"ts\":1721347022,}", "nonsense", "{\"a\":1}"] {
             check(payload, SECOND, payload);
@@ -264,11 +295,12 @@ mod tests {
         let check = |payload: &str, seconds: Option<i64>| {
             assert_eq!(event_time(payload.as_bytes()), seconds.map(|s| UnixNanos(s * SECOND)), "{payload}");
         };
-        check(r#"{"ts_exchange":5,"ts_recv":6}"#, Some(6));
-        check(r#"{"ts_recv":6,"ts_exchange":5}"#, Some(6));
-        check(r#"{"ts":5,"ts_event":4,"price":1}"#, Some(4));
-        check(r#"{"received_at":"x","ts":3}"#, Some(3));
-        check(r#"{"ts":3,"ts":4}"#, Some(4));
+        check(r#"{"ts_exchange":1700000005,"ts_recv":1700000006}"#, Some(1_700_000_006));
+        check(r#"{"ts_recv":1700000006,"ts_exchange":1700000005}"#, Some(1_700_000_006));
+        check(r#"{"ts":1700000005,"ts_event":1700000004,"price":1}"#, Some(1_700_000_004));
+        check(r#"{"received_at":"x","ts":1700000003}"#, Some(1_700_000_003));
+        check(r#"{"ts":1700000003,"ts":1700000004}"#, Some(1_700_000_004));
+        check(r#"{"ts_recv":5,"hd":{"ts_event":1700000003}}"#, Some(1_700_000_003));
         check(r#"{"price":1}"#, None);
         check("[]", None);
     }

@@ -12,4 +12,5 @@ pub(crate) mod overlap;
 pub(crate) mod report;
 pub(crate) mod requests;
 pub mod shard;
+pub(crate) mod unreadable_times;
 pub mod worker;

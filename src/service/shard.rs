@@ -33,6 +33,7 @@ use crate::runtime::log_text::printable;
 use crate::service::event_rate::Rate;
 use crate::service::outputs::Publication;
 use crate::service::overlap::Overlap;
+use crate::service::unreadable_times::UnreadableTimes;
 
 /// Bytes asked for in one read: what a busy socket has, small enough to stay in the second-level cache.
 const READ_BYTES: usize = 256 << 10;
@@ -71,6 +72,7 @@ pub struct Shard {
     malformed_lines: LogLimit,
     /// While two connections bring the same messages, and for a while after it.
     overlap: Option<Box<Overlap>>,
+    unreadable_times: UnreadableTimes,
     clock_checked_ns: u64,
 }
 
@@ -104,6 +106,7 @@ impl Shard {
             begun_bytes: 0,
             malformed_lines: LogLimit::default(),
             overlap: None,
+            unreadable_times: UnreadableTimes::default(),
             clock_checked_ns: clock.elapsed_ns(),
         })
     }
@@ -173,13 +176,14 @@ impl Shard {
         self.is_behind
     }
 
-    /// Once a second: follows the system's clock where that has stepped.
+    /// Once a second: follows the system's clock where that has stepped, and says which providers' times cannot be read.
     pub fn check_clock(&mut self) {
         let elapsed_ns = self.clock.elapsed_ns();
         if elapsed_ns - self.clock_checked_ns < CLOCK_INTERVAL_NS {
             return;
         }
         self.clock_checked_ns = elapsed_ns;
+        self.unreadable_times.report(&self.engine, self.ownership.core, elapsed_ns);
         if let Some(step_ns) = self.clock.correct() {
             // A line a second at most, as it is looked at so often.
             let (core, step_s) = (self.ownership.core, step_ns as f64 / NANOS_PER_SECOND as f64);
@@ -365,7 +369,7 @@ impl Observer for Listener<'_> {
             let core = self.core;
             let subject = printable(&String::from_utf8_lossy(subject));
             let field = match malformed {
-                Malformed::Missing(field) | Malformed::Unreadable(field) => Some(field),
+                Malformed::Missing(field) | Malformed::Unreadable(field) | Malformed::FixedPoint(field) => Some(field),
                 _ => None,
             };
             log::warn!(

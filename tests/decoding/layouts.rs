@@ -7,8 +7,8 @@ use crate::{check, outcome};
 
 #[test]
 fn layouts() {
-    let plain = r#"{"price":1.5,"size":2,"side":"buy","ts_recv":5,"x":[1,{"y":null}],"provider":"a"}"#;
-    let said = "1.5 x 2 buy from a recv 5000000000";
+    let plain = r#"{"price":1.5,"size":2,"side":"buy","ts_recv":1700000005,"x":[1,{"y":null}],"provider":"a"}"#;
+    let said = "1.5 x 2 buy from a recv 1700000005000000000";
     check(Trade, plain, said);
     check(Trade, plain.replace(':', ": ").replace(',', ", "), said);
     for space in [" ", "\n", "\r\n", "\t", " \n\t\r  ", "          "] {
@@ -79,7 +79,7 @@ fn layouts() {
         "{\"a\":\u{1f600}}",
     ] {
         check(Heartbeat, bad, "Syntax");
-        check(Heartbeat, format!("{{\"provider\":\"p\",\"ts\":5,{}", &bad[1..]), "Syntax");
+        check(Heartbeat, format!("{{\"provider\":\"p\",\"ts\":1700000005,{}", &bad[1..]), "Syntax");
     }
     // What Python's json writes for a float that is none; nothing reads it, nothing trips over it.
     check(Heartbeat, r#"{"a":NaN,"b":[Infinity,-Infinity],"c":{"d":NaN}}"#, "alive");
@@ -88,8 +88,14 @@ fn layouts() {
 /// Producers whose messages differ, in turn: more of them than layouts are remembered.
 #[test]
 fn layouts_in_turn() {
-    let fields =
-        [r#""price":1.5"#, r#""size":"2""#, r#""side":"sell""#, r#""provider":"a""#, r#""x":[{}]"#, r#""ts":5"#];
+    let fields = [
+        r#""price":1.5"#,
+        r#""size":"2""#,
+        r#""side":"sell""#,
+        r#""provider":"a""#,
+        r#""x":[{}]"#,
+        r#""ts":1700000005"#,
+    ];
     let orders = |count: usize| {
         (0..count).map(move |order| {
             let mut left = fields.to_vec();

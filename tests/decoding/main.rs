@@ -10,6 +10,9 @@ mod layouts;
 mod moments;
 mod mutations;
 mod numbers;
+mod producers;
+mod quotes;
+mod search;
 mod text;
 
 use std::cell::RefCell;
@@ -25,7 +28,7 @@ const KINDS: [EventKind; 4] = [Trade, Quote, Book, Heartbeat];
 const OTHERS: [&str; 4] = [
     r#"{"event_type":"x","provider":"w","ts_exchange":"2024-07-18T23:57:01.000001Z","ts_recv":"2024-07-18T23:57:01.000002Z","price":5,"size":6,"side":"sell","trade_id":"9","bid":5,"ask":6,"bids":[[5,6]],"asks":[[7,8]]}"#,
     r#"{"asks":[{"price":7,"size":8}],"bids":[],"ask":"6","bid":"5","trade_id":9,"size":"6","price":"5","ts_recv":1721347022,"ts":1721347022605}"#,
-    r#"{"p":5,"q":6,"bp":5,"ap":6,"bs":7,"as":8,"ts":1,"source":"w","price":9,"size":9,"bid":9,"ask":9}"#,
+    r#"{"p":5,"q":6,"bp":5,"ap":6,"bs":7,"as":8,"ts":1,"source":"wxy","price":9,"size":9,"bid":9,"ask":9}"#,
     r#"{ "price" : 5 , "size" : 6 , "bid" : 5 , "ask" : 6 , "x" : {} }"#,
 ];
 
@@ -48,7 +51,8 @@ fn outcome(decoder: &mut Decoder, kind: EventKind, payload: &[u8]) -> String {
         }
         Body::Quote(quote) => {
             let size = |size: Option<f64>| size.map_or(String::new(), |size| format!(" x {size}"));
-            format!("{}{} / {}{}", quote.bid, size(quote.bid_size), quote.ask, size(quote.ask_size))
+            let price = |price: Option<f64>| price.map_or("-".into(), |price| price.to_string());
+            format!("{}{} / {}{}", price(quote.bid), size(quote.bid_size), price(quote.ask), size(quote.ask_size))
         }
         Body::Book => format!("{} / {}", side_text(&decoder.book.bids), side_text(&decoder.book.asks)),
         Body::Heartbeat => "alive".into(),
@@ -60,6 +64,9 @@ fn outcome(decoder: &mut Decoder, kind: EventKind, payload: &[u8]) -> String {
         if let Some(moment) = moment {
             write!(text, " {name} {}", moment.0).unwrap();
         }
+    }
+    if origin.is_time_unreadable {
+        text += " time unreadable";
     }
     text
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::{KINDS, decode, outcome};
 
 /// Whole messages of every type and style, for the cuts and the mutations.
-const CORPUS: [(EventKind, &str); 18] = [
+const CORPUS: [(EventKind, &str); 26] = [
     (
         Trade,
         r#"{"event_type":"trade","symbol":"BTCUSDT","provider":"binance","ts_exchange":"2024-07-18T23:57:02.605624Z","ts_recv":"2024-07-18T23:57:02.613201Z","price":63943.9,"size":0.003,"side":"buy","trade_id":"5182005737"}"#,
@@ -52,6 +52,17 @@ const CORPUS: [(EventKind, &str); 18] = [
     (Trade, r#"{"price":0100.5,"size":.5,"x":+1,"ts":+1721347022.}"#),
     (Quote, r#"{"bid":1.,"ask":"+.5e1","bid_size":.0,"ask_size":"1."}"#),
     (Heartbeat, "{}"),
+    (
+        Trade,
+        r#"{"e":"trade","E":1721347022605,"s":"BTCUSDT","t":4217896584,"p":"0.5","q":"2","T":1721347022604,"m":true}"#,
+    ),
+    (Trade, r#"{"qty":3,"size":2,"size":null,"price":7,"price":"x","px":5,"e":"aggTrade","a":7,"v":1}"#),
+    (Trade, r#"{"hd":{"ts_event":"1721347022605624123","rtype":0},"price":"3.500000000","size":4,"side":"B"}"#),
+    (Quote, r#"{"u":400900217,"s":"BNBUSDT","b":"25.35190000","B":"31.21000000","a":"25.36520000","A":"40.66000000"}"#),
+    (Quote, r#"{"bid":0,"bid_price":3,"ask":null,"a":2,"ask":"","askSize":4}"#),
+    (Book, r#"{"book":{"b":{"1.5":2,"1.6":"3"},"a":[{"px":"2","sz":"0"}]},"type":"snapshot","T":"x","r":true}"#),
+    (Book, r#"{"b":[["1",2]],"bids":null,"ask":[[3,4],[2,1]],"is_snapshot":true,"e":"depth","book":{"bids":[]}}"#),
+    (Book, r#"{"bids":[[1,2]],"bids":7,"bid":[[3,4],[5,6],[4,0]],"asks":{"7":1}}"#),
 ];
 
 #[test]
@@ -68,7 +79,7 @@ fn every_cut_is_malformed() {
 }
 
 fn mutate(payload: &mut Vec<u8>, random: &mut Random) {
-    const PIECES: [&[u8]; 37] = [
+    const PIECES: [&[u8]; 45] = [
         b"\"",
         b"\\",
         b"{",
@@ -106,6 +117,14 @@ fn mutate(payload: &mut Vec<u8>, random: &mut Random) {
         b"\":\"",
         b"\",\"",
         b"[[[",
+        b"\"size\":null,",
+        b"\"s\":",
+        b"\"hd\":{},",
+        b"\"e\":\"trade\",",
+        b"\"t\":1721347022,",
+        b"\"book\":{\"bids\":[]},",
+        b"\"type\":\"delta\",",
+        b"\"bid\":0,",
     ];
     let mut below = |bound: usize| random.below(bound as u64) as usize;
     let at = below(payload.len() + 1);
@@ -132,14 +151,14 @@ fn mutate(payload: &mut Vec<u8>, random: &mut Random) {
     }
 }
 
-/// A required number as serde_json sees it: under the canonical name, else under the first alias that is there.
-fn required(object: &serde_json::Map<String, Value>, names: &[&str]) -> Option<f64> {
-    let number = match names.iter().find_map(|name| object.get(*name))? {
-        Value::Number(number) => number.as_f64()?,
-        Value::String(text) => text.trim().parse().ok()?,
-        _ => return None,
+/// A required number as serde_json sees it: the first below `end` that is more than 0, or 0 where that is a value.
+fn required(object: &serde_json::Map<String, Value>, names: &[&str], end: f64, is_zero_read: bool) -> Option<f64> {
+    let number = |name: &&str| match object.get(*name)? {
+        Value::Number(number) => number.as_f64(),
+        Value::String(text) if *name != "s" => text.trim().parse().ok(),
+        _ => None,
     };
-    (number.is_finite() && number > 0.0).then_some(number)
+    names.iter().filter_map(number).find(|number| *number < end && (*number > 0.0 || is_zero_read && *number == 0.0))
 }
 
 fn close(a: f64, b: f64) -> bool {
@@ -150,9 +169,9 @@ fn close(a: f64, b: f64) -> bool {
 #[test]
 fn mutations() {
     const PRICE: &[&str] = &["price", "p", "px"];
-    const SIZE: &[&str] = &["size", "qty", "quantity", "amount", "volume", "q"];
-    const BID: &[&str] = &["bid", "bid_price", "bp"];
-    const ASK: &[&str] = &["ask", "ask_price", "ap"];
+    const SIZE: &[&str] = &["size", "qty", "quantity", "amount", "sz", "v", "s", "q", "volume"];
+    const BID: &[&str] = &["bid", "bid_price", "bidPrice", "best_bid", "best_bid_price", "bidPx", "bid_px", "bp", "b"];
+    const ASK: &[&str] = &["ask", "ask_price", "askPrice", "best_ask", "best_ask_price", "askPx", "ask_px", "ap", "a"];
     let mut veteran = Decoder::default();
     let (mut accepted, mut agreed) = (0, 0);
     for seed in 0..300_000 {
@@ -174,22 +193,30 @@ fn mutations() {
         let decoded = fresh.decode(kind, &payload);
         accepted += decoded.is_ok() as u32;
         let Ok(Value::Object(object)) = serde_json::from_slice(&payload) else { continue };
+        if object.contains_key("hd") {
+            continue;
+        }
         let names = match kind {
-            Trade => [PRICE, SIZE],
-            Quote => [BID, ASK],
+            Trade => [(PRICE, 1e15, false), (SIZE, 1e18, true)],
+            Quote => [(BID, 1e15, true), (ASK, 1e15, true)],
             _ => continue,
         };
-        let expected = names.map(|names| required(&object, names));
+        let expected = names.map(|(names, end, is_zero_read)| required(&object, names, end, is_zero_read));
         match (decoded.map(|(_, body)| body), expected) {
             (Ok(Body::Trade(trade)), [Some(price), Some(size)]) => {
                 assert!(close(trade.price, price) && close(trade.size, size), "{price} {size}, {}", show());
                 agreed += 1;
             }
-            (Ok(Body::Quote(quote)), [Some(bid), Some(ask)]) => {
-                assert!(close(quote.bid, bid) && close(quote.ask, ask), "{bid} {ask}, {}", show());
-                agreed += 1;
+            (Ok(Body::Quote(quote)), expected) => {
+                for (found, expected) in [quote.bid, quote.ask].into_iter().zip(expected) {
+                    let expected = expected.filter(|price| *price > 0.0);
+                    let is_same = found.zip(expected).is_none_or(|(found, expected)| close(found, expected));
+                    assert!(is_same && found.is_some() == expected.is_some(), "{expected:?}, {}", show());
+                    agreed += u32::from(found.is_some());
+                }
             }
             (Ok(_), _) => panic!("serde_json reads {expected:?}, {}", show()),
+            (Err(_), [_, Some(0.0)]) if kind == Trade => {}
             (Err(malformed), [Some(_), Some(_)]) => panic!("{malformed:?}, {}", show()),
             (Err(_), _) => {}
         }

@@ -15,7 +15,8 @@ fn numbers() {
         ] {
             for after in ["", " ", ",\"x\":1", " ,\"longer\":\"name\"", "\n"] {
                 let payload = format!("{{\"size\":2,\"price\":{value}{after}}}");
-                check(Trade, &payload, &format!("{expected} x 2"));
+                let said = if expected < 1e15 { format!("{expected} x 2") } else { r#"Unreadable("price")"#.into() };
+                check(Trade, &payload, &said);
             }
         }
     };

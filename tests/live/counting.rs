@@ -24,7 +24,7 @@ fn what_cannot_be_used_is_counted_by_reason_and_type() {
         event("trade", "A", json!({"price": -1, "size": 1})),
         event("trade", "A", json!({"price": 1, "size": 0})),
         event("trade", "A", json!({"price": "NaN", "size": 1})),
-        event("quote", "A", json!({"bid": 1})),
+        event("quote", "A", json!({"bid": "x"})),
         event("quote", "A", json!([1, 2])),
         event("book_l2", "A", json!({"bids": [[1]], "asks": []})),
         raw("md.events.heartbeat.__system__", b"\xff\xfe"),
@@ -37,6 +37,8 @@ fn what_cannot_be_used_is_counted_by_reason_and_type() {
         book("D", now, 2),
         // A minute behind A's watermark and more.
         trade("A", now - 61 * SECOND, 50.0),
+        // Times that cannot be read.
+        event("quote", "A", json!({"provider": "test", "bid": 99, "ask": 101, "ts_recv": "soon", "ts": 0})),
         // From the future: taken at its receipt.
         trade("A", now + 3600 * SECOND, 200.0),
         heartbeat("__system__"),
@@ -71,6 +73,7 @@ fn what_cannot_be_used_is_counted_by_reason_and_type() {
     assert_eq!(events_in("unknown", "unknown"), 2.0);
     assert_eq!(events_in("heartbeat", "__system__"), 1.0);
     assert_eq!(service.metric("senpai_timestamps_rejected_total", &[("provider", "test")]), 1.0);
+    assert_eq!(service.metric("senpai_timestamps_unreadable_total", &[("provider", "test")]), 1.0);
     assert_eq!(service.metric("senpai_symbols", &[]), 2.0);
     assert_eq!(service.metric("senpai_window_trades", &[]), 3.0);
 

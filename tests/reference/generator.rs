@@ -3,6 +3,8 @@
 //! The same seed, length and profile give the same bytes. Chances are in thousandths. What the streams stay away from: texts on whose
 //! reading SPEC is silent (a number over f64's range), and invalid JSON inside unknown fields.
 
+mod spelling;
+
 use super::profile::Profile;
 use super::random::Random;
 use super::{MILLISECOND, SECOND, time};
@@ -15,6 +17,52 @@ pub fn stream(seed: u64, events: usize, profile: Profile) -> Vec<Message> {
     (0..events).map(|_| market.message()).collect()
 }
 
+const PRICE: [&str; 3] = ["price", "p", "px"];
+const SIZE: [&str; 9] = ["size", "qty", "quantity", "amount", "sz", "v", "s", "q", "volume"];
+const BID: [&str; 9] = ["bid", "bid_price", "bidPrice", "best_bid", "best_bid_price", "bidPx", "bid_px", "bp", "b"];
+const ASK: [&str; 9] = ["ask", "ask_price", "askPrice", "best_ask", "best_ask_price", "askPx", "ask_px", "ap", "a"];
+const BID_SIZE: [&str; 13] = [
+    "bid_size",
+    "bid_qty",
+    "bidSize",
+    "bidQty",
+    "bidVolume",
+    "bidAmount",
+    "bid_amount",
+    "bidSz",
+    "bid_sz",
+    "best_bid_size",
+    "best_bid_quantity",
+    "bs",
+    "B",
+];
+const ASK_SIZE: [&str; 13] = [
+    "ask_size",
+    "ask_qty",
+    "askSize",
+    "askQty",
+    "askVolume",
+    "askAmount",
+    "ask_amount",
+    "askSz",
+    "ask_sz",
+    "best_ask_size",
+    "best_ask_quantity",
+    "as",
+    "A",
+];
+const TS_EXCHANGE: [&str; 9] = ["ts_exchange", "exchange_ts", "ts_event", "timestamp", "ts", "time", "T", "E", "t"];
+const TS_RECV: [&str; 8] = [
+    "ts_recv",
+    "recv_ts",
+    "ts_receive",
+    "received_at",
+    "receipt_timestamp",
+    "local_timestamp",
+    "localTimestamp",
+    "ts_init",
+];
+
 const SYMBOLS: [&str; 8] =
     ["BTCUSDT", "BTC-USD", "BRK.B", "ETH/USD", "1000SHIBUSDT", "SOL_USDC", "ÅL.OL", "md.events.trade.X"];
 /// (name, least and greatest latency in ms).
@@ -26,8 +74,9 @@ struct Market {
     clock: i64,
     /// In hundredths, by symbol.
     prices: Vec<i64>,
-    /// Of the payload in the making: name and JSON value.
-    fields: Vec<(String, String)>,
+    /// Of the payload in the making: name and JSON value, and whether it stands before the others of its name (0), behind
+    /// them (2) or is the only one.
+    fields: Vec<(String, String, u8)>,
     trade_id: u64,
     /// How long the messages have waited, and how many more will have.
     backlog: (i64, i64),
@@ -52,7 +101,7 @@ impl Market {
         let provider = PROVIDERS[(self.random.draw() % 3) as usize];
         if !self.random.chance(30) {
             let text = quoted(provider.0);
-            self.field(&["provider", "source", "exchange", "venue"], text);
+            self.field(&["provider", "exchange", "venue", "source"], text);
         }
         self.times(provider);
         if self.random.chance(self.profile.heartbeat) {
@@ -129,13 +178,21 @@ impl Market {
             recv -= recv.rem_euclid(SECOND / 2);
             exchange -= exchange.rem_euclid(SECOND / 2);
         }
+        let odd = self.profile.odd_json;
+        if self.random.chance(odd / 10) {
+            // About a day, to the nanosecond: beyond it is no latency.
+            exchange = recv - 86_400 * SECOND + self.random.between(-1, 1);
+        }
         if !self.random.chance(self.profile.without_ts_recv) {
-            let text = self.timestamp(recv);
-            self.field(&["ts_recv", "recv_ts", "ts_receive", "received_at"], text);
+            let text = if self.random.chance(odd / 10) { self.no_time() } else { self.timestamp(recv) };
+            self.field(&TS_RECV, text);
         }
         if !self.random.chance(self.profile.without_ts_exchange) {
-            let text = self.timestamp(exchange);
-            self.field(&["ts_exchange", "exchange_ts", "ts_event", "timestamp", "ts"], text);
+            let text = if self.random.chance(odd / 10) { self.no_time() } else { self.timestamp(exchange) };
+            match self.random.chance(odd / 10) {
+                true => self.plain("hd", &format!("{{\"rtype\":0,\"ts_event\":{text}}}")),
+                false => self.field(&TS_EXCHANGE, text),
+            }
         }
     }
 
@@ -149,10 +206,10 @@ impl Market {
         self.prices[index] = self.prices[index].clamp(1_000, 9_000_000);
         let price = self.prices[index];
         let text = self.number(price, 2);
-        self.field(&["price", "p", "px"], text);
+        self.field(&PRICE, text);
         let size = self.size().max(1);
         let text = self.number(size, 5);
-        self.field(&["size", "qty", "quantity", "amount", "volume", "q"], text);
+        self.field(&SIZE, text);
         match self.random.draw() % 4 {
             0 => {}
             1 => self.plain("side", "\"buy\""),
@@ -161,45 +218,115 @@ impl Market {
         }
         self.trade_id += 1;
         let id = if self.random.chance(500) { format!("\"{}\"", self.trade_id) } else { self.trade_id.to_string() };
-        self.field(&["trade_id", "id", "tid"], id);
+        if self.random.chance(self.profile.odd_json) {
+            // Binance's: beside these `t` and `a` are numbers of trades, not times.
+            let kind = self.random.pick(&["\"trade\"", "\"aggTrade\"", "\"other\"", "7"]);
+            self.plain("e", kind);
+            let number = (self.clock / SECOND + self.random.between(0, 100)).to_string();
+            let name = self.random.pick(&["t", "a", "i"]);
+            return self.plain(name, &number);
+        }
+        self.field(&["trade_id", "tradeId", "id", "tid", "i"], id);
     }
 
     fn quote(&mut self, index: usize) {
         let (bid, ask) = self.bid_ask(index);
-        let (bid, ask) = (self.number(bid, 2), self.number(ask, 2));
-        self.field(&["bid", "bid_price", "bp"], bid);
-        self.field(&["ask", "ask_price", "ap"], ask);
-        if self.random.chance(800) {
-            let size = self.size();
-            let text = self.number(size, 5);
-            self.field(&["bid_size", "bid_qty", "bs"], text);
-        }
-        if self.random.chance(800) {
-            let size = self.size();
-            let text =
-                if self.random.chance(self.profile.odd_json) { "\"?\"".to_owned() } else { self.number(size, 5) };
-            self.field(&["ask_size", "ask_qty", "as"], text);
+        for (price, names, size_names) in [(bid, &BID, &BID_SIZE), (ask, &ASK, &ASK_SIZE)] {
+            let withdrawn = self.random.chance(self.profile.one_sided / 2);
+            let text = match (withdrawn, self.random.draw() % 5) {
+                // Not named at all.
+                (true, 0) => continue,
+                (true, 1) => "0".to_owned(),
+                (true, 2) => "null".to_owned(),
+                (true, 3) => "\"\"".to_owned(),
+                (true, _) => "\"0.00\"".to_owned(),
+                (false, _) => self.number(price, 2),
+            };
+            self.field(names, text);
+            if self.random.chance(800) {
+                let size = self.size();
+                let text =
+                    if self.random.chance(self.profile.odd_json) { "\"?\"".to_owned() } else { self.number(size, 5) };
+                self.field(size_names, text);
+            }
         }
     }
 
     fn book(&mut self, index: usize) {
         let (bid, ask) = self.bid_ask(index);
         let empty = self.random.chance(self.profile.one_sided).then(|| self.random.draw() % 3);
-        for (side, best, step, emptied) in [("bids", bid, -1, [0, 2]), ("asks", ask, 1, [1, 2])] {
+        let odd = self.profile.odd_json;
+        let mut sides = Vec::new();
+        for (names, best, step, emptied) in
+            [(["bids", "bid", "b"], bid, -1, [0, 2]), (["asks", "ask", "a"], ask, 1, [1, 2])]
+        {
             let depth =
                 if empty.is_some_and(|which| emptied.contains(&which)) { 0 } else { self.random.between(1, 10) };
-            let levels: Vec<String> = (0..depth).map(|level| self.level((best + step * level).max(1))).collect();
-            self.plain(side, &format!("[{}]", levels.join(",")));
+            let mut prices: Vec<i64> = (0..depth).map(|level| (best + step * level).max(1)).collect();
+            if self.random.chance(odd) {
+                for i in (1..prices.len()).rev() {
+                    prices.swap(i, (self.random.draw() % (i as u64 + 1)) as usize);
+                }
+            }
+            let is_map = self.random.chance(odd);
+            let levels: Vec<String> =
+                prices.into_iter().map(|price| if is_map { self.pair(price) } else { self.level(price) }).collect();
+            let levels = levels.join(",");
+            let text = if is_map { format!("{{{levels}}}") } else { format!("[{levels}]") };
+            let name = if self.random.chance(self.profile.alias) { self.random.pick(&names) } else { names[0] };
+            sides.push((name, text));
         }
+        if self.random.chance(odd) {
+            let inside: Vec<String> = sides.iter().map(|(name, text)| format!("\"{name}\":{text}")).collect();
+            self.plain("book", &format!("{{\"ts\":1,{}}}", inside.join(",")));
+            if self.random.chance(300) {
+                // What stands at the top comes first.
+                let (name, text) = sides.swap_remove((self.random.draw() % 2) as usize);
+                self.plain(name, &text);
+            }
+        } else {
+            for (name, text) in sides {
+                self.plain(name, &text);
+            }
+        }
+        if self.random.chance(odd / 4) {
+            let marks = [
+                ("type", "\"snapshot\""),
+                ("type", "\"delta\""),
+                ("action", "\"update\""),
+                ("action", "\"partial\""),
+                ("e", "\"depthUpdate\""),
+                ("isSnapshot", "false"),
+                ("is_snapshot", "true"),
+                ("is_snapshot", "null"),
+                ("T", "\"o\""),
+                ("r", "true"),
+            ];
+            let (name, value) = marks[(self.random.draw() % marks.len() as u64) as usize];
+            self.plain(name, value);
+        }
+    }
+
+    /// A level of an object of sizes by price.
+    fn pair(&mut self, price: i64) -> String {
+        let size = if self.random.chance(20) { 0 } else { self.size() };
+        let (price, size) = (self.number(price, 2), self.number(size, 5));
+        format!("\"{}\":{size}", price.trim_matches('"'))
     }
 
     fn level(&mut self, price: i64) -> String {
         let size = if self.random.chance(20) { 0 } else { self.size() };
         let (price, size) = (self.number(price, 2), self.number(size, 5));
         if self.random.chance(self.profile.alias) {
-            return match self.random.draw() % 2 {
+            let (price_name, size_name) = (
+                self.random.pick(&["price", "px", "p"]),
+                self.random.pick(&["size", "amount", "qty", "quantity", "sz", "s"]),
+            );
+            return match self.random.draw() % 3 {
                 0 => format!("{{\"price\":{price},\"size\":{size}}}"),
-                _ => format!("{{\"orders\":[3,{{}}],\"size\":{size},\"price\":{price}}}"),
+                1 => format!("{{\"orders\":[3,{{}}],\"{size_name}\":{size},\"{price_name}\":{price}}}"),
+                // Names before them that cannot be read.
+                _ => format!("{{\"s\":{size},\"p\":7,\"p\":{price},\"size\":null,\"price\":\"?\",\"qty\":true}}"),
             };
         }
         if self.random.chance(self.profile.odd_json) {
@@ -231,22 +358,31 @@ impl Market {
     /// A field under its canonical name or one of its aliases.
     fn field(&mut self, names: &[&str], value: String) {
         if self.random.chance(self.profile.odd_json) {
-            match self.random.draw() % 3 {
+            let bad = self.random.pick(&["null", "true", "[1]", "NaN", "{\"a\":1}"]);
+            let first = (self.random.draw() % (names.len() as u64 - 1)) as usize;
+            let later = first + 1 + (self.random.draw() % (names.len() - first - 1) as u64) as usize;
+            let (first, later) = (names[first], names[later]);
+            match self.random.draw() % 5 {
                 // Last of two values. Both under the same name, the wrong one first.
                 0 => {
-                    self.plain(names[0], "[{\"no\":1},null]");
-                    return self.plain(names[0], &value);
+                    self.staged(first, "[{\"no\":1},null]", 0);
+                    return self.staged(first, &value, 2);
                 }
-                // The canonical name beats its alias wherever they stand.
+                // The name that SPEC's table has first, wherever they stand.
                 1 => {
-                    let alias = names[1 + (self.random.draw() % (names.len() as u64 - 1)) as usize];
-                    self.plain(alias, "\"7\"");
-                    return self.plain(names[0], &value);
+                    self.plain(later, "\"7\"");
+                    return self.plain(first, &value);
                 }
-                // Of two aliases the one that SPEC's table names first.
-                _ if names.len() > 2 => {
-                    self.plain(names[1], &value);
-                    return self.plain(names[2], "7");
+                // The first that can be read.
+                2 => {
+                    self.plain(first, bad);
+                    return self.plain(later, &value);
+                }
+                // What it said before is void.
+                3 => {
+                    self.plain(later, &value);
+                    self.staged(first, "7", 0);
+                    return self.staged(first, bad, 2);
                 }
                 _ => {}
             }
@@ -256,7 +392,11 @@ impl Market {
     }
 
     fn plain(&mut self, name: &str, value: &str) {
-        self.fields.push((name.to_owned(), value.to_owned()));
+        self.staged(name, value, 1);
+    }
+
+    fn staged(&mut self, name: &str, value: &str, stage: u8) {
+        self.fields.push((name.to_owned(), value.to_owned(), stage));
     }
 
     fn payload(&mut self) -> Vec<u8> {
@@ -274,11 +414,11 @@ impl Market {
         for i in (1..fields.len()).rev() {
             fields.swap(i, (self.random.draw() % (i as u64 + 1)) as usize);
         }
-        fields.sort_by_key(|(_, value)| value != "[{\"no\":1},null]");
+        fields.sort_by_key(|(_, _, stage)| *stage);
         let (open, colon, comma, close) = if odd { ("\n { ", " :\t", "\r\n, ", " } \n") } else { ("{", ":", ",", "}") };
         let fields: Vec<String> = fields
             .iter()
-            .map(|(name, value)| {
+            .map(|(name, value, _)| {
                 // A key may be written with escapes.
                 let escaped = odd && name.starts_with('p') && self.random.chance(200);
                 let name = if escaped { format!("\\u0070{}", &name[1..]) } else { name.clone() };
@@ -288,7 +428,7 @@ impl Market {
         format!("{open}{}{close}", fields.join(comma)).into_bytes()
     }
 
-    /// The payload with something wrong in it that makes it malformed for this kind of event.
+    /// The payload with something wrong in it that makes it malformed for this kind of event, or nearly so.
     fn spoil(&mut self, kind: &str, payload: Vec<u8>) -> Vec<u8> {
         match self.random.draw() % 6 {
             0 => {
@@ -325,7 +465,7 @@ impl Market {
             "trade" => match self.random.draw() % 3 {
                 0 => format!("{{\"price\":{bad},\"size\":1}}"),
                 1 => format!("{{\"price\":1.5,\"qty\":{bad}}}"),
-                _ => format!("{{\"price\":{bad},\"p\":10,\"size\":1}}"),
+                _ => format!("{{\"price\":{bad},\"p\":{bad},\"size\":1}}"),
             },
             "quote" => match self.random.draw() % 3 {
                 0 => format!("{{\"bid\":{bad},\"ask\":101}}"),
@@ -337,59 +477,10 @@ impl Market {
                 1 => "{\"bids\":[[100,1]],\"asks\":[[101]]}".to_owned(),
                 2 => "{\"bids\":[[100,1]]}".to_owned(),
                 3 => "{\"bids\":[],\"asks\":[[101,-1]]}".to_owned(),
-                _ => "{\"bids\":[{\"price\":100,\"qty\":1}],\"asks\":[]}".to_owned(),
+                _ => "{\"bids\":[{\"price\":100,\"count\":1}],\"asks\":[]}".to_owned(),
             },
         };
         text.into_bytes()
-    }
-
-    /// A decimal with its point so many digits from the right, as a number or a numeric string.
-    fn number(&mut self, value: i64, decimals: u32) -> String {
-        let unit = 10_i64.pow(decimals);
-        let mut text = format!("{}.{:0width$}", value / unit, value % unit, width = decimals as usize);
-        if self.random.chance(self.profile.odd_json) {
-            text = match self.random.draw() % 8 {
-                0 => format!("{text}000"),
-                1 => format!("+{text}"),
-                2 => format!("00{text}"),
-                3 => text.strip_prefix('0').map_or(text.clone(), str::to_owned),
-                4 => format!("{value}.e-{decimals}"),
-                5 if self.random.chance(500) => return quoted(&format!(" {text}\t")),
-                _ => format!("{value}e-{decimals}"),
-            };
-        }
-        if self.random.chance(self.profile.string_number) { quoted(&text) } else { text }
-    }
-
-    /// One of the forms in which producers write a time. Those with coarse units cut it.
-    fn timestamp(&mut self, ns: i64) -> String {
-        if !self.random.chance(self.profile.alias) {
-            return quoted(&time::format(ns));
-        }
-        let offset_text = |minutes: i64, sign: &str| {
-            let local = time::format(ns + minutes * 60 * SECOND);
-            format!("{}{sign}{:02}:{:02}", local.trim_end_matches('Z'), minutes.abs() / 60, minutes.abs() % 60)
-        };
-        let text = match self.random.draw() % 14 {
-            12 => format!("+{}.", ns / 1_000),
-            13 => return quoted(&format!(" 0{} ", ns / MILLISECOND)),
-            0 => {
-                return quoted(&format!("{}{:03}Z", time::format(ns).trim_end_matches('Z'), ns.rem_euclid(1000)));
-            }
-            1 => return quoted(&time::format(ns).replace('T', " ")),
-            2 => return quoted(time::format(ns).trim_end_matches('Z')),
-            3 => return quoted(&offset_text(330, "+")),
-            4 => return quoted(&offset_text(-480, "-")),
-            5 => return quoted(&format!("{}Z", &time::format(ns)[..19])),
-            6 => return quoted(&format!("{}+00:00", &time::format(ns)[..23])),
-            7 => (ns / SECOND).to_string(),
-            8 => (ns / MILLISECOND).to_string(),
-            9 => (ns / 1_000).to_string(),
-            // Microseconds are what an f64 of seconds can hold.
-            10 => format!("{}.{:06}", ns / SECOND, ns % SECOND / 1_000),
-            _ => ns.to_string(),
-        };
-        if self.random.chance(self.profile.string_number) { quoted(&text) } else { text }
     }
 }
 

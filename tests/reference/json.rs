@@ -1,74 +1,130 @@
-//! What producers write instead of JSON, as JSON (SPEC section 1): numbers as other languages print them, and bare words
-//! for floats that are none, which are values that cannot be read, as null is.
+//! JSON as SPEC section 1 takes it, numbers kept as they were written: as other languages print them, too, and bare words
+//! for floats that are none.
 
-/// The text with every such value replaced; what is neither stays, for the JSON parser to refuse.
-pub fn strict(text: &str) -> String {
-    let mut out = String::new();
-    let mut rest = text;
-    while let Some(first) = rest.chars().next() {
-        if first == '"' {
-            let end = string_end(rest);
-            // Raw control characters are let pass.
-            for c in rest[..end].chars() {
-                match c {
-                    '\0'..' ' => out.push_str(&format!("\\u{:04x}", c as u32)),
-                    _ => out.push(c),
-                }
-            }
-            rest = &rest[end..];
-        } else if "{}[]:, \t\r\n".contains(first) {
-            out.push(first);
-            rest = &rest[first.len_utf8()..];
-        } else {
-            let end = rest.find(|c| "{}[]:,\" \t\r\n".contains(c)).unwrap_or(rest.len());
-            match &rest[..end] {
-                "NaN" | "Infinity" | "-Infinity" => out.push_str("null"),
-                word => out.push_str(&number(word).unwrap_or(word.to_owned())),
-            }
-            rest = &rest[end..];
-        }
-    }
-    out
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    Null,
+    Bool(bool),
+    /// Its text.
+    Number(String),
+    /// `NaN`, `Infinity`, `-Infinity`.
+    NoNumber,
+    Text(String),
+    Array(Vec<Value>),
+    /// In the order of the payload, every value of a name that is given twice.
+    Object(Vec<(String, Value)>),
 }
 
-/// Behind the closing quote, or the end of the text.
-fn string_end(text: &str) -> usize {
+impl Value {
+    /// A field's value; of several the last.
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        let Value::Object(fields) = self else { return None };
+        fields.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value)
+    }
+
+    pub fn as_text(&self) -> Option<&str> {
+        let Value::Text(text) = self else { return None };
+        Some(text)
+    }
+}
+
+/// The one value that `text` is. `None`: it is none.
+pub fn parse(text: &str) -> Option<Value> {
+    let (value, rest) = value(text.trim_start_matches(BLANKS), 0)?;
+    rest.trim_start_matches(BLANKS).is_empty().then_some(value)
+}
+
+pub const BLANKS: [char; 4] = [' ', '\t', '\r', '\n'];
+/// Of what is nested in the object at the top.
+const DEPTH_MAX: usize = 128;
+
+/// The value at the head of `text`, and what follows it.
+fn value(text: &str, depth: usize) -> Option<(Value, &str)> {
+    match text.chars().next()? {
+        '"' => string(text).map(|(text, rest)| (Value::Text(text), rest)),
+        '[' | '{' if depth > DEPTH_MAX => None,
+        '[' => {
+            let mut items = Vec::new();
+            let rest = list(&text[1..], ']', |text| {
+                let (item, rest) = value(text, depth + 1)?;
+                items.push(item);
+                Some(rest)
+            })?;
+            Some((Value::Array(items), rest))
+        }
+        '{' => {
+            let mut fields = Vec::new();
+            let rest = list(&text[1..], '}', |text| {
+                let (name, rest) = string(text)?;
+                let rest = rest.trim_start_matches(BLANKS).strip_prefix(':')?;
+                let (value, rest) = value(rest.trim_start_matches(BLANKS), depth + 1)?;
+                fields.push((name, value));
+                Some(rest)
+            })?;
+            Some((Value::Object(fields), rest))
+        }
+        _ => {
+            let end = text.find(|c| BLANKS.contains(&c) || "{}[]:,\"".contains(c)).unwrap_or(text.len());
+            let (word, rest) = text.split_at(end);
+            let value = match word {
+                "null" => Value::Null,
+                "true" => Value::Bool(true),
+                "false" => Value::Bool(false),
+                "NaN" | "Infinity" | "-Infinity" => Value::NoNumber,
+                _ => is_number(word).then(|| Value::Number(word.to_owned()))?,
+            };
+            Some((value, rest))
+        }
+    }
+}
+
+/// What stands between an opening bracket and `close`, separated by commas; what follows.
+fn list<'a>(text: &'a str, close: char, mut item: impl FnMut(&'a str) -> Option<&'a str>) -> Option<&'a str> {
+    let mut rest = text.trim_start_matches(BLANKS);
+    if let Some(rest) = rest.strip_prefix(close) {
+        return Some(rest);
+    }
+    loop {
+        rest = item(rest)?.trim_start_matches(BLANKS);
+        match rest.strip_prefix(close) {
+            Some(rest) => return Some(rest),
+            None => rest = rest.strip_prefix(',')?.trim_start_matches(BLANKS),
+        }
+    }
+}
+
+/// The string at the head of `text`, its escapes resolved. Raw control characters are let pass.
+fn string(text: &str) -> Option<(String, &str)> {
+    let text = text.strip_prefix('"')?;
     let mut is_escaped = false;
-    for (at, c) in text.char_indices().skip(1) {
+    for (at, c) in text.char_indices() {
         match c {
             _ if is_escaped => is_escaped = false,
             '\\' => is_escaped = true,
-            '"' => return at + 1,
+            '"' => {
+                let raw = &text[..at];
+                let strict: String =
+                    raw.chars().map(|c| if c < ' ' { format!("\\u{:04x}", c as u32) } else { c.to_string() }).collect();
+                return Some((serde_json::from_str(&format!("\"{strict}\"")).ok()?, &text[at + 1..]));
+            }
             _ => {}
         }
     }
-    text.len()
+    None
 }
 
-/// A decimal number as JSON writes it: no plus sign, no leading zeros, digits on both sides of a point.
-pub fn number(text: &str) -> Option<String> {
-    let (sign, magnitude) = match text.strip_prefix('-') {
-        Some(magnitude) => ("-", magnitude),
-        None => ("", text.strip_prefix('+').unwrap_or(text)),
-    };
+/// Digits with at most one point among, before or behind them; a sign and an exponent may be there.
+pub fn is_number(text: &str) -> bool {
+    let magnitude = text.strip_prefix(['+', '-']).unwrap_or(text);
     let (mantissa, exponent) = match magnitude.split_once(['e', 'E']) {
-        Some((mantissa, exponent)) => (mantissa, Some(exponent)),
-        None => (magnitude, None),
+        Some((mantissa, exponent)) => (mantissa, exponent.strip_prefix(['+', '-']).unwrap_or(exponent)),
+        None => (magnitude, "0"),
     };
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
     let are_digits = |text: &str| text.chars().all(|c| c.is_ascii_digit());
-    let is_number = are_digits(whole)
+    are_digits(whole)
         && are_digits(fraction)
+        && are_digits(exponent)
         && !(whole.is_empty() && fraction.is_empty())
-        && exponent.is_none_or(|exponent| {
-            let digits = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
-            !digits.is_empty() && are_digits(digits)
-        });
-    let whole = match whole.trim_start_matches('0') {
-        "" => "0",
-        digits => digits,
-    };
-    let point = if fraction.is_empty() { "" } else { "." };
-    let exponent = exponent.map_or(String::new(), |exponent| format!("e{exponent}"));
-    is_number.then(|| format!("{sign}{whole}{point}{fraction}{exponent}"))
+        && !exponent.is_empty()
 }

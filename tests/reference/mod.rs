@@ -36,6 +36,7 @@ pub use compare::{Summary, compare};
 
 pub const SECOND: i64 = 1_000_000_000;
 pub const MILLISECOND: i64 = 1_000_000;
+pub const DAY: i64 = 86_400 * SECOND;
 
 /// The names of the eleven features.
 pub const FEATURES: [&str; 11] = [
@@ -103,7 +104,7 @@ pub struct Published {
 impl Published {
     /// A message of the engine under test; `ts_ns` is read back from the payload, to the microsecond.
     pub fn new(subject: &str, payload: Value) -> Self {
-        let ts_ns = payload.get("ts").and_then(parse::timestamp).unwrap_or(0);
+        let ts_ns = payload.get("ts").and_then(Value::as_str).and_then(time::parse_rfc3339).unwrap_or(0);
         Published { subject: subject.to_owned(), payload, ts_ns, moment_ns: 0, latency: None }
     }
 }
@@ -129,6 +130,7 @@ pub struct Counts {
     pub late: BTreeMap<String, u64>,
     /// By provider.
     pub timestamps_rejected: BTreeMap<String, u64>,
+    pub timestamps_unreadable: BTreeMap<String, u64>,
     pub signals_stale: u64,
 }
 
@@ -146,14 +148,15 @@ pub struct Trade {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Quote {
     pub t: i64,
-    pub bid: f64,
-    pub ask: f64,
+    /// `None`: nobody bids, or asks.
+    pub bid: Option<f64>,
+    pub ask: Option<f64>,
     pub bid_size: Option<f64>,
     pub ask_size: Option<f64>,
     pub provider: String,
 }
 
-/// Levels are (price, size), best first.
+/// Levels are (price, size), best first, none of size 0.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Book {
     pub t: i64,
@@ -201,6 +204,9 @@ impl Reference {
             self.move_local(receipt);
         }
         count(&mut self.counts.events, kind.name());
+        if event.timestamps_unreadable {
+            count(&mut self.counts.timestamps_unreadable, &event.provider);
+        }
 
         // Event time. Without receipt times the clock is the largest t so far, and nothing is rejected or stale.
         let claimed = event.ts_recv.or(event.ts_exchange);
@@ -220,6 +226,8 @@ impl Reference {
         // Nor is a ts_exchange that lies as far ahead: it says nothing about a latency.
         let is_believed = |sent: &i64| !rejected || *sent <= local.saturating_add(self.settings.max_clock_skew_ns);
         let latency_ns = event.ts_exchange.filter(is_believed).map(|sent| received - sent);
+        // A difference beyond a day is no latency.
+        let latency_ns = latency_ns.filter(|latency| latency.abs() <= DAY);
 
         let mut published = self.fire_due_before_local();
         if kind == Kind::Heartbeat {

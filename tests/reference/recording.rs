@@ -5,14 +5,14 @@ use std::io::{BufRead, BufReader, Read};
 
 use flate2::read::MultiGzDecoder;
 use serde::Deserialize;
-use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::recording_files::Recording;
+use super::{json, parse};
 
 #[derive(Deserialize)]
 struct Line {
-    ts: Option<Value>,
+    ts: Option<Box<RawValue>>,
     subject: String,
     payload: Box<RawValue>,
 }
@@ -29,7 +29,7 @@ pub fn read(recording: &Recording) -> Vec<super::generator::Message> {
         let line = line.unwrap_or_else(|error| panic!("{name}: {error}"));
         let line: Line =
             serde_json::from_str(&line).unwrap_or_else(|error| panic!("{name}, line {}: {error}", index + 1));
-        let receipt = line.ts.as_ref().and_then(super::parse::timestamp);
+        let receipt = line.ts.and_then(|ts| parse::any_timestamp(&json::parse(ts.get())?));
         (receipt, line.subject, line.payload.get().as_bytes().to_vec())
     };
     BufReader::new(input).lines().enumerate().map(record).collect()

@@ -17,8 +17,6 @@ pub(super) struct Symbol {
     pub trade: Option<Trade>,
     pub quote: Option<Quote>,
     pub book: Option<Book>,
-    /// Apart from `book`: a one-sided book shows in the state but says nothing about the spread.
-    pub two_sided_book: Option<Book>,
     /// Local time and number of the last snapshot.
     pub last_snapshot: Option<(i64, u64)>,
     pub pending: bool,
@@ -36,7 +34,6 @@ impl Symbol {
             trade: None,
             quote: None,
             book: None,
-            two_sided_book: None,
             last_snapshot: None,
             pending: false,
             last_signal: BTreeMap::new(),
@@ -75,10 +72,6 @@ impl Symbol {
             }
             Body::Book { bids, asks } => {
                 let book = Book { t, bids, asks, provider };
-                let two_sided = !book.bids.is_empty() && !book.asks.is_empty();
-                if two_sided && self.two_sided_book.as_ref().is_none_or(|latest| t >= latest.t) {
-                    self.two_sided_book = Some(book.clone());
-                }
                 if self.book.as_ref().is_none_or(|latest| t >= latest.t) {
                     self.book = Some(book);
                 }
@@ -102,10 +95,12 @@ impl Symbol {
         Some(self.trades[..after].last()?.price)
     }
 
-    /// Bid and ask from the newer of the last quote and the last two-sided book; the quote wins a tie.
+    /// Bid and ask of the newest of the last quote and the last book; the quote wins a tie. A side that it lacks is not
+    /// looked for in the older one.
     fn market(&self) -> Option<(f64, f64)> {
         let quote = self.quote.as_ref().map(|q| (q.t, q.bid, q.ask));
-        let book = self.two_sided_book.as_ref().map(|b| (b.t, b.bids[0].0, b.asks[0].0));
+        let best = |levels: &[(f64, f64)]| levels.first().map(|(price, _)| *price);
+        let book = self.book.as_ref().map(|b| (b.t, best(&b.bids), best(&b.asks)));
         let (_, bid, ask) = match (quote, book) {
             (Some(quote), Some(book)) => {
                 if book.0 > quote.0 {
@@ -116,7 +111,7 @@ impl Symbol {
             }
             (quote, book) => quote.or(book)?,
         };
-        Some((bid, ask))
+        Some((bid?, ask?))
     }
 
     fn mid(&self) -> Option<f64> {

@@ -1,11 +1,12 @@
 //! Timestamps: text and numbers in, nanoseconds since the epoch, text out.
 
-use super::SECOND;
+use super::{SECOND, json};
 
-/// RFC 3339 with `T` or a space, 0 to 9 fraction digits, and `Z`, an offset or nothing (UTC).
+/// RFC 3339 with `T` or a space, any number of fraction digits behind `.` or `,`, and `Z`, ` UTC`, an offset or nothing
+/// (UTC).
 pub fn parse_rfc3339(text: &str) -> Option<i64> {
     //  0123456789012345678
-    //  YYYY-MM-DDTHH:MM:SS[.fffffffff][Z|±HH:MM]
+    //  YYYY-MM-DDTHH:MM:SS[.f…][Z| UTC|±HH:MM|±HHMM|±HH]
     let bytes = text.as_bytes();
     let (head, mut rest) = (bytes.get(..19)?, bytes.get(19..)?);
     let number = |from: usize, to: usize| digits(&head[from..to]);
@@ -24,19 +25,24 @@ pub fn parse_rfc3339(text: &str) -> Option<i64> {
     }
 
     let mut fraction_ns = 0;
-    if let [b'.', tail @ ..] = rest {
+    if let [b'.' | b',', tail @ ..] = rest {
         let length = tail.iter().take_while(|byte| byte.is_ascii_digit()).count();
-        if !(1..=9).contains(&length) {
+        if length == 0 {
             return None;
         }
-        fraction_ns = digits(&tail[..length])? * 10_i64.pow(9 - length as u32);
+        let nine: Vec<u8> = tail[..length].iter().copied().chain(*b"000000000").take(9).collect();
+        fraction_ns = digits(&nine)?;
         rest = &tail[length..];
     }
 
     let offset_minutes = match rest {
-        [] | [b'Z' | b'z'] => 0,
-        [sign @ (b'+' | b'-'), h1, h2, b':', m1, m2] => {
-            let (hours, minutes) = (digits(&[*h1, *h2])?, digits(&[*m1, *m2])?);
+        [] | [b'Z' | b'z'] | b" UTC" => 0,
+        [sign @ (b'+' | b'-'), offset @ ..] => {
+            let (hours, minutes) = match offset {
+                [h1, h2] => (digits(&[*h1, *h2])?, 0),
+                [h1, h2, m1, m2] | [h1, h2, b':', m1, m2] => (digits(&[*h1, *h2])?, digits(&[*m1, *m2])?),
+                _ => return None,
+            };
             if hours > 23 || minutes > 59 {
                 return None;
             }
@@ -66,31 +72,31 @@ pub fn parse_epoch(text: &str) -> Option<i64> {
     i64::try_from(ns).ok()
 }
 
-/// `[-]digits[.digits][e[±]digits]` times 10^9, rounded down.
+/// A decimal number times 10^9, cut to a whole one. `None`: no number, negative, or 10^28 and more.
 fn decimal_billionths(text: &str) -> Option<i128> {
-    let (negative, text) = match text.strip_prefix('-') {
-        Some(rest) => (true, rest),
-        None => (false, text),
-    };
-    let (mantissa, exponent) = match text.split_once(['e', 'E']) {
-        Some((mantissa, exponent)) => (mantissa, exponent.parse::<i32>().ok()?),
-        None => (text, 0),
-    };
-    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, "0"));
-    if whole.is_empty() || fraction.is_empty() || whole.len() + fraction.len() > 30 || exponent.abs() > 30 {
+    if !json::is_number(text) || text.starts_with('-') {
         return None;
     }
-    let mut value: i128 = 0;
-    for byte in whole.bytes().chain(fraction.bytes()) {
-        value = value * 10 + i128::from(digits(&[byte])?);
+    let text = text.trim_start_matches('+');
+    let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let all = format!("{whole}{fraction}");
+    let significant = all.trim_start_matches('0');
+    if significant.is_empty() {
+        return Some(0);
     }
-    if negative {
-        value = -value;
-    }
-    let shift = 9 + exponent - fraction.len() as i32;
-    match shift {
-        0.. => value.checked_mul(10_i128.checked_pow(shift as u32)?),
-        _ => Some(10_i128.checked_pow(shift.unsigned_abs()).map_or(0, |power| value.div_euclid(power))),
+    // An exponent that i32 cannot hold makes it too large or nothing.
+    let is_small = exponent.starts_with('-');
+    let exponent: i64 =
+        exponent.parse::<i32>().map_or(if is_small { -i64::from(i32::MAX) } else { i64::from(i32::MAX) }, i64::from);
+    // So many of the significant digits, and zeros behind them, are the whole number of billionths.
+    let length = whole.len() as i64 - (all.len() - significant.len()) as i64 + exponent + 9;
+    match length {
+        ..=0 => Some(0),
+        1..=37 => {
+            significant.chars().chain("0".repeat(37).chars()).take(length as usize).collect::<String>().parse().ok()
+        }
+        _ => None,
     }
 }
 

@@ -76,7 +76,7 @@ fn volatility_is_of_log_returns_within_the_window() {
 
 #[test]
 #[rustfmt::skip] // one case a line
-fn market_is_the_newer_of_quote_and_two_sided_book() {
+fn market_is_the_newest_of_quote_and_book() {
     let b = |seconds, bid: f64, ask: f64| book(seconds, json!([[bid, 1], [0.5, 0]]), json!([{"price": ask, "size": 1}]));
     check("mid", &[trade(0.0, 5.0, 1.0)], None);
     check("mid", &[quote(0.0, 99.0, 101.0)], 100.0);
@@ -87,10 +87,17 @@ fn market_is_the_newer_of_quote_and_two_sided_book() {
     check("mid", &[b(1.0, 9.0, 11.0), quote(0.0, 99.0, 101.0)], 10.0);
     check("mid", &[b(1.0, 9.0, 11.0), quote(1.0, 99.0, 101.0)], 100.0);
     check("mid", &[quote(1.0, 99.0, 101.0), b(1.0, 9.0, 11.0)], 100.0);
-    check("mid", &[b(0.0, 9.0, 11.0), book(1.0, json!([]), json!([[7, 1]]))], 10.0);
+    // A side that is withdrawn does not live on in what is older.
+    check("mid", &[b(0.0, 9.0, 11.0), book(1.0, json!([]), json!([[7, 1]]))], None);
+    check("mid", &[b(0.0, 9.0, 11.0), quote(1.0, 0.0, 12.0)], None);
+    check("mid", &[b(0.0, 9.0, 11.0), quote(1.0, 0.0, 0.0), b(2.0, 8.0, 10.0)], 9.0);
+    check("mid", &[quote(0.0, 9.0, 11.0), book(1.0, json!([[7, 0]]), json!([[8, 1]]))], None);
+    check("mid", &[book(1.0, json!([]), json!([])), quote(1.0, 9.0, 11.0)], 10.0);
+    check("mid", &[quote(1.0, 0.0, 11.0), b(1.0, 9.0, 11.0)], None);
     check("mid", &[book(1.0, json!([[7, 1]]), json!([]))], None);
-    // A one-sided book does not stand in the way of an older two-sided one.
-    check("mid", &[book(5.0, json!([[7, 1]]), json!([])), b(4.0, 9.0, 11.0)], 10.0);
+    check("mid", &[book(5.0, json!([[7, 1]]), json!([])), b(4.0, 9.0, 11.0)], None);
+    // The best levels, in any order, none of size 0.
+    check("mid", &[book(1.0, json!([[7, 1], [9, 1], [10, 0]]), json!([[12, 1], [11, 1], [10.5, 0]]))], 10.0);
     check("mid", &[quote(1.0, 99.0, 101.0), quote(1.0, 9.0, 11.0), quote(0.5, 1.0, 2.0)], 10.0);
 }
 

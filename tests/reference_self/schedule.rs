@@ -12,10 +12,10 @@ fn feed(reference: &mut Reference, receipt: f64, payload: Value) -> Vec<Publishe
 fn event_time_is_recv_then_exchange_then_receipt_and_never_far_ahead() {
     let t = |receipt: f64, recv: Option<f64>, exchange: Option<f64>| {
         let mut reference = Reference::new(Settings::default());
-        let payload = json!({"bid": 1, "ask": 2, "ts_recv": recv.map(at), "ts_exchange": exchange.map(at), "venue": "v"});
+        let payload = json!({"bid": 1, "ask": 2, "ts_recv": recv.map(at), "ts_exchange": exchange.map(at), "venue": "vvv"});
         let published = feed(&mut reference, receipt, payload);
         let seconds = (reference.state("X").unwrap().quote.unwrap().t - START) as f64 / 1e9;
-        let rejected = reference.counts().timestamps_rejected.get("v").copied().unwrap_or(0);
+        let rejected = reference.counts().timestamps_rejected.get("vvv").copied().unwrap_or(0);
         (seconds, published[0].payload["features"]["latency_ms_p50"].as_f64(), rejected)
     };
     assert_eq!(t(9.0, Some(5.0), Some(4.5)), (5.0, Some(500.0), 0));

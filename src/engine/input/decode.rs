@@ -1,22 +1,38 @@
 //! A payload becomes an event: the tolerant decoder of SPEC section 1, one pass, nothing allocated.
 //!
-//! Each field keeps what its best-ranked name said last: rank 0 is the canonical name, then the aliases in SPEC's
-//! order; so a canonical name wins wherever it stands, and a field given twice takes its last value.
+//! A field is said by the first of its names whose value can be read, and a name given twice says its last value. For
+//! that, a name has a rank, and each field keeps the value of the lowest rank that could be read so far: one that can be
+//! read takes the place of a value of the same rank or a higher one, one that cannot be read takes nobody's place. So
+//! the order of the fields does not matter, and nothing but one value a field is kept.
+//!
+//! ```text
+//!   {"quantity":2,"size":null,"p":5,"qty":"3","price":4}     size 2 (rank 2), 3 (rank 1); price 5 (rank 1), 4 (rank 0)
+//! ```
+//!
+//! There is one case that this cannot settle: a name comes again with a value that cannot be read, so that what it said
+//! is void and a name behind it may be asked again (`"qty":3,"size":2,"size":null` is 3). Such a payload, and a raw
+//! Databento record, is searched for the last value of each name first (`last_values`), and decoded again with those
+//! alone.
+//!
+//! Names that mean one thing or another are fields of their own, settled where they are met (`s`) or at the end (`t` and
+//! `a` of a trade, by its `e`).
 //!
 //! The decoder remembers how earlier messages were laid out (`layouts`) and the minute of the last moment (`time`). What
 //! it remembers saves work and changes no result.
 
-use crate::engine::input::event::{Body, Book, BookSide, Level, Origin, Quote, Side, Trade};
-use crate::engine::input::field::{FIELDS, Field};
+use crate::engine::input::event::{Body, Book, Origin, PRICE_END, Quote, SIZE_END, Side, Trade};
+use crate::engine::input::field::{ANY_PROVIDER, Field, LOWER_T, MAKER_RANK_MAX, NUMBERS, SIDE_OR_TICKER_RANK};
+use crate::engine::input::field::{TICKER_RANK, TRADE_NUMBER_RANK, UPPER_T, update_mark};
+use crate::engine::input::found::Found;
 use crate::engine::input::json::{Scanner, Value};
+use crate::engine::input::last_values::{LastValues, UNSEARCHED, each_value, name_inside_header};
 use crate::engine::input::layouts::{LAYOUT_FIELDS, Layouts};
+use crate::engine::input::levels::SideOutcome;
 use crate::engine::input::malformed::Malformed;
+use crate::engine::input::sides::{Sides, is_update, is_update_mark};
 use crate::engine::input::subject::EventKind;
-use crate::engine::input::unescape::{unescape, unescaped};
+use crate::engine::input::unescape::unescaped;
 use crate::engine::time::TimeDecoder;
-
-/// The rank of a field that has not been named.
-const NEVER: u8 = u8::MAX;
 
 /// The decoder's memory between payloads.
 #[derive(Default)]
@@ -25,20 +41,64 @@ pub struct Decoder {
     time: TimeDecoder,
     /// The levels of the last book. After an error they are nothing to rely on.
     pub book: Book,
+    /// The first pass was not enough.
+    is_unsettled: bool,
 }
+
+/// What a trade's `e` says of its `t` and `a`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum TradeType {
+    Trade,
+    Aggregate,
+    Other,
+}
+
+/// Least and end of each number's values; a price of 0 is none, but in a quote it is a value.
+const RANGES: [(f64, f64); NUMBERS] = {
+    let mut ranges = [(0.0, SIZE_END); NUMBERS];
+    ranges[Field::Price as usize] = (f64::from_bits(1), PRICE_END);
+    ranges[Field::Bid as usize] = (0.0, PRICE_END);
+    ranges[Field::Ask as usize] = (0.0, PRICE_END);
+    ranges
+};
 
 impl Decoder {
     /// Decodes the payload of an event of `kind`; a book's levels go into `self.book`.
+    #[inline]
     pub fn decode<'a>(&mut self, kind: EventKind, payload: &'a [u8]) -> Result<(Origin<'a>, Body<'a>), Malformed> {
-        let Decoder { layouts, time, book } = self;
+        match self.pass::<false>(kind, payload, &UNSEARCHED) {
+            Err(_) if self.is_unsettled => self.decode_in_two_passes(kind, payload),
+            settled => settled,
+        }
+    }
+
+    #[cold]
+    fn decode_in_two_passes<'a>(
+        &mut self,
+        kind: EventKind,
+        payload: &'a [u8],
+    ) -> Result<(Origin<'a>, Body<'a>), Malformed> {
+        self.is_unsettled = false;
+        self.pass::<true>(kind, payload, &LastValues::find(kind, payload)?)
+    }
+
+    /// One pass. With `SEARCHED` the last values are known, and only they are looked at.
+    fn pass<'a, const SEARCHED: bool>(
+        &mut self,
+        kind: EventKind,
+        payload: &'a [u8],
+        last: &LastValues,
+    ) -> Result<(Origin<'a>, Body<'a>), Malformed> {
+        let Decoder { layouts, time, book, is_unsettled } = self;
         let layouts = &mut layouts[kind as usize];
         let mut scanner = Scanner::new(payload);
-        // An unreadable value is a value too (NaN, or `None`): it stands for the field, which counts as absent.
-        let mut ranks = [NEVER; FIELDS];
-        let mut numbers = [f64::NAN; 4];
+        let mut found = Found::default();
+        let mut numbers = [0.0; NUMBERS];
         let mut times = [None; 2];
-        let mut sides = [None; 2];
+        let mut sides = Sides { book, outcomes: [SideOutcome::Read; 2] };
         let (mut provider, mut trade_id, mut side) = (&b""[..], &b""[..], Side::Unknown);
+        let (mut trade_type, mut number, mut aggregate) = (TradeType::Other, None, &b""[..]);
+        let (mut update_marks, mut has_book) = (0u8, false);
 
         layouts.is_learning = false;
         let mut layout = layouts.remembered[layouts.current].iter();
@@ -53,70 +113,234 @@ impl Decoder {
                     name
                 }
             };
-            let place = field as usize;
-            let is_best = rank <= ranks[place];
-            if is_best {
-                ranks[place] = rank;
+            if SEARCHED {
+                scanner.peek();
+                if last.is_superseded((field, rank), scanner.position()) {
+                    scanner.value()?;
+                    continue;
+                }
             }
-            match field {
-                Field::PriceOrBid | Field::SizeOrAsk | Field::BidSize | Field::AskSize => {
+            let start = scanner.position();
+            let is_read = match field {
+                Field::Price | Field::Size | Field::Bid | Field::Ask | Field::BidSize | Field::AskSize => {
                     let value = scanner.decimal()?;
-                    if is_best {
-                        numbers[place] = value;
+                    let (least, end) = RANGES[field as usize];
+                    let is_read = value >= least && value < end;
+                    if is_read && found.is_best(field, rank) {
+                        numbers[field as usize] = value;
+                        if SEARCHED && last.is_raw && matches!(field, Field::Price | Field::Bid | Field::Ask) {
+                            found.has_no_point[field as usize] = !scanner.bytes_since(start).contains(&b'.');
+                        }
                     }
+                    is_read
+                }
+                Field::SizeOrTicker if scanner.peek() == b'"' => {
+                    scanner.skip()?;
+                    false
+                }
+                Field::SizeOrTicker => {
+                    let value = scanner.decimal()?;
+                    let is_read = (0.0..SIZE_END).contains(&value);
+                    if is_read && found.is_best(Field::Size, TICKER_RANK) {
+                        numbers[Field::Size as usize] = value;
+                    }
+                    is_read
                 }
                 Field::TsExchange | Field::TsRecv => {
                     let value = scanner.time(time)?;
-                    if is_best {
-                        times[place - Field::TsExchange as usize] = value;
+                    if value.is_some() && found.is_best(field, rank) {
+                        times[field as usize - Field::TsExchange as usize] = value;
                     }
+                    value.is_some()
                 }
-                Field::Provider => {
-                    let value = scanner.text()?;
-                    if is_best {
-                        provider = value.unwrap_or_default();
+                Field::Provider => match scanner.text()? {
+                    Some(text) if rank == ANY_PROVIDER || is_provider_name(text) => {
+                        if found.is_best(field, rank) {
+                            provider = text;
+                        }
+                        true
                     }
+                    _ => false,
+                },
+                Field::Side => {
+                    let value = match rank {
+                        ..=MAKER_RANK_MAX => scanner.text()?.and_then(|text| side_of(text, rank)),
+                        // Of the buyer's being the maker.
+                        _ => scanner.boolean()?.map(|is_sell| if is_sell { Side::Sell } else { Side::Buy }),
+                    };
+                    if let Some(value) = value
+                        && found.is_best(field, rank)
+                    {
+                        side = value;
+                    }
+                    value.is_some()
                 }
-                Field::Side => side = side_of(scanner.text()?),
                 Field::TradeId => {
                     scanner.peek();
                     let start = scanner.position();
                     let value = scanner.apart(Scanner::value)?;
-                    if is_best {
-                        trade_id = if let Value::Other = value { b"" } else { scanner.bytes_since(start) };
+                    let id = as_id(value, scanner.bytes_since(start));
+                    if !id.is_empty() && found.is_best(field, rank) {
+                        trade_id = id;
                     }
+                    !id.is_empty()
                 }
-                Field::Bids => sides[0] = scanner.apart(|scanner| decode_side(scanner, &mut book.bids))?,
-                Field::Asks => sides[1] = scanner.apart(|scanner| decode_side(scanner, &mut book.asks))?,
-                Field::Unknown => scanner.skip()?,
+                Field::TradeType => {
+                    let trade_types = |text: &[u8]| match text {
+                        b"trade" => Some(TradeType::Trade),
+                        b"aggTrade" => Some(TradeType::Aggregate),
+                        _ => None,
+                    };
+                    let text = scanner.text()?;
+                    trade_type = text.and_then(|text| unescaped(text, trade_types)).unwrap_or(TradeType::Other);
+                    true
+                }
+                Field::NumberOrTime => {
+                    scanner.peek();
+                    let start = scanner.position();
+                    let value = scanner.apart(Scanner::value)?;
+                    number = Some((start, as_id(value, scanner.bytes_since(start))));
+                    true
+                }
+                Field::AggregateNumber => {
+                    scanner.peek();
+                    let start = scanner.position();
+                    let value = scanner.apart(Scanner::value)?;
+                    aggregate = as_id(value, scanner.bytes_since(start));
+                    true
+                }
+                Field::Bids | Field::Asks => {
+                    scanner.apart(|scanner| sides.take(scanner, (field, rank), &mut found, last.is_raw))?
+                }
+                Field::UpdateMark => {
+                    let value = scanner.apart(Scanner::value)?;
+                    let bit = 1 << rank;
+                    update_marks = if is_update_mark(rank, value) { update_marks | bit } else { update_marks & !bit };
+                    true
+                }
+                Field::TimeOrType => {
+                    let value = scanner.time(time)?;
+                    let bit = 1 << update_mark::UPPER_T;
+                    let is_order_book = value.is_none() && scanner.bytes_since(start).trim_ascii() == b"\"o\"";
+                    update_marks = if is_order_book { update_marks | bit } else { update_marks & !bit };
+                    if value.is_some() && found.is_best(Field::TsExchange, UPPER_T) {
+                        times[0] = value;
+                    }
+                    value.is_some()
+                }
+                // A second one takes the place of the first, with all that is in it.
+                Field::Book if has_book && !SEARCHED => {
+                    *is_unsettled = true;
+                    return Err(Malformed::Syntax);
+                }
+                Field::Book => {
+                    has_book = true;
+                    if scanner.peek() == b'{' {
+                        let is_settled =
+                            scanner.apart(|scanner| sides.take_inside::<SEARCHED>(scanner, &mut found, last))?;
+                        if !is_settled {
+                            *is_unsettled = true;
+                            return Err(Malformed::Syntax);
+                        }
+                    } else {
+                        scanner.skip()?;
+                    }
+                    true
+                }
+                Field::Header if scanner.peek() == b'{' && !SEARCHED => {
+                    *is_unsettled = true;
+                    return Err(Malformed::Syntax);
+                }
+                Field::Header if scanner.peek() == b'{' => {
+                    each_value(&mut scanner, name_inside_header, |scanner, (field, rank), start| {
+                        if field == Field::Unknown || last.is_superseded((field, rank), start) {
+                            return scanner.value().map(|_| ());
+                        }
+                        let value = scanner.time(time)?;
+                        if value.is_none() {
+                            found.note_unread(field, rank, scanner.bytes_since(start));
+                        } else if found.is_best(field, rank) {
+                            times[0] = value;
+                        }
+                        Ok(())
+                    })?;
+                    true
+                }
+                Field::Header | Field::Unknown => {
+                    scanner.skip()?;
+                    true
+                }
                 Field::End => break,
+            };
+            if !is_read && !found.note_unread(field, rank, scanner.bytes_since(start)) {
+                *is_unsettled = true;
+                return Err(Malformed::Syntax);
             }
         }
         scanner.expect_end()?;
 
+        let is_number = |rank| found.would_be_best(Field::TradeId, rank);
+        match trade_type {
+            TradeType::Trade if is_number(TRADE_NUMBER_RANK) => trade_id = number.map_or(b"", |(_, id)| id),
+            TradeType::Aggregate if is_number(TRADE_NUMBER_RANK) => trade_id = aggregate,
+            _ => {}
+        }
+        if let Some((start, _)) = number
+            && trade_type != TradeType::Trade
+        {
+            let mut value = Scanner::starting_at(payload, start);
+            match value.time(time)? {
+                None => _ = found.note_unread(Field::TsExchange, LOWER_T, value.bytes_since(start)),
+                moment if found.is_best(Field::TsExchange, LOWER_T) => times[0] = moment,
+                _ => {}
+            }
+        }
+
         let [ts_exchange, ts_recv] = times;
-        let origin = Origin { provider, ts_exchange, ts_recv };
-        // What the event cannot do without.
-        let missing = |field: Field, name| {
-            if ranks[field as usize] == NEVER { Malformed::Missing(name) } else { Malformed::Unreadable(name) }
-        };
-        let price = |field: Field, name| as_price(numbers[field as usize]).ok_or_else(|| missing(field, name));
+        let is_time_unreadable = found.is_unreadable(Field::TsExchange) || found.is_unreadable(Field::TsRecv);
+        let origin = Origin { provider, ts_exchange, ts_recv, is_time_unreadable };
         let body = match kind {
-            EventKind::Trade => Body::Trade(Trade {
-                price: price(Field::PriceOrBid, "price")?,
-                size: price(Field::SizeOrAsk, "size")?,
-                side,
-                trade_id,
-            }),
-            EventKind::Quote => Body::Quote(Quote {
-                bid: price(Field::PriceOrBid, "bid")?,
-                ask: price(Field::SizeOrAsk, "ask")?,
-                bid_size: as_size(numbers[Field::BidSize as usize]),
-                ask_size: as_size(numbers[Field::AskSize as usize]),
-            }),
+            EventKind::Trade => {
+                let price = found.required(Field::Price, "price").map(|()| numbers[Field::Price as usize])?;
+                let size = found.required(Field::Size, "size").map(|()| numbers[Field::Size as usize])?;
+                if size == 0.0 {
+                    return Err(Malformed::Unreadable("size"));
+                }
+                Body::Trade(Trade { price, size, side, trade_id })
+            }
+            EventKind::Quote => {
+                if !found.is_named(Field::Bid) && !found.is_named(Field::Ask) {
+                    return Err(Malformed::Missing("bid"));
+                }
+                let number = |field: Field| numbers[field as usize];
+                let price = |field: Field, name| match number(field) {
+                    // Nobody bids or asks.
+                    0.0 if !found.is_unreadable(field) => Ok(None),
+                    price => found.required(field, name).map(|()| Some(price)),
+                };
+                let (bid, ask) = (price(Field::Bid, "bid")?, price(Field::Ask, "ask")?);
+                let size = |price: Option<f64>, field: Field| {
+                    (price.is_some() && found.is_read(field)).then_some(number(field))
+                };
+                Body::Quote(Quote {
+                    bid,
+                    ask,
+                    bid_size: size(bid, Field::BidSize),
+                    ask_size: size(ask, Field::AskSize),
+                })
+            }
             EventKind::Book => {
-                sides[0].ok_or_else(|| missing(Field::Bids, "bids"))?;
-                sides[1].ok_or_else(|| missing(Field::Asks, "asks"))?;
+                if is_update(update_marks) {
+                    return Err(Malformed::Update);
+                }
+                for (side, field, name) in [(0, Field::Bids, "bids"), (1, Field::Asks, "asks")] {
+                    found.required(field, name)?;
+                    match sides.outcomes[side] {
+                        SideOutcome::Read => {}
+                        SideOutcome::Unreadable => return Err(Malformed::Unreadable(name)),
+                        SideOutcome::FixedPoint => return Err(Malformed::FixedPoint(name)),
+                    }
+                }
                 Body::Book
             }
             EventKind::Heartbeat => Body::Heartbeat,
@@ -126,118 +350,50 @@ impl Decoder {
     }
 }
 
-/// A side's levels into `levels`; `None` when the value is not a list of levels. Its grammar is checked either way.
-fn decode_side(side: &mut Scanner<'_>, levels: &mut BookSide) -> Result<Option<()>, Malformed> {
-    levels.clear();
-    // A copy, which stays in registers.
-    let mut scanner = *side;
-    if scanner.peek() != b'[' {
-        side.value()?;
-        return Ok(None);
-    }
-    scanner.expect(b'[')?;
-    let mut readable = Some(());
-    if !scanner.take(b']') {
-        loop {
-            let level = match scanner.peek() {
-                b'[' => decode_level_array(&mut scanner)?,
-                b'{' => scanner.apart(decode_level_object)?,
-                _ => {
-                    scanner.apart(Scanner::value)?;
-                    None
-                }
-            };
-            match level {
-                Some(level) => levels.push(level),
-                None => readable = None,
-            }
-            if !scanner.take(b',') {
-                break;
-            }
-        }
-        scanner.expect(b']')?;
-    }
-    *side = scanner;
-    Ok(readable)
+/// Whether a text says who a provider is, and not a code of one.
+fn is_provider_name(text: &[u8]) -> bool {
+    let is_name = |text: &[u8]| {
+        let has_letter = || match std::str::from_utf8(text) {
+            Ok(text) => text.chars().any(char::is_alphabetic),
+            Err(_) => false,
+        };
+        text.len() >= 3 && (text.iter().any(u8::is_ascii_alphabetic) || has_letter())
+    };
+    unescaped(text, |text| is_name(text).then_some(())).is_some()
 }
 
-/// `[price, size, …]`; what follows the two is let pass.
-#[inline(always)]
-fn decode_level_array(scanner: &mut Scanner<'_>) -> Result<Option<Level>, Malformed> {
-    scanner.expect(b'[')?;
-    if scanner.take(b']') {
-        return Ok(None);
-    }
-    let price = scanner.decimal()?;
-    if !scanner.take(b',') {
-        scanner.expect(b']')?;
-        return Ok(None);
-    }
-    let size = scanner.decimal()?;
-    while scanner.take(b',') {
-        scanner.apart(Scanner::value)?;
-    }
-    scanner.expect(b']')?;
-    Ok(level_of(price, size))
-}
-
-/// `{"price":…,"size":…}` in any order, with any other fields.
-fn decode_level_object(scanner: &mut Scanner<'_>) -> Result<Option<Level>, Malformed> {
-    scanner.expect(b'{')?;
-    if scanner.take(b'}') {
-        return Ok(None);
-    }
-    let (mut price, mut size) = (f64::NAN, f64::NAN);
-    loop {
-        let key = scanner.key()?;
-        let mut place = [0; 8];
-        let key = if key.contains(&b'\\') { unescape(key, &mut place).unwrap_or_default() } else { key };
-        match key {
-            b"price" => price = scanner.decimal()?,
-            b"size" => size = scanner.decimal()?,
-            _ => {
-                scanner.value()?;
-            }
-        }
-        if !scanner.take(b',') {
-            break;
-        }
-    }
-    scanner.expect(b'}')?;
-    Ok(level_of(price, size))
-}
-
+/// The aggressor's side by the text of a name of that rank.
 #[inline]
-fn level_of(price: f64, size: f64) -> Option<Level> {
-    Some(Level { price: as_price(price)?, size: as_size(size)? })
-}
-
-/// Prices and traded sizes: finite and > 0.
-#[inline]
-fn as_price(value: f64) -> Option<f64> {
-    (value > 0.0 && value <= f64::MAX).then_some(value)
-}
-
-/// Quoted sizes: finite and >= 0.
-#[inline]
-fn as_size(value: f64) -> Option<f64> {
-    (0.0..=f64::MAX).contains(&value).then_some(value)
-}
-
-#[inline]
-fn side_of(text: Option<&[u8]>) -> Side {
-    let side = text.and_then(|text| {
-        unescaped(text, |text| match text {
-            [b'b' | b'B'] => Some(Side::Buy),
-            [b's' | b'S'] => Some(Side::Sell),
-            _ if text.eq_ignore_ascii_case(b"buy") => Some(Side::Buy),
-            _ if text.eq_ignore_ascii_case(b"sell") => Some(Side::Sell),
+fn side_of(text: &[u8], rank: u8) -> Option<Side> {
+    unescaped(text, |text| match rank {
+        // Elsewhere it is a ticker.
+        SIDE_OR_TICKER_RANK => match text {
+            b"Buy" => Some(Side::Buy),
+            b"Sell" => Some(Side::Sell),
             _ => None,
-        })
-    });
-    side.unwrap_or(Side::Unknown)
+        },
+        ..SIDE_OR_TICKER_RANK => side_word(text),
+        // The maker's.
+        _ => side_word(text).map(|side| if side == Side::Buy { Side::Sell } else { Side::Buy }),
+    })
 }
 
+#[inline]
+fn side_word(text: &[u8]) -> Option<Side> {
+    let is_one_of = |words: [&[u8]; 4]| words.iter().any(|word| text.eq_ignore_ascii_case(word));
+    if is_one_of([b"buy", b"b", b"buyer", b"bid"]) {
+        Some(Side::Buy)
+    } else if is_one_of([b"sell", b"s", b"seller", b"ask"]) || text.eq_ignore_ascii_case(b"a") {
+        Some(Side::Sell)
+    } else {
+        None
+    }
+}
+
+/// The token of a value that can be an id, else nothing.
+fn as_id<'a>(value: Value<'_>, token: &'a [u8]) -> &'a [u8] {
+    if matches!(value, Value::Text(_) | Value::Number(_)) { token } else { b"" }
+}
 #[cfg(test)]
 mod tests {
     use super::*;

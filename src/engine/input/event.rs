@@ -12,6 +12,8 @@ pub struct Origin<'a> {
     pub ts_exchange: Option<UnixNanos>,
     /// When the producer received it.
     pub ts_recv: Option<UnixNanos>,
+    /// A time was there, and under none of its names could it be read.
+    pub is_time_unreadable: bool,
 }
 
 impl Origin<'_> {
@@ -45,7 +47,12 @@ impl Side {
     }
 }
 
-/// A trade: price finite and > 0, size finite and > 0.
+/// Prices are > 0 and below it, in every event.
+pub const PRICE_END: f64 = 1e15;
+/// Sizes are >= 0 and below it, those of trades > 0.
+pub const SIZE_END: f64 = 1e18;
+
+/// A trade.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Trade<'a> {
     /// Of one unit.
@@ -58,20 +65,20 @@ pub struct Trade<'a> {
     pub trade_id: &'a [u8],
 }
 
-/// A quote: bid and ask finite and > 0, sizes finite and >= 0 where given.
+/// A quote. Where there is no bid nobody bids, and it has no size.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Quote {
     /// Best price that is bid.
-    pub bid: f64,
+    pub bid: Option<f64>,
     /// Best price that is asked.
-    pub ask: f64,
+    pub ask: Option<f64>,
     /// Units that are bid at that price.
     pub bid_size: Option<f64>,
     /// Units that are asked at that price.
     pub ask_size: Option<f64>,
 }
 
-/// A level of a book: price finite and > 0, size finite and >= 0.
+/// A level of a book; its size is > 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Level {
     /// Of one unit.
@@ -104,13 +111,24 @@ impl BookSide {
         self.level_count = 0;
     }
 
-    /// Adds the next level; beyond the bound it is only counted.
+    /// Takes a level of the bids (else of the asks) to its place, behind those of the same price. Most come in order.
     #[inline]
-    pub fn push(&mut self, level: Level) {
-        if let Some(place) = self.levels.get_mut(self.level_count as usize) {
+    pub fn push<const BIDS: bool>(&mut self, level: Level) {
+        let kept = BOOK_LEVELS_MAX.min(self.level_count as usize);
+        if kept > 0 && is_better::<BIDS>(level, self.levels[kept - 1]) {
+            self.insert::<BIDS>(level, kept);
+        } else if let Some(place) = self.levels.get_mut(kept) {
             *place = level;
         }
         self.level_count = self.level_count.saturating_add(1);
+    }
+
+    #[inline(never)]
+    fn insert<const BIDS: bool>(&mut self, level: Level, kept: usize) {
+        let place = self.levels[..kept].partition_point(|other| !is_better::<BIDS>(level, *other));
+        let end = BOOK_LEVELS_MAX.min(kept + 1);
+        self.levels[place..end].rotate_right(1);
+        self.levels[place] = level;
     }
 
     /// As `clone_from`, without the levels that are not there.
@@ -121,7 +139,6 @@ impl BookSide {
     }
 }
 
-/// A book: both of its sides.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Book {
     /// Highest price first.

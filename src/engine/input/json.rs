@@ -12,7 +12,7 @@ use crate::engine::input::number::{Number, decode_number, decode_plain_decimal};
 use crate::engine::input::unescape::unescaped;
 use crate::engine::input::value_prefix::ValuePrefix;
 use crate::engine::input::words::{HIGH_BITS, ONE_BITS};
-use crate::engine::time::{TimeDecoder, UnixNanos, decode_time_number};
+use crate::engine::time::{TimeDecoder, UnixNanos};
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// A value as fields need it; nested ones have been skipped.
@@ -21,7 +21,8 @@ pub enum Value<'a> {
     /// The bytes between the quotes, escapes not resolved.
     Text(&'a [u8]),
     Number(Number<'a>),
-    /// null, true, false, a nested value, NaN: nothing that a field uses.
+    Bool(bool),
+    /// null, a nested value, NaN: nothing that a field uses.
     Other,
 }
 /// A position in a payload.
@@ -36,6 +37,11 @@ pub struct Scanner<'a> {
 impl<'a> Scanner<'a> {
     pub fn new(bytes: &'a [u8]) -> Self {
         let at = if bytes.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
+        Scanner { bytes, at, string_bits: 0 }
+    }
+
+    /// From a value on that has been scanned before.
+    pub fn starting_at(bytes: &'a [u8], at: usize) -> Self {
         Scanner { bytes, at, string_bits: 0 }
     }
 
@@ -213,6 +219,14 @@ impl<'a> Scanner<'a> {
         })
     }
 
+    /// `true` or `false`; `None` for any other value.
+    pub fn boolean(&mut self) -> Result<Option<bool>, Malformed> {
+        Ok(match self.apart(Self::value)? {
+            Value::Bool(value) => Some(value),
+            _ => None,
+        })
+    }
+
     /// A number, or a string that is one; NaN for any other value.
     #[inline(always)]
     pub fn decimal(&mut self) -> Result<f64, Malformed> {
@@ -237,7 +251,7 @@ impl<'a> Scanner<'a> {
         Ok(match self.value()? {
             Value::Number(number) => number.to_f64(),
             Value::Text(text) => number_in_text(text).unwrap_or(f64::NAN),
-            Value::Other => f64::NAN,
+            Value::Bool(_) | Value::Other => f64::NAN,
         })
     }
 
@@ -255,8 +269,8 @@ impl<'a> Scanner<'a> {
     fn any_time(&mut self, decoder: &mut TimeDecoder) -> Result<Option<UnixNanos>, Malformed> {
         Ok(match self.value()? {
             Value::Text(text) => unescaped(text, |text| decoder.decode_text(text)),
-            Value::Number(number) => decode_time_number(&number),
-            Value::Other => None,
+            Value::Number(number) => decoder.decode_number(&number),
+            Value::Bool(_) | Value::Other => None,
         })
     }
 
@@ -270,10 +284,7 @@ impl<'a> Scanner<'a> {
                 self.skip_nested()?;
                 Ok(Value::Other)
             }
-            _ => {
-                self.word()?;
-                Ok(Value::Other)
-            }
+            _ => self.word(),
         }
     }
 
@@ -291,12 +302,19 @@ impl<'a> Scanner<'a> {
         Err(Malformed::Syntax)
     }
 
-    fn word(&mut self) -> Result<(), Malformed> {
+    fn word(&mut self) -> Result<Value<'a>, Malformed> {
         let rest = &self.bytes[self.at..];
-        for word in [b"null".as_slice(), b"true", b"false", b"NaN", b"Infinity"] {
+        let words = [
+            (b"null".as_slice(), Value::Other),
+            (b"true", Value::Bool(true)),
+            (b"false", Value::Bool(false)),
+            (b"NaN", Value::Other),
+            (b"Infinity", Value::Other),
+        ];
+        for (word, value) in words {
             if rest.starts_with(word) {
                 self.at += word.len();
-                return Ok(());
+                return Ok(value);
             }
         }
         Err(Malformed::Syntax)
@@ -357,7 +375,7 @@ impl<'a> Scanner<'a> {
 }
 
 /// A number in a string, which may have white space around it.
-fn number_in_text(text: &[u8]) -> Option<f64> {
+pub(super) fn number_in_text(text: &[u8]) -> Option<f64> {
     unescaped(text, |text| {
         let text = text.trim_ascii();
         match decode_number(text) {

@@ -19,6 +19,10 @@ pub enum Malformed {
     Missing(&'static str),
     /// This required field has a value that cannot be used.
     Unreadable(&'static str),
+    /// A price of a raw Databento record that is an integer.
+    FixedPoint(&'static str),
+    /// A book that changes an earlier one.
+    Update,
     /// The subject names no type of event.
     Subject,
     /// The symbol cannot be kept.
@@ -42,6 +46,12 @@ impl std::fmt::Display for Malformed {
             Self::TrailingBytes => f.write_str("bytes follow the payload's JSON object"),
             Self::Missing(field) => write!(f, "the required field \"{field}\" is missing"),
             Self::Unreadable(field) => write!(f, "the required field \"{field}\" has a value that cannot be used"),
+            Self::FixedPoint(field) => write!(
+                f,
+                "the field \"{field}\" has a price without a decimal point, beside the \"hd\" of a raw Databento record: \
+                 encode it with pretty_px"
+            ),
+            Self::Update => f.write_str("the book is an update, and only snapshots are taken"),
             Self::Subject => f.write_str("the subject is none of trade, quote, book_l2 and heartbeat with a symbol"),
             Self::Symbol => write!(
                 f,

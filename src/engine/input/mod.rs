@@ -7,11 +7,15 @@
 pub mod decode;
 pub mod event;
 pub(crate) mod field;
+mod found;
 pub(crate) mod json;
+mod last_values;
 mod layouts;
+mod levels;
 pub mod malformed;
 pub(crate) mod number;
 pub mod receive_buffer;
+mod sides;
 pub mod subject;
 pub(crate) mod unescape;
 mod value_prefix;

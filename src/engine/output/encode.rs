@@ -93,8 +93,8 @@ pub fn encode_state(out: &mut Vec<u8>, names: &SymbolNames, state: &SymbolState,
     match &state.quote {
         Some((arrival, quote)) => {
             put_arrival(out, arrival, providers);
-            put_field(out, b"bid", Some(quote.bid));
-            put_field(out, b"ask", Some(quote.ask));
+            put_field(out, b"bid", quote.bid);
+            put_field(out, b"ask", quote.ask);
             put_field(out, b"bid_size", quote.bid_size);
             put_field(out, b"ask_size", quote.ask_size);
             out.push(b'}');

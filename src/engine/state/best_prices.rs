@@ -8,11 +8,16 @@ pub struct BestPrices {
 }
 
 impl BestPrices {
-    /// (bid + ask) / 2; halved first where the sum would not fit.
+    /// `None` where a side is missing.
+    #[inline]
+    pub fn of(bid: Option<f64>, ask: Option<f64>) -> Option<Self> {
+        Some(BestPrices { bid: bid?, ask: ask? })
+    }
+
+    /// (bid + ask) / 2.
     #[inline]
     pub fn mid(self) -> f64 {
-        let sum = self.bid + self.ask;
-        if sum.is_finite() { sum / 2.0 } else { self.bid / 2.0 + self.ask / 2.0 }
+        (self.bid + self.ask) / 2.0
     }
 
     /// ask - bid; negative when the market is crossed.

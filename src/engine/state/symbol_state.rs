@@ -2,7 +2,7 @@
 //! windows.
 
 use crate::engine::bounds::SYMBOL_BYTES_MAX;
-use crate::engine::input::event::{Book, Quote, Trade};
+use crate::engine::input::event::{Book, BookSide, Quote, Trade};
 use crate::engine::state::best_prices::BestPrices;
 use crate::engine::state::bucket_row_pool::BucketRowPool;
 use crate::engine::state::cooldowns::Cooldowns;
@@ -39,8 +39,8 @@ pub struct SymbolState {
     /// Something has arrived since the last publication.
     pub is_publication_pending: bool,
     pub cooldowns: Cooldowns,
-    /// Top of the last two-sided book, which may be older than the latest book.
-    two_sided: Option<(UnixNanos, BestPrices)>,
+    /// The best prices of the latest book, where both sides have one.
+    book_best: Option<(UnixNanos, Option<BestPrices>)>,
     pub quote: Option<(Arrival, Quote)>,
     pub latency: LatencyWindow,
     pub trades: TradeWindow,
@@ -64,7 +64,7 @@ impl SymbolState {
             last_publication: None,
             is_publication_pending: false,
             cooldowns: Cooldowns::default(),
-            two_sided: None,
+            book_best: None,
             quote: None,
             trades: TradeWindow::new(trade_pool),
             latency,
@@ -95,7 +95,7 @@ impl SymbolState {
         if is_locally_timed && step_ns < 0 {
             self.watermark = self.watermark.plus(step_ns);
             self.cooldowns = Cooldowns::default();
-            (self.two_sided, self.quote, self.trade, self.book_arrival) = (None, None, None, None);
+            (self.book_best, self.quote, self.trade, self.book_arrival) = (None, None, None, None);
             self.trades.clear(trade_pool);
             self.latency.clear(row_pool);
         }
@@ -136,12 +136,9 @@ impl SymbolState {
     }
 
     pub fn apply_book(&mut self, arrival: Arrival, book: &Book) {
-        if let (Some(bid), Some(ask)) = (book.bids.best(), book.asks.best())
-            && self.two_sided.is_none_or(|(t, _)| arrival.t >= t)
-        {
-            self.two_sided = Some((arrival.t, BestPrices { bid: bid.price, ask: ask.price }));
-        }
         if self.book_arrival.is_none_or(|latest| arrival.t >= latest.t) {
+            let best = |side: &BookSide| side.best().map(|level| level.price);
+            self.book_best = Some((arrival.t, BestPrices::of(best(&book.bids), best(&book.asks))));
             self.book_arrival = Some(arrival);
             self.book.bids.copy_from(&book.bids);
             self.book.asks.copy_from(&book.asks);
@@ -152,13 +149,14 @@ impl SymbolState {
         self.book_arrival.map(|arrival| (arrival, &self.book))
     }
 
-    /// Bid and ask from the newer of the last quote and the last two-sided book; a quote wins a tie.
+    /// Bid and ask of the newest of the last quote and the last book; a quote wins a tie. `None` where it lacks a side: what
+    /// has been withdrawn is not looked for in the older one.
     #[inline]
     pub fn best_prices(&self) -> Option<BestPrices> {
-        match (&self.quote, &self.two_sided) {
-            (Some((arrival, _)), Some((t, best))) if *t > arrival.t => Some(*best),
-            (Some((_, quote)), _) => Some(BestPrices { bid: quote.bid, ask: quote.ask }),
-            (None, Some((_, best))) => Some(*best),
+        match (&self.quote, &self.book_best) {
+            (Some((arrival, _)), Some((t, best))) if *t > arrival.t => *best,
+            (Some((_, quote)), _) => BestPrices::of(quote.bid, quote.ask),
+            (None, Some((_, best))) => *best,
             (None, None) => None,
         }
     }

@@ -1,0 +1,98 @@
+//! Which of a field's names has been taken so far, and what could not be read.
+
+use crate::engine::input::field::{Field, RANKED, TICKER_RANK, UPPER_T};
+use crate::engine::input::malformed::Malformed;
+
+/// The rank of a field of which no value could be read.
+const NEVER: u8 = u8::MAX;
+
+/// By field.
+pub(super) struct Found {
+    /// The lowest rank whose value could be read.
+    ranks: [u8; RANKED],
+    /// The ranks whose values could not be read, a bit each.
+    unread: [u16; RANKED],
+    /// One of those says something all the same: it is not null, nor `""` for a quote's price.
+    is_wrong: [bool; RANKED],
+    /// The price that was taken has no decimal point, though this is a raw Databento record.
+    pub has_no_point: [bool; RANKED],
+}
+
+impl Default for Found {
+    fn default() -> Self {
+        Found { ranks: [NEVER; RANKED], unread: [0; RANKED], is_wrong: [false; RANKED], has_no_point: [false; RANKED] }
+    }
+}
+
+impl Found {
+    /// A value of `rank` can be read: whether it is to be taken.
+    #[inline(always)]
+    pub fn is_best(&mut self, field: Field, rank: u8) -> bool {
+        let best = &mut self.ranks[field as usize];
+        let is_best = rank <= *best;
+        if is_best {
+            *best = rank;
+        }
+        is_best
+    }
+
+    /// Whether a value of `rank` would be taken.
+    #[inline]
+    pub fn would_be_best(&self, field: Field, rank: u8) -> bool {
+        rank <= self.ranks[field as usize]
+    }
+
+    /// A value that cannot be read. False: the same name has been met before, and what that meant cannot be told.
+    #[inline(never)]
+    pub fn note_unread(&mut self, field: Field, rank: u8, token: &[u8]) -> bool {
+        let (field, rank) = match field {
+            Field::SizeOrTicker => (Field::Size, TICKER_RANK),
+            Field::TimeOrType => (Field::TsExchange, UPPER_T),
+            _ => (field, rank),
+        };
+        let bit = 1 << rank;
+        let is_repeated = self.ranks[field as usize] == rank || self.unread[field as usize] & bit != 0;
+        self.unread[field as usize] |= bit;
+        let token = token.trim_ascii_start();
+        let says_nothing = match field {
+            Field::TsExchange | Field::TsRecv => token.starts_with(b"null"),
+            _ => token.starts_with(b"null") || token.starts_with(b"\"\""),
+        };
+        self.is_wrong[field as usize] |= !says_nothing;
+        !is_repeated
+    }
+
+    #[inline]
+    pub fn is_read(&self, field: Field) -> bool {
+        self.ranks[field as usize] != NEVER
+    }
+
+    /// Whether one of its names was there, whatever its value.
+    pub fn is_named(&self, field: Field) -> bool {
+        self.is_read(field) || self.unread[field as usize] != 0
+    }
+
+    /// Whether it was said, but so that it cannot be read.
+    #[inline]
+    pub fn is_unreadable(&self, field: Field) -> bool {
+        !self.is_read(field) && self.is_wrong[field as usize]
+    }
+
+    /// What an event cannot do without: why it cannot be used, as `name`.
+    #[inline]
+    pub fn required(&self, field: Field, name: &'static str) -> Result<(), Malformed> {
+        match self.is_read(field) && !self.has_no_point[field as usize] {
+            true => Ok(()),
+            false => Err(self.fault(field, name)),
+        }
+    }
+
+    #[cold]
+    fn fault(&self, field: Field, name: &'static str) -> Malformed {
+        match () {
+            () if self.is_read(field) => Malformed::FixedPoint(name),
+            () if self.is_named(field) => Malformed::Unreadable(name),
+            () => Malformed::Missing(name),
+        }
+    }
+}
