@@ -15,20 +15,20 @@
 //! | [`commands`] | `run`, `replay`, `feed`, `generate`, `bench`, `demo`: a file each |
 //! | [`api`] | what HTTP answers: endpoints, documents, metrics |
 //! | [`service`] | a core at work: its shard of the market, its session with NATS, and what others may ask it |
-//! | [`nats`] | a client of NATS servers: [`nats::session`] decides and owns no socket; transport, TLS, credentials are beside it |
+//! | [`nats`] | a client of NATS servers: [`nats::session`] decides and owns no socket; `attempt` and `dialer` connect, transport, TLS, credentials are beside them |
 //! | [`http`] | an HTTP/1.1 responder that knows nothing of markets |
 //! | [`broker`] | a small NATS server for `demo` and the tests |
 //! | [`market`] | a made-up market |
 //! | [`recording`] | recordings: reader, rebase, looped frames |
 //! | [`runtime`] | what touches the machine: executors, clock, signals, log, limits |
 //! | [`config`] | every setting: flag, environment, `.env`, default |
-//! | [`engine`] | the core, a function of its inputs. `engine::engine` leads: what an event does, when a snapshot or a signal is due; `intake` takes messages off the receive buffer and sheds, `ownership` says which shard a symbol belongs to, `event_time` at which time an event counts |
+//! | [`engine`] | the core, a function of its inputs. `engine::engine` leads: what an event does, when a snapshot or a signal is due; `intake` takes messages off the receive buffer, skips those that another shard owns (`ownership` tells which) and sheds where `input::receive_buffer` is nearly full; `event_time` says at which time an event counts |
 //! | `engine/input` | from bytes to events: receive buffer, subjects, the tolerant decoder, why a payload is malformed |
 //! | `engine/state` | what is known of a symbol: watermark, latest trade, quote and book, windows of trades and of latencies, cooldowns |
 //! | `engine/features` | which features there are, computed for a moment |
 //! | `engine/rules` | the rules that give signals |
 //! | `engine/output` | outputs in the order in which they leave: by moment, at one moment signals before snapshots; and their JSON |
-//! | `proto_nats` (crate) | the NATS protocol, both directions: bytes and time in, frames and bytes out; no socket, no clock |
+//! | `proto_nats` (crate) | the NATS protocol, both directions: bytes and time in, frames and bytes out; no socket, no clock. `pool`: which server next; `discovery`: which advertised one is trusted |
 //!
 //! Invariants (the first four are checked by `tests/map.rs`, and that no file has more than 500 lines without a reason):
 //!

@@ -4,8 +4,8 @@
 //!   input ──► state ──► features ──► rules ──► output        led by engine.rs
 //! ```
 //!
-//! `intake` takes messages off the receive buffer and sheds, `ownership` says which shard a symbol belongs to, `event_time` at
-//! which time an event counts, `deadlines` when snapshots are due, `counters` what is counted, `bounds` every capacity.
+//! `intake` takes messages off the receive buffer, skips those that another shard owns (`ownership` tells which) and sheds where
+//! the buffer is nearly full (`input::receive_buffer` says when). `event_time` says at which time an event counts, `deadlines` when snapshots are due, `counters` what is counted, `bounds` every capacity.
 //! Invariant: a function of its inputs. Nothing here names a runtime, a socket or a clock; what is full is counted.
 //! Imported by every room; imports `proto_nats`.
 
