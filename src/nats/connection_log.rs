@@ -252,7 +252,11 @@ impl ConnectionLog {
         self.all.take(now_ns);
         let count = said.limit.take(now_ns);
         let (core, cause) = (self.core, cause.as_deref());
-        log::log!(*level, core, server:%, cause, count; "{text}{count}");
+        match level {
+            Level::Error => log::error!(core, server:%, cause, count; "{text}{count}"),
+            Level::Info => log::info!(core, server:%, cause, count; "{text}{count}"),
+            _ => log::warn!(core, server:%, cause, count; "{text}{count}"),
+        }
     }
 }
 
@@ -321,7 +325,16 @@ mod tests {
             self.lines.extend(LINES.take().into_iter().map(|line| (self.now_ns, line)));
         }
 
+        /// The end of an attempt, or of the connection.
         fn trouble(&mut self, server: &str, trouble: Trouble) -> &mut Self {
+            let server = ServerAddress::parse(server).expect("an address");
+            self.log.ended(&ServerTrouble { server, trouble }, self.now_ns);
+            self.collect();
+            self
+        }
+
+        /// An attempt that fails, whatever the connection does.
+        fn attempt(&mut self, server: &str, trouble: Trouble) -> &mut Self {
             let server = ServerAddress::parse(server).expect("an address");
             self.log.trouble(&ServerTrouble { server, trouble }, self.now_ns);
             self.collect();
@@ -417,6 +430,21 @@ mod tests {
             let counted = simulated.lines.iter().filter(|(_, line)| line.contains("more since the last such")).count();
             assert!(counted > 4, "{:#?}", simulated.lines);
         }
+    }
+
+    /// While a connection serves, or none does: how things are stays as it was.
+    #[test]
+    fn an_attempt_changes_nothing() {
+        let mut simulated = Simulated::new();
+        simulated.attempt("b", refused()).said(&["NATS b:4222"]);
+        simulated.connected().said(&["connected to NATS a"]);
+        for _ in 0..100 {
+            simulated.attempt("b", refused()).attempt("c", refused()).pass(SECOND / 10);
+        }
+        assert_eq!(simulated.lines.len(), 2, "{:#?}", simulated.lines);
+        simulated.lines.clear();
+        simulated.pass(MINUTE).said(&[]);
+        simulated.trouble("a", closed()).said(&["closed the connection"]);
     }
 
     #[test]
