@@ -187,6 +187,36 @@ fn refused_logins() {
     );
 }
 
+/// By the JWT's own claims and the time at which it was read.
+#[test]
+fn refused_jwts() {
+    let seed = nkeys::KeyPair::new_from_raw(nkeys::KeyPairType::User, [7; 32]).unwrap().seed().unwrap();
+    let settings = |read_at_s: i64| {
+        let claims = data_encoding::BASE64URL_NOPAD.encode(br#"{"nbf":100,"exp":200}"#);
+        let creds =
+            format!("---BEGIN NATS USER JWT---\neyJ0.{claims}.c2ln\n---\n---BEGIN USER NKEY SEED---\n{seed}\n---\n");
+        let credentials = Credentials::from_creds_text(&creds, read_at_s).unwrap();
+        ConnectionSettings { credentials, ..ConnectionSettings::default() }
+    };
+    let (violation, expired) = (ServerError::AuthorizationViolation, ServerError::AuthenticationExpired);
+    let check = |read_at_s: i64, text: &str, expected: Reason| {
+        assert_eq!(expected.cause(), Cause::Refused);
+        client_with(settings(read_at_s), &[]).receive(&format!("{PLAIN}-ERR '{text}'\r\n")).ends(expected);
+    };
+    let invalid = |error: &ServerError, fault| Reason::InvalidJwt { error: error.clone(), fault };
+    let (over, early) = (JwtFault::Expired { since_s: 200 }, JwtFault::NotYetValid { from_s: 100 });
+    check(250, "Authorization Violation", invalid(&violation, over));
+    check(50, "Authorization Violation", invalid(&violation, early));
+    check(150, "Authorization Violation", Reason::Refused { error: violation, with_credentials: true });
+    check(150, "User Authentication Expired", invalid(&expired, over));
+
+    // It expires while the connection is in use.
+    let mut client = client_with(settings(150), &[]);
+    client.receive(PLAIN).receive("PONG\r\n").receive("PONG\r\n").receive("-ERR 'User Authentication Expired'\r\n");
+    client.connection.handle_end_of_stream(client.now_ns);
+    client.ends(invalid(&expired, over));
+}
+
 #[test]
 fn no_nats_server() {
     client(&[]).receive("INFO nonsense\r\n").ends(Reason::UnreadableInfo);

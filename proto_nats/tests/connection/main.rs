@@ -8,8 +8,8 @@ mod subscriptions;
 
 use proto_nats::connection::NOTICES_MAX;
 use proto_nats::{
-    Action, Cause, Connection, ConnectionSettings, ConnectionState, Credentials, DecodeLimits, Decoded, MILLISECOND_NS,
-    Operation, Reason, SECOND_NS, Secret, ServerError, Subscription, Tls, decode_server_op,
+    Action, Cause, Connection, ConnectionSettings, ConnectionState, Credentials, DecodeLimits, Decoded, JwtFault,
+    MILLISECOND_NS, Operation, Reason, SECOND_NS, Secret, ServerError, Subscription, Tls, decode_server_op,
 };
 
 const PLAIN: &str = "INFO {\"proto\":1,\"max_payload\":1048576}\r\n";
@@ -132,6 +132,8 @@ fn no_reason_is_a_debug_dump() {
         Reason::Closed { after: Some(ServerError::SlowConsumer), was_behind: false },
         Reason::Closed { after: Some(ServerError::StaleConnection), was_behind: true },
         Reason::Closed { after: None, was_behind: true },
+        Reason::InvalidJwt { error: ServerError::AuthorizationViolation, fault: JwtFault::Expired { since_s: 1 } },
+        Reason::InvalidJwt { error: ServerError::AuthenticationExpired, fault: JwtFault::NotYetValid { from_s: 1 } },
     ];
     for reason in all {
         let shown = reason.to_string();
