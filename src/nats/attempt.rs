@@ -298,9 +298,11 @@ impl Attempts {
             else {
                 continue;
             };
-            let is_left = !leaves.is_empty() && connection.info().server_id == leaves;
+            let info = connection.info();
+            let is_left = !leaves.is_empty() && info.server_id == leaves;
+            let is_no_better = is_left || info.lame_duck_mode;
             let attempt = self.under_way.remove(index);
-            if purpose == Purpose::Move && is_left {
+            if purpose == Purpose::Move && is_no_better {
                 self.pool.handle_lame_duck(attempt.key, now_ns);
                 self.pool.handle_closed(attempt.key, Cause::Left, now_ns);
                 return Some(AttemptsOutput::GiveUp { id, trouble: None });

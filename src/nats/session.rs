@@ -441,6 +441,11 @@ impl<M: Copy> Session<M> {
         self.attempts.pool.addresses().count()
     }
 
+    /// Another connection brings what the one that serves brings.
+    pub fn has_successor(&self) -> bool {
+        self.successor.is_some()
+    }
+
     /// The session has been stopped, and nothing is left of it but what was not sent.
     pub fn is_over(&self) -> bool {
         self.is_over

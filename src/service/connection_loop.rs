@@ -300,6 +300,9 @@ impl ConnectionLoop<'_> {
                 Output::StartTls(id) => self.dialer.start_tls(id, &mut worker.session, now_ns),
                 Output::GiveUp { id, trouble } => {
                     self.dialer.give_up(id);
+                    if !worker.session.has_successor() {
+                        worker.shard.cancel_overlap();
+                    }
                     trouble.into_iter().for_each(|trouble| self.log.trouble(&trouble, now_ns));
                 }
                 Output::Serve(id) => self.begin_serving(id, worker),

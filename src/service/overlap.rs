@@ -67,6 +67,11 @@ impl Overlap {
         self.stage = Stage::Comparing { until_ns: now_ns + REPEATS_NS };
     }
 
+    /// There is no new connection yet.
+    pub fn is_remembering(&self) -> bool {
+        matches!(self.stage, Stage::Remembering)
+    }
+
     /// A message has come; whether it was taken already.
     pub fn is_repeated(&mut self, subject: &[u8], payload: &[u8]) -> bool {
         let key = self.hasher.hash_one((subject, payload));

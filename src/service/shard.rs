@@ -138,6 +138,13 @@ impl Shard {
         }
     }
 
+    /// The other connection will bring nothing.
+    pub fn cancel_overlap(&mut self) {
+        if self.overlap.as_ref().is_some_and(|overlap| overlap.is_remembering()) {
+            self.overlap = None;
+        }
+    }
+
     /// An overlap whose time is over is ended, and told.
     fn end_overlap(&mut self, now_ns: u64) {
         let Some(counts) = self.overlap.as_ref().and_then(|overlap| overlap.poll_over(now_ns)) else { return };

@@ -139,6 +139,12 @@ impl BookSide {
     }
 }
 
+#[inline]
+fn is_better<const BIDS: bool>(level: Level, other: Level) -> bool {
+    if BIDS { level.price > other.price } else { level.price < other.price }
+}
+
+/// Both sides of a book.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Book {
     /// Highest price first.
