@@ -270,7 +270,7 @@ impl World {
             }
             4 => self.announce_end(server),
             1 => self.servers[server].is_hung ^= true,
-            2 if self.connection.is_some() => self.session.handle_end_of_stream(self.now_ns),
+            2 if self.connection.is_some() => self.session.handle_end_of_stream(None, self.now_ns),
             3 => {
                 if let Some(connection) = &mut self.connection {
                     connection.stuck_until_ns = self.now_ns + self.random.below(2 * WRITE_LIMIT_NS);
@@ -283,13 +283,13 @@ impl World {
     /// The connections to a server end.
     fn end(&mut self, server: usize) {
         if self.connection.as_ref().is_some_and(|connection| connection.server == server) {
-            self.session.handle_end_of_stream(self.now_ns);
+            self.session.handle_end_of_stream(None, self.now_ns);
         }
         for (id, connection) in &self.attempts {
             if connection.server == server
                 && let Some(attempt) = self.session.attempt(*id)
             {
-                attempt.handle_end_of_stream(self.now_ns);
+                attempt.handle_end_of_stream(None, self.now_ns);
             }
         }
     }
@@ -664,11 +664,11 @@ fn a_lame_duck_that_cannot_be_left_gives_no_deadline_that_is_over() {
 fn the_trouble_is_that_of_the_last_end() {
     let mut world = World::new(1);
     world.run_until(world.now_ns + SECOND);
-    world.session.handle_end_of_stream(world.now_ns);
+    world.session.handle_end_of_stream(None, world.now_ns);
     world.run_until(world.now_ns + SECOND);
     assert!(world.session.report(world.now_ns).is_ready);
     world.session.begin_stop(world.now_ns);
-    world.session.handle_end_of_stream(world.now_ns);
+    world.session.handle_end_of_stream(None, world.now_ns);
     world.grant();
     assert!(world.session.is_over());
     let trouble = world.session.trouble().expect("the drain was cut short").to_string();

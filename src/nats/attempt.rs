@@ -17,6 +17,7 @@ use proto_nats::{
 };
 
 use crate::nats::error::{ServerTrouble, Trouble};
+use crate::nats::transport::StreamError;
 
 /// Names a connection of a session, from the attempt on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +37,8 @@ pub struct Attempt {
     pub(crate) out: Vec<u8>,
     /// Told by the loop: it ends the attempt once everything before it is told.
     failure: Option<Trouble>,
+    /// What the network had against the connection that has ended.
+    network_error: Option<std::io::Error>,
 }
 
 /// What an attempt asks for, or tells.
@@ -90,10 +93,16 @@ impl Attempt {
         }
     }
 
-    /// The stream has ended, orderly or not.
-    pub fn handle_end_of_stream(&mut self, now_ns: u64) {
-        if let Some(connection) = &mut self.connection {
-            connection.handle_end_of_stream(now_ns);
+    /// The stream has ended; `error`: not in order.
+    pub fn handle_end_of_stream(&mut self, error: Option<StreamError>, now_ns: u64) {
+        let Some(connection) = &mut self.connection else { return };
+        match error {
+            Some(StreamError::Tls(error)) => self.handle_failed(Trouble::Tls(error)),
+            Some(StreamError::Network(error)) => {
+                self.network_error.get_or_insert(error);
+                connection.handle_end_of_stream(now_ns);
+            }
+            None => connection.handle_end_of_stream(now_ns),
         }
     }
 
@@ -158,7 +167,9 @@ impl Attempt {
                 Action::Ready { refused } => return Some(AttemptEvent::Confirmed { refused }),
                 Action::Complaint(error) => return Some(AttemptEvent::Complaint(error)),
                 Action::UnreadableInfo => return Some(AttemptEvent::UnreadableInfo),
-                Action::Disconnect(reason) => return Some(AttemptEvent::Failed(Trouble::Ended(reason))),
+                Action::Disconnect(reason) => {
+                    return Some(AttemptEvent::Failed(Trouble::of_end(reason, self.network_error.take())));
+                }
                 Action::DrainComplete { .. }
                 | Action::Confirmed
                 | Action::SubscriptionRefused
@@ -321,6 +332,7 @@ impl Attempts {
                     peer: None,
                     out: Vec::new(),
                     failure: None,
+                    network_error: None,
                 });
                 Some(AttemptsOutput::Connect { id, server })
             }

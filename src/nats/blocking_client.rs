@@ -437,10 +437,8 @@ impl Driver {
     }
 
     fn handle_end(&mut self) {
-        match self.transport.as_mut().and_then(Transport::take_tls_error) {
-            Some(error) => self.session.handle_failed(Trouble::Tls(error)),
-            None => self.session.handle_end_of_stream(self.clock.elapsed_ns()),
-        }
+        let error = self.transport.as_mut().and_then(Transport::take_trouble);
+        self.session.handle_end_of_stream(error, self.clock.elapsed_ns());
     }
 }
 

@@ -372,10 +372,7 @@ impl Open {
     }
 
     fn handle_end(&mut self, attempt: &mut Attempt, now_ns: u64) {
-        match self.transport.take_tls_error() {
-            Some(error) => attempt.handle_failed(Trouble::Tls(error)),
-            None => attempt.handle_end_of_stream(now_ns),
-        }
+        attempt.handle_end_of_stream(self.transport.take_trouble(), now_ns);
     }
 
     /// False when the connection is gone.

@@ -85,6 +85,22 @@ fn of_connect(error: &io::Error) -> String {
     plain(error) + what_to_do
 }
 
+/// What the system says of a connection that breaks, and what that may mean.
+fn of_break(error: &io::Error) -> String {
+    let meaning = match error.kind() {
+        ErrorKind::ConnectionReset => {
+            "the server's process or machine has ended, or something between ends connections"
+        }
+        ErrorKind::BrokenPipe => "the server had closed it before",
+        ErrorKind::TimedOut => "the server's machine, or the network between, does not answer any more",
+        ErrorKind::NetworkUnreachable | ErrorKind::HostUnreachable | ErrorKind::NetworkDown => {
+            "the network between is down, or its routes have changed"
+        }
+        _ => "the network has ended the connection",
+    };
+    format!("{} ({meaning})", plain(error))
+}
+
 /// Why the JWT in the file of `NATS_CREDS` is not valid.
 pub struct CredsFault(pub JwtFault);
 
@@ -192,6 +208,8 @@ pub enum Trouble {
     Tls(TlsError),
     /// The protocol, or the server, ended it.
     Ended(Reason),
+    /// The network ended it, which the protocol took for this.
+    Broken { reason: Reason, error: io::Error },
     /// The server refuses so many subscriptions, some of them by name; the connection lives on.
     SubscriptionsRefused { named: Vec<String>, count: usize },
 }
@@ -212,8 +230,9 @@ impl Trouble {
                 let (error, certificate) = error.kind();
                 TroubleKind::Tls(error, certificate)
             }
-            Trouble::Ended(Reason::InvalidJwt { fault, .. }) => TroubleKind::Jwt(discriminant(fault)),
-            Trouble::Ended(reason) => {
+            Trouble::Ended(Reason::InvalidJwt { fault, .. })
+            | Trouble::Broken { reason: Reason::InvalidJwt { fault, .. }, .. } => TroubleKind::Jwt(discriminant(fault)),
+            Trouble::Ended(reason) | Trouble::Broken { reason, .. } => {
                 let said = match reason {
                     Reason::Refused { error, .. } | Reason::Closed { after: Some(error), .. } => Some(error),
                     _ => None,
@@ -232,6 +251,14 @@ impl Trouble {
         (count > 0).then_some(Trouble::SubscriptionsRefused { named, count })
     }
 
+    /// A connection is over for this reason, or as the network had an error.
+    pub(crate) fn of_end(reason: Reason, error: Option<io::Error>) -> Trouble {
+        match error {
+            Some(error) => Trouble::Broken { reason, error },
+            None => Trouble::Ended(reason),
+        }
+    }
+
     /// The subscriptions that it is about.
     pub fn refused_count(&self) -> usize {
         match self {
@@ -245,7 +272,7 @@ impl Trouble {
         match self {
             Trouble::Tls(_) | Trouble::Access(_) | Trouble::FilesTooSlow => Cause::Refused,
             Trouble::SubscriptionsRefused { .. } => Cause::Refused,
-            Trouble::Ended(reason) => reason.cause(),
+            Trouble::Ended(reason) | Trouble::Broken { reason, .. } => reason.cause(),
             _ => Cause::Trouble,
         }
     }
@@ -267,6 +294,7 @@ impl fmt::Display for Trouble {
                 write!(f, "the server refuses the login, and {}", CredsFault(*fault))
             }
             Trouble::Ended(reason) => reason.fmt(f),
+            Trouble::Broken { reason, error } => write!(f, "{}; {reason}", of_break(error)),
             Trouble::SubscriptionsRefused { named, count } => {
                 let names = named.iter().map(|subject| printable(subject)).collect::<Vec<_>>().join(", ");
                 match (count, count.saturating_sub(named.len())) {

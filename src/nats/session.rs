@@ -48,6 +48,7 @@ use crate::nats::refusals::Refusals;
 use crate::nats::send_buffer::{SendBuffer, Unsent};
 use crate::nats::session::serving::{Serving, Stage, Successor};
 pub use crate::nats::session_io::{Output, SessionReport, SessionSettings};
+use crate::nats::transport::StreamError;
 
 /// From the confirmation of a successor's subscriptions to the drain of the lame duck: within it the cluster's other servers
 /// learn of them. More than a few round trips between them, less than what a socket and a server's buffer hold.
@@ -155,9 +156,15 @@ impl<M: Copy> Session<M> {
         connection.handle_unusable(reason);
     }
 
-    /// The stream has ended, orderly or not. What was read before must have been handled.
-    pub fn handle_end_of_stream(&mut self, now_ns: u64) {
-        self.connection_mut().into_iter().for_each(|connection| connection.handle_end_of_stream(now_ns));
+    /// The stream has ended; `error`: not in order. What was read before must have been handled.
+    pub fn handle_end_of_stream(&mut self, error: Option<StreamError>, now_ns: u64) {
+        let Some(serving) = &mut self.serving else { return };
+        match error {
+            Some(StreamError::Tls(error)) => return self.handle_failed(Trouble::Tls(error)),
+            Some(StreamError::Network(error)) => drop(serving.network_error.get_or_insert(error)),
+            None => {}
+        }
+        serving.connection.handle_end_of_stream(now_ns);
     }
 
     /// Something that the protocol does not know of has ended the connection: TLS, a file.
@@ -267,7 +274,7 @@ impl<M: Copy> Session<M> {
                 }
                 Action::Disconnect(reason) => {
                     self.slow_consumer_cuts += u64::from(reason.is_slow_consumer_cut());
-                    serving.stage = Stage::Failed(Trouble::Ended(reason));
+                    serving.stage = Stage::Failed(Trouble::of_end(reason, serving.network_error.take()));
                 }
                 // TLS has been through since before the login.
                 Action::Confirmed | Action::StartTls | Action::InfoReceived { .. } => {}
@@ -344,6 +351,7 @@ impl<M: Copy> Session<M> {
             is_lame_duck: false,
             is_told_alone: false,
             failure: None,
+            network_error: None,
             stage: Stage::Serving,
         }));
         Output::Serve(id)

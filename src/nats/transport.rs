@@ -22,6 +22,8 @@ use crate::nats::tls_session::TlsSession;
 pub struct Transport {
     stream: TcpStream,
     tls: Option<TlsSession>,
+    /// What ended the connection, where it was no orderly end.
+    error: Option<io::Error>,
 }
 
 /// What an attempt to read or write came to.
@@ -29,7 +31,7 @@ pub struct Transport {
 pub enum Attempt {
     Bytes(usize),
     WouldBlock,
-    /// The peer has closed, orderly or not; [`Transport::take_tls_error`] may know more.
+    /// The peer has closed, orderly or not; [`Transport::take_trouble`] may know more.
     Ended,
 }
 
@@ -39,7 +41,7 @@ impl Transport {
         stream.set_nodelay(true)?;
         // Its own reads and writes never wait; those of a duplicate may.
         stream.set_nonblocking(false)?;
-        Ok(Transport { stream, tls: None })
+        Ok(Transport { stream, tls: None, error: None })
     }
 
     /// Everything from here on goes through TLS. The handshake runs in the attempts to read and write.
@@ -52,27 +54,44 @@ impl Transport {
         self.tls.as_ref().is_some_and(|tls| !tls.is_handshaking())
     }
 
-    /// What TLS had against the connection, if it is that which ended it.
-    pub fn take_tls_error(&mut self) -> Option<TlsError> {
-        self.tls.as_mut().and_then(TlsSession::take_error)
+    /// What ended the connection, where it was no orderly end: TLS, the network.
+    pub fn take_trouble(&mut self) -> Option<StreamError> {
+        let tls = self.tls.as_mut().and_then(TlsSession::take_error).map(StreamError::Tls);
+        tls.or_else(|| self.error.take().map(StreamError::Network))
     }
 
     /// Reads into `place` what has arrived; does not wait.
     #[inline]
     pub fn try_read(&mut self, place: &mut [u8]) -> Attempt {
-        attempt(match &mut self.tls {
+        let result = match &mut self.tls {
             None => Ready(&self.stream).read(place),
             Some(tls) => tls.read(place, &mut Ready(&self.stream)),
-        })
+        };
+        self.attempt(result)
     }
 
     /// Writes as much of `bytes` as the socket takes; does not wait.
     #[inline]
     pub fn try_write(&mut self, bytes: &[u8]) -> Attempt {
-        attempt(match &mut self.tls {
+        let result = match &mut self.tls {
             None => Ready(&self.stream).write(bytes),
             Some(tls) => tls.write(bytes, &mut Ready(&self.stream)),
-        })
+        };
+        self.attempt(result)
+    }
+
+    /// The end of the stream is `Ok(0)` here, and none is asked for zero bytes.
+    #[inline]
+    fn attempt(&mut self, result: io::Result<usize>) -> Attempt {
+        match result {
+            Ok(0) => Attempt::Ended,
+            Ok(len) => Attempt::Bytes(len),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Attempt::WouldBlock,
+            Err(error) => {
+                self.error.get_or_insert(error);
+                Attempt::Ended
+            }
+        }
     }
 
     /// Sends what the session has, as far as the socket takes it; false when the connection is gone.
@@ -140,14 +159,11 @@ pub fn wait(awaited: &mut [PollFd<'_>], limit: Duration) {
     let _ = poll(awaited, Some(&limit));
 }
 
-/// The end of the stream is `Ok(0)` here, and none is asked for zero bytes.
-fn attempt(result: io::Result<usize>) -> Attempt {
-    match result {
-        Ok(0) => Attempt::Ended,
-        Ok(len) => Attempt::Bytes(len),
-        Err(error) if error.kind() == ErrorKind::WouldBlock => Attempt::WouldBlock,
-        Err(_) => Attempt::Ended,
-    }
+/// What ended a connection that was not closed in order.
+#[derive(Debug)]
+pub enum StreamError {
+    Tls(TlsError),
+    Network(io::Error),
 }
 
 /// The socket as it is this moment: an attempt never waits.

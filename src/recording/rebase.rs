@@ -95,11 +95,11 @@ fn each_time<'a>(
     })
 }
 
-/// Calls `take` for each field of an object with its key; it has to move past the value.
-fn each_field<'a>(
-    scanner: &mut Scanner<'a>,
-    take: &mut dyn FnMut(&[u8], &mut Scanner<'a>) -> Result<(), Malformed>,
-) -> Result<(), Malformed> {
+/// Is called with a field's key, and has to move past its value.
+type TakeField<'a, 'f> = dyn FnMut(&[u8], &mut Scanner<'a>) -> Result<(), Malformed> + 'f;
+
+/// Calls `take` for each field of an object.
+fn each_field<'a>(scanner: &mut Scanner<'a>, take: &mut TakeField<'a, '_>) -> Result<(), Malformed> {
     scanner.expect(b'{')?;
     if scanner.take(b'}') {
         return Ok(());

@@ -408,10 +408,8 @@ fn read(worker: &mut Worker, transport: &mut Transport, was_paused: bool) -> boo
 /// The socket is at its end, for reading or for writing.
 fn handle_end(worker: &mut Worker, transport: &mut Transport) {
     worker.finish_input(transport);
-    match transport.take_tls_error() {
-        Some(error) => worker.session.handle_failed(Trouble::Tls(error)),
-        None => worker.session.handle_end_of_stream(worker.shard.clock.elapsed_ns()),
-    }
+    let error = transport.take_trouble();
+    worker.session.handle_end_of_stream(error, worker.shard.clock.elapsed_ns());
 }
 
 /// The drain is over and the connection about to be closed: everything there is to publish is sent, for as long as the

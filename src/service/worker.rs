@@ -183,7 +183,7 @@ mod tests {
     }
 
     fn lose_connection(worker: &mut Worker) {
-        worker.session.handle_end_of_stream(0);
+        worker.session.handle_end_of_stream(None, 0);
         assert!(matches!(worker.session.poll_output(0), Some(Output::Close { .. })));
         assert_eq!(worker.session.trouble().expect("the end").trouble.cause(), Cause::Trouble);
         worker.shard.engine.stall_output();

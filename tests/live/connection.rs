@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use crate::support::bus::Bus;
-use crate::support::events::{now_ns, quote, trade};
+use crate::support::events::{moment_of, now_ns, quote, trade};
 use crate::support::nats_server::NatsServer;
 use crate::support::service::Service;
 use crate::support::{PATIENCE, holds, within};
@@ -82,7 +82,7 @@ fn outputs_wait_for_the_server() {
     drop(bus);
     within(PATIENCE, "the interval's end", || {
         let seen = service.document("/features/latest?symbol=BTCUSDT");
-        let ts = crate::reference::parse::timestamp(&seen["ts"]).expect("a time");
+        let ts = moment_of(&seen["ts"]).expect("a time");
         holds(ts > now + 1_500_000_000, seen)
     });
     server.start_again();

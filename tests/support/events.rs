@@ -58,6 +58,11 @@ pub const RISE_WARM_UP: usize = (10 * SECOND / RISE_STEP_NS) as usize;
 pub const RISE_FLAGS: [&str; 6] =
     ["--signal-return-threshold", "0", "--signal-cooldown-seconds", "0", "--signal-max-age-seconds", "31536000"];
 
+/// A time from 2000 to 2100, in ns.
+pub fn moment_of(value: &Value) -> Option<i64> {
+    parse::timestamp(&crate::reference::json::parse(&value.to_string())?)
+}
+
 /// The recording, moved by whole seconds so that it ended a moment ago, with strictly rising times: an event
 /// at the same microsecond as the one of its symbol before it comes one microsecond later.
 ///
@@ -70,7 +75,7 @@ pub fn recording_until_now(recording: &Recording) -> Option<Vec<Event>> {
         .into_iter()
         .map(|(_, subject, payload)| (subject, serde_json::from_slice(&payload).expect("JSON")))
         .collect();
-    let moment = |payload: &Value, field: &str| payload.get(field).and_then(parse::timestamp);
+    let moment = |payload: &Value, field: &str| payload.get(field).and_then(moment_of);
     let end = payloads.iter().filter_map(|(_, payload)| moment(payload, "ts_recv")).max()?;
     let shift = (now_ns() - end) / SECOND * SECOND - SECOND;
 

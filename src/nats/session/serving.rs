@@ -22,6 +22,8 @@ pub(super) struct Serving {
     pub(super) is_told_alone: bool,
     /// Told by the loop: it ends the connection once everything before it is told.
     pub(super) failure: Option<Trouble>,
+    /// What the network had against the connection that has ended.
+    pub(super) network_error: Option<std::io::Error>,
     pub(super) stage: Stage,
 }
 
