@@ -149,7 +149,7 @@ fn arrivals(events: &[Recorded], shift: i64) -> Vec<Arrivals> {
                 b"1",
                 Some(b"reply"),
                 Some(b"NATS/1.0\r\n\r\n"),
-                b"{\"p\":\"1\",\"q\":1e-3,\"ts\":1}",
+                b"{\"p\":\"1\",\"q\":1e-3,\"ts\":978307200}",
             ),
             _ => {}
         }

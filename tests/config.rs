@@ -206,8 +206,8 @@ fn invalid_values() {
         check("SUBJECT_PREFIX", values, &accepted);
     }
     let symbols =
-        "a comma list of symbols like BTCUSDT or BTC/USD, each of at most 64 bytes, without spaces or wildcards";
-    check("SYMBOLS", &["A,B C", "*", "A.>", "A..B", "A,B.", &"A".repeat(65)], symbols);
+        "a comma list of symbols like BTCUSDT or BTC/USD, each of at most 128 bytes, without spaces or wildcards";
+    check("SYMBOLS", &["A,B C", "*", "A.>", "A..B", "A,B.", &"A".repeat(129)], symbols);
     check("CORES", &["0", "-1", "257", "1.5", "two"], "a number from 1 to 256");
     let shard = "i/n with i from 0 to n - 1 and n from 1 to 1024, like 0/2";
     check("SHARD", &["2/2", "1", "/", "-1/2", "0/0", "0/1025", "a/b"], shard);

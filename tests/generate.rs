@@ -105,7 +105,7 @@ fn every_line_is_a_record_that_replay_takes() {
         let summary = said(&output);
         assert!(summary.starts_with(&format!("{events} events, ")), "{summary}");
         assert!(summary.contains("dropped: malformed 0, backpressure 0, late 0"), "{summary}");
-        assert!(summary.contains("timestamps rejected: 0; 0 lines skipped"), "{summary}");
+        assert!(summary.contains("timestamps rejected: 0, unreadable: 0; 0 lines skipped"), "{summary}");
         let mut published = BTreeMap::new();
         for line in output.stdout.lines().map(Result::unwrap) {
             let record: Value = serde_json::from_str(&line).expect("JSON");

@@ -18,8 +18,7 @@ use std::time::Duration;
 use async_channel::{Receiver, TryRecvError};
 use proto_nats::pool::ATTEMPT_SPACING_NS;
 use proto_nats::{
-    ConnectionSettings, DecodeLimits, Decoded, Malformed, ProtocolError, Reason, ServerAddress, ServerOp,
-    decode_server_op,
+    ConnectionSettings, DecodeLimits, Decoded, Reason, ServerAddress, ServerOp, decode_server_op,
 };
 use rustix::event::{PollFd, PollFlags};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -433,9 +432,7 @@ impl Input {
                 Ok(Decoded::NeedMore { .. }) if self.kept_bytes > bytes_max => break Some(Reason::QueueTooSmall),
                 Ok(Decoded::NeedMore { .. }) => break None,
                 Ok(Decoded::Oversized { .. }) if attempt.is_subscribed() => break Some(Reason::QueueTooSmall),
-                Ok(Decoded::Oversized { .. }) => {
-                    break Some(Reason::Malformed(ProtocolError::Server(Malformed::UnknownOperation)));
-                }
+                Ok(Decoded::Oversized { .. }) => break Some(Reason::UnaskedMessage),
                 Err(error) => break Some(Reason::Malformed(error)),
             }
         };

@@ -28,7 +28,7 @@ use crate::runtime::log_sink::{Gap, LINE_BYTES_MAX, Sink, StandardError};
 
 /// Every key that a line may have beside `ts`, `level`, `target` and `message`, and what it holds: the same key for the
 /// same thing everywhere. `tests/log.rs` holds the sources against this.
-pub const KEYS: [(&str, &str); 13] = [
+pub const KEYS: [(&str, &str); 14] = [
     ("address", "host and port that is listened on"),
     ("cause", "why, in words"),
     ("core", "number of the core whose line it is, from 0"),
@@ -36,6 +36,7 @@ pub const KEYS: [(&str, &str); 13] = [
     ("events", "events concerned"),
     ("field", "the event's field that is at fault"),
     ("place", "file and line of the source, of an internal error"),
+    ("providers", "providers concerned, each with a number"),
     ("server", "NATS server, host:port"),
     ("signals", "signals concerned"),
     ("since", "when it began, as ts"),
