@@ -23,7 +23,7 @@
 use crate::engine::input::event::{Body, Book, Origin, PRICE_END, Quote, SIZE_END, Side, Trade};
 use crate::engine::input::field::{ANY_PROVIDER, Field, LOWER_T, MAKER_RANK_MAX, NUMBERS, SIDE_OR_TICKER_RANK};
 use crate::engine::input::field::{TICKER_RANK, TRADE_NUMBER_RANK, UPPER_T, update_mark};
-use crate::engine::input::found::Found;
+use crate::engine::input::found::{Found, ends_with_text};
 use crate::engine::input::json::{Scanner, Value};
 use crate::engine::input::last_values::{LastValues, UNSEARCHED, each_value, name_inside_header};
 use crate::engine::input::layouts::{LAYOUT_FIELDS, Layouts};
@@ -66,10 +66,11 @@ impl Decoder {
     /// Decodes the payload of an event of `kind`; a book's levels go into `self.book`.
     #[inline]
     pub fn decode<'a>(&mut self, kind: EventKind, payload: &'a [u8]) -> Result<(Origin<'a>, Body<'a>), Malformed> {
-        match self.pass::<false>(kind, payload, &UNSEARCHED) {
-            Err(_) if self.is_unsettled => self.decode_in_two_passes(kind, payload),
-            settled => settled,
+        let decoded = self.pass::<false>(kind, payload, &UNSEARCHED);
+        if self.is_unsettled {
+            return self.decode_in_two_passes(kind, payload);
         }
+        decoded
     }
 
     #[cold]
@@ -120,7 +121,8 @@ impl Decoder {
                     continue;
                 }
             }
-            let start = scanner.position();
+            // Only there it is needed: a value more to keep costs each field.
+            let start = if SEARCHED { scanner.position() } else { 0 };
             let is_read = match field {
                 Field::Price | Field::Size | Field::Bid | Field::Ask | Field::BidSize | Field::AskSize => {
                     let value = scanner.decimal()?;
@@ -221,7 +223,7 @@ impl Decoder {
                 Field::TimeOrType => {
                     let value = scanner.time(time)?;
                     let bit = 1 << update_mark::UPPER_T;
-                    let is_order_book = value.is_none() && scanner.bytes_since(start).trim_ascii() == b"\"o\"";
+                    let is_order_book = value.is_none() && ends_with_text(scanner.bytes_behind(), b"\"o\"");
                     update_marks = if is_order_book { update_marks | bit } else { update_marks & !bit };
                     if value.is_some() && found.is_best(Field::TsExchange, UPPER_T) {
                         times[0] = value;
@@ -258,7 +260,7 @@ impl Decoder {
                         }
                         let value = scanner.time(time)?;
                         if value.is_none() {
-                            found.note_unread(field, rank, scanner.bytes_since(start));
+                            found.note_unread(field, rank, scanner.bytes_behind());
                         } else if found.is_best(field, rank) {
                             times[0] = value;
                         }
@@ -272,7 +274,7 @@ impl Decoder {
                 }
                 Field::End => break,
             };
-            if !is_read && !found.note_unread(field, rank, scanner.bytes_since(start)) {
+            if !is_read && !found.note_unread(field, rank, scanner.bytes_behind()) {
                 *is_unsettled = true;
                 return Err(Malformed::Syntax);
             }
@@ -290,7 +292,7 @@ impl Decoder {
         {
             let mut value = Scanner::starting_at(payload, start);
             match value.time(time)? {
-                None => _ = found.note_unread(Field::TsExchange, LOWER_T, value.bytes_since(start)),
+                None => _ = found.note_unread(Field::TsExchange, LOWER_T, value.bytes_behind()),
                 moment if found.is_best(Field::TsExchange, LOWER_T) => times[0] = moment,
                 _ => {}
             }

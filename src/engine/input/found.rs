@@ -42,9 +42,10 @@ impl Found {
         rank <= self.ranks[field as usize]
     }
 
-    /// A value that cannot be read. False: the same name has been met before, and what that meant cannot be told.
+    /// A value that cannot be read, with which `payload` ends. False: the same name has been met before, and what that
+    /// meant cannot be told.
     #[inline(never)]
-    pub fn note_unread(&mut self, field: Field, rank: u8, token: &[u8]) -> bool {
+    pub fn note_unread(&mut self, field: Field, rank: u8, payload: &[u8]) -> bool {
         let (field, rank) = match field {
             Field::SizeOrTicker => (Field::Size, TICKER_RANK),
             Field::TimeOrType => (Field::TsExchange, UPPER_T),
@@ -53,11 +54,8 @@ impl Found {
         let bit = 1 << rank;
         let is_repeated = self.ranks[field as usize] == rank || self.unread[field as usize] & bit != 0;
         self.unread[field as usize] |= bit;
-        let token = token.trim_ascii_start();
-        let says_nothing = match field {
-            Field::TsExchange | Field::TsRecv => token.starts_with(b"null"),
-            _ => token.starts_with(b"null") || token.starts_with(b"\"\""),
-        };
+        let says_nothing = payload.ends_with(b"null")
+            || !matches!(field, Field::TsExchange | Field::TsRecv) && ends_with_text(payload, b"\"\"");
         self.is_wrong[field as usize] |= !says_nothing;
         !is_repeated
     }
@@ -95,4 +93,9 @@ impl Found {
             () => Malformed::Missing(name),
         }
     }
+}
+
+/// Whether `payload` ends with the string `text`, which has its quotes. A quote with a backslash before it is none.
+pub(super) fn ends_with_text(payload: &[u8], text: &[u8]) -> bool {
+    payload.strip_suffix(text).is_some_and(|before| before.last() != Some(&b'\\'))
 }

@@ -161,6 +161,11 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    /// Everything up to here: it ends with the value that has just been scanned.
+    pub fn bytes_behind(&self) -> &'a [u8] {
+        &self.bytes[..self.at]
+    }
+
     /// Takes the bytes of `prefix`, if they are next.
     #[inline(always)]
     pub fn take_prefix(&mut self, prefix: &ValuePrefix) -> bool {

@@ -57,7 +57,7 @@ impl Sides<'_> {
                 return scanner.value().map(|_| ());
             }
             if !self.take(scanner, name, found, last.is_raw)? {
-                is_settled &= found.note_unread(name.0, name.1, scanner.bytes_since(start));
+                is_settled &= found.note_unread(name.0, name.1, scanner.bytes_behind());
             }
             Ok(())
         })?;
