@@ -55,6 +55,7 @@ pub struct Connection {
 
     /// Of the handshake, then of draining.
     limit_ns: u64,
+    drain_begun_ns: u64,
     pings_sent: u64,
     pongs_received: u64,
     /// The PONG of this PING is the one that the state waits for.
@@ -86,6 +87,7 @@ impl Connection {
             refused_unnamed: 0,
             lame_duck: false,
             last_complaint: None,
+            drain_begun_ns: 0,
             pings_sent: 0,
             pongs_received: 0,
             confirming_ping: 0,
@@ -272,6 +274,7 @@ impl Connection {
                     encode::unsubscribe(out, tracked.subscription.sid, None);
                 }
                 self.confirming_ping = self.send_ping(out);
+                self.drain_begun_ns = now_ns;
                 self.limit_ns = now_ns.saturating_add(limit_ns);
                 self.state = ConnectionState::Draining;
             }
@@ -281,6 +284,15 @@ impl Connection {
                 self.state = ConnectionState::Closed;
                 self.actions.push_back(Action::DrainComplete { confirmed: true });
             }
+        }
+    }
+
+    /// While it drains and something has arrived within `limit_ns`, the drain goes on, up to `longest_ns` in all.
+    pub fn extend_drain(&mut self, limit_ns: u64, longest_ns: u64) {
+        if self.state == ConnectionState::Draining {
+            let extended_ns = self.last_received_ns.saturating_add(limit_ns);
+            let longest_ns = self.drain_begun_ns.saturating_add(longest_ns);
+            self.limit_ns = self.limit_ns.max(extended_ns.min(longest_ns));
         }
     }
 

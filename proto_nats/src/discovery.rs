@@ -9,9 +9,9 @@
 //! 3. It is of the same site as the server that advertises it: the same loopback, private or link-local network, the same
 //!    public /24 (IPv4) or /64 (IPv6), the same host name, a name below it, or a name beside it in one domain.
 //!
-//! A domain is shared where what follows the first label is the same and nobody else can have a name in it: three labels
-//! or more (`n1.nats.example.com`), or an ending that is not public (`n1.nats.svc`, `n1.local`). `a.co.uk` and `b.co.uk`
-//! share none.
+//! A domain is shared where what follows the first label is the same and its ending is not public (`n1.nats.svc`,
+//! `n1.local`). Of public names it cannot be known who may have one beside another: `a.co.uk` and `b.co.uk`, or two machines
+//! of a cloud.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -97,9 +97,7 @@ fn is_same_domain(one: &str, other: &str) -> bool {
     let (Some((_, domain)), Some((_, other_domain))) = (one.split_once('.'), other.split_once('.')) else {
         return false;
     };
-    let is_owned =
-        domain.split('.').count() >= 3 || domain.rsplit('.').next().is_some_and(|last| NOT_PUBLIC.contains(&last));
-    domain == other_domain && is_owned
+    domain == other_domain && domain.rsplit('.').next().is_some_and(|last| NOT_PUBLIC.contains(&last))
 }
 
 #[cfg(test)]
@@ -129,8 +127,7 @@ mod tests {
             ("[fe80::1]", "[fe80::2]"),
             ("[fd12:3456:789a:1::1]", "[fd12:3456:789a:2::1]"),
             ("[2001:db8:0:1::1]", "[2001:db8:0:1:ffff::2]"),
-            ("n1.nats.example.com", "n2.nats.example.com"),
-            ("N1.nats.example.com.", "n2.NATS.example.com"),
+            ("N1.nats.svc.", "n2.NATS.svc"),
             ("nats.example.com", "n1.nats.example.com"),
             ("nats-0.nats.prod.svc.cluster.local", "nats-1.nats.prod.svc.cluster.local"),
             ("nats-0.nats.svc", "nats-1.nats.svc"),
@@ -153,6 +150,8 @@ mod tests {
             ("n1.nats.example.com", "10.0.0.1"),
             ("n1.nats.example.com", "n1.nats.example.org"),
             ("a.co.uk", "b.co.uk"),
+            ("n1.nats.example.com", "n2.nats.example.com"),
+            ("ec2-1-2-3-4.eu-west-1.compute.amazonaws.com", "ec2-5-6-7-8.eu-west-1.compute.amazonaws.com"),
             ("example.com", "evilexample.com"),
             ("com", "evil.com"),
             ("nats", "nats.dev"),

@@ -69,7 +69,7 @@ pub use error::{Malformed, ProtocolError};
 pub use headers::{HeaderError, Headers, decode_headers, encode_headers};
 pub use info::ServerInfo;
 pub use jwt::{JwtFault, JwtValidity};
-pub use pool::{Cause, Merged, Next, Purpose, ServerKey, ServerPool};
+pub use pool::{Cause, Merged, Next, ServerKey, ServerPool};
 pub use reason::Reason;
 pub use secret::Secret;
 pub use server_error::{Operation, ServerError};

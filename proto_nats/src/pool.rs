@@ -51,6 +51,8 @@ pub const STABLE_NS: u64 = 2 * SECOND_NS;
 pub const LAME_DUCK_NS: u64 = 120 * SECOND_NS;
 /// From one attempt to the next, while neither has failed: the Connection Attempt Delay of RFC 8305.
 pub const ATTEMPT_SPACING_NS: u64 = 250 * MILLISECOND_NS;
+/// From one attempt to the next one at a discovered server that has never worked.
+pub const UNPROVEN_SPACING_NS: u64 = 50 * MILLISECOND_NS;
 /// Attempts under way at the same time, each with a socket.
 pub const ATTEMPTS_MAX: usize = 16;
 /// Of these, at discovered servers.
@@ -69,6 +71,8 @@ pub struct ServerPool {
     attempts: u64,
     /// No attempt before then: the newest one has not failed yet.
     newest: Option<(ServerKey, u64)>,
+    /// When the newest attempt was begun, whatever has become of it.
+    begun_ns: Option<u64>,
     /// The server that was ready last.
     last_good: Option<ServerKey>,
     random: Random,
@@ -113,15 +117,6 @@ pub enum Next {
     Nothing,
 }
 
-/// What an attempt is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
-    /// There is no connection.
-    Connect,
-    /// There is one, and its server is about to go.
-    Move,
-}
-
 /// Why a connection, or an attempt at one, ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
@@ -129,7 +124,7 @@ pub enum Cause {
     Trouble,
     /// The server does not want these credentials.
     Refused,
-    /// We left, for a better server; or another one has logged us in first.
+    /// We left, for a better server; or another one was ready first.
     Left,
 }
 
@@ -155,6 +150,7 @@ impl ServerPool {
             next_key: 0,
             attempts: 0,
             newest: None,
+            begun_ns: None,
             last_good: None,
             random: Random(0),
         };
@@ -177,9 +173,8 @@ impl ServerPool {
     }
 
     /// The server to connect to, or when to ask again. Each attempt that it returns must be ended by
-    /// [`handle_closed`](Self::handle_closed). To move, a server is worth an attempt that is not about to go itself and has
-    /// not refused us.
-    pub fn next(&mut self, purpose: Purpose, now_ns: u64) -> Next {
+    /// [`handle_closed`](Self::handle_closed).
+    pub fn next(&mut self, now_ns: u64) -> Next {
         let under_way = |discovered: bool| {
             self.servers.iter().filter(|server| server.under_way && (!discovered || !server.configured)).count()
         };
@@ -187,18 +182,16 @@ impl ServerPool {
             return Next::Nothing;
         }
         let is_full = under_way(true) >= DISCOVERED_ATTEMPTS_MAX;
-        let is_move = purpose == Purpose::Move;
         let last_good = self.last_good;
-        let candidates = self.servers.iter_mut().filter(|server| {
-            !server.under_way
-                && (server.configured || !is_full)
-                && (!is_move || server.lame_until_ns <= now_ns && server.refusals == 0)
-        });
+        let candidates = self.servers.iter_mut().filter(|server| !server.under_way && (server.configured || !is_full));
         let Some(server) = candidates.min_by_key(|server| server.order(last_good, now_ns)) else {
             return Next::Nothing;
         };
         let spaced_ns = self.newest.map_or(0, |(_, begun_ns)| begun_ns.saturating_add(ATTEMPT_SPACING_NS));
-        let due_ns = server.not_before_ns.max(spaced_ns);
+        // Failures at once would let a server that advertises new addresses all the time keep us busy.
+        let unproven_ns = self.begun_ns.map_or(0, |begun_ns| begun_ns.saturating_add(UNPROVEN_SPACING_NS));
+        let is_proven = server.configured || server.has_worked;
+        let due_ns = server.not_before_ns.max(spaced_ns).max(if is_proven { 0 } else { unproven_ns });
         if due_ns > now_ns {
             return Next::Wait { until_ns: due_ns };
         }
@@ -206,6 +199,7 @@ impl ServerPool {
         server.last_attempt = self.attempts;
         server.under_way = true;
         self.newest = Some((server.key, now_ns));
+        self.begun_ns = Some(now_ns);
         Next::Attempt(server.key, server.address.clone())
     }
 

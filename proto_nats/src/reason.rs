@@ -188,7 +188,7 @@ impl fmt::Display for Reason {
             }
             Reason::Malformed(error) => error.fmt(f),
             Reason::QueueTooSmall => {
-                f.write_str("the server sent a control line larger than the queue: raise QUEUE_BYTES")
+                f.write_str("the queue is too small for what the server sends: raise QUEUE_BYTES")
             }
             Reason::TakesNothing { for_ns } => {
                 write!(f, "the server has taken nothing of what was to be sent for {} s", for_ns / SECOND_NS)

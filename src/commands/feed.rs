@@ -65,12 +65,13 @@ pub fn run(args: &FeedArgs, access: &Arc<Access>) -> Result<(), String> {
     feed(args, access, &stopped, Report::default()).map(drop)
 }
 
-/// Plays until the end, or until `stopped` is set, which is a good end, too. With `Ok` the server has taken everything.
+/// Plays until the end, or until `stopped` is set, which is a good end, too. With `Ok` everything was handed to a server;
+/// what it may not have taken is said.
 pub fn feed(args: &FeedArgs, access: &Arc<Access>, stopped: &AtomicBool, log: impl Write) -> Result<Summary, String> {
     let FeedArgs { file, speed, rebase, loops, .. } = args;
     // First the file: nothing is to be connected for a recording that is not there.
     let mut reader = RecordReader::open(file)?;
-    let client = BlockingClient::connect(access).map_err(in_words)?;
+    let client = BlockingClient::connect(access, stopped).map_err(in_words)?;
     let clock = Clock::start();
     let mut player = Player {
         client: &client,
@@ -94,6 +95,14 @@ pub fn feed(args: &FeedArgs, access: &Arc<Access>, stopped: &AtomicBool, log: im
     let read = player.play_all(&mut reader, *loops);
     let fed = read.and_then(|()| player.send()).and_then(|()| client.finish(stopped).map_err(in_words));
     player.faults.finish(&mut player.log);
+    let ClientReport { reconnects, maybe_lost } = client.report();
+    if reconnects > 0 || maybe_lost > 0 {
+        let _ = writeln!(
+            player.log,
+            "connected again {reconnects} times; up to {maybe_lost} events may be lost: a connection ended before the server \
+             had confirmed them"
+        );
+    }
     fed.map_err(|error| match player.summary.events {
         0 => error,
         events => format!("{error}, after {events} events"),
@@ -110,14 +119,6 @@ pub fn feed(args: &FeedArgs, access: &Arc<Access>, stopped: &AtomicBool, log: im
         if passes == 1 { "pass" } else { "passes" },
         events as f64 / seconds.max(1e-9),
     );
-    let ClientReport { reconnects, maybe_lost } = client.report();
-    if reconnects > 0 || maybe_lost > 0 {
-        let _ = writeln!(
-            player.log,
-            "connected again {reconnects} times; up to {maybe_lost} events may be lost: a connection ended before the server \
-             had confirmed them"
-        );
-    }
     Ok(player.summary)
 }
 

@@ -12,12 +12,15 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use proto_nats::{
-    Action, Cause, Connection, ConnectionSettings, ConnectionState, Merged, Next, Origin, Purpose, Reason,
-    ServerAddress, ServerError, ServerKey, ServerOp, ServerPool, Subscription,
+    Action, Cause, Connection, ConnectionSettings, ConnectionState, Merged, Next, Origin, Reason, ServerAddress,
+    ServerError, ServerKey, ServerOp, ServerPool, Subscription,
 };
 
 use crate::nats::error::{ServerTrouble, Trouble};
 use crate::nats::transport::StreamError;
+
+/// Of an attempt: CONNECT, the subscriptions of all symbols that a setting may name, and PONGs that the server does not read.
+const UNSENT_BYTES_MAX: usize = 4 << 20;
 
 /// Names a connection of a session, from the attempt on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +72,9 @@ impl Attempt {
     pub fn handle_op(&mut self, op: &ServerOp<'_>, now_ns: u64) {
         if let Some(connection) = &mut self.connection {
             connection.handle_op(op, now_ns, &mut self.out);
+            if self.out.len() > UNSENT_BYTES_MAX {
+                connection.handle_unusable(Reason::AnswersUnread);
+            }
         }
     }
 
@@ -209,6 +215,19 @@ pub(crate) struct Attempts {
     due_ns: Option<u64>,
 }
 
+/// What attempts are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Need<'a> {
+    /// Nothing: those under way are given up.
+    None,
+    /// A connection.
+    Any,
+    /// One that takes over where the connection that has logged in is never confirmed.
+    Reserve,
+    /// One to another server than that with this id, which may have several addresses.
+    Other { than: &'a str },
+}
+
 /// What attempts ask for, or tell.
 #[derive(Debug)]
 pub(crate) enum AttemptsOutput {
@@ -279,15 +298,14 @@ impl Attempts {
         self.under_way.iter().filter_map(Attempt::next_deadline).chain(self.due_ns).min()
     }
 
-    /// What is to be done next. Without a purpose those under way are given up. `leaves`: the id of the server that is to
-    /// be left, which may have another address as well.
-    pub fn poll(&mut self, purpose: Option<Purpose>, leaves: &str, now_ns: u64) -> Option<AttemptsOutput> {
+    /// What is to be done next.
+    pub fn poll(&mut self, need: Need<'_>, now_ns: u64) -> Option<AttemptsOutput> {
         self.due_ns = None;
-        let Some(purpose) = purpose else {
+        if let Need::None = need {
             let attempt = self.under_way.pop()?;
             self.pool.handle_closed(attempt.key, Cause::Left, now_ns);
             return Some(AttemptsOutput::GiveUp { id: attempt.id, trouble: None });
-        };
+        }
         for index in 0..self.under_way.len() {
             let attempt = &mut self.under_way[index];
             let id = attempt.id;
@@ -310,17 +328,19 @@ impl Attempts {
                 continue;
             };
             let info = connection.info();
-            let is_left = !leaves.is_empty() && info.server_id == leaves;
-            let is_no_better = is_left || info.lame_duck_mode;
-            let attempt = self.under_way.remove(index);
-            if purpose == Purpose::Move && is_no_better {
-                self.pool.handle_lame_duck(attempt.key, now_ns);
-                self.pool.handle_closed(attempt.key, Cause::Left, now_ns);
-                return Some(AttemptsOutput::GiveUp { id, trouble: None });
+            match need {
+                // It waits for its turn.
+                Need::Reserve => continue,
+                Need::Other { than } if info.lame_duck_mode || !than.is_empty() && info.server_id == than => {
+                    let attempt = self.under_way.remove(index);
+                    self.pool.handle_lame_duck(attempt.key, now_ns);
+                    self.pool.handle_closed(attempt.key, Cause::Trouble, now_ns);
+                    return Some(AttemptsOutput::GiveUp { id, trouble: None });
+                }
+                _ => return Some(AttemptsOutput::LoggedIn(self.under_way.remove(index))),
             }
-            return Some(AttemptsOutput::LoggedIn(attempt));
         }
-        match self.pool.next(purpose, now_ns) {
+        match self.pool.next(now_ns) {
             Next::Attempt(key, server) => {
                 let id = ConnectionId(self.next_id);
                 self.next_id += 1;

@@ -25,7 +25,7 @@ use crate::engine::time::NANOS_PER_SECOND;
 use crate::nats::connection_log::ConnectionLog;
 use crate::nats::credentials::Access;
 use crate::nats::dialer::Dialer;
-use crate::nats::error::{Complaint, Trouble};
+use crate::nats::error::{Complaint, ServerTrouble, Trouble};
 use crate::nats::publish_ledger::{Ledger, count_frames, not_taken};
 use crate::nats::session::{Output, Session, SessionSettings};
 use crate::nats::transport::{self, Attempt, Transport};
@@ -34,6 +34,8 @@ use crate::runtime::clock::Clock;
 
 /// For the server to take some bytes, and for the last PONG: more than a busy server takes for what sockets hold.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// At a stop, for the server to take what is on its way.
+const STOP_LIMIT_NS: u64 = 2 * NANOS_PER_SECOND as u64;
 /// Between two PINGs: what may be lost with a connection is what was sent in about so long.
 const CONFIRM_INTERVAL_NS: u64 = NANOS_PER_SECOND as u64;
 /// Between two looks at the clock, where nothing arrives.
@@ -52,7 +54,8 @@ pub enum ClientError {
     NoServer(Vec<UnusableServer>),
     /// The server refuses a publication, and would refuse all that come after it.
     Refused { server: String, error: ServerError },
-    /// It was to stop while there was no connection; so many events were not sent.
+    /// It was to stop while there was no connection, or none that takes anything; so many events were not sent or not
+    /// confirmed.
     Stopped { unsent: u64, cause: String },
     /// The server has not confirmed that it has taken everything.
     Unconfirmed { server: String },
@@ -70,7 +73,7 @@ impl fmt::Display for ClientError {
             }
             ClientError::Refused { server, error } => write!(f, "{server}: {}", Complaint(error)),
             ClientError::Stopped { unsent, cause } => {
-                write!(f, "stopped without a connection; {unsent} events were not sent ({cause})")
+                write!(f, "stopped; {unsent} events were not sent, or not confirmed ({cause})")
             }
             ClientError::Unconfirmed { server } => {
                 write!(f, "{server} has not confirmed within {} s", PATIENCE.as_secs())
@@ -113,9 +116,13 @@ pub struct BlockingClient {
 
 impl BlockingClient {
     /// Connects to the first server that can be used; that each is tried once is enough to know that none is.
-    pub fn connect(access: &Arc<Access>) -> Result<BlockingClient, ClientError> {
+    pub fn connect(access: &Arc<Access>, stopped: &AtomicBool) -> Result<BlockingClient, ClientError> {
         let mut driver = Driver::new(access).map_err(ClientError::NoMemory)?;
         while !driver.session.takes_publications() {
+            if stopped.load(Ordering::Relaxed) {
+                let cause = driver.session.report(0).trouble.unwrap_or_default();
+                return Err(ClientError::Stopped { unsent: 0, cause });
+            }
             if let Some(causes) = driver.unusable.take_if(|causes| causes.len() >= driver.server_count) {
                 return Err(ClientError::NoServer(causes));
             }
@@ -180,15 +187,22 @@ impl BlockingClient {
     }
 
     fn send(&self, driver: &mut Driver, stopped: &AtomicBool) -> Result<(), ClientError> {
+        let mut stopped_ns = None;
         loop {
             driver.drive();
             self.judge(driver)?;
             if !driver.has_unsent() {
                 return Ok(());
             }
-            if !driver.session.takes_publications() && stopped.load(Ordering::Relaxed) {
-                let cause = driver.session.report(0).trouble.unwrap_or_default();
-                return Err(ClientError::Stopped { unsent: driver.ledger.unsent(), cause });
+            if stopped.load(Ordering::Relaxed) {
+                let now_ns = driver.clock.elapsed_ns();
+                let since_ns = *stopped_ns.get_or_insert(now_ns);
+                if !driver.session.takes_publications() || now_ns - since_ns > STOP_LIMIT_NS {
+                    let unsent = driver.ledger.unsent() + driver.ledger.unconfirmed();
+                    let cause = driver.session.report(0).trouble;
+                    let cause = cause.unwrap_or_else(|| "the server takes nothing".to_owned());
+                    return Err(ClientError::Stopped { unsent, cause });
+                }
             }
             driver.wait(LOOK_INTERVAL);
         }
@@ -314,6 +328,8 @@ impl Driver {
             return false;
         }
         self.exchange();
+        // The drain's PONG may be the last thing that came.
+        self.note_pings();
         let now_ns = self.clock.elapsed_ns();
         self.dialer.drive(&mut self.session, now_ns);
         while self.end.is_none()
@@ -326,6 +342,15 @@ impl Driver {
         }
         self.note_pings();
         self.end.is_none()
+    }
+
+    /// Before the first connection: that this server cannot be used. False: there was one.
+    fn note_unusable(&mut self, about: &ServerTrouble) -> bool {
+        let Some(unusable) = &mut self.unusable else { return false };
+        let server = about.server.to_string();
+        unusable.retain(|other| other.server != server);
+        unusable.push(UnusableServer { server, cause: about.trouble.to_string() });
+        true
     }
 
     /// Before anything more is published: what comes after a PING is not confirmed by it.
@@ -341,11 +366,10 @@ impl Driver {
             Output::StartTls(id) => self.dialer.start_tls(id, &mut self.session, now_ns),
             Output::GiveUp { id, trouble } => {
                 self.dialer.give_up(id);
-                match (trouble, &mut self.unusable) {
-                    (Some(about), Some(unusable)) => unusable
-                        .push(UnusableServer { server: about.server.to_string(), cause: about.trouble.to_string() }),
-                    (Some(about), None) => self.log.trouble(&about, now_ns),
-                    (None, _) => {}
+                if let Some(about) = trouble
+                    && !self.note_unusable(&about)
+                {
+                    self.log.trouble(&about, now_ns);
                 }
             }
             Output::Serve(id) => match self.dialer.take(id) {
@@ -377,8 +401,8 @@ impl Driver {
                         self.log.drain_cut_short(&about);
                         self.end = Some(End::Drained { is_confirmed: true });
                     }
-                    Some(about) => self.log.ended(&about, now_ns),
-                    None => {}
+                    Some(about) if !self.note_unusable(&about) => self.log.ended(&about, now_ns),
+                    _ => {}
                 }
             }
             // What follows a refusal, the drain's end above all, does not make it good.

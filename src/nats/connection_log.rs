@@ -205,10 +205,10 @@ impl ConnectionLog {
         log::warn!(core, server:%, cause; "{about}; the drain was cut short, and events may be lost");
     }
 
-    /// At a stop, after the time for the drain is up.
+    /// The time for the drain is up, at a stop or where a lame duck is left.
     pub fn unconfirmed_drain(&self, server: &ServerAddress) {
         let (core, server) = (self.core, server.endpoint());
-        log::warn!(core, server:%; "NATS did not confirm the drain in time");
+        log::warn!(core, server:%; "NATS {server} did not confirm the drain in time; events that it had not sent are lost");
     }
 
     /// `line` says how things are from now on. Where it may not be said and the log says otherwise, it waits for its time.

@@ -50,6 +50,11 @@ impl Access {
         self.args.nats_discover
     }
 
+    /// A connection's credentials are in a file.
+    pub fn reads_files(&self) -> bool {
+        self.args.nats_nkey.is_some() || self.args.nats_creds.is_some()
+    }
+
     /// NATS_NAME: what the server shows of this client.
     pub fn client_name(&self) -> &str {
         &self.args.nats_name

@@ -9,17 +9,15 @@
 //! Nothing here waits: [`Dialer::drive`] does what can be done at this moment, and [`Dialer::interests`] says what to poll for.
 //! Work on a thread is looked for every few milliseconds.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::io::ErrorKind;
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_channel::{Receiver, TryRecvError};
 use proto_nats::pool::ATTEMPT_SPACING_NS;
-use proto_nats::{
-    ConnectionSettings, DecodeLimits, Decoded, Reason, ServerAddress, ServerOp, decode_server_op,
-};
+use proto_nats::{ConnectionSettings, DecodeLimits, Decoded, Reason, ServerAddress, ServerOp, decode_server_op};
 use rustix::event::{PollFd, PollFlags};
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -42,6 +40,8 @@ const FILES_LIMIT_NS: u64 = 4 * NANOS_PER_SECOND as u64;
 /// Between two looks at work on a thread.
 const THREAD_LOOK: Duration = Duration::from_millis(2);
 const READ_BYTES: usize = 16 << 10;
+/// Servers whose failures are remembered.
+const FAILURES_MAX: usize = 256;
 /// Of one attempt, before the others have their turn.
 const READS_MAX: usize = 64;
 
@@ -53,6 +53,8 @@ pub struct Dialer {
     /// Kept of an attempt until it serves, where messages come before the confirmation of its subscriptions.
     input_bytes_max: usize,
     dials: Vec<Dial>,
+    /// By server: attempts in a row that ended after a connect. The next one begins with another address of the name.
+    failures: HashMap<String, usize>,
 }
 
 struct Dial {
@@ -109,7 +111,7 @@ impl Dialer {
         input_bytes_max: usize,
         adjust: fn(&mut ConnectionSettings),
     ) -> Dialer {
-        Dialer { access, client_name, adjust, input_bytes_max, dials: Vec::new() }
+        Dialer { access, client_name, adjust, input_bytes_max, dials: Vec::new(), failures: HashMap::new() }
     }
 
     /// Nothing is under way.
@@ -137,17 +139,27 @@ impl Dialer {
 
     /// The attempt serves: its socket and what was read from it. `None`: there is no such attempt.
     pub fn take(&mut self, id: ConnectionId) -> Option<(Transport, Vec<u8>)> {
-        let index = self.dials.iter().position(|dial| dial.id == id)?;
-        match self.dials.remove(index).stage {
+        let dial = self.remove(id)?;
+        self.failures.remove(&dial.server.endpoint());
+        match dial.stage {
             Stage::Open(open) => Some((open.transport, open.input.bytes)),
             _ => None,
         }
     }
 
+    fn remove(&mut self, id: ConnectionId) -> Option<Dial> {
+        let index = self.dials.iter().position(|dial| dial.id == id)?;
+        Some(self.dials.remove(index))
+    }
+
     /// The attempt is over.
     pub fn give_up(&mut self, id: ConnectionId) {
-        if let Some((mut transport, _)) = self.take(id) {
-            transport.close();
+        if let Some(Dial { server, stage: Stage::Open(mut open), .. }) = self.remove(id) {
+            open.transport.close();
+            if self.failures.len() >= FAILURES_MAX {
+                self.failures.clear();
+            }
+            *self.failures.entry(server.endpoint()).or_default() += 1;
         }
     }
 
@@ -164,8 +176,10 @@ impl Dialer {
             match &mut dial.stage {
                 Stage::Preparing(job) => match prepared(job, &self.access, &self.client_name, &dial.server) {
                     None => {}
-                    Some(Ok(Prepared { mut settings, addresses })) => {
+                    Some(Ok(Prepared { mut settings, mut addresses })) => {
                         (self.adjust)(&mut settings);
+                        let failures = self.failures.get(&dial.server.endpoint()).copied().unwrap_or(0);
+                        addresses.rotate_left(failures % addresses.len().max(1));
                         let (settings, last) = (Box::new(settings), ConnectError::NoAddress);
                         dial.stage = Stage::Connecting(Connecting { settings, addresses, sockets: Vec::new(), last });
                         dial.connect(session, now_ns);
@@ -226,14 +240,19 @@ fn prepared(
     client_name: &str,
     server: &ServerAddress,
 ) -> Option<Result<Prepared, Trouble>> {
+    let prepare = |access: &Access, name: String, server: &ServerAddress| {
+        let settings = access.connection_settings(server, name).map_err(Trouble::Access)?;
+        let addresses = (server.host.as_str(), server.port).to_socket_addrs();
+        let addresses = addresses.map_err(|error| Trouble::Connect(ConnectError::Unresolved(error)))?.collect();
+        Ok(Prepared { settings, addresses })
+    };
+    // Nothing to wait for: threads that hang elsewhere are no reason to.
+    if server.host.parse::<IpAddr>().is_ok() && !access.reads_files() {
+        return Some(prepare(access, client_name.to_owned(), server));
+    }
     poll_job(job, || {
         let (access, name, server) = (access.clone(), client_name.to_owned(), server.clone());
-        move || {
-            let settings = access.connection_settings(&server, name).map_err(Trouble::Access)?;
-            let addresses = (server.host.as_str(), server.port).to_socket_addrs();
-            let addresses = addresses.map_err(|error| Trouble::Connect(ConnectError::Unresolved(error)))?.collect();
-            Ok(Prepared { settings, addresses })
-        }
+        move || prepare(&access, name, &server)
     })
 }
 
@@ -355,6 +374,10 @@ impl Open {
         if self.tls.is_some() {
             return;
         }
+        // Not read for now, but its end is seen.
+        if !attempt.is_read() && self.transport.is_hung_up() {
+            return attempt.handle_end_of_stream(None, now_ns);
+        }
         if !self.send(attempt) {
             self.read(attempt, input_bytes_max, now_ns);
             return self.handle_end(attempt, now_ns);
@@ -424,12 +447,17 @@ impl Input {
                     self.bytes.copy_within(at..at + len, self.kept_bytes);
                     self.kept_bytes += len;
                     at += len;
+                    if self.kept_bytes > bytes_max {
+                        break Some(Reason::QueueTooSmall);
+                    }
                 }
                 Ok(Decoded::Op { op, len }) => {
                     attempt.handle_op(&op, now_ns);
                     at += len;
                 }
-                Ok(Decoded::NeedMore { .. }) if self.kept_bytes > bytes_max => break Some(Reason::QueueTooSmall),
+                Ok(Decoded::NeedMore { .. }) if attempt.is_subscribed() && self.bytes.len() > bytes_max => {
+                    break Some(Reason::QueueTooSmall);
+                }
                 Ok(Decoded::NeedMore { .. }) => break None,
                 Ok(Decoded::Oversized { .. }) if attempt.is_subscribed() => break Some(Reason::QueueTooSmall),
                 Ok(Decoded::Oversized { .. }) => break Some(Reason::UnaskedMessage),

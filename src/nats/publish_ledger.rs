@@ -64,6 +64,11 @@ impl Ledger {
         self.waiting = 0;
     }
 
+    /// How many have been handed to the connection and are not confirmed.
+    pub fn unconfirmed(&self) -> u64 {
+        self.published - self.confirmed
+    }
+
     /// How many wait.
     pub fn unsent(&self) -> u64 {
         self.waiting

@@ -36,13 +36,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use proto_nats::{
-    Action, Cause, Connection, ConnectionSettings, ConnectionState, Operation, Purpose, Reason, ServerAddress,
-    ServerError, ServerInfo, ServerOp, ServerPool,
+    Action, Cause, Connection, ConnectionSettings, ConnectionState, Operation, Reason, ServerAddress, ServerError,
+    ServerInfo, ServerOp, ServerPool,
 };
 
 use crate::engine::memory::NoMemory;
 use crate::engine::time::NANOS_PER_SECOND;
-use crate::nats::attempt::{Attempt, AttemptEvent, Attempts, AttemptsOutput, ConnectionId, merge_discovered};
+use crate::nats::attempt::{Attempt, AttemptEvent, Attempts, AttemptsOutput, ConnectionId, Need, merge_discovered};
 use crate::nats::error::{ServerTrouble, Trouble};
 use crate::nats::refusals::Refusals;
 use crate::nats::send_buffer::{SendBuffer, Unsent};
@@ -54,6 +54,9 @@ use crate::nats::transport::StreamError;
 /// learn of them. More than a few round trips between them, less than what a socket and a server's buffer hold.
 pub const MOVE_SETTLE_NS: u64 = NANOS_PER_SECOND as u64 / 10;
 
+/// The longest drain of a lame duck that still sends: its successor is not read meanwhile, and its server would take it for a
+/// slow consumer after 10 s.
+const MOVE_DRAIN_MAX_NS: u64 = 8 * NANOS_PER_SECOND as u64;
 /// Bytes of answers to the server's PINGs from which it is hostile: it does not read them as fast as it asks.
 const UNREAD_ANSWERS_MAX: usize = 4 << 20;
 
@@ -193,6 +196,10 @@ impl<M: Copy> Session<M> {
             if self.send_buffer.control_bytes() > UNREAD_ANSWERS_MAX {
                 serving.connection.handle_unusable(Reason::AnswersUnread);
             }
+            // While the lame duck still sends what it has, it is not left; but its successor must not wait too long.
+            if self.successor.is_some() && !self.is_stopping {
+                serving.connection.extend_drain(self.settings.drain_limit_ns, MOVE_DRAIN_MAX_NS);
+            }
             serving.connection.handle_time(now_ns, self.send_buffer.control_frames(now_ns));
         }
         if let Some(successor) = &mut self.successor {
@@ -269,6 +276,8 @@ impl<M: Copy> Session<M> {
                 Action::DrainComplete { confirmed } => {
                     serving.stage = Stage::Drained;
                     if !confirmed {
+                        // What it had not sent by then may be lost, as with a slow consumer.
+                        self.slow_consumer_cuts += u64::from(!self.is_stopping);
                         return Some(Output::DrainUnconfirmed);
                     }
                 }
@@ -288,6 +297,8 @@ impl<M: Copy> Session<M> {
             // Before the connection is ready there is nothing to be said on it.
             Stage::Drained if self.is_stopping && serving.has_been_ready => {
                 serving.stage = Stage::Flushing;
+                // Also where a move was under way.
+                serving.takes_publications = true;
                 Some(Output::Flush)
             }
             Stage::Drained | Stage::Flushed | Stage::Failed(_) => Some(self.close(now_ns)),
@@ -341,6 +352,12 @@ impl<M: Copy> Session<M> {
         let frames = self.send_buffer.control_frames(now_ns);
         frames.extend_from_slice(&out);
         connection.begin_subscribing(frames);
+        // It may have said so before it was the one that serves.
+        let is_lame_duck = connection.info().lame_duck_mode;
+        if is_lame_duck {
+            self.attempts.pool.handle_lame_duck(key, now_ns);
+            self.outputs.push_back(Output::LameDuck);
+        }
         self.serving = Some(Box::new(Serving {
             key,
             server,
@@ -348,7 +365,7 @@ impl<M: Copy> Session<M> {
             connection,
             has_been_ready: false,
             takes_publications: false,
-            is_lame_duck: false,
+            is_lame_duck,
             is_told_alone: false,
             failure: None,
             network_error: None,
@@ -391,18 +408,21 @@ impl<M: Copy> Session<M> {
     }
 
     fn poll_attempts(&mut self, now_ns: u64) -> Option<Output> {
-        let purpose = match (&self.serving, &self.successor) {
-            _ if self.is_stopping => None,
-            (None, _) => Some(Purpose::Connect),
-            (Some(serving), None) if serving.is_lame_duck && self.is_in_use() => Some(Purpose::Move),
-            _ => None,
+        let need = match (&self.serving, &self.successor) {
+            _ if self.is_stopping => Need::None,
+            (None, _) => Need::Any,
+            (Some(serving), _) if !serving.has_been_ready => Need::Reserve,
+            (Some(serving), None) if serving.is_lame_duck && self.is_in_use() => {
+                Need::Other { than: &serving.connection.info().server_id }
+            }
+            _ => Need::None,
         };
-        let leaves = self.serving.as_ref().map_or("", |serving| &*serving.connection.info().server_id);
-        if let Some(output) = self.attempts.poll(purpose, leaves, now_ns) {
+        let is_moving = matches!(need, Need::Other { .. });
+        if let Some(output) = self.attempts.poll(need, now_ns) {
             return Some(self.told(now_ns, |_| output));
         }
         match &mut self.serving {
-            Some(serving) if purpose == Some(Purpose::Move) && self.attempts.is_empty() && !serving.is_told_alone => {
+            Some(serving) if is_moving && self.attempts.is_empty() && !serving.is_told_alone => {
                 serving.is_told_alone = true;
                 Some(Output::NoOtherServer)
             }
@@ -420,7 +440,10 @@ impl<M: Copy> Session<M> {
             AttemptsOutput::Untrusted { server, count } => Output::Untrusted { server, count },
             AttemptsOutput::GiveUp { id, trouble } => {
                 match (&trouble, &self.serving) {
-                    (Some(_), Some(_)) => self.outputs.push_back(Output::NoOtherServer),
+                    (Some(_), Some(serving)) if serving.is_lame_duck && self.attempts.is_empty() => {
+                        self.outputs.push_back(Output::NoOtherServer);
+                    }
+                    (Some(_), Some(_)) => {}
                     (Some(_), None) => self.trouble.clone_from(&trouble),
                     (None, _) => {}
                 }

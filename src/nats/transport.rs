@@ -138,6 +138,13 @@ impl Transport {
         (reading || writing).then(|| PollFd::new(&self.stream, read | write))
     }
 
+    /// The peer has ended the connection, whatever is still to be read.
+    pub fn is_hung_up(&self) -> bool {
+        let mut awaited = [PollFd::new(&self.stream, PollFlags::RDHUP)];
+        wait(&mut awaited, Duration::ZERO);
+        !awaited[0].revents().is_empty()
+    }
+
     /// The same socket again, for waiting elsewhere.
     pub fn duplicate(&self) -> io::Result<TcpStream> {
         self.stream.try_clone()

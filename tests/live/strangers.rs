@@ -33,6 +33,7 @@ fn what_comes_before_the_subscriptions_is_no_event() {
     let hmsg = format!("HMSG md.events.trade.EVIL 1 12 {}\r\nNATS/1.0\r\n\r\n{EVENT}\r\n", 12 + EVENT.len());
     let info = "INFO {\"tls_required\":true,\"max_payload\":1048576}\r\n";
     let asked_for_tls = "where TLS had to start";
+    let no_tls = "in clear text where TLS should start";
     let unasked = "before anything was subscribed to";
     let cases: [(&str, String, &[&str], &str); 6] = [
         ("tls", format!("{info}{msg}"), &[], asked_for_tls),
@@ -41,7 +42,7 @@ fn what_comes_before_the_subscriptions_is_no_event() {
         ("nats", hmsg, &[], unasked),
         // Larger than what is ever taken, so that only its head is seen.
         ("nats", "MSG md.events.trade.EVIL 1 9000000\r\n{".to_owned(), &[], unasked),
-        ("tls", msg, &["--nats-tls-first", "true"], asked_for_tls),
+        ("tls", msg, &["--nats-tls-first", "true"], no_tls),
     ];
     for (scheme, bytes, flags, reason) in cases {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");

@@ -10,7 +10,7 @@ fn pool(list: &str, seed: u64) -> ServerPool {
 
 /// The next attempt, whose end is not waited for where `now_ns` is late enough.
 fn attempt(pool: &mut ServerPool, now_ns: u64) -> (ServerKey, String) {
-    match pool.next(Purpose::Connect, now_ns) {
+    match pool.next(now_ns) {
         Next::Attempt(key, address) => (key, address.to_string()),
         other => panic!("at {now_ns}: {other:?}"),
     }
@@ -24,7 +24,7 @@ fn fail(pool: &mut ServerPool, cause: Cause, now_ns: u64) -> String {
 }
 
 fn wait_ns(pool: &mut ServerPool, now_ns: u64) -> u64 {
-    match pool.next(Purpose::Connect, now_ns) {
+    match pool.next(now_ns) {
         Next::Wait { until_ns } => until_ns - now_ns,
         other => panic!("at {now_ns}: {other:?}"),
     }
@@ -139,12 +139,9 @@ fn a_mute_server_does_not_keep_us_from_the_others() {
     let (third, _) = attempt(&mut pool, ATTEMPT_SPACING_NS + 1);
     // It works; the others are left alone, and are no failures.
     pool.handle_ready(third, ATTEMPT_SPACING_NS + 2);
-    assert_eq!(
-        pool.next(Purpose::Move, 2 * SECOND_NS),
-        Next::Attempt(first, ServerAddress::parse(&first_shown).unwrap())
-    );
+    assert_eq!(pool.next(2 * SECOND_NS), Next::Attempt(first, ServerAddress::parse(&first_shown).unwrap()));
     pool.handle_closed(first, Cause::Left, 2 * SECOND_NS);
-    assert!(matches!(pool.next(Purpose::Move, 2 * SECOND_NS), Next::Attempt(..)));
+    assert!(matches!(pool.next(2 * SECOND_NS), Next::Attempt(..)));
 }
 
 /// The bound on attempts side by side, and who is never kept out by it.
@@ -167,7 +164,7 @@ fn mute_servers_that_were_advertised_do_not_keep_us_from_the_configured_one() {
                 pool.handle_closed(key, Cause::Trouble, now_ns);
                 under_way.remove(0);
             }
-            match pool.next(Purpose::Connect, now_ns) {
+            match pool.next(now_ns) {
                 Next::Attempt(key, address) if address.to_string() == shown => {
                     (last_ns, gap_max_ns) = (now_ns, gap_max_ns.max(now_ns - last_ns));
                     pool.handle_closed(key, Cause::Trouble, now_ns);
@@ -194,7 +191,7 @@ fn what_was_advertised_and_never_worked_is_given_up() {
     pool.handle_ready(a, 0);
     pool.merge_discovered(a, &urls(&["b:1", "c:1"]), &CLEAR);
     for now_ns in (1..).map(|step| step * SECOND_NS).take(20) {
-        while let Next::Attempt(key, address) = pool.next(Purpose::Move, now_ns) {
+        while let Next::Attempt(key, address) = pool.next(now_ns) {
             if address.host == "c" {
                 pool.handle_ready(key, now_ns);
             }
@@ -306,30 +303,60 @@ fn certificates_of_discovered_servers() {
 }
 
 #[test]
-fn a_lame_duck_is_left_for_any_other_server_that_has_not_refused_us() {
+fn a_lame_duck_is_never_left_for_itself() {
     let mut three = pool("a,b,c", 7);
     let refused = fail(&mut three, Cause::Refused, 0);
     let failed = fail(&mut three, Cause::Trouble, 0);
-    let (last, _) = attempt(&mut three, 0);
+    let (last, last_shown) = attempt(&mut three, 0);
     three.handle_ready(last, 0);
     three.handle_lame_duck(last, 5 * SECOND_NS);
-    let Next::Attempt(key, address) = three.next(Purpose::Move, 5 * SECOND_NS) else { panic!("a server is left") };
-    assert_eq!(address.to_string(), failed, "{refused} has refused us");
-    // It is under way, and then backs off; nothing else is left, not even long after the lame duck's time.
-    assert_eq!(three.next(Purpose::Move, 6 * SECOND_NS), Next::Nothing);
-    three.handle_closed(key, Cause::Trouble, 6 * SECOND_NS);
-    assert!(matches!(three.next(Purpose::Move, 6 * SECOND_NS), Next::Wait { .. }));
-    let Next::Attempt(again, _) = three.next(Purpose::Move, 5 * SECOND_NS + 2 * LAME_DUCK_NS) else { panic!("due") };
-    assert_eq!(again, key);
+    // What has failed, or refused us, may be well again.
+    let mut tried: Vec<String> = (0..2).map(|_| fail(&mut three, Cause::Trouble, 20 * SECOND_NS)).collect();
+    tried.sort();
+    let mut others = [refused, failed];
+    others.sort();
+    assert_eq!(tried, others, "not {last_shown}");
+    assert!(matches!(three.next(20 * SECOND_NS), Next::Wait { .. }));
 
     let mut one = pool("a", 2);
     let (key, _) = attempt(&mut one, 0);
     one.handle_ready(key, 0);
     one.handle_lame_duck(key, 0);
-    assert_eq!(one.next(Purpose::Move, 0), Next::Nothing);
-    assert_eq!(one.next(Purpose::Move, 2 * LAME_DUCK_NS), Next::Nothing, "never the very server");
+    assert_eq!(one.next(0), Next::Nothing);
+    assert_eq!(one.next(2 * LAME_DUCK_NS), Next::Nothing, "never the very server");
     one.handle_closed(key, Cause::Trouble, 0);
     assert!(wait_ns(&mut one, 0) <= BACKOFF_FIRST_NS, "it may be back, and there is no other");
+}
+
+/// One node after the other is restarted: the first one is back when the second one goes.
+#[test]
+fn a_server_that_was_a_lame_duck_is_gone_back_to() {
+    let mut two = pool("a,b", 2);
+    let (a, a_shown) = attempt(&mut two, 0);
+    two.handle_ready(a, 0);
+    two.handle_lame_duck(a, 5 * SECOND_NS);
+    let (b, _) = attempt(&mut two, 5 * SECOND_NS);
+    two.handle_ready(b, 5 * SECOND_NS);
+    two.handle_closed(a, Cause::Left, 6 * SECOND_NS);
+    two.handle_lame_duck(b, 12 * SECOND_NS);
+    assert_eq!(attempt(&mut two, 12 * SECOND_NS).1, a_shown);
+}
+
+#[test]
+fn new_addresses_all_the_time_do_not_keep_us_busy() {
+    let mut pool = pool("a", 9);
+    let (a, _) = attempt(&mut pool, 0);
+    pool.handle_ready(a, 0);
+    let mut attempts = 0;
+    for now_ms in 1..=10_000u64 {
+        let urls = [format!("127.0.0.1:{now_ms}"), format!("127.0.0.2:{now_ms}")];
+        pool.merge_discovered(a, &urls, &CLEAR);
+        while let Next::Attempt(key, _) = pool.next(now_ms * MILLISECOND_NS) {
+            attempts += 1;
+            pool.handle_closed(key, Cause::Trouble, now_ms * MILLISECOND_NS);
+        }
+    }
+    assert!((100..=200).contains(&attempts), "{attempts} in 10 s");
 }
 
 /// Two are left by one after the other: the one whose time has come first is not gone back to at once.
