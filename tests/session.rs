@@ -609,6 +609,42 @@ fn a_lame_duck_is_left_for_a_server_that_works() {
     }
 }
 
+/// One node after the other is restarted: the first one is well again when the last one goes.
+#[test]
+fn a_rolling_restart_costs_nothing() {
+    let (mut world, first) = three();
+    let mut at = first;
+    for round in 0..6 {
+        world.announce_end(at);
+        let moved = trade_until_moved(&mut world, at, 5 * SECOND);
+        assert!(moved.is_some(), "round {round}: it stays with {at}");
+        world.run_until(world.now_ns + SECOND);
+        world.servers[at].is_lame = false;
+        at = world.connection.as_ref().expect("it is connected").server;
+    }
+    world.run_until(world.now_ns + SECOND);
+    assert_eq!(world.events, (1..=world.last_event).collect::<Vec<_>>());
+    assert!(world.lost.is_empty() && world.session.report(world.now_ns).is_ready);
+}
+
+/// Its first INFO says that it is about to go: it is used, as there is no other, and left as soon as there is one.
+#[test]
+fn a_server_that_goes_from_the_start_is_left() {
+    let (mut world, first) = three();
+    for server in 0..3 {
+        world.servers[server].is_up = server == first;
+    }
+    world.end(first);
+    while world.attempts.is_empty() {
+        world.step(world.now_ns + MILLISECOND);
+    }
+    world.announce_end(first);
+    world.run_until(world.now_ns + SECOND);
+    assert_eq!(world.connection.as_ref().map(|connection| connection.server), Some(first), "it is used");
+    world.servers[(first + 1) % 3].is_up = true;
+    assert!(trade_until_moved(&mut world, first, 5 * SECOND).is_some());
+}
+
 /// All neighbours hang: the lame duck is kept for as long as it is there, and events go on.
 #[test]
 fn a_lame_duck_is_kept_where_no_neighbour_works() {

@@ -30,6 +30,7 @@
 mod publications;
 mod report;
 mod serving;
+mod successor;
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -42,7 +43,7 @@ use proto_nats::{
 
 use crate::engine::memory::NoMemory;
 use crate::engine::time::NANOS_PER_SECOND;
-use crate::nats::attempt::{Attempt, AttemptEvent, Attempts, AttemptsOutput, ConnectionId, Need, merge_discovered};
+use crate::nats::attempt::{Attempt, Attempts, AttemptsOutput, ConnectionId, Need, merge_discovered};
 use crate::nats::error::{ServerTrouble, Trouble};
 use crate::nats::refusals::Refusals;
 use crate::nats::send_buffer::{SendBuffer, Unsent};
@@ -372,39 +373,6 @@ impl<M: Copy> Session<M> {
             stage: Stage::Serving,
         }));
         Output::Serve(id)
-    }
-
-    fn poll_successor(&mut self, now_ns: u64) -> Option<Output> {
-        let is_in_use = self.is_in_use();
-        let successor = self.successor.as_mut()?;
-        let attempt = &mut successor.attempt;
-        let failed = match attempt.poll(&mut self.attempts.pool, self.attempts.discovers, now_ns) {
-            Some(AttemptEvent::Complaint(error)) => return Some(Output::Complaint(error)),
-            Some(AttemptEvent::UnreadableInfo) => return Some(Output::UnreadableInfo),
-            Some(AttemptEvent::Untrusted { count }) => {
-                return Some(Output::Untrusted { server: attempt.server.clone(), count });
-            }
-            Some(AttemptEvent::Confirmed { refused: 0 }) => {
-                successor.drain_at_ns = Some(now_ns + MOVE_SETTLE_NS);
-                None
-            }
-            // Here it would be worse off.
-            Some(AttemptEvent::Confirmed { .. }) => attempt.connection.as_deref().and_then(Trouble::of_refusals),
-            Some(AttemptEvent::Failed(trouble)) => Some(trouble),
-            Some(AttemptEvent::StartTls) | None => None,
-        };
-        if let Some(trouble) = failed {
-            let attempt = self.successor.take().expect("it has failed").attempt;
-            return Some(self.told(now_ns, |attempts| attempts.give_up(attempt, trouble, now_ns)));
-        }
-        if is_in_use && successor.drain_at_ns.is_some_and(|at_ns| at_ns <= now_ns) {
-            let serving = self.serving.as_mut().expect("it is in use");
-            // What is published from here on would not be known to have been taken.
-            serving.takes_publications = false;
-            let limit_ns = self.settings.drain_limit_ns;
-            serving.connection.begin_drain(now_ns, limit_ns, self.send_buffer.control_frames(now_ns));
-        }
-        None
     }
 
     fn poll_attempts(&mut self, now_ns: u64) -> Option<Output> {

@@ -209,10 +209,10 @@ fn the_last_good_server_is_first_and_configured_ones_before_discovered_ones() {
     pool.handle_ready(first, 0);
     pool.merge_discovered(first, &urls(&["z:1"]), &CLEAR);
     pool.handle_closed(first, Cause::Trouble, 5 * SECOND_NS);
-    assert_eq!(fail(&mut pool, Cause::Trouble, 5 * SECOND_NS), first_shown);
+    assert_eq!(fail(&mut pool, Cause::Refused, 5 * SECOND_NS), first_shown);
     let other = if first_shown == "nats://a:4222" { "nats://b:4222" } else { "nats://a:4222" };
-    assert_eq!(fail(&mut pool, Cause::Trouble, 5 * SECOND_NS), other);
-    let (z, shown) = attempt(&mut pool, 5 * SECOND_NS);
+    assert_eq!(fail(&mut pool, Cause::Refused, 5 * SECOND_NS), other);
+    let (z, shown) = attempt(&mut pool, 5 * SECOND_NS + UNPROVEN_SPACING_NS);
     assert_eq!(shown, "nats://z:1");
     pool.handle_ready(z, 5 * SECOND_NS);
     pool.handle_closed(z, Cause::Trouble, 10 * SECOND_NS);
@@ -249,8 +249,8 @@ fn discovered_servers_come_and_go() {
     assert_eq!(shown(&pool), ["nats://a:4222", "nats://b:1", "nats://c:1"]);
     assert!(pool.addresses().all(|address| matches!(address.credentials, Some(Credentials::UserPassword { .. }))));
     // The configured one goes away, a discovered one takes over, and stays although it is not listed.
-    pool.handle_closed(a, Cause::Trouble, 0);
-    let (b, second) = attempt(&mut pool, 0);
+    pool.handle_closed(a, Cause::Refused, 0);
+    let (b, second) = attempt(&mut pool, UNPROVEN_SPACING_NS);
     assert_eq!(pool.merge_discovered(b, &urls(&["z:1"]), &CLEAR), merged(1, 1, 0));
     assert!(shown(&pool).contains(&second));
     // One that is not in the pool any more tells nothing.
