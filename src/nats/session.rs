@@ -58,6 +58,8 @@ pub const MOVE_SETTLE_NS: u64 = NANOS_PER_SECOND as u64 / 10;
 /// The longest drain of a lame duck that still sends: its successor is not read meanwhile, and its server would take it for a
 /// slow consumer after 10 s.
 const MOVE_DRAIN_MAX_NS: u64 = 8 * NANOS_PER_SECOND as u64;
+/// After a search of so long it is said that no other server can be reached.
+const NO_OTHER_AFTER_NS: u64 = 2 * NANOS_PER_SECOND as u64;
 /// Bytes of answers to the server's PINGs from which it is hostile: it does not read them as fast as it asks.
 const UNREAD_ANSWERS_MAX: usize = 4 << 20;
 
@@ -259,7 +261,7 @@ impl<M: Copy> Session<M> {
                 Action::Ready { .. } => return Some(self.note_ready(now_ns)),
                 Action::LameDuck => {
                     self.attempts.pool.handle_lame_duck(serving.key, now_ns);
-                    serving.is_lame_duck = true;
+                    serving.lame_duck_ns = Some(now_ns);
                     return Some(Output::LameDuck);
                 }
                 Action::SubscriptionRefused => {
@@ -366,7 +368,7 @@ impl<M: Copy> Session<M> {
             connection,
             has_been_ready: false,
             takes_publications: false,
-            is_lame_duck,
+            lame_duck_ns: is_lame_duck.then_some(now_ns),
             is_told_alone: false,
             failure: None,
             network_error: None,
@@ -380,7 +382,7 @@ impl<M: Copy> Session<M> {
             _ if self.is_stopping => Need::None,
             (None, _) => Need::Any,
             (Some(serving), _) if !serving.has_been_ready => Need::Reserve,
-            (Some(serving), None) if serving.is_lame_duck && self.is_in_use() => {
+            (Some(serving), None) if serving.lame_duck_ns.is_some() && self.is_in_use() => {
                 Need::Other { than: &serving.connection.info().server_id }
             }
             _ => Need::None,
@@ -408,10 +410,13 @@ impl<M: Copy> Session<M> {
             AttemptsOutput::Untrusted { server, count } => Output::Untrusted { server, count },
             AttemptsOutput::GiveUp { id, trouble } => {
                 match (&trouble, &self.serving) {
-                    (Some(_), Some(serving)) if serving.is_lame_duck && self.attempts.is_empty() => {
-                        self.outputs.push_back(Output::NoOtherServer);
+                    (Some(_), Some(serving)) => {
+                        // Others had their time as well.
+                        let since_ns = serving.lame_duck_ns.unwrap_or(now_ns);
+                        if self.attempts.is_empty() || now_ns - since_ns >= NO_OTHER_AFTER_NS {
+                            self.outputs.push_back(Output::NoOtherServer);
+                        }
                     }
-                    (Some(_), Some(_)) => {}
                     (Some(_), None) => self.trouble.clone_from(&trouble),
                     (None, _) => {}
                 }

@@ -16,8 +16,8 @@ pub(super) struct Serving {
     pub(super) connection: Box<Connection>,
     pub(super) has_been_ready: bool,
     pub(super) takes_publications: bool,
-    /// The server is about to go.
-    pub(super) is_lame_duck: bool,
+    /// Since then it is known that the server is about to go.
+    pub(super) lame_duck_ns: Option<u64>,
     /// It was told that there is no other server.
     pub(super) is_told_alone: bool,
     /// Told by the loop: it ends the connection once everything before it is told.
