@@ -1,5 +1,6 @@
 //! Every setting and every command: flag, environment, `.env`, default, in that order.
 //! In: the arguments, the environment, `./.env`. Out: checked values with notes, or one line that says what is wrong.
+//! `settings` has them all, `values` reads them, `dot_env` and `layers` find them, `names` knows what a wrong name may have meant.
 //! Invariant: nothing behind this room checks a setting again, and no line repeats what may be a secret.
 //! Imported by every room above `engine`; imports `engine` for its bounds.
 

@@ -1,4 +1,4 @@
-//! The rules that give signals. A rule is a file.
+//! The rules that give signals. A rule is a file. (When they are asked, cooldown and guards: `engine::engine`.)
 //! In: figures of a symbol at a moment. Out: a direction, or none.
 //! Invariant: equal inputs, equal signals.
 //! Imports `features` and `state`. Imported by `output` and what leads the engine.
