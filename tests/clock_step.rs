@@ -24,7 +24,7 @@ fn take_outputs(engine: &mut Engine, into: &mut Vec<Output>) {
 /// Events 30 ms apart for `A` and `B`; the clock is wrong by `error_ns` until event 300, which lies within an interval
 /// of snapshots that wait for its end.
 fn outputs(error_ns: i64) -> Vec<Output> {
-    let mut settings = EngineSettings::default();
+    let mut settings = EngineSettings { clock_skew_max: 30_000 * MILLISECOND, ..EngineSettings::default() };
     settings.signal.return_threshold = 0.0;
     settings.signal.age_max = 10 * HOUR;
     let mut engine = Engine::new(settings).expect("there is memory");

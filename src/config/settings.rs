@@ -339,8 +339,9 @@ pub struct EngineArgs {
     #[arg(long = "rolling-window-seconds", env = "ROLLING_WINDOW_SECONDS", value_name = "S", default_value = "60",
           value_parser = values::rolling_window)]
     pub rolling_window_ns: i64,
-    /// How far ahead of local receipt an event's time is believed, in seconds
-    #[arg(long = "max-clock-skew-seconds", env = "MAX_CLOCK_SKEW_SECONDS", value_name = "S", default_value = "30",
+    /// How far ahead of local receipt an event's time is believed, in seconds; after one that is not, its provider's events
+    /// take local receipt until 5 s without another
+    #[arg(long = "max-clock-skew-seconds", env = "MAX_CLOCK_SKEW_SECONDS", value_name = "S", default_value = "1",
           value_parser = values::seconds)]
     pub max_clock_skew_ns: i64,
     /// Feature snapshots a second and symbol at most (0: none)

@@ -19,7 +19,7 @@ use crate::engine::bounds::{
 };
 use crate::engine::counters::{Counters, DropReason, OutputKind};
 use crate::engine::deadlines::DeadlineQueue;
-use crate::engine::event_time::EventTime;
+use crate::engine::event_time::{DISTRUST_NS, EventTime};
 use crate::engine::features::snapshot::Snapshot;
 use crate::engine::idle_memory::ReleaseRound;
 use crate::engine::input::decode::Decoder;
@@ -53,7 +53,7 @@ pub struct EngineSettings {
     pub publish_interval: Option<i64>,
     /// More than [`ROLLING_WINDOW_MAX_NS`] counts as that.
     pub rolling_window: i64,
-    /// An event whose time is further ahead of local time gets local time instead.
+    /// An event whose time is further ahead of local time gets local time instead, as do its provider's events after it.
     pub clock_skew_max: i64,
     /// Thresholds and guards of the signals.
     pub signal: SignalSettings,
@@ -68,7 +68,7 @@ impl Default for EngineSettings {
             latency_rows_spare: LATENCY_ROWS_SPARE,
             publish_interval: Some(NANOS_PER_SECOND / 10),
             rolling_window: ROLLING_WINDOW_MAX_NS,
-            clock_skew_max: 30 * NANOS_PER_SECOND,
+            clock_skew_max: NANOS_PER_SECOND,
             signal: SignalSettings {
                 return_threshold: 0.003,
                 volume_threshold: 1.0,
@@ -186,10 +186,12 @@ impl Engine {
         if origin.is_time_unreadable {
             self.counters.timestamps_unreadable[provider.index()] += 1;
         }
+        let is_trusted = self.providers.is_trusted(provider, self.local);
         let EventTime { t, latency_ns, is_rejected } =
-            EventTime::settle(&origin, self.local, self.settings.clock_skew_max);
+            EventTime::settle(&origin, self.local, self.settings.clock_skew_max, is_trusted);
         if is_rejected {
             self.counters.timestamps_rejected[provider.index()] += 1;
+            self.providers.distrust(provider, self.local.plus(DISTRUST_NS));
         }
         if kind == EventKind::Heartbeat {
             self.counters.count_in(kind, provider);
@@ -359,6 +361,7 @@ impl Engine {
         self.local = self.local.plus(step_ns);
         let (trade_pool, row_pool) = (&mut self.trade_pool, &mut self.row_pool);
         self.symbols.states_mut(..).for_each(|state| state.handle_clock_step(step_ns, trade_pool, row_pool));
+        self.providers.handle_clock_step(step_ns);
         self.release_round.handle_clock_step(step_ns);
         self.deadlines.handle_clock_step(step_ns);
         self.outbox.handle_clock_step(step_ns);

@@ -86,6 +86,8 @@ pub struct Twin {
     round_began: i64,
     next_asked: usize,
     providers: Vec<String>,
+    /// Local time of each one's last event that was ahead.
+    rejected_at: BTreeMap<String, i64>,
     snapshots: u64,
     /// Events by type and provider.
     pub events: BTreeMap<(&'static str, String), u64>,
@@ -106,6 +108,7 @@ impl Twin {
             round_began: 0,
             next_asked: 0,
             providers: Vec::new(),
+            rejected_at: BTreeMap::new(),
             snapshots: 0,
             events: BTreeMap::new(),
             counts: Counts::default(),
@@ -136,12 +139,16 @@ impl Twin {
         let is_believed = |moment: i64| receipt.is_none() || moment - local <= self.settings.clock_skew_max;
         let mut t = claimed.unwrap_or(local);
         let mut latency = event.ts_exchange.map(|sent| event.ts_recv.unwrap_or(local) - sent);
-        if !is_believed(t) {
-            t = local;
-            latency = event.ts_exchange.filter(|sent| is_believed(*sent)).map(|sent| local - sent);
+        let is_ahead = !is_believed(t);
+        let sent = event.ts_exchange.filter(|sent| is_believed(*sent));
+        let provider = self.provider(event.provider.as_deref());
+        if is_ahead {
+            self.rejected_at.insert(provider.clone(), local);
             self.counts.timestamps_rejected += 1;
         }
-        let provider = self.provider(event.provider.as_deref());
+        if self.rejected_at.get(&provider).is_some_and(|rejected_at| local - rejected_at < 5 * SECOND) {
+            (t, latency) = (local, sent.map(|sent| local - sent));
+        }
         *self.events.entry((event.body.kind(), provider)).or_default() += 1;
         if event.body == Body::Heartbeat {
             return snapshots;
@@ -282,6 +289,7 @@ impl Twin {
     pub fn clock_step(&mut self, step: i64) {
         self.local += step;
         self.round_began += step;
+        self.rejected_at.values_mut().for_each(|moment| *moment += step);
         for symbol in &mut self.symbols {
             if symbol.watermark == symbol.moved_at && step < 0 {
                 self.counts.cleared += 1;

@@ -166,10 +166,12 @@ impl Market {
             recv -= self.random.between(60 * SECOND, 200 * SECOND);
         } else if self.random.chance(self.profile.ahead) {
             recv = self.clock
-                + match (self.profile.receipts, self.random.draw() % 4) {
+                + match (self.profile.receipts, self.random.draw() % 5) {
                     (false, _) => self.random.between(1, 3 * SECOND),
-                    (true, 0) => 30 * SECOND,
-                    (true, 1) => 30 * SECOND + 1,
+                    (true, 0) => SECOND,
+                    (true, 1) => SECOND + 1,
+                    (true, 2) => self.random.between(1, 3 * SECOND),
+                    (true, 3) => self.random.between(29 * SECOND, 31 * SECOND),
                     (true, _) => self.random.between(31 * SECOND, 500 * SECOND),
                 };
         }

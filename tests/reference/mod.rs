@@ -76,7 +76,7 @@ impl Default for Settings {
             spread_max_bps: 20.0,
             cooldown_ns: 10 * SECOND,
             signal_max_age_ns: 5 * SECOND,
-            max_clock_skew_ns: 30 * SECOND,
+            max_clock_skew_ns: SECOND,
         }
     }
 }
@@ -177,6 +177,8 @@ pub struct Reference {
     settings: Settings,
     /// Local time. It never steps back. `None` before anything told it.
     local: Option<i64>,
+    /// By provider, the local receipt of its last event with a t that was not believed.
+    rejected_at: BTreeMap<String, i64>,
     symbols: BTreeMap<String, Symbol>,
     /// Numbers the snapshots, to order those that fall due at the same moment.
     snapshots: u64,
@@ -185,7 +187,14 @@ pub struct Reference {
 
 impl Reference {
     pub fn new(settings: Settings) -> Self {
-        Reference { settings, local: None, symbols: BTreeMap::new(), snapshots: 0, counts: Counts::default() }
+        Reference {
+            settings,
+            local: None,
+            rejected_at: BTreeMap::new(),
+            symbols: BTreeMap::new(),
+            snapshots: 0,
+            counts: Counts::default(),
+        }
     }
 
     /// One message as it arrived. `receipt_ns` is the local time of its arrival, `None` in a recording without receipt times.
@@ -216,15 +225,21 @@ impl Reference {
         let local = self.local_or_epoch();
         self.move_local(local);
         let mut t = claimed.unwrap_or(local);
-        let rejected = receipt_ns.is_some() && t > local.saturating_add(self.settings.max_clock_skew_ns);
-        if rejected {
-            t = local;
+        let latest_believed = local.saturating_add(self.settings.max_clock_skew_ns);
+        if receipt_ns.is_some() && t > latest_believed {
             count(&mut self.counts.timestamps_rejected, &event.provider);
+            self.rejected_at.insert(event.provider.clone(), local);
         }
-        // A ts_recv that is not believed as t is not believed as receipt either.
-        let received = if rejected { local } else { event.ts_recv.unwrap_or(local) };
-        // Nor is a ts_exchange that lies as far ahead: it says nothing about a latency.
-        let is_believed = |sent: &i64| !rejected || *sent <= local.saturating_add(self.settings.max_clock_skew_ns);
+        // Until 5 s without such an event all of the provider's events take local receipt.
+        let rejected_at = self.rejected_at.get(&event.provider);
+        let takes_receipt = rejected_at.is_some_and(|rejected_at| local - rejected_at < 5 * SECOND);
+        if takes_receipt {
+            t = local;
+        }
+        // A ts_recv that does not serve as t is absent for the latency, too.
+        let received = if takes_receipt { local } else { event.ts_recv.unwrap_or(local) };
+        // Nor does a ts_exchange that lies too far ahead say anything about a latency then.
+        let is_believed = |sent: &i64| !takes_receipt || *sent <= latest_believed;
         let latency_ns = event.ts_exchange.filter(is_believed).map(|sent| received - sent);
         // A difference beyond a day is no latency.
         let latency_ns = latency_ns.filter(|latency| latency.abs() <= DAY);

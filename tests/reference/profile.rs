@@ -20,7 +20,7 @@ pub struct Profile {
     pub late: u64,
     /// 60 to 200 s behind: out of the window.
     pub too_late: u64,
-    /// A clock that is ahead: without receipts by up to 3 s, with them by more than the believable 30 s, and at times by just 30 s.
+    /// A clock that is ahead: by up to 3 s, by the 1 s that is believed or just more, or (with receipts) by up to 500 s.
     pub ahead: u64,
     /// A receipt time before the last one.
     pub receipt_steps_back: u64,

@@ -22,11 +22,38 @@ fn event_time_is_recv_then_exchange_then_receipt_and_never_far_ahead() {
     assert_eq!(t(9.0, None, Some(4.5)), (4.5, Some(4500.0), 0));
     assert_eq!(t(9.0, Some(5.0), None), (5.0, None, 0));
     assert_eq!(t(9.0, None, None), (9.0, None, 0));
-    assert_eq!(t(9.0, Some(39.0), Some(8.5)), (39.0, Some(30_500.0), 0));
-    assert_eq!(t(9.0, Some(39.000000001), Some(8.5)), (9.0, Some(500.0), 1));
+    assert_eq!(t(9.0, Some(10.0), Some(8.5)), (10.0, Some(1_500.0), 0));
+    assert_eq!(t(9.0, Some(10.000000001), Some(8.5)), (9.0, Some(500.0), 1));
     assert_eq!(t(9.0, None, Some(40.0)), (9.0, None, 1));
     assert_eq!(t(9.0, Some(40.0), Some(50.0)), (9.0, None, 1));
     assert_eq!(t(9.0, Some(8.0), Some(50.0)), (8.0, Some(-42_000.0), 0));
+}
+
+#[test]
+fn a_provider_that_was_ahead_takes_local_receipt_until_5_s_without_another() {
+    let mut reference = Reference::new(Settings::default());
+    // Receipt, provider and ts_recv; t, and how often the provider was rejected by then.
+    for (receipt, provider, recv, t, rejected) in [
+        (0.0, "aaa", -0.5, -0.5, 0),
+        (1.0, "aaa", 2.0, 2.0, 0),
+        (1.0, "aaa", 2.000000001, 1.0, 1),
+        (1.0, "bbb", 0.5, 0.5, 0),
+        (3.0, "aaa", 2.5, 3.0, 1),
+        (5.999999999, "aaa", 5.5, 5.999999999, 1),
+        (6.0, "aaa", 5.5, 5.5, 1),
+        (7.0, "aaa", 100.0, 7.0, 2),
+        (11.0, "aaa", 13.0, 11.0, 3),
+        (12.0, "aaa", 11.5, 12.0, 3),
+        (15.999999999, "aaa", 15.5, 15.999999999, 3),
+        (16.0, "aaa", 15.5, 15.5, 3),
+    ] {
+        let payload = json!({"provider": provider, "price": 1, "size": 1, "ts_recv": at(recv)});
+        let subject = format!("md.events.trade.{receipt}{provider}{recv}");
+        reference.event(Some(at(receipt)), &subject, payload.to_string().as_bytes());
+        let trade = reference.state(&subject["md.events.trade.".len()..]).unwrap().trade.unwrap();
+        let counted = reference.counts().timestamps_rejected.get(provider).copied().unwrap_or(0);
+        assert_eq!((trade.t, counted), (at(t), rejected), "{receipt} {provider} {recv}");
+    }
 }
 
 #[test]

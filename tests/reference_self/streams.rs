@@ -18,7 +18,7 @@ fn compare_sees_every_difference() {
     let (expected, _) = run(&generator::stream(1, 3_000, Profile::live()));
     let summary = compare(&expected, &expected).unwrap();
     assert!(summary.same_order && summary.signals > 3 && summary.snapshots > 100 && summary.worst_error == 0.0, "{summary:?}");
-    let is_whole = |p: &Published| reference::FEATURES.iter().all(|feature| p.payload["features"][feature].as_f64().is_some_and(|value| value != 0.0));
+    let is_whole = |p: &Published| reference::FEATURES.iter().all(|feature| p.payload["features"][feature].as_f64().is_some_and(|value| value.abs() > 1e-3));
     let index = expected.iter().rposition(|p| p.subject.starts_with("senpai.signals.") && is_whole(p)).unwrap();
     let changed = |change: &dyn Fn(&mut Value)| {
         let mut actual = expected.clone();

@@ -1,8 +1,10 @@
-//! Providers by number: names come with every event, metrics and states hold the number.
+//! Providers by number: names come with every event, metrics and states hold the number. And whether a provider's times are
+//! trusted.
 
 use crate::engine::bounds::{PROVIDER_BYTES_MAX, PROVIDERS_MAX};
 use crate::engine::input::unescape::unescape;
 use crate::engine::memory::joined;
+use crate::engine::time::UnixNanos;
 
 /// A provider's number, from 0 on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -28,13 +30,15 @@ pub struct Providers {
     names: Vec<Box<str>>,
     /// The provider of the last event, which is mostly that of the next.
     last: ProviderId,
+    /// Local time from which on each one's times are trusted.
+    trusted_from: [UnixNanos; PROVIDERS_MAX],
 }
 
 impl Default for Providers {
     fn default() -> Self {
         let mut names = Vec::with_capacity(PROVIDERS_MAX);
         names.extend([UNKNOWN.into(), OTHER.into()]);
-        Providers { names, last: ProviderId::UNKNOWN }
+        Providers { names, last: ProviderId::UNKNOWN, trusted_from: [UnixNanos(0); PROVIDERS_MAX] }
     }
 }
 
@@ -45,6 +49,22 @@ impl Providers {
 
     pub fn iter(&self) -> impl Iterator<Item = (usize, &str)> {
         self.names.iter().enumerate().map(|(index, name)| (index, &**name))
+    }
+
+    /// Whether the provider's times are trusted at the moment `local`.
+    #[inline]
+    pub fn is_trusted(&self, id: ProviderId, local: UnixNanos) -> bool {
+        self.trusted_from[id.index()] <= local
+    }
+
+    /// The provider's times are not trusted before `until`, a moment of local time.
+    pub fn distrust(&mut self, id: ProviderId, until: UnixNanos) {
+        self.trusted_from[id.index()] = until;
+    }
+
+    /// The clock was stepped: moments have other names from now on.
+    pub fn handle_clock_step(&mut self, step_ns: i64) {
+        self.trusted_from.iter_mut().for_each(|moment| *moment = moment.plus(step_ns));
     }
 
     /// The provider of an event, by the inside of its JSON string; new ones are taken in while there is room, and memory.
