@@ -280,7 +280,8 @@ impl Engine {
             state.trades.volume_short(&self.trade_pool)
         });
         let Some(direction) = direction else { return };
-        if state.cooldowns.is_cooling(direction, now, self.settings.signal.cooldown) {
+        let watermark = state.watermark();
+        if state.cooldowns.is_cooling(direction, now, watermark, self.settings.signal.cooldown) {
             return;
         }
         if is_stale {
@@ -290,10 +291,10 @@ impl Engine {
         let price = state.trades.newest_price().expect("a return needs a trade");
         let snapshot = self.snapshot(id, now);
         let state = self.symbols.state_mut(id);
-        state.cooldowns.start(direction, now);
+        state.cooldowns.start(direction, now, watermark);
         state.signals_emitted[direction as usize] += 1;
         self.counters.signals_emitted[direction as usize] += 1;
-        if self.outbox.push_signal(self.local, id, Signal { direction, price, snapshot }) {
+        if self.outbox.push_signal(self.local, id, Signal { direction, watermark, price, snapshot }) {
             self.counters.publish_dropped[OutputKind::Signal as usize] += 1;
         }
     }

@@ -2,9 +2,9 @@
 
 use super::latency::{self, LatencySample, LatencyWindow};
 use super::parse::Body;
-use super::{Book, Counts, Published, Quote, SECOND, Settings, Trade, time};
+use super::{Book, Counts, MILLISECOND, Published, Quote, SECOND, Settings, Trade, time};
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) struct Symbol {
     /// The largest t seen, and the local time at which it last grew.
@@ -22,7 +22,15 @@ pub(super) struct Symbol {
     pub pending: bool,
     /// The `now` of the last signal by direction.
     pub last_signal: BTreeMap<&'static str, i64>,
+    /// Of all signals, ever.
+    pub signal_ids: BTreeSet<String>,
 }
+
+/// t, bid and ask.
+type Top = (i64, Option<f64>, Option<f64>);
+
+/// The one rule.
+const RULE: &str = "momentum_10s";
 
 impl Symbol {
     pub fn new(t: i64, local: i64) -> Self {
@@ -37,6 +45,7 @@ impl Symbol {
             last_snapshot: None,
             pending: false,
             last_signal: BTreeMap::new(),
+            signal_ids: BTreeSet::new(),
         }
     }
 
@@ -95,23 +104,27 @@ impl Symbol {
         Some(self.trades[..after].last()?.price)
     }
 
-    /// Bid and ask of the newest of the last quote and the last book; the quote wins a tie. A side that it lacks is not
-    /// looked for in the older one.
-    fn market(&self) -> Option<(f64, f64)> {
+    /// The newest of the last quote and the last book; the quote wins a tie. A side that it lacks is not looked for in the
+    /// older one.
+    fn top(&self) -> Option<Top> {
         let quote = self.quote.as_ref().map(|q| (q.t, q.bid, q.ask));
         let best = |levels: &[(f64, f64)]| levels.first().map(|(price, _)| *price);
         let book = self.book.as_ref().map(|b| (b.t, best(&b.bids), best(&b.asks)));
-        let (_, bid, ask) = match (quote, book) {
-            (Some(quote), Some(book)) => {
-                if book.0 > quote.0 {
-                    book
-                } else {
-                    quote
-                }
-            }
-            (quote, book) => quote.or(book)?,
-        };
+        match (quote, book) {
+            (Some(quote), Some(book)) if book.0 > quote.0 => Some(book),
+            (quote, book) => quote.or(book),
+        }
+    }
+
+    fn market(&self) -> Option<(f64, f64)> {
+        let (_, bid, ask) = self.top()?;
         Some((bid?, ask?))
+    }
+
+    /// Of the latest trade and of the top of market, in whole milliseconds rounded down.
+    fn ages_ms(&self, now: i64) -> (Option<i64>, Option<i64>) {
+        let age = |t: i64| (now - t).div_euclid(MILLISECOND);
+        (self.trade.as_ref().map(|trade| age(trade.t)), self.top().map(|(t, ..)| age(t)))
     }
 
     fn mid(&self) -> Option<f64> {
@@ -184,9 +197,13 @@ impl Symbol {
 
     pub fn features_document(&self, name: &str, now: i64, settings: &Settings) -> Published {
         let (features, latency) = self.features(now, settings);
+        let (trade_age_ms, quote_age_ms) = self.ages_ms(now);
         Published {
             subject: format!("senpai.features.{name}"),
-            payload: json!({"symbol": name, "ts": time::format(now), "features": features, "window_truncated": false}),
+            payload: json!({
+                "symbol": name, "ts": time::format(now), "features": features, "window_truncated": false,
+                "trade_age_ms": trade_age_ms, "quote_age_ms": quote_age_ms,
+            }),
             ts_ns: now,
             moment_ns: 0,
             latency: Some(latency),
@@ -227,17 +244,24 @@ impl Symbol {
         if self.last_signal.get(direction).is_some_and(|last| now - last < settings.cooldown_ns) {
             return None;
         }
+        let id = format!("{name}:{RULE}:{direction}:{}", self.watermark);
+        if self.signal_ids.contains(&id) {
+            return None;
+        }
         if stale {
             counts.signals_stale += 1;
             return None;
         }
         self.last_signal.insert(direction, now);
+        self.signal_ids.insert(id.clone());
         let (features, latency) = self.features(now, settings);
+        let (trade_age_ms, quote_age_ms) = self.ages_ms(now);
         Some(Published {
             subject: format!("senpai.signals.{name}"),
             payload: json!({
-                "symbol": name, "ts": time::format(now), "direction": direction, "rule": "reference",
+                "id": id, "symbol": name, "ts": time::format(now), "direction": direction, "rule": RULE,
                 "price": self.price_at(now), "features": features,
+                "trade_age_ms": trade_age_ms, "quote_age_ms": quote_age_ms,
             }),
             ts_ns: now,
             moment_ns: local,

@@ -6,7 +6,7 @@ use crate::engine::state::latency_window::LatencyPercentiles;
 use crate::engine::state::symbol_state::SymbolState;
 use crate::engine::state::trade_pool::TradePool;
 use crate::engine::state::trade_window::{TradeFeatures, WindowLengths};
-use crate::engine::time::UnixNanos;
+use crate::engine::time::{NANOS_PER_MILLI, UnixNanos};
 
 /// The features; `None` is JSON null: it cannot be computed yet.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -24,6 +24,9 @@ pub struct Snapshot {
     pub features: Features,
     /// The windows lack trades or latencies for which the pools had no room.
     pub window_truncated: bool,
+    /// Of the latest trade and of the top of market at `now`, in whole ms; `None` before there is one.
+    pub trade_age_ms: Option<i64>,
+    pub quote_age_ms: Option<i64>,
 }
 
 impl Snapshot {
@@ -37,15 +40,19 @@ impl Snapshot {
         slot_ns: i64,
     ) -> Snapshot {
         let latency = state.latency.percentiles(row_pool, now, slot_ns);
+        let top = state.top_of_market();
+        let age_ms = |t: UnixNanos| now.since(t).div_euclid(NANOS_PER_MILLI);
         Snapshot {
             now,
             features: Features {
-                best: state.best_prices(),
+                best: top.and_then(|(_, best)| best),
                 trades: state.trades.features(trade_pool),
                 return_short: state.trades.return_short(),
                 latency,
             },
             window_truncated: state.trades.is_truncated(now, lengths) || state.latency.is_truncated(now, slot_ns),
+            trade_age_ms: state.trade.as_ref().map(|(arrival, _)| age_ms(arrival.t)),
+            quote_age_ms: top.map(|(t, _)| age_ms(t)),
         }
     }
 }

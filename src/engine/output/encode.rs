@@ -9,29 +9,55 @@ use crate::engine::state::symbol_names::SymbolNames;
 use crate::engine::state::symbol_state::{Arrival, SymbolState};
 use crate::engine::time::{UnixNanos, encode_time};
 
-/// `{"symbol","ts","features":{…},"window_truncated"}`
+/// `{"symbol","ts","features":{…},"window_truncated","trade_age_ms","quote_age_ms"}`
 pub fn encode_snapshot(out: &mut Vec<u8>, names: &SymbolNames, snapshot: &Snapshot) {
+    out.extend_from_slice(b"{\"symbol\":");
     put_head(out, names, snapshot.now);
     put_features(out, &snapshot.features);
     out.extend_from_slice(b",\"window_truncated\":");
-    out.extend_from_slice(if snapshot.window_truncated { b"true}" } else { b"false}" });
+    out.extend_from_slice(if snapshot.window_truncated { b"true" } else { b"false" });
+    put_ages(out, snapshot);
 }
 
-/// `{"symbol","ts","direction","rule","price","features":{…}}`
+/// `{"id","symbol","ts","direction","rule","price","features":{…},"trade_age_ms","quote_age_ms"}`; the id is
+/// `{symbol}:{rule}:{direction}:{ns of the watermark}`.
 pub fn encode_signal(out: &mut Vec<u8>, names: &SymbolNames, signal: &Signal) {
+    let direction = signal.direction.name().as_bytes();
+    out.extend_from_slice(b"{\"id\":");
+    out.extend_from_slice(&names.json[..names.json.len() - 1]);
+    for part in [RULE.as_bytes(), direction, itoa::Buffer::new().format(signal.watermark.0).as_bytes()] {
+        out.push(b':');
+        out.extend_from_slice(part);
+    }
+    out.extend_from_slice(b"\",\"symbol\":");
     put_head(out, names, signal.snapshot.now);
     out.extend_from_slice(b",\"direction\":\"");
-    out.extend_from_slice(signal.direction.name().as_bytes());
+    out.extend_from_slice(direction);
     out.extend_from_slice(b"\",\"rule\":\"");
     out.extend_from_slice(RULE.as_bytes());
     out.extend_from_slice(b"\",\"price\":");
     put_number(out, Some(signal.price));
     put_features(out, &signal.snapshot.features);
+    put_ages(out, &signal.snapshot);
+}
+
+/// The last fields of an output, and its end.
+#[inline]
+fn put_ages(out: &mut Vec<u8>, snapshot: &Snapshot) {
+    let mut put_age = |name: &[u8], age_ms: Option<i64>| {
+        out.extend_from_slice(name);
+        match age_ms {
+            Some(age_ms) => out.extend_from_slice(itoa::Buffer::new().format(age_ms).as_bytes()),
+            None => out.extend_from_slice(b"null"),
+        }
+    };
+    put_age(b",\"trade_age_ms\":", snapshot.trade_age_ms);
+    put_age(b",\"quote_age_ms\":", snapshot.quote_age_ms);
     out.push(b'}');
 }
 
+/// The symbol's value, and when.
 fn put_head(out: &mut Vec<u8>, names: &SymbolNames, now: UnixNanos) {
-    out.extend_from_slice(b"{\"symbol\":");
     out.extend_from_slice(&names.json);
     out.extend_from_slice(b",\"ts\":\"");
     out.extend_from_slice(&encode_time(now));

@@ -212,7 +212,11 @@ mod tests {
             realized_vol_long: None,
         };
         let features = Features { best: None, trades, return_short: None, latency: LatencyPercentiles::default() };
-        Snapshot { now: UnixNanos(number), features, window_truncated: false }
+        Snapshot { now: UnixNanos(number), features, window_truncated: false, trade_age_ms: None, quote_age_ms: None }
+    }
+
+    fn signal(direction: Direction, number: i64) -> Signal {
+        Signal { direction, watermark: UnixNanos(number), price: 1.0, snapshot: snapshot(number) }
     }
 
     /// Kind (0: signal, 2: snapshot), symbol and number.
@@ -278,8 +282,7 @@ mod tests {
             moment += [0, 0, 1, 5][random(4) as usize];
             let symbol = random(symbol_capacity as u64) as u32;
             if random(100) < signals {
-                let signal = Signal { direction: Direction::Long, price: 1.0, snapshot: snapshot(step) };
-                let was_full = outbox.push_signal(UnixNanos(moment), SymbolId(symbol), signal);
+                let was_full = outbox.push_signal(UnixNanos(moment), SymbolId(symbol), signal(Direction::Long, step));
                 assert_eq!(was_full, naive.push_signal(moment, symbol, step), "seed {seed}");
             } else {
                 outbox.push_snapshot(UnixNanos(moment), SymbolId(symbol), snapshot(step));
@@ -327,11 +330,10 @@ mod tests {
     #[test]
     fn the_oldest_signal_goes() {
         let mut outbox = Outbox::new(1).expect("there is memory");
-        let signal = |number| Signal { direction: Direction::Short, price: 1.0, snapshot: snapshot(number) };
         outbox.push_snapshot(UnixNanos(0), SymbolId(0), snapshot(-1));
         let count = SIGNALS_WAITING_MAX as i64;
         for number in 0..count + 3 {
-            let has_gone = outbox.push_signal(UnixNanos(number), SymbolId(0), signal(number));
+            let has_gone = outbox.push_signal(UnixNanos(number), SymbolId(0), signal(Direction::Short, number));
             assert_eq!(has_gone, number >= count);
         }
         let left: Vec<Shown> = std::iter::from_fn(|| outbox.pop(ALL).map(shown)).collect();
@@ -342,10 +344,9 @@ mod tests {
     #[test]
     fn signals_first_at_one_moment_and_snapshots_once_it_is_over() {
         let mut outbox = Outbox::new(2).expect("there is memory");
-        let signal = Signal { direction: Direction::Long, price: 1.0, snapshot: snapshot(3) };
         outbox.push_snapshot(UnixNanos(10), SymbolId(0), snapshot(1));
         outbox.push_snapshot(UnixNanos(20), SymbolId(1), snapshot(2));
-        outbox.push_signal(UnixNanos(20), SymbolId(0), signal);
+        outbox.push_signal(UnixNanos(20), SymbolId(0), signal(Direction::Long, 3));
         let mut pop = |open: i64| outbox.pop(UnixNanos(open)).map(shown);
         assert_eq!(pop(20), Some((2, 0, 1)));
         assert_eq!(pop(20), Some((0, 0, 3)));

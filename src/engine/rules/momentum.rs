@@ -3,6 +3,7 @@
 use crate::engine::features::snapshot::Snapshot;
 use crate::engine::state::best_prices::BestPrices;
 use crate::engine::state::cooldowns::Direction;
+use crate::engine::time::UnixNanos;
 
 /// The rule's name in a signal: price momentum over 10 s, confirmed by volume, in a tight market.
 pub const RULE: &str = "momentum_10s";
@@ -49,6 +50,8 @@ pub fn direction(
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Signal {
     pub direction: Direction,
+    /// The symbol's when it was given: its id ends with it.
+    pub watermark: UnixNanos,
     /// The newest trade's price.
     pub price: f64,
     pub snapshot: Snapshot,

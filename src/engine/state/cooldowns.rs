@@ -24,17 +24,24 @@ impl Direction {
 /// When each direction was last signalled.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Cooldowns {
-    last: [Option<UnixNanos>; 2],
+    last: [Option<Signalled>; 2],
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Signalled {
+    now: UnixNanos,
+    watermark: UnixNanos,
 }
 
 impl Cooldowns {
-    /// Whether the last signal in this direction is less than `cooldown` ns before `now`.
+    /// Whether the last signal in this direction is less than `cooldown` ns before `now`, or was given at the same watermark:
+    /// another one would have its id.
     #[inline]
-    pub fn is_cooling(&self, direction: Direction, now: UnixNanos, cooldown: i64) -> bool {
-        self.last[direction as usize].is_some_and(|last| now.since(last) < cooldown)
+    pub fn is_cooling(&self, direction: Direction, now: UnixNanos, watermark: UnixNanos, cooldown: i64) -> bool {
+        self.last[direction as usize].is_some_and(|last| now.since(last.now) < cooldown || last.watermark == watermark)
     }
 
-    pub fn start(&mut self, direction: Direction, now: UnixNanos) {
-        self.last[direction as usize] = Some(now);
+    pub fn start(&mut self, direction: Direction, now: UnixNanos, watermark: UnixNanos) {
+        self.last[direction as usize] = Some(Signalled { now, watermark });
     }
 }

@@ -149,16 +149,21 @@ impl SymbolState {
         self.book_arrival.map(|arrival| (arrival, &self.book))
     }
 
-    /// Bid and ask of the newest of the last quote and the last book; a quote wins a tie. `None` where it lacks a side: what
-    /// has been withdrawn is not looked for in the older one.
+    /// t, bid and ask of the newest of the last quote and the last book; a quote wins a tie. Without prices where it lacks a
+    /// side: what has been withdrawn is not looked for in the older one.
+    #[inline]
+    pub fn top_of_market(&self) -> Option<(UnixNanos, Option<BestPrices>)> {
+        match (&self.quote, &self.book_best) {
+            (Some((arrival, _)), Some((t, best))) if *t > arrival.t => Some((*t, *best)),
+            (Some((arrival, quote)), _) => Some((arrival.t, BestPrices::of(quote.bid, quote.ask))),
+            (None, book) => *book,
+        }
+    }
+
+    /// Bid and ask at the top of the market, where it has both.
     #[inline]
     pub fn best_prices(&self) -> Option<BestPrices> {
-        match (&self.quote, &self.book_best) {
-            (Some((arrival, _)), Some((t, best))) if *t > arrival.t => *best,
-            (Some((_, quote)), _) => BestPrices::of(quote.bid, quote.ask),
-            (None, Some((_, best))) => *best,
-            (None, None) => None,
-        }
+        self.top_of_market()?.1
     }
 }
 
