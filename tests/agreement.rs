@@ -14,7 +14,7 @@ use reference::random::Random;
 use reference::recording;
 use reference::recording_files::{self, Recording};
 use reference::{MILLISECOND, Published, Reference, SECOND, Settings, compare, in_order};
-use senpai_md_consumer::engine::counters::DropReason;
+use senpai_md_consumer::engine::counters::{DropReason, Suppression};
 use senpai_md_consumer::engine::engine::{Engine, EngineSettings, Receipt};
 use senpai_md_consumer::engine::input::subject::EventKind;
 use senpai_md_consumer::engine::time::UnixNanos;
@@ -22,6 +22,8 @@ use senpai_md_consumer::engine::time::UnixNanos;
 type Event = (Option<i64>, String, Vec<u8>);
 
 fn reference_settings(settings: &EngineSettings) -> Settings {
+    // Where there is none the setting is 0.
+    let limit = |ns: i64| if ns == i64::MAX { 0 } else { ns };
     Settings {
         publish_interval_ns: settings.publish_interval.unwrap_or(0),
         rolling_window_ns: settings.rolling_window,
@@ -29,7 +31,9 @@ fn reference_settings(settings: &EngineSettings) -> Settings {
         volume_threshold: settings.signal.volume_threshold,
         spread_max_bps: settings.signal.spread_max_bps,
         cooldown_ns: settings.signal.cooldown,
-        signal_max_age_ns: settings.signal.age_max,
+        signal_max_age_ns: limit(settings.signal.age_limits.event),
+        signal_max_quote_age_ns: limit(settings.signal.age_limits.quote),
+        signal_max_gap_ns: limit(settings.signal.age_limits.gap),
         max_clock_skew_ns: settings.clock_skew_max,
     }
 }
@@ -82,7 +86,10 @@ fn check(name: &str, events: &[Event], settings: EngineSettings, drained_each: u
         counts.timestamps_unreadable.values().sum::<u64>(),
         "{name}: unreadable times"
     );
-    assert_eq!(engine.counters.signals_suppressed_stale, counts.signals_stale, "{name}: stale");
+    for reason in Suppression::ALL {
+        let expected = counts.signals_suppressed.get(reason.name()).copied().unwrap_or(0);
+        assert_eq!(engine.counters.signals_suppressed[reason as usize], expected, "{name}: {reason:?}");
+    }
     (summary.snapshots, summary.signals)
 }
 
@@ -168,7 +175,13 @@ fn check_seed(seed: u64) -> (usize, usize) {
     settings.signal.volume_threshold = one_of(&[0, 1, 1, 3]) as f64;
     settings.signal.spread_max_bps = one_of(&[5, 20, 20, 1000]) as f64;
     settings.signal.cooldown = one_of(&[0, 1, 10, 10]) * SECOND;
-    settings.signal.age_max = one_of(&[1, 5, 5, 60]) * SECOND;
+    let mut limit = |seconds: &[i64]| match one_of(seconds) {
+        0 => i64::MAX,
+        seconds => seconds * SECOND,
+    };
+    settings.signal.age_limits.event = limit(&[0, 1, 5, 5, 60]);
+    settings.signal.age_limits.quote = limit(&[0, 1, 5, 30, 30]);
+    settings.signal.age_limits.gap = limit(&[0, 1, 10, 60, 60]);
     // The outbox is as small as it can be where it is emptied after each event.
     let drained_each = one_of(&[1, 1, 2, 7]) as usize;
     settings.symbols_max = if drained_each == 1 { 8 } else { 1_000 };

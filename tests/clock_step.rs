@@ -26,7 +26,7 @@ fn take_outputs(engine: &mut Engine, into: &mut Vec<Output>) {
 fn outputs(error_ns: i64) -> Vec<Output> {
     let mut settings = EngineSettings { clock_skew_max: 30_000 * MILLISECOND, ..EngineSettings::default() };
     settings.signal.return_threshold = 0.0;
-    settings.signal.age_max = 10 * HOUR;
+    settings.signal.age_limits.event = 10 * HOUR;
     let mut engine = Engine::new(settings).expect("there is memory");
     let mut outputs = Vec::new();
     let mut error_ns = error_ns;

@@ -223,7 +223,13 @@ fn invalid_values() {
     for name in ["SIGNAL_RETURN_THRESHOLD", "SIGNAL_VOLUME_THRESHOLD", "SIGNAL_SPREAD_MAX_BPS"] {
         check(name, &not_numbers, "a number that is not negative");
     }
-    for name in ["SIGNAL_COOLDOWN_SECONDS", "SIGNAL_MAX_AGE_SECONDS", "MAX_CLOCK_SKEW_SECONDS"] {
+    for name in [
+        "SIGNAL_COOLDOWN_SECONDS",
+        "SIGNAL_MAX_AGE_SECONDS",
+        "SIGNAL_MAX_QUOTE_AGE_SECONDS",
+        "SIGNAL_MAX_GAP_SECONDS",
+        "MAX_CLOCK_SKEW_SECONDS",
+    ] {
         check(name, &not_numbers, "a number of seconds from 0 to 31536000 (fractions too)");
     }
     let window = "a number of seconds from 1 to 3600 (fractions too)";

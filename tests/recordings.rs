@@ -172,7 +172,13 @@ fn what_is_wrong_is_said_with_line_field_and_cause() {
         summary.starts_with("101 events, 1 snapshots, 0 signals; dropped: malformed 100, backpressure 0"),
         "{summary}"
     );
-    for part in ["signals suppressed: stale 0", "timestamps rejected: 0", "50 lines skipped", " s, ", "events/s"] {
+    for part in [
+        "signals suppressed: stale 0, stale_quote 0, gap 0;",
+        "timestamps rejected: 0",
+        "50 lines skipped",
+        " s, ",
+        "events/s",
+    ] {
         assert!(summary.contains(part), "{summary}");
     }
 

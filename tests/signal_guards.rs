@@ -160,3 +160,120 @@ fn an_id_is_given_once() {
     market.event(12.0, "trade", &down).event(12.1, "quote", &at_10);
     assert_eq!(market.engine.counters.signals_emitted, [2, 1]);
 }
+
+/// Signals given, and those suppressed by reason, in the order of the guards.
+fn counts(market: &Market) -> [u64; 4] {
+    let [stale, stale_quote, gap] = market.engine.counters.signals_suppressed;
+    [market.engine.counters.signals_emitted.iter().sum(), stale, stale_quote, gap]
+}
+
+/// A trade at 100 at second `from`, a quote at `quoted`, and a trade at 101 at `to`, each received `behind` later.
+#[track_caller]
+fn check_rise(limits: [i64; 3], [from, quoted, to]: [f64; 3], behind: f64, expected: [u64; 4]) {
+    let limit = |seconds: i64| if seconds == 0 { i64::MAX } else { seconds * NANOS_PER_SECOND };
+    let mut market = Market::new(|settings| {
+        let of = &mut settings.signal.age_limits;
+        [of.event, of.quote, of.gap] = limits.map(limit);
+    });
+    let mut events = [
+        (from, "trade", r#""price":100,"size":5"#),
+        (quoted, "quote", r#""bid":99.99,"ask":100.01"#),
+        (to, "trade", r#""price":101,"size":5"#),
+    ];
+    events.sort_by(|a, b| a.0.total_cmp(&b.0));
+    for (second, kind, fields) in events {
+        market.event(second + behind, kind, &format!(r#"{{{fields},"ts_recv":{}}}"#, at(second)));
+    }
+    assert_eq!(counts(&market), expected, "{limits:?} {from} {quoted} {to} {behind}");
+}
+
+#[test]
+fn each_guard_at_its_border() {
+    let of = EngineSettings::default().signal.age_limits;
+    let default = [of.event, of.quote, of.gap].map(|ns| ns / NANOS_PER_SECOND);
+    assert_eq!(default, [5, 30, 60]);
+    let fresh = [0.0, 0.0, 10.0];
+    check_rise(default, fresh, 0.0, [1, 0, 0, 0]);
+    // stale
+    check_rise(default, fresh, 5.0, [1, 0, 0, 0]);
+    check_rise(default, fresh, 5.000_000_001, [0, 1, 0, 0]);
+    check_rise([1, 30, 60], fresh, 1.1, [0, 1, 0, 0]);
+    check_rise([0, 30, 60], fresh, 100_000.0, [1, 0, 0, 0]);
+    // stale_quote
+    check_rise(default, [30.0, 10.0, 40.0], 0.0, [1, 0, 0, 0]);
+    check_rise(default, [30.0, 9.999_999_999, 40.0], 0.0, [0, 0, 1, 0]);
+    check_rise([5, 0, 60], [3_300.0, 0.0, 3_310.0], 0.0, [1, 0, 0, 0]);
+    // gap
+    check_rise(default, [0.0, 69.0, 70.0], 0.0, [1, 0, 0, 0]);
+    check_rise(default, [0.0, 69.0, 70.000_000_001], 0.0, [0, 0, 0, 1]);
+    check_rise(default, [0.0, 3_299.0, 3_300.0], 0.0, [0, 0, 0, 1]);
+    check_rise([5, 30, 0], [0.0, 3_299.0, 3_300.0], 0.0, [1, 0, 0, 0]);
+    // The first in the order counts, alone.
+    check_rise(default, [0.0, 0.0, 3_300.0], 6.0, [0, 1, 0, 0]);
+    check_rise(default, [0.0, 0.0, 3_300.0], 0.0, [0, 0, 1, 0]);
+    check_rise([0, 0, 60], [0.0, 0.0, 3_300.0], 6.0, [0, 0, 0, 1]);
+    check_rise([0, 0, 0], [0.0, 0.0, 3_300.0], 6.0, [1, 0, 0, 0]);
+}
+
+/// The quote's age is that of the top of market: a book's, where that is newer.
+#[test]
+fn a_fresh_book_beside_an_old_quote_is_a_fresh_market() {
+    let mut market = Market::new(|_| {});
+    market.quote(0.0).trade(35.0, 100.0).event(40.0, "book_l2", r#"{"bids":[[99.99,1]],"asks":[[100.01,1]]}"#);
+    market.trade(45.0, 101.0);
+    assert_eq!(counts(&market), [1, 0, 0, 0]);
+}
+
+/// The gap is that of the window as it is: a rolling window of 5 s is one of the short features, too.
+#[test]
+fn a_gap_before_a_shortened_window() {
+    for (to, expected) in [(65.0, [1, 0, 0, 0]), (65.000_000_001, [0, 0, 0, 1])] {
+        let mut market = Market::new(|settings| settings.rolling_window = 5 * NANOS_PER_SECOND);
+        market.trade(0.0, 100.0).quote(60.0).trade(to, 101.0);
+        assert_eq!(counts(&market), expected, "{to}");
+    }
+}
+
+/// A suppressed signal starts no cooldown; within one nothing is counted.
+#[test]
+fn suppressed_signals_and_the_cooldown() {
+    let mut market = Market::new(|_| {});
+    market.quote(0.0).trade(30.0, 100.0).trade(40.0, 101.0).trade(40.5, 101.0);
+    assert_eq!(counts(&market), [0, 0, 2, 0]);
+    market.quote(41.0);
+    assert_eq!(counts(&market), [1, 0, 2, 0], "as soon as the quote is fresh");
+    let stale = format!(r#"{{"price":102,"size":5,"ts_recv":{}}}"#, at(41.5));
+    market.trade(41.2, 101.0).event(50.0, "trade", &stale);
+    assert_eq!(counts(&market), [1, 0, 2, 0], "within the cooldown");
+}
+
+/// What a crossed market or a missed condition gives is no signal, and none that was suppressed.
+#[test]
+fn without_the_conditions_nothing_is_counted() {
+    for (quote, price) in [
+        (r#"{"bid":100.01,"ask":99.99}"#, 101.0),
+        (r#"{"bid":99,"ask":101}"#, 101.0),
+        (r#"{"bid":0,"ask":0}"#, 101.0),
+        (r#"{"bid":99.99,"ask":100.01}"#, 100.2),
+    ] {
+        let mut market = Market::new(|_| {});
+        market.event(0.0, "quote", quote).trade(0.0, 100.0).trade(3_300.0, price);
+        assert_eq!(counts(&market), [0, 0, 0, 0], "{quote} {price}");
+    }
+}
+
+/// A replay without receipt times has no backlog; the other guards hold.
+#[test]
+fn without_receipt_times_nothing_is_stale() {
+    for (last, expected) in [(10.0, [1, 0, 0, 0]), (3_300.0, [0, 0, 1, 0])] {
+        let mut market = Market::new(|_| {});
+        for (second, kind, fields) in [
+            (0.0, "quote", r#""bid":99.99,"ask":100.01"#),
+            (0.0, "trade", r#""price":100,"size":5"#),
+            (last, "trade", r#""price":101,"size":5"#),
+        ] {
+            market.take(kind, "X", &format!(r#"{{{fields},"ts_recv":{}}}"#, at(second)), Receipt::Unrecorded);
+        }
+        assert_eq!(counts(&market), expected, "{last}");
+    }
+}

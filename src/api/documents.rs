@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::api::part_by_part::PartByPart;
 use crate::api::symbol_walk::SymbolWalk;
-use crate::engine::counters::{DropReason, OutputKind};
+use crate::engine::counters::{DropReason, OutputKind, Suppression};
 use crate::engine::input::subject::EventKind;
 use crate::http::counts::{HttpCounts, Unserved};
 use crate::http::response::Parts;
@@ -103,6 +103,10 @@ fn figures(reports: &[ShardReport]) -> Map<String, Value> {
         .iter()
         .map(|kind| (kind.name().to_owned(), sum(&|r| r.counters.publish_dropped[*kind as usize]).into()))
         .collect();
+    let suppressed: Map<String, Value> = Suppression::ALL
+        .iter()
+        .map(|reason| (reason.name().to_owned(), sum(&|r| r.counters.signals_suppressed[*reason as usize]).into()))
+        .collect();
     let rate = |pick: fn(&(f64, f64)) -> f64| reports.iter().map(|r| pick(&r.events_per_second)).sum::<f64>();
     let figures = json!({
         "queue": {
@@ -120,7 +124,7 @@ fn figures(reports: &[ShardReport]) -> Map<String, Value> {
         "timestamps_unreadable": sum(&|r| r.counters.timestamps_unreadable.iter().sum()),
         "features_published": sum(&|r| r.counters.features_published),
         "signals_emitted": sum(&|r| r.counters.signals_emitted.iter().sum()),
-        "signals_suppressed": { "stale": sum(&|r| r.counters.signals_suppressed_stale) },
+        "signals_suppressed": suppressed,
         "publish_dropped": publish_dropped,
         "symbols": sum(&|r| r.symbol_count as u64),
         "window_trades": sum(&|r| r.window_trade_count),

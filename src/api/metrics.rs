@@ -13,7 +13,7 @@ use crate::api::part_by_part::PartByPart;
 use crate::api::prometheus_text::MetricType::{Counter, Gauge};
 use crate::api::prometheus_text::{begin_family, histogram, sample, single};
 use crate::api::symbol_walk::SymbolWalk;
-use crate::engine::counters::{DropReason, OutputKind};
+use crate::engine::counters::{DropReason, OutputKind, Suppression};
 use crate::engine::input::subject::EventKind;
 use crate::engine::state::cooldowns::Direction;
 use crate::http::counts::{HttpCounts, Unserved};
@@ -145,8 +145,11 @@ fn totals(reports: &[ShardReport], http: &HttpCounts, out: &mut Vec<u8>) {
         sample(name, &[("provider", provider)], unreadable, out);
     }
     let name = "senpai_signals_suppressed_total";
-    begin_family(name, Counter, "Signals not emitted.", out);
-    sample(name, &[("reason", "stale")], sum(&|report| report.counters.signals_suppressed_stale), out);
+    begin_family(name, Counter, "Signals not given though their conditions held.", out);
+    for reason in Suppression::ALL {
+        let count = sum(&|report| report.counters.signals_suppressed[reason as usize]);
+        sample(name, &[("reason", reason.name())], count, out);
+    }
     let name = "senpai_publish_dropped_total";
     begin_family(name, Counter, "Outputs that were given up unsent, or that the server refused.", out);
     for kind in OutputKind::ALL {

@@ -4,7 +4,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use crate::config::Symbols;
-use crate::engine::counters::{DropReason, OutputKind};
+use crate::engine::counters::{DropReason, OutputKind, Suppression};
 use crate::engine::engine::{Engine, EngineSettings, Receipt};
 use crate::engine::input::subject::EventKind;
 use crate::engine::time::NANOS_PER_SECOND;
@@ -116,14 +116,16 @@ impl<W: Write> Replay<W> {
             let count: u64 = EventKind::ALL.iter().map(|kind| counters.dropped(reason, *kind)).sum();
             format!("{} {count}", reason.name())
         });
+        let suppressed = Suppression::ALL
+            .map(|reason| format!("{} {}", reason.name(), counters.signals_suppressed[reason as usize]));
         let [snapshots, signals] = [OutputKind::Features, OutputKind::Signal].map(|kind| self.outputs[kind as usize]);
         let seconds = elapsed_ns as f64 / NANOS_PER_SECOND as f64;
         format!(
-            "{} events, {snapshots} snapshots, {signals} signals; dropped: {}; signals suppressed: stale {}; \
+            "{} events, {snapshots} snapshots, {signals} signals; dropped: {}; signals suppressed: {}; \
              timestamps rejected: {}, unreadable: {}; {} lines skipped; {seconds:.3} s, {:.0} events/s",
             self.events,
             dropped.join(", "),
-            counters.signals_suppressed_stale,
+            suppressed.join(", "),
             counters.timestamps_rejected.iter().sum::<u64>(),
             counters.timestamps_unreadable.iter().sum::<u64>(),
             self.lines_skipped,

@@ -23,6 +23,7 @@ use crate::engine::bounds::ROLLING_WINDOW_MAX_NS;
 use crate::engine::engine::EngineSettings;
 use crate::engine::memory::{NoMemory, Table};
 use crate::engine::ownership::Ownership;
+use crate::engine::rules::guards::Ages;
 use crate::engine::rules::momentum::SignalSettings;
 use crate::engine::time::NANOS_PER_SECOND;
 use crate::http::server::{HttpLimits, HttpServer};
@@ -71,7 +72,11 @@ pub fn engine_settings(subjects: &SubjectArgs, engine: &EngineArgs) -> EngineSet
             volume_threshold: engine.signal_volume_threshold,
             spread_max_bps: engine.signal_spread_max_bps,
             cooldown: engine.signal_cooldown_ns,
-            age_max: engine.signal_max_age_ns,
+            age_limits: Ages {
+                event: engine.signal_max_age_ns,
+                quote: engine.signal_max_quote_age_ns,
+                gap: engine.signal_max_gap_ns,
+            },
         },
     }
 }

@@ -360,10 +360,18 @@ pub struct EngineArgs {
     #[arg(long = "signal-cooldown-seconds", env = "SIGNAL_COOLDOWN_SECONDS", value_name = "S", default_value = "10",
           value_parser = values::seconds)]
     pub signal_cooldown_ns: i64,
-    /// Events older than this at receipt, in seconds, give no signal
+    /// Events older than this at receipt, in seconds, give no signal (0: no limit)
     #[arg(long = "signal-max-age-seconds", env = "SIGNAL_MAX_AGE_SECONDS", value_name = "S", default_value = "5",
-          value_parser = values::seconds)]
+          value_parser = values::limit_seconds)]
     pub signal_max_age_ns: i64,
+    /// No signal while the newest quote or book is older than this, in seconds (0: no limit)
+    #[arg(long = "signal-max-quote-age-seconds", env = "SIGNAL_MAX_QUOTE_AGE_SECONDS", value_name = "S",
+          default_value = "30", value_parser = values::limit_seconds)]
+    pub signal_max_quote_age_ns: i64,
+    /// No signal while return_10s is measured from a trade older than 10 s and this, in seconds: a halt (0: no limit)
+    #[arg(long = "signal-max-gap-seconds", env = "SIGNAL_MAX_GAP_SECONDS", value_name = "S", default_value = "60",
+          value_parser = values::limit_seconds)]
+    pub signal_max_gap_ns: i64,
 }
 
 impl EngineArgs {

@@ -54,6 +54,11 @@ pub fn seconds(text: &str) -> Result<i64, String> {
     seconds_within(text, 0.0..=SECONDS_MAX)
 }
 
+/// As [`seconds`]; 0 is no limit, and read as the longest of all lengths.
+pub fn limit_seconds(text: &str) -> Result<i64, String> {
+    seconds(text).map(|ns| if ns == 0 { i64::MAX } else { ns })
+}
+
 /// 1 s to an hour; in ns.
 pub fn rolling_window(text: &str) -> Result<i64, String> {
     seconds_within(text, 1.0..=3600.0)

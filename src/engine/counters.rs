@@ -2,6 +2,7 @@
 
 use crate::engine::bounds::PROVIDERS_MAX;
 use crate::engine::input::subject::EventKind;
+pub use crate::engine::rules::guards::Suppression;
 use crate::engine::state::cooldowns::Direction;
 use crate::engine::state::provider::ProviderId;
 
@@ -74,8 +75,8 @@ pub struct Counters {
     pub features_published: u64,
     /// By direction.
     pub signals_emitted: [u64; Direction::ALL.len()],
-    /// Signals not given because the event was too old.
-    pub signals_suppressed_stale: u64,
+    /// Signals that were not given though their conditions held, by reason.
+    pub signals_suppressed: [u64; Suppression::ALL.len()],
     /// Outputs given up, by kind: for want of room, or because the connection could not take them.
     pub publish_dropped: [u64; OutputKind::ALL.len()],
     /// Messages skipped because another shard owns their symbol.
@@ -95,7 +96,7 @@ impl Default for Counters {
             timestamps_unreadable: [0; PROVIDERS_MAX],
             features_published: 0,
             signals_emitted: Default::default(),
-            signals_suppressed_stale: 0,
+            signals_suppressed: Default::default(),
             publish_dropped: Default::default(),
             events_foreign: 0,
             events_repeated: 0,

@@ -29,6 +29,7 @@ use crate::engine::input::subject::{EventKind, is_valid_symbol, split_subject};
 use crate::engine::memory::NoMemory;
 use crate::engine::output::encode::{encode_signal, encode_snapshot};
 use crate::engine::output::outbox::{Outbox, Outgoing};
+use crate::engine::rules::guards::{Ages, suppression};
 use crate::engine::rules::momentum::{Signal, SignalSettings, direction};
 use crate::engine::state::bucket_row_pool::BucketRowPool;
 use crate::engine::state::provider::{ProviderId, Providers};
@@ -74,7 +75,11 @@ impl Default for EngineSettings {
                 volume_threshold: 1.0,
                 spread_max_bps: 20.0,
                 cooldown: 10 * NANOS_PER_SECOND,
-                age_max: 5 * NANOS_PER_SECOND,
+                age_limits: Ages {
+                    event: 5 * NANOS_PER_SECOND,
+                    quote: 30 * NANOS_PER_SECOND,
+                    gap: 60 * NANOS_PER_SECOND,
+                },
             },
         }
     }
@@ -229,11 +234,11 @@ impl Engine {
         state.trades.advance(&self.trade_pool, now, self.lengths);
         state.trades.forget(&mut self.trade_pool, state.watermark(), self.lengths);
 
-        let is_stale = match receipt {
-            Receipt::At(_) => self.local.since(t) > self.settings.signal.age_max,
-            Receipt::Unrecorded => false,
+        let event_age = match receipt {
+            Receipt::At(_) => self.local.since(t),
+            Receipt::Unrecorded => 0,
         };
-        self.evaluate_rules(id, now, is_stale);
+        self.evaluate_rules(id, now, event_age);
         self.publish_or_wait(id, now);
         if self.trade_pool.is_low() || self.row_pool.is_low() {
             let (trade_pool, row_pool) = (&mut self.trade_pool, &mut self.row_pool);
@@ -274,7 +279,7 @@ impl Engine {
     }
 
     #[inline]
-    fn evaluate_rules(&mut self, id: SymbolId, now: UnixNanos, is_stale: bool) {
+    fn evaluate_rules(&mut self, id: SymbolId, now: UnixNanos, event_age: i64) {
         let state = self.symbols.state(id);
         let direction = direction(&self.settings.signal, state.trades.return_short(), state.best_prices(), || {
             state.trades.volume_short(&self.trade_pool)
@@ -284,8 +289,10 @@ impl Engine {
         if state.cooldowns.is_cooling(direction, now, watermark, self.settings.signal.cooldown) {
             return;
         }
-        if is_stale {
-            self.counters.signals_suppressed_stale += 1;
+        let (top_t, _) = state.top_of_market().expect("a spread needs a market");
+        let ages = Ages { event: event_age, quote: now.since(top_t), gap: state.trades.gap(&self.trade_pool) };
+        if let Some(reason) = suppression(&ages, &self.settings.signal.age_limits) {
+            self.counters.signals_suppressed[reason as usize] += 1;
             return;
         }
         let price = state.trades.newest_price().expect("a return needs a trade");

@@ -147,7 +147,9 @@ fn counters_are_there_before_anything_is_counted() {
         }
         is_there(&format!("senpai_events_in_total{{type=\"{kind}\",provider=\"unknown\"}}"));
     }
-    is_there("senpai_signals_suppressed_total{reason=\"stale\"}");
+    for reason in ["stale", "stale_quote", "gap"] {
+        is_there(&format!("senpai_signals_suppressed_total{{reason=\"{reason}\"}}"));
+    }
     is_there("senpai_publish_dropped_total{kind=\"features\"}");
     is_there("senpai_publish_dropped_total{kind=\"signal\"}");
     is_there("senpai_nats_reconnects_total");

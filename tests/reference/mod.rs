@@ -62,7 +62,10 @@ pub struct Settings {
     pub volume_threshold: f64,
     pub spread_max_bps: f64,
     pub cooldown_ns: i64,
+    /// 0 turns one off, and the next two likewise.
     pub signal_max_age_ns: i64,
+    pub signal_max_quote_age_ns: i64,
+    pub signal_max_gap_ns: i64,
     pub max_clock_skew_ns: i64,
 }
 
@@ -76,6 +79,8 @@ impl Default for Settings {
             spread_max_bps: 20.0,
             cooldown_ns: 10 * SECOND,
             signal_max_age_ns: 5 * SECOND,
+            signal_max_quote_age_ns: 30 * SECOND,
+            signal_max_gap_ns: 60 * SECOND,
             max_clock_skew_ns: SECOND,
         }
     }
@@ -131,7 +136,8 @@ pub struct Counts {
     /// By provider.
     pub timestamps_rejected: BTreeMap<String, u64>,
     pub timestamps_unreadable: BTreeMap<String, u64>,
-    pub signals_stale: u64,
+    /// By reason.
+    pub signals_suppressed: BTreeMap<String, u64>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -256,8 +262,8 @@ impl Reference {
         symbol.apply(t, late, latency_ns, event.provider, event.body, local);
 
         let now = symbol.now(local);
-        let stale = receipt_ns.is_some() && t < local - self.settings.signal_max_age_ns;
-        published.extend(symbol.signal(name, local, now, stale, &self.settings, &mut self.counts));
+        let age = receipt_ns.map(|_| local - t);
+        published.extend(symbol.signal(name, local, now, age, &self.settings, &mut self.counts));
         if self.settings.publish_interval_ns > 0 {
             match symbol.last_snapshot {
                 Some((last, _)) if local - last < self.settings.publish_interval_ns => symbol.pending = true,

@@ -217,12 +217,26 @@ impl Symbol {
         Published { moment_ns: at, ..self.features_document(name, now, settings) }
     }
 
+    /// Why a signal is not given, the first in SPEC's order. `age` is from the event's t to its local receipt, where there is one.
+    fn guard(&self, now: i64, age: Option<i64>, settings: &Settings) -> Option<&'static str> {
+        let exceeds = |age: i64, limit: i64| limit != 0 && age > limit;
+        if age.is_some_and(|age| exceeds(age, settings.signal_max_age_ns)) {
+            return Some("stale");
+        }
+        if exceeds(now - self.top()?.0, settings.signal_max_quote_age_ns) {
+            return Some("stale_quote");
+        }
+        let before = now - windows(settings).0;
+        let answering = self.trades.iter().rfind(|trade| trade.t <= before)?;
+        exceeds(before - answering.t, settings.signal_max_gap_ns).then_some("gap")
+    }
+
     pub fn signal(
         &mut self,
         name: &str,
         local: i64,
         now: i64,
-        stale: bool,
+        age: Option<i64>,
         settings: &Settings,
         counts: &mut Counts,
     ) -> Option<Published> {
@@ -248,8 +262,8 @@ impl Symbol {
         if self.signal_ids.contains(&id) {
             return None;
         }
-        if stale {
-            counts.signals_stale += 1;
+        if let Some(reason) = self.guard(now, age, settings) {
+            *counts.signals_suppressed.entry(reason.to_owned()).or_default() += 1;
             return None;
         }
         self.last_signal.insert(direction, now);

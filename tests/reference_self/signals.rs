@@ -15,7 +15,11 @@ fn signals(steps: &[Step], behind: Option<f64>) -> (Vec<(f64, String, f64)>, u64
             log.push(((message.ts_ns - START) as f64 / 1e9, direction, message.payload["price"].as_f64().unwrap()));
         }
     }
-    (log, reference.counts().signals_stale)
+    (log, suppressed(&reference, "stale"))
+}
+
+fn suppressed(reference: &Reference, reason: &str) -> u64 {
+    reference.counts().signals_suppressed.get(reason).copied().unwrap_or(0)
 }
 
 #[track_caller]
@@ -81,5 +85,40 @@ fn a_stale_signal_starts_no_cooldown() {
                 .count(),
         );
     }
-    assert_eq!((emitted, reference.counts().signals_stale), (vec![0, 0, 0, 1], 1));
+    assert_eq!((emitted, suppressed(&reference, "stale")), (vec![0, 0, 0, 1], 1));
+}
+
+/// Signals, and how many were suppressed as stale, for an old quote and over a gap.
+#[track_caller]
+fn check_guards(settings: Settings, steps: &[Step], behind: f64, expected: [u64; 4]) {
+    let mut reference = Reference::new(settings);
+    let mut signals = 0;
+    for (seconds, subject, payload) in steps {
+        let published = reference.event(Some(at(seconds + behind)), subject, payload.as_bytes());
+        signals += published.iter().filter(|p| p.subject.contains("signals")).count() as u64;
+    }
+    let suppressed = ["stale", "stale_quote", "gap"].map(|reason| suppressed(&reference, reason));
+    assert_eq!([signals, suppressed[0], suppressed[1], suppressed[2]], expected, "{steps:?}");
+}
+
+#[test]
+#[rustfmt::skip] // one case a line
+fn old_quotes_and_gaps_suppress_a_signal() {
+    let rise = |from: f64, quoted: f64, to: f64| {
+        let mut steps = vec![trade(from, 1000.0, 1.0), quote(quoted, 999.5, 1000.5), trade(to, 1004.0, 1.5)];
+        steps.sort_by(|a, b| a.0.total_cmp(&b.0));
+        steps
+    };
+    let limits = |age: i64, quote: i64, gap: i64| Settings {
+        signal_max_age_ns: age * SECOND, signal_max_quote_age_ns: quote * SECOND, signal_max_gap_ns: gap * SECOND, ..Settings::default()
+    };
+    let by_default = Settings::default;
+    check_guards(by_default(), &rise(30.0, 10.0, 40.0), 0.0, [1, 0, 0, 0]);
+    check_guards(by_default(), &rise(30.0, 9.999999999, 40.0), 0.0, [0, 0, 1, 0]);
+    check_guards(by_default(), &rise(0.0, 69.0, 70.0), 0.0, [1, 0, 0, 0]);
+    check_guards(by_default(), &rise(0.0, 69.0, 70.000000001), 0.0, [0, 0, 0, 1]);
+    check_guards(by_default(), &rise(0.0, 0.0, 3_300.0), 6.0, [0, 1, 0, 0]);
+    check_guards(by_default(), &rise(0.0, 0.0, 3_300.0), 0.0, [0, 0, 1, 0]);
+    check_guards(limits(0, 0, 60), &rise(0.0, 0.0, 3_300.0), 6.0, [0, 0, 0, 1]);
+    check_guards(limits(0, 0, 0), &rise(0.0, 0.0, 3_300.0), 6.0, [1, 0, 0, 0]);
 }

@@ -1,6 +1,7 @@
 //! The long and short rules (SPEC section 3).
 
 use crate::engine::features::snapshot::Snapshot;
+use crate::engine::rules::guards::Ages;
 use crate::engine::state::best_prices::BestPrices;
 use crate::engine::state::cooldowns::Direction;
 use crate::engine::time::UnixNanos;
@@ -19,8 +20,8 @@ pub struct SignalSettings {
     pub spread_max_bps: f64,
     /// ns of event time in which a direction is not signalled again.
     pub cooldown: i64,
-    /// ns behind its receipt from which an event gives no signal.
-    pub age_max: i64,
+    /// Beyond one of them there is no signal.
+    pub age_limits: Ages,
 }
 
 /// The direction in which all conditions hold, each of them strict. Null satisfies no condition; a crossed market gives no

@@ -301,6 +301,12 @@ impl TradeWindow {
         value.is_finite().then_some(value)
     }
 
+    /// How much older the trade that answers for p(now - short) is than that moment, at the `now` of the last `advance`; 0 where
+    /// there is none.
+    pub fn gap(&self, pool: &TradePool) -> i64 {
+        pool.before(self.short_first).map_or(0, |before| self.short_after.since(pool.record(before).t))
+    }
+
     /// Size traded in the short window at the `now` of the last `advance`. It is never null: a sum that is more than an
     /// f64 holds is the largest one.
     #[inline]
