@@ -1,7 +1,7 @@
 //! A core at work: its shard of the market, its session with NATS, and what others may ask it.
 //! In: market events from the socket, requests from HTTP. Out: features and signals to the socket, answers.
-//! `shard` is the market's side, `worker` has the session beside it, `connection_loop` moves the bytes; `overlap` takes what two
-//! servers send during a move once.
+//! `shard` is the market's side, `worker` has the session beside it, `connection_loop` moves the bytes; `outputs` says what is
+//! sent, sent again and given up, `overlap` takes what two servers send during a move once.
 //! Invariant: an event waits for one slice of other work at most.
 //! Imported by `api` and `commands`.
 

@@ -1,4 +1,5 @@
-//! What is known of each symbol. `symbol_state`: watermark, `now`, which events are late, the latest trade, quote and book.
+//! What is known of each symbol. `symbol_state`: watermark, `now`, which events are late, the latest trade, quote and book, the
+//! top of market (a withdrawn side is none).
 //! `trade_window`: sums over the windows, exact by `fixed_point`; `latency_window`: percentiles, from its `list` or its `counts` by `latency_buckets`. `best_prices`: mid and spread. `cooldowns`: its
 //! last signals. `symbol_table` finds symbols, and says when there is no place for another one.
 //! In: events. Out: figures of a moment.
