@@ -100,7 +100,8 @@ pub fn a_burst_of_large_books(release: Release) -> Result<Report, &'static str> 
 
 /// The server gives up on a service that reads all the while, only not fast enough: that is what it is taken for.
 pub fn cut_while_reading(release: Release) -> Result<Report, &'static str> {
-    let server = NatsServer::start_with(release, "max_pending: 1MB");
+    // Two of the books are too many.
+    let server = NatsServer::start_with(release, "max_payload: 500KB, max_pending: 500KB");
     let mut stage = Stage::on(&server, &[]);
     let bus = Bus::connect(&server.url());
     let burst = large_books(100);
