@@ -55,8 +55,17 @@ pub fn rising_market(symbol: &str, trade_count: usize) -> Vec<Event> {
 const RISE_STEP_NS: i64 = SECOND / 50;
 /// A return over 10 s needs a trade 10 s earlier.
 pub const RISE_WARM_UP: usize = (10 * SECOND / RISE_STEP_NS) as usize;
-pub const RISE_FLAGS: [&str; 6] =
-    ["--signal-return-threshold", "0", "--signal-cooldown-seconds", "0", "--signal-max-age-seconds", "31536000"];
+/// There is one quote, at the beginning.
+pub const RISE_FLAGS: [&str; 8] = [
+    "--signal-return-threshold",
+    "0",
+    "--signal-cooldown-seconds",
+    "0",
+    "--signal-max-age-seconds",
+    "31536000",
+    "--signal-max-quote-age-seconds",
+    "0",
+];
 
 /// A time from 2000 to 2100, in ns.
 pub fn moment_of(value: &Value) -> Option<i64> {
