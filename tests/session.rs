@@ -75,6 +75,8 @@ struct Connection {
     input: Vec<u8>,
     /// Events that came before it serves.
     kept: Vec<u32>,
+    /// Its server has said that it goes.
+    is_told_lame: bool,
 }
 
 struct World {
@@ -146,7 +148,11 @@ impl World {
                 }
                 Output::Serve(id) => self.serve_with(id),
                 Output::Overlap => self.overlap_at = Some(self.events.len()),
-                Output::LameDuck | Output::NoOtherServer => {}
+                Output::LameDuck => {}
+                Output::NoOtherServer => {
+                    let connection = self.connection.as_ref().expect("it stays with one");
+                    assert!(connection.is_told_lame, "seed {}: nothing else is looked for", self.seed);
+                }
                 Output::Ready => {
                     self.ready_count += 1;
                     let connection = self.connection.as_mut().expect("it is ready on one");
@@ -192,6 +198,7 @@ impl World {
             published: Vec::new(),
             input: Vec::new(),
             kept: Vec::new(),
+            is_told_lame: false,
         };
         self.attempts.push((id, connection));
     }
@@ -300,6 +307,7 @@ impl World {
         let is_there = |connection: &&mut Connection| connection.server == server;
         let attempts = self.attempts.iter_mut().map(|(_, connection)| connection);
         for connection in self.connection.iter_mut().chain(attempts).filter(is_there) {
+            connection.is_told_lame = true;
             let due_ns = connection.to_client.back().map_or(self.now_ns, |(due_ns, _)| *due_ns);
             connection.to_client.push_back((due_ns, b"INFO {\"ldm\":true,\"max_payload\":1048576}\r\n".to_vec()));
         }
@@ -607,6 +615,28 @@ fn a_lame_duck_is_left_for_a_server_that_works() {
         let report = world.session.report(world.now_ns);
         assert!(report.is_ready && report.trouble.is_none() && report.reconnects == 1, "{report:?}");
     }
+}
+
+/// Of several servers the first is slow to confirm, and the others are down: attempts at them go on, and none of that is
+/// about a lame duck.
+#[test]
+fn attempts_in_reserve_are_no_search_for_another_server() {
+    let (mut world, first) = three();
+    world.end(first);
+    for server in 0..3 {
+        world.servers[server].is_up = server == first;
+    }
+    for is_connected in [false, true] {
+        while world.connection.is_some() != is_connected {
+            world.step(world.now_ns + MILLISECOND);
+        }
+    }
+    // It has logged in; its confirmation does not come for a while.
+    world.servers[first].is_hung = true;
+    world.run_until(world.now_ns + 3 * SECOND);
+    world.servers[first].is_hung = false;
+    world.run_until(world.now_ns + SECOND);
+    assert!(world.session.report(world.now_ns).is_ready);
 }
 
 /// One node after the other is restarted: the first one is well again when the last one goes.

@@ -409,16 +409,16 @@ impl<M: Copy> Session<M> {
             AttemptsOutput::UnreadableInfo => Output::UnreadableInfo,
             AttemptsOutput::Untrusted { server, count } => Output::Untrusted { server, count },
             AttemptsOutput::GiveUp { id, trouble } => {
-                match (&trouble, &self.serving) {
-                    (Some(_), Some(serving)) => {
-                        // Others had their time as well.
-                        let since_ns = serving.lame_duck_ns.unwrap_or(now_ns);
-                        if self.attempts.is_empty() || now_ns - since_ns >= NO_OTHER_AFTER_NS {
+                match &self.serving {
+                    _ if trouble.is_none() => {}
+                    None => self.trouble.clone_from(&trouble),
+                    Some(serving) => {
+                        // The others had their time as well.
+                        let is_alone = |since_ns| self.attempts.is_empty() || now_ns - since_ns >= NO_OTHER_AFTER_NS;
+                        if serving.lame_duck_ns.is_some_and(is_alone) {
                             self.outputs.push_back(Output::NoOtherServer);
                         }
                     }
-                    (Some(_), None) => self.trouble.clone_from(&trouble),
-                    (None, _) => {}
                 }
                 Output::GiveUp { id, trouble }
             }
