@@ -15,8 +15,9 @@ use reference::recording;
 use reference::recording_files::{self, Recording};
 use reference::{MILLISECOND, Published, Reference, SECOND, Settings, compare, in_order};
 use senpai_md_consumer::engine::counters::{DropReason, Suppression};
-use senpai_md_consumer::engine::engine::{Engine, EngineSettings, Receipt};
+use senpai_md_consumer::engine::engine::{Engine, Receipt};
 use senpai_md_consumer::engine::input::subject::EventKind;
+use senpai_md_consumer::engine::settings::EngineSettings;
 use senpai_md_consumer::engine::time::UnixNanos;
 
 type Event = (Option<i64>, String, Vec<u8>);

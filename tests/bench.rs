@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use senpai_md_consumer::commands::bench::bench;
 use senpai_md_consumer::config::Symbols;
-use senpai_md_consumer::engine::engine::EngineSettings;
+use senpai_md_consumer::engine::settings::EngineSettings;
 use serde_json::Value;
 
 /// The system's allocator, which keeps count of what is taken.

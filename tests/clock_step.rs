@@ -7,7 +7,8 @@ mod events;
 mod reference;
 
 use events::{quote, trade};
-use senpai_md_consumer::engine::engine::{Engine, EngineSettings, Receipt};
+use senpai_md_consumer::engine::engine::{Engine, Receipt};
+use senpai_md_consumer::engine::settings::EngineSettings;
 use senpai_md_consumer::engine::time::{NANOS_PER_MILLI as MILLISECOND, UnixNanos};
 
 const HOUR: i64 = 3_600_000 * MILLISECOND;

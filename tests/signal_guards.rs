@@ -1,7 +1,9 @@
 //! What a signal says of its sources, and when one is not given though the conditions hold (SPEC section 3): each guard at its
 //! borders.
 
-use senpai_md_consumer::engine::engine::{Engine, EngineSettings, Receipt};
+use senpai_md_consumer::engine::engine::{Engine, Receipt};
+
+use senpai_md_consumer::engine::settings::EngineSettings;
 use senpai_md_consumer::engine::time::{NANOS_PER_SECOND, UnixNanos};
 use serde_json::{Value, json};
 

@@ -1,6 +1,8 @@
 //! The top of market while sides of it are withdrawn (SPEC section 2): in features, signals and the latest state.
 
-use senpai_md_consumer::engine::engine::{Engine, EngineSettings, Receipt};
+use senpai_md_consumer::engine::engine::{Engine, Receipt};
+
+use senpai_md_consumer::engine::settings::EngineSettings;
 use senpai_md_consumer::engine::time::{NANOS_PER_SECOND, UnixNanos};
 use serde_json::{Value, json};
 

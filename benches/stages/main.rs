@@ -22,9 +22,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use senpai_md_consumer::config::Symbols;
-use senpai_md_consumer::engine::engine::EngineSettings;
 use senpai_md_consumer::engine::input::decode::Decoder;
 use senpai_md_consumer::engine::input::subject::EventKind;
+use senpai_md_consumer::engine::settings::EngineSettings;
 use senpai_md_consumer::engine::time::{NANOS_PER_SECOND, UnixNanos};
 use senpai_md_consumer::market::generator::Market;
 use senpai_md_consumer::recording::looped_frames::Stream;

@@ -14,9 +14,7 @@
 //! An output's moment is a local time: an event's, or an interval's end. In which order outputs leave the
 //! [`outbox`](crate::engine::output::outbox) decides.
 
-use crate::engine::bounds::{
-    LATENCY_ROWS_PER_SYMBOL, LATENCY_ROWS_SPARE, LATENCY_SLOTS, ROLLING_WINDOW_MAX_NS, SHORT_WINDOW_NS,
-};
+use crate::engine::bounds::{LATENCY_ROWS_PER_SYMBOL, LATENCY_SLOTS, ROLLING_WINDOW_MAX_NS, SHORT_WINDOW_NS};
 use crate::engine::counters::{Counters, DropReason, OutputKind};
 use crate::engine::deadlines::DeadlineQueue;
 use crate::engine::event_time::{DISTRUST_NS, EventTime};
@@ -30,60 +28,15 @@ use crate::engine::memory::NoMemory;
 use crate::engine::output::encode::{encode_signal, encode_snapshot};
 use crate::engine::output::outbox::{Outbox, Outgoing};
 use crate::engine::rules::guards::{Ages, suppression};
-use crate::engine::rules::momentum::{Signal, SignalSettings, direction};
+use crate::engine::rules::momentum::{Signal, direction};
+use crate::engine::settings::EngineSettings;
 use crate::engine::state::bucket_row_pool::BucketRowPool;
 use crate::engine::state::provider::{ProviderId, Providers};
 use crate::engine::state::symbol_state::Arrival;
 use crate::engine::state::symbol_table::{SymbolId, SymbolTable};
 use crate::engine::state::trade_pool::TradePool;
 use crate::engine::state::trade_window::WindowLengths;
-use crate::engine::time::{NANOS_PER_SECOND, UnixNanos};
-
-/// The settings of an engine. Lengths of time are in ns.
-#[derive(Clone, Debug)]
-pub struct EngineSettings {
-    /// The subject tokens before the type of the event, `md.events`.
-    pub subject_prefix: String,
-    /// Symbols with a state; events of further ones are dropped.
-    pub symbols_max: usize,
-    /// Trades that all windows together hold, beside the first chunk of each symbol.
-    pub window_trades: usize,
-    /// Bucket rows beside those for each symbol.
-    pub latency_rows_spare: usize,
-    /// From one snapshot of a symbol to the next; `None` turns features off.
-    pub publish_interval: Option<i64>,
-    /// More than [`ROLLING_WINDOW_MAX_NS`] counts as that.
-    pub rolling_window: i64,
-    /// An event whose time is further ahead of local time gets local time instead, as do its provider's events after it.
-    pub clock_skew_max: i64,
-    /// Thresholds and guards of the signals.
-    pub signal: SignalSettings,
-}
-
-impl Default for EngineSettings {
-    fn default() -> Self {
-        EngineSettings {
-            subject_prefix: "md.events".into(),
-            symbols_max: 10_000,
-            window_trades: 1_000_000,
-            latency_rows_spare: LATENCY_ROWS_SPARE,
-            publish_interval: Some(NANOS_PER_SECOND / 10),
-            rolling_window: ROLLING_WINDOW_MAX_NS,
-            clock_skew_max: NANOS_PER_SECOND,
-            signal: SignalSettings {
-                return_threshold: 0.003,
-                volume_threshold: 1.0,
-                spread_max_bps: 20.0,
-                cooldown: 10 * NANOS_PER_SECOND,
-                age_limits: Ages {
-                    event: 5 * NANOS_PER_SECOND,
-                    quote: 30 * NANOS_PER_SECOND,
-                    gap: 60 * NANOS_PER_SECOND,
-                },
-            },
-        }
-    }
-}
+use crate::engine::time::UnixNanos;
 
 /// When an event was received, in local time. Local time does not step back: a moment before the last one counts as the
 /// last one.

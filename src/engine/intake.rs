@@ -166,8 +166,8 @@ fn refuse_oversized(
 mod tests {
     use super::*;
     use crate::engine::counters::DropReason;
-    use crate::engine::engine::EngineSettings;
     use crate::engine::input::subject::EventKind;
+    use crate::engine::settings::EngineSettings;
     use crate::engine::time::UnixNanos;
     use proto_nats::encode;
 

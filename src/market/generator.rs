@@ -165,7 +165,8 @@ impl Market {
 mod tests {
     use super::*;
     use crate::engine::counters::OutputKind;
-    use crate::engine::engine::{Engine, EngineSettings, Receipt};
+    use crate::engine::engine::{Engine, Receipt};
+    use crate::engine::settings::EngineSettings;
     use std::collections::BTreeMap;
 
     const START: UnixNanos = UnixNanos(1_721_347_022_605_624_000);

@@ -10,11 +10,13 @@
 
 use proto_nats::encode;
 
-use crate::engine::engine::{Engine, EngineSettings, Receipt};
+use crate::engine::engine::{Engine, Receipt};
+
 use crate::engine::input::receive_buffer::ReceiveBuffer;
 use crate::engine::intake::{MalformedCount, take_messages};
 use crate::engine::memory::NoMemory;
 use crate::engine::ownership::Ownership;
+use crate::engine::settings::EngineSettings;
 use crate::engine::time::{NANOS_PER_MILLI, NANOS_PER_SECOND, UnixNanos, encode_time};
 
 /// Many times the frame.

@@ -18,12 +18,13 @@ use proto_nats::connection::NOTICES_MAX;
 use proto_nats::{Reason, ServerOp};
 
 use crate::engine::counters::{Histogram, READ_GAP_BOUNDS_NS};
-use crate::engine::engine::{Engine, EngineSettings, Receipt};
+use crate::engine::engine::{Engine, Receipt};
 use crate::engine::input::malformed::Malformed;
 use crate::engine::input::receive_buffer::ReceiveBuffer;
 use crate::engine::intake::{Observer, take_messages};
 use crate::engine::memory::{NoMemory, Table};
 use crate::engine::ownership::Ownership;
+use crate::engine::settings::EngineSettings;
 use crate::engine::time::{NANOS_PER_SECOND, UnixNanos};
 use crate::nats::session::Session;
 use crate::nats::transport::{Attempt, Transport};

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use proto_nats::Reason;
 
 use crate::engine::counters::OutputKind;
-use crate::engine::engine::EngineSettings;
 use crate::engine::memory::NoMemory;
 use crate::engine::ownership::Ownership;
+use crate::engine::settings::EngineSettings;
 use crate::engine::time::NANOS_PER_SECOND;
 use crate::nats::credentials::Access;
 use crate::nats::refusals::Line;

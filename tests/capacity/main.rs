@@ -26,8 +26,9 @@ use model::{Counts, Settings, Snapshot, Twin};
 use reference::random::Random;
 use reference::{SECOND, time};
 use senpai_md_consumer::engine::counters::DropReason;
-use senpai_md_consumer::engine::engine::{Engine, EngineSettings, Receipt};
+use senpai_md_consumer::engine::engine::{Engine, Receipt};
 use senpai_md_consumer::engine::input::subject::EventKind;
+use senpai_md_consumer::engine::settings::EngineSettings;
 use senpai_md_consumer::engine::time::UnixNanos;
 use serde_json::Value;
 
