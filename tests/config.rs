@@ -215,6 +215,13 @@ fn invalid_values() {
     check("SHARD", &["2/2", "1", "/", "-1/2", "0/0", "0/1025", "a/b"], shard);
     check("MAX_SYMBOLS", &["0", "1048577"], "a number from 1 to 1048576");
     check("WINDOW_TRADES", &["0", "16777217", "1e6"], "a number from 1 to 16777216");
+    check("DEDUPLICATE_TRADES", &["-1", "8388609", "1e4", "all"], "a number of trades from 0 to 8388608");
+    check("PROVIDER_MODE", &["first", "primary,merged"], "one of primary, merged, separate");
+    let providers = "a comma list of providers' names, each of at most 32 bytes and none of them unknown or other";
+    let long = "x".repeat(33);
+    check("PROVIDERS", &["unknown", "binance, other", &format!("a,{long}")], providers);
+    let many = (0..63).map(|index| index.to_string()).collect::<Vec<_>>().join(",");
+    assert!(Start::with(&[]).env("PROVIDERS", &many).refusal().ends_with("accepted is at most 62 providers"));
     check("QUEUE_BYTES", &["65535", "1073741825", "8MiB"], "a number of bytes from 65536 to 1073741824");
     let not_numbers = ["NaN", "inf", "-inf", "infinity", "-1", "-0.001", "1e999", "ten", "1,5"];
     let rate = "0 (off) or a number from 0.0001 to 1000 a second";
@@ -229,6 +236,8 @@ fn invalid_values() {
         "SIGNAL_MAX_QUOTE_AGE_SECONDS",
         "SIGNAL_MAX_GAP_SECONDS",
         "MAX_CLOCK_SKEW_SECONDS",
+        "PROVIDER_TIMEOUT_SECONDS",
+        "SYMBOL_IDLE_SECONDS",
     ] {
         check(name, &not_numbers, "a number of seconds from 0 to 31536000 (fractions too)");
     }

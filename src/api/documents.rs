@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::api::part_by_part::PartByPart;
 use crate::api::symbol_walk::SymbolWalk;
-use crate::engine::counters::{DropReason, OutputKind, Suppression};
+use crate::engine::counters::{DropReason, Suppression, Unpublished};
 use crate::engine::input::subject::EventKind;
 use crate::http::counts::{HttpCounts, Unserved};
 use crate::http::response::Parts;
@@ -99,7 +99,7 @@ fn figures(reports: &[ShardReport]) -> Map<String, Value> {
         .iter()
         .map(|kind| (kind.name().to_owned(), sum(&|r| r.counters.events_in[*kind as usize].iter().sum()).into()))
         .collect();
-    let publish_dropped: Map<String, Value> = OutputKind::ALL
+    let publish_dropped: Map<String, Value> = Unpublished::ALL
         .iter()
         .map(|kind| (kind.name().to_owned(), sum(&|r| r.counters.publish_dropped[*kind as usize]).into()))
         .collect();
@@ -127,6 +127,7 @@ fn figures(reports: &[ShardReport]) -> Map<String, Value> {
         "signals_suppressed": suppressed,
         "publish_dropped": publish_dropped,
         "symbols": sum(&|r| r.symbol_count as u64),
+        "symbols_evicted": sum(&|r| r.counters.symbols_evicted),
         "window_trades": sum(&|r| r.window_trade_count),
         "reconnects": sum(&|r| r.connection.reconnects),
         "slow_consumer_cuts": sum(&|r| r.connection.slow_consumer_cuts),

@@ -13,7 +13,7 @@ use crate::api::part_by_part::PartByPart;
 use crate::api::prometheus_text::MetricType::{Counter, Gauge};
 use crate::api::prometheus_text::{begin_family, histogram, sample, single};
 use crate::api::symbol_walk::SymbolWalk;
-use crate::engine::counters::{DropReason, OutputKind, Suppression};
+use crate::engine::counters::{DropReason, Suppression, Unpublished};
 use crate::engine::input::subject::EventKind;
 use crate::engine::state::cooldowns::Direction;
 use crate::http::counts::{HttpCounts, Unserved};
@@ -151,8 +151,13 @@ fn totals(reports: &[ShardReport], http: &HttpCounts, out: &mut Vec<u8>) {
         sample(name, &[("reason", reason.name())], count, out);
     }
     let name = "senpai_publish_dropped_total";
-    begin_family(name, Counter, "Outputs that were given up unsent, or that the server refused.", out);
-    for kind in OutputKind::ALL {
+    begin_family(
+        name,
+        Counter,
+        "Outputs that were given up unsent, or that the server refused; signals that were too old to be sent.",
+        out,
+    );
+    for kind in Unpublished::ALL {
         let count = sum(&|report| report.counters.publish_dropped[kind as usize]);
         sample(name, &[("kind", kind.name())], count, out);
     }
@@ -171,6 +176,11 @@ fn totals(reports: &[ShardReport], http: &HttpCounts, out: &mut Vec<u8>) {
         "senpai_nats_slow_consumer_cuts_total",
         "Ends of the connection that look like the server gave up on a slow consumer.",
         sum(&|report| report.connection.slow_consumer_cuts),
+    );
+    counter(
+        "senpai_symbols_evicted_total",
+        "Idle symbols that gave up their places for new ones.",
+        sum(&|report| report.counters.symbols_evicted),
     );
     counter("senpai_log_lines_lost_total", "Log lines that standard error did not take.", logging::lines_lost());
 

@@ -24,7 +24,7 @@ use crate::engine::memory::{NoMemory, Table};
 use crate::engine::ownership::Ownership;
 use crate::engine::rules::guards::Ages;
 use crate::engine::rules::momentum::SignalSettings;
-use crate::engine::settings::EngineSettings;
+use crate::engine::settings::{EngineSettings, ProviderSettings};
 use crate::engine::time::NANOS_PER_SECOND;
 use crate::http::server::{HttpLimits, HttpServer};
 use crate::nats::credentials::Access;
@@ -67,6 +67,13 @@ pub fn engine_settings(subjects: &SubjectArgs, engine: &EngineArgs) -> EngineSet
         publish_interval: engine.features_interval_ns(),
         rolling_window: engine.rolling_window_ns.min(ROLLING_WINDOW_MAX_NS),
         clock_skew_max: engine.max_clock_skew_ns,
+        deduplicate_trades: engine.deduplicate_trades,
+        providers: ProviderSettings {
+            mode: engine.provider_mode,
+            preferred: engine.providers.0.clone(),
+            timeout: engine.provider_timeout_ns,
+        },
+        symbol_idle: Some(engine.symbol_idle_ns).filter(|idle| *idle < i64::MAX),
         signal: SignalSettings {
             return_threshold: engine.signal_return_threshold,
             volume_threshold: engine.signal_volume_threshold,

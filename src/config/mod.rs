@@ -22,4 +22,4 @@ pub use nats_url::ServerList;
 pub use notes::Notes;
 pub use refusal::Exit;
 pub use settings::*;
-pub use values::{LogFormat, ShardSpec, Speed, Symbols};
+pub use values::{LogFormat, ProviderList, ShardSpec, Speed, Symbols};

@@ -15,13 +15,14 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use proto_nats::{Secret, ServerAddress};
 
+use crate::engine::settings::ProviderMode;
 use crate::engine::time::NANOS_PER_SECOND;
 
 use super::files::NamedFile;
 use super::nats_url::ServerList;
 use super::notes::Notes;
 use super::refusal::Exit;
-use super::values::{LogFormat, ShardSpec, Speed, Symbols};
+use super::values::{LogFormat, ProviderList, ShardSpec, Speed, Symbols};
 use super::{layers, values};
 
 /// The command line, with every setting in its final form.
@@ -344,6 +345,24 @@ pub struct EngineArgs {
     #[arg(long = "max-clock-skew-seconds", env = "MAX_CLOCK_SKEW_SECONDS", value_name = "S", default_value = "1",
           value_parser = values::seconds)]
     pub max_clock_skew_ns: i64,
+    /// Trades with an id that are remembered, per core: one that comes again changes nothing (0: none)
+    #[arg(long, env, value_name = "N", default_value = "65536", value_parser = values::deduplicate_trades)]
+    pub deduplicate_trades: usize,
+    /// What a symbol is when several providers send it: primary (the market of one at a time), merged (one market of all) or
+    /// separate (a market for each, named SYMBOL@PROVIDER)
+    #[arg(long, env, value_name = "MODE", default_value = "primary", value_parser = values::provider_mode)]
+    pub provider_mode: ProviderMode,
+    /// With primary: the providers, a comma list, the first preferred to the second, and these to all others (empty: none)
+    #[arg(long, env, value_name = "A,B", default_value = "", hide_default_value = true, value_parser = ProviderList::parse)]
+    pub providers: ProviderList,
+    /// With primary: a provider that has not sent a symbol for so long, in seconds, gives way to another
+    #[arg(long = "provider-timeout-seconds", env = "PROVIDER_TIMEOUT_SECONDS", value_name = "S", default_value = "30",
+          value_parser = values::seconds)]
+    pub provider_timeout_ns: i64,
+    /// A symbol that has been silent for so long, in seconds, gives up its place when a new one needs it (0: never)
+    #[arg(long = "symbol-idle-seconds", env = "SYMBOL_IDLE_SECONDS", value_name = "S", default_value = "3600",
+          value_parser = values::limit_seconds)]
+    pub symbol_idle_ns: i64,
     /// Feature snapshots a second and symbol at most (0: none)
     #[arg(long, env, value_name = "HZ", default_value = "10", value_parser = values::rate)]
     pub features_pub_rate_hz: f64,

@@ -9,8 +9,11 @@ use proto_nats::Secret;
 
 use crate::config::files::NamedFile;
 use crate::config::shown::may_be_secret;
+use crate::engine::bounds::{DEDUPLICATE_TRADES_MAX, PROVIDER_BYTES_MAX, PROVIDERS_LISTED_MAX};
 use crate::engine::bounds::{SYMBOL_BYTES_MAX, SYMBOLS_MAX, WINDOW_TRADES_MAX};
 use crate::engine::input::subject::is_valid_symbol;
+use crate::engine::settings::ProviderMode;
+use crate::engine::state::provider::NAMELESS;
 use crate::engine::state::symbol_names::{FEATURES_PREFIX, SIGNALS_PREFIX};
 use crate::engine::time::NANOS_PER_SECOND;
 
@@ -125,6 +128,11 @@ pub fn new_recording(text: &str) -> Result<PathBuf, String> {
 /// From 1 on, up to what the engine can hold.
 pub fn max_symbols(text: &str) -> Result<usize, String> {
     integer(text, 1..=SYMBOLS_MAX, "a number")
+}
+
+/// From 0 on, up to what is told apart well enough.
+pub fn deduplicate_trades(text: &str) -> Result<usize, String> {
+    integer(text, 0..=DEDUPLICATE_TRADES_MAX, "a number of trades")
 }
 
 /// From 1 on, up to what the engine can hold.
@@ -275,6 +283,38 @@ impl Symbols {
         }
         Ok(Symbols(symbols))
     }
+}
+
+/// The providers that are preferred, the first to the second.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ProviderList(pub Vec<String>);
+
+impl ProviderList {
+    /// A comma list; what is listed twice counts once.
+    pub(super) fn parse(text: &str) -> Result<ProviderList, String> {
+        let mut providers: Vec<String> = Vec::new();
+        for provider in text.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+            if provider.len() > PROVIDER_BYTES_MAX || NAMELESS.contains(&provider) {
+                return Err(format!(
+                    "a comma list of providers' names, each of at most {PROVIDER_BYTES_MAX} bytes and none of them {}",
+                    NAMELESS.join(" or ")
+                ));
+            }
+            if !providers.iter().any(|known| known == provider) {
+                providers.push(provider.to_owned());
+            }
+        }
+        match providers.len() <= PROVIDERS_LISTED_MAX {
+            true => Ok(ProviderList(providers)),
+            false => Err(format!("at most {PROVIDERS_LISTED_MAX} providers")),
+        }
+    }
+}
+
+/// `primary`, `merged` or `separate`.
+pub fn provider_mode(text: &str) -> Result<ProviderMode, String> {
+    let named = ProviderMode::ALL.into_iter().find(|mode| text.trim().eq_ignore_ascii_case(mode.name()));
+    named.ok_or_else(|| format!("one of {}", ProviderMode::ALL.map(ProviderMode::name).join(", ")))
 }
 
 /// One of `count` equal shares of the symbols; `index` counts from 0, as NATS's own `partition()` does.

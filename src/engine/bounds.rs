@@ -9,12 +9,18 @@ pub const SHORT_WINDOW_NS: i64 = 10 * NANOS_PER_SECOND;
 /// Longest symbol, in bytes. Crypto pairs, equities and option symbols (OSI: 21) stay far below, legs and bridged tokens
 /// reach 80; NATS would allow 4 KiB.
 pub const SYMBOL_BYTES_MAX: usize = 128;
+/// Longest name of a state: a symbol's, or with `PROVIDER_MODE=separate` `{symbol}@{provider}`.
+pub const STATE_NAME_BYTES_MAX: usize = SYMBOL_BYTES_MAX + 1 + PROVIDER_BYTES_MAX;
 /// Longest trade id kept, as its JSON token in bytes (a UUID with quotes has 38). A longer one is shown as null.
 pub const TRADE_ID_BYTES_MAX: usize = 48;
 /// Longest provider name kept, in bytes; what is longer counts as the provider `other`.
 pub const PROVIDER_BYTES_MAX: usize = 32;
 /// Providers told apart, the last of them being `other`: a metric label must not grow with hostile input.
 pub const PROVIDERS_MAX: usize = 64;
+/// Providers that `PROVIDERS` may list: all that are told apart, but for `unknown` and `other`.
+pub const PROVIDERS_LISTED_MAX: usize = PROVIDERS_MAX - 2;
+/// Trades with ids that may be remembered. With so many a different trade is taken for a duplicate with a chance of 5e-13.
+pub const DEDUPLICATE_TRADES_MAX: usize = 1 << 23;
 /// Book levels kept a side. Producers send 5 to 50; the features need one, `/state/latest` shows these.
 pub const BOOK_LEVELS_MAX: usize = 20;
 /// Deepest nesting that is skipped in unknown fields; one bit each in a `u128`.

@@ -20,11 +20,16 @@ pub enum DropReason {
     Late,
     /// A new symbol for which the table had no place.
     SymbolLimit,
+    /// A trade that had come before: nothing has changed.
+    Duplicate,
+    /// Of a provider that is not the symbol's: it has not changed the symbol.
+    OtherProvider,
 }
 
 impl DropReason {
     /// In the order of the tables of counts.
-    pub const ALL: [DropReason; 4] = [Self::Malformed, Self::Backpressure, Self::Late, Self::SymbolLimit];
+    pub const ALL: [DropReason; 6] =
+        [Self::Malformed, Self::Backpressure, Self::Late, Self::SymbolLimit, Self::Duplicate, Self::OtherProvider];
 
     /// As metrics and /stats name it.
     pub fn name(self) -> &'static str {
@@ -33,6 +38,8 @@ impl DropReason {
             Self::Backpressure => "backpressure",
             Self::Late => "late",
             Self::SymbolLimit => "symbol_limit",
+            Self::Duplicate => "duplicate",
+            Self::OtherProvider => "other_provider",
         }
     }
 }
@@ -50,12 +57,39 @@ pub enum OutputKind {
 impl OutputKind {
     /// In the order of the tables of counts.
     pub const ALL: [OutputKind; 2] = [Self::Features, Self::Signal];
+}
+
+/// What became of an output that was not published.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Unpublished {
+    /// A snapshot was given up: for want of room, or because the connection could not take it.
+    Features,
+    /// So was a signal.
+    Signal,
+    /// A signal could not be sent for so long that nobody is to act on it any more.
+    SignalExpired,
+}
+
+impl Unpublished {
+    /// In the order of the tables of counts.
+    pub const ALL: [Unpublished; 3] = [Self::Features, Self::Signal, Self::SignalExpired];
 
     /// As metrics and /stats name it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Features => "features",
             Self::Signal => "signal",
+            Self::SignalExpired => "signal_expired",
+        }
+    }
+}
+
+impl From<OutputKind> for Unpublished {
+    fn from(kind: OutputKind) -> Unpublished {
+        match kind {
+            OutputKind::Features => Self::Features,
+            OutputKind::Signal => Self::Signal,
         }
     }
 }
@@ -77,12 +111,14 @@ pub struct Counters {
     pub signals_emitted: [u64; Direction::ALL.len()],
     /// Signals that were not given though their conditions held, by reason.
     pub signals_suppressed: [u64; Suppression::ALL.len()],
-    /// Outputs given up, by kind: for want of room, or because the connection could not take them.
-    pub publish_dropped: [u64; OutputKind::ALL.len()],
+    /// Outputs that were not published, by what became of them.
+    pub publish_dropped: [u64; Unpublished::ALL.len()],
     /// Messages skipped because another shard owns their symbol.
     pub events_foreign: u64,
     /// Messages left out because the connection before had brought them as well, while the service moved to another server.
     pub events_repeated: u64,
+    /// Idle symbols that gave up their places for new ones.
+    pub symbols_evicted: u64,
     /// From the read of an event to its outputs.
     pub processing_latency: Histogram,
 }
@@ -100,6 +136,7 @@ impl Default for Counters {
             publish_dropped: Default::default(),
             events_foreign: 0,
             events_repeated: 0,
+            symbols_evicted: 0,
             processing_latency: Histogram::new(&LATENCY_BOUNDS_NS),
         }
     }

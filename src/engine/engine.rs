@@ -5,8 +5,10 @@
 //!
 //! 1. the payload is decoded and the symbol found; a malformed event ends here and has changed nothing;
 //! 2. local time moves on, and snapshots that were due before it are taken, each for its own moment;
-//! 3. the event's t is settled, the symbol's watermark moves, latest values and windows take the event in;
-//! 4. the rules are evaluated, then the snapshot is taken or remembered for the end of its interval.
+//! 3. a trade that came before ends here; the event's t is settled; one of a provider that is not the symbol's ends here
+//!    ([`admission`](crate::engine::admission) decides that, and which symbols have a place);
+//! 4. the symbol's watermark moves, latest values and windows take the event in;
+//! 5. the rules are evaluated, then the snapshot is taken or remembered for the end of its interval.
 //!
 //! Snapshots are due in the order of the publications before them, as the interval is one constant; so a FIFO of
 //! deadlines is sorted. A snapshot due at the very moment of an event waits for that event.
@@ -15,7 +17,7 @@
 //! [`outbox`](crate::engine::output::outbox) decides.
 
 use crate::engine::bounds::{LATENCY_ROWS_PER_SYMBOL, LATENCY_SLOTS, ROLLING_WINDOW_MAX_NS, SHORT_WINDOW_NS};
-use crate::engine::counters::{Counters, DropReason, OutputKind};
+use crate::engine::counters::{Counters, DropReason, OutputKind, Unpublished};
 use crate::engine::deadlines::DeadlineQueue;
 use crate::engine::event_time::{DISTRUST_NS, EventTime};
 use crate::engine::features::snapshot::Snapshot;
@@ -31,7 +33,10 @@ use crate::engine::rules::guards::{Ages, suppression};
 use crate::engine::rules::momentum::{Signal, direction};
 use crate::engine::settings::EngineSettings;
 use crate::engine::state::bucket_row_pool::BucketRowPool;
-use crate::engine::state::provider::{ProviderId, Providers};
+use crate::engine::state::idle_symbols::IdleSymbols;
+use crate::engine::state::primary_provider::{PrimaryProviders, ProviderMode};
+use crate::engine::state::provider::Providers;
+use crate::engine::state::recent_trades::RecentTrades;
 use crate::engine::state::symbol_state::Arrival;
 use crate::engine::state::symbol_table::{SymbolId, SymbolTable};
 use crate::engine::state::trade_pool::TradePool;
@@ -50,17 +55,20 @@ pub enum Receipt {
 
 /// The engine: see the head of this file.
 pub struct Engine {
-    settings: EngineSettings,
+    pub(super) settings: EngineSettings,
     lengths: WindowLengths,
     slot_ns: i64,
-    local: UnixNanos,
-    symbols: SymbolTable,
-    providers: Providers,
-    trade_pool: TradePool,
-    row_pool: BucketRowPool,
+    pub(super) local: UnixNanos,
+    pub(super) symbols: SymbolTable,
+    pub(super) providers: Providers,
+    pub(super) trade_pool: TradePool,
+    pub(super) row_pool: BucketRowPool,
+    pub(super) recent_trades: RecentTrades,
+    pub(super) primaries: PrimaryProviders,
+    pub(super) idle_symbols: IdleSymbols,
     release_round: ReleaseRound,
     deadlines: DeadlineQueue,
-    outbox: Outbox,
+    pub(super) outbox: Outbox,
     /// More events of the present moment may come: its snapshots wait, as signals of one moment leave before snapshots.
     is_moment_open: bool,
     /// Since the start.
@@ -75,6 +83,10 @@ pub struct Message<'a> {
     pub kind: OutputKind,
     /// Of which symbol.
     pub symbol: SymbolId,
+    /// Which symbol of its place that is.
+    pub generation: u32,
+    /// When it was made, in local time.
+    pub moment: UnixNanos,
     /// Where it is published.
     pub subject: &'a [u8],
     /// Its JSON.
@@ -93,9 +105,12 @@ impl Engine {
             slot_ns: (long / LATENCY_SLOTS as i64).max(1),
             local: UnixNanos(0),
             symbols: SymbolTable::new(symbols)?,
-            providers: Providers::default(),
+            providers: Providers::new(&settings.providers.preferred),
             trade_pool: TradePool::new(settings.window_trades, symbols)?,
             row_pool: BucketRowPool::new(rows)?,
+            recent_trades: RecentTrades::new(settings.deduplicate_trades)?,
+            primaries: PrimaryProviders::new(&settings.providers, symbols)?,
+            idle_symbols: IdleSymbols::new(if settings.symbol_idle.is_some() { symbols } else { 0 })?,
             release_round: ReleaseRound::default(),
             deadlines: DeadlineQueue::new(symbols)?,
             outbox: Outbox::new(symbols)?,
@@ -132,7 +147,9 @@ impl Engine {
             Ok(decoded) => decoded,
             Err(malformed) => return self.refuse(kind, malformed),
         };
-        let known = self.symbols.find(symbol);
+        let symbol_hash = self.symbols.hash(symbol);
+        let is_separate = self.settings.providers.mode == ProviderMode::Separate;
+        let mut known = if is_separate { None } else { self.symbols.find_hashed(symbol_hash, symbol) };
         if known.is_none() && kind != EventKind::Heartbeat && !is_valid_symbol(symbol) {
             return self.refuse(kind, Malformed::Symbol);
         }
@@ -141,6 +158,15 @@ impl Engine {
             Receipt::Unrecorded => self.move_local(origin.stated_time().unwrap_or(self.local)),
         }
         let provider = self.providers.intern(origin.provider);
+        if is_separate {
+            known = self.find_state(symbol, provider);
+        }
+        if let Body::Trade(trade) = &body
+            && self.recent_trades.is_duplicate(symbol_hash, provider, trade, origin.ts_exchange)
+        {
+            self.note_duplicate(known, provider);
+            return Ok(());
+        }
         if origin.is_time_unreadable {
             self.counters.timestamps_unreadable[provider.index()] += 1;
         }
@@ -163,6 +189,10 @@ impl Engine {
             },
         };
         self.counters.count_in(kind, provider);
+        if !self.takes(id, provider) {
+            self.counters.count_dropped(kind, DropReason::OtherProvider);
+            return Ok(());
+        }
 
         let state = self.symbols.state_mut(id);
         let is_late = state.observe(t, self.local, self.lengths.long);
@@ -214,18 +244,6 @@ impl Engine {
         Err(malformed)
     }
 
-    /// Adds a symbol, whose name is valid; `None` when the table is full.
-    #[cold]
-    fn admit(&mut self, kind: EventKind, symbol: &[u8], provider: ProviderId) -> Option<SymbolId> {
-        let name = std::str::from_utf8(symbol).expect("a valid symbol is text");
-        let id = self.symbols.add(name, &mut self.trade_pool);
-        if id.is_none() {
-            self.counters.count_in(kind, provider);
-            self.counters.count_dropped(kind, DropReason::SymbolLimit);
-        }
-        id
-    }
-
     fn snapshot(&mut self, id: SymbolId, now: UnixNanos) -> Snapshot {
         let state = self.symbols.state_mut(id);
         Snapshot::of(state, now, &self.trade_pool, &mut self.row_pool, self.lengths, self.slot_ns)
@@ -255,7 +273,7 @@ impl Engine {
         state.signals_emitted[direction as usize] += 1;
         self.counters.signals_emitted[direction as usize] += 1;
         if self.outbox.push_signal(self.local, id, Signal { direction, watermark, price, snapshot }) {
-            self.counters.publish_dropped[OutputKind::Signal as usize] += 1;
+            self.count_unpublished(Unpublished::Signal, 1);
         }
     }
 
@@ -323,6 +341,8 @@ impl Engine {
         let (trade_pool, row_pool) = (&mut self.trade_pool, &mut self.row_pool);
         self.symbols.states_mut(..).for_each(|state| state.handle_clock_step(step_ns, trade_pool, row_pool));
         self.providers.handle_clock_step(step_ns);
+        self.primaries.handle_clock_step(step_ns);
+        self.idle_symbols.handle_clock_step(step_ns);
         self.release_round.handle_clock_step(step_ns);
         self.deadlines.handle_clock_step(step_ns);
         self.outbox.handle_clock_step(step_ns);
@@ -357,25 +377,29 @@ impl Engine {
     /// The next message to publish, in the order of moments.
     pub fn poll_output(&mut self) -> Option<Message<'_>> {
         let open = if self.is_moment_open { self.local } else { UnixNanos(i64::MAX) };
-        let outgoing = self.outbox.pop(open)?;
+        let (moment, outgoing) = self.outbox.pop(open)?;
         self.payload.clear();
         Some(match outgoing {
             Outgoing::Signal(id, signal) => {
                 let names = self.symbols.names(id);
-                encode_signal(&mut self.payload, names, &signal);
+                encode_signal(&mut self.payload, names, &self.providers, &signal);
                 Message {
                     kind: OutputKind::Signal,
                     symbol: id,
+                    generation: self.symbols.generation(id),
+                    moment,
                     subject: &names.signals_subject,
                     payload: &self.payload,
                 }
             }
             Outgoing::Features(id, snapshot) => {
                 let names = self.symbols.names(id);
-                encode_snapshot(&mut self.payload, names, &snapshot);
+                encode_snapshot(&mut self.payload, names, &self.providers, &snapshot);
                 Message {
                     kind: OutputKind::Features,
                     symbol: id,
+                    generation: self.symbols.generation(id),
+                    moment,
                     subject: &names.features_subject,
                     payload: &self.payload,
                 }
@@ -403,17 +427,26 @@ impl Engine {
     }
 
     /// A message of the symbol that the connection had taken was not delivered: it counts as published no longer.
-    pub fn take_back_published(&mut self, kind: OutputKind, symbol: SymbolId) {
-        let published = &mut self.symbols.state_mut(symbol).features_published;
-        if kind == OutputKind::Features && *published > 0 {
-            *published -= 1;
-            self.counters.features_published -= 1;
+    /// `generation` is the symbol's: its place may be another's by now.
+    pub fn take_back_published(&mut self, kind: OutputKind, symbol: SymbolId, generation: u32) {
+        if kind != OutputKind::Features {
+            return;
+        }
+        self.counters.features_published = self.counters.features_published.saturating_sub(1);
+        if self.symbols.generation(symbol) == generation {
+            let published = &mut self.symbols.state_mut(symbol).features_published;
+            *published = published.saturating_sub(1);
         }
     }
 
-    /// Counts messages that are given up: the connection cannot take them, or was lost before it sent them.
-    pub fn count_unpublished(&mut self, kind: OutputKind, count: u64) {
-        self.counters.publish_dropped[kind as usize] += count;
+    /// A signal that could not be sent for so long is not sent any more, in ns; `i64::MAX`: it is, however old.
+    pub fn signal_age_max(&self) -> i64 {
+        self.settings.signal.age_limits.event
+    }
+
+    /// Counts messages that are given up: the connection cannot take them, was lost before it sent them, or took too long.
+    pub fn count_unpublished(&mut self, what: Unpublished, count: u64) {
+        self.counters.publish_dropped[what as usize] += count;
     }
 
     /// All symbols with their states.

@@ -3,6 +3,7 @@
 use crate::engine::bounds::{LATENCY_ROWS_SPARE, ROLLING_WINDOW_MAX_NS};
 use crate::engine::rules::guards::Ages;
 use crate::engine::rules::momentum::SignalSettings;
+pub use crate::engine::state::primary_provider::{ProviderMode, ProviderSettings};
 use crate::engine::time::NANOS_PER_SECOND;
 
 /// The settings of an engine. Lengths of time are in ns.
@@ -22,6 +23,12 @@ pub struct EngineSettings {
     pub rolling_window: i64,
     /// An event whose time is further ahead of local time gets local time instead, as do its provider's events after it.
     pub clock_skew_max: i64,
+    /// Trades with ids that are remembered, so that one that comes again is known; 0 for none.
+    pub deduplicate_trades: usize,
+    /// What a symbol is when several providers send it.
+    pub providers: ProviderSettings,
+    /// A symbol that has been silent for so long gives up its place to a new one where there is no other; `None` for never.
+    pub symbol_idle: Option<i64>,
     /// Thresholds and guards of the signals.
     pub signal: SignalSettings,
 }
@@ -36,6 +43,13 @@ impl Default for EngineSettings {
             publish_interval: Some(NANOS_PER_SECOND / 10),
             rolling_window: ROLLING_WINDOW_MAX_NS,
             clock_skew_max: NANOS_PER_SECOND,
+            deduplicate_trades: 65_536,
+            providers: ProviderSettings {
+                mode: ProviderMode::Primary,
+                preferred: Vec::new(),
+                timeout: 30 * NANOS_PER_SECOND,
+            },
+            symbol_idle: Some(3600 * NANOS_PER_SECOND),
             signal: SignalSettings {
                 return_threshold: 0.003,
                 volume_threshold: 1.0,

@@ -10,7 +10,7 @@ impl Engine {
         let id = self.symbols().find(symbol.as_bytes())?;
         let snapshot = self.snapshot_at(id, moment);
         let mut document = Vec::with_capacity(1024);
-        encode_snapshot(&mut document, self.symbols().names(id), &snapshot);
+        encode_snapshot(&mut document, self.symbols().names(id), self.providers(), &snapshot);
         Some(document)
     }
 

@@ -99,6 +99,41 @@ impl<M: Copy> SendBuffer<M> {
         if self.unsent().is_empty() { 0 } else { now_ns.saturating_sub(self.moved_ns) }
     }
 
+    /// Takes out the publications that `is_outdated` picks, of those of which no byte has been sent; says how many.
+    pub fn withdraw(&mut self, is_outdated: impl Fn(&M) -> bool) -> usize {
+        let mark_count = self.marks.len();
+        if !self.marks.iter().any(|mark| mark.frame.start >= self.sent && is_outdated(&mark.about)) {
+            return 0;
+        }
+        let mut end = self.sent;
+        let mut kept_from = self.sent;
+        let (bytes, sent) = (&mut self.bytes, self.sent);
+        let publication_bytes = &mut self.publication_bytes;
+        // Frames move to the start, what lies between publications with them.
+        self.marks.retain_mut(|mark| {
+            if mark.frame.start < sent {
+                return true;
+            }
+            bytes.copy_within(kept_from..mark.frame.start, end);
+            end += mark.frame.start - kept_from;
+            kept_from = mark.frame.end;
+            let len = mark.frame.len();
+            if is_outdated(&mark.about) {
+                *publication_bytes -= len;
+                return false;
+            }
+            bytes.copy_within(mark.frame.clone(), end);
+            mark.frame = end..end + len;
+            end += len;
+            true
+        });
+        bytes.copy_within(kept_from.., end);
+        bytes.truncate(bytes.len() - (kept_from - end));
+        let withdrawn = mark_count - self.marks.len();
+        self.note_sent(0, self.moved_ns);
+        withdrawn
+    }
+
     /// Whether another publication is to be encoded now.
     #[inline]
     pub fn has_room(&self) -> bool {
@@ -221,6 +256,51 @@ mod tests {
                 again.iter().map(|one| one.about).collect::<Vec<_>>(),
                 expected.iter().map(|one| one.0).collect::<Vec<_>>()
             );
+        }
+    }
+
+    #[test]
+    fn what_is_withdrawn_leaves_no_gap() {
+        let frame = |about: u8| {
+            let mut frame = Vec::new();
+            encode::publish(&mut frame, b"s", None, &vec![b'a' + about; about as usize * 3]);
+            frame
+        };
+        let ping: &[u8] = b"PING\r\n";
+        let whole = [&frame(0)[..], &frame(1), ping, &frame(2), &frame(3), ping].concat();
+        for sent in 0..=whole.len() {
+            for outdated in 0..16u8 {
+                let is_outdated = |about: &u8| outdated >> about & 1 == 1;
+                let mut buffer = SendBuffer::new().expect("there is memory");
+                for about in 0..4 {
+                    buffer.publish(b"s", &vec![b'a' + about; about as usize * 3], about, 0);
+                    if about % 2 == 1 {
+                        encode::ping(buffer.control_frames(0));
+                    }
+                }
+                buffer.note_sent(sent, 0);
+                let withdrawn = buffer.withdraw(is_outdated);
+                let (mut expected, mut at, mut left, mut outdated_count) = (Vec::new(), 0, Vec::new(), 0);
+                for (about, part) in
+                    [(0, frame(0)), (1, frame(1)), (9, ping.into()), (2, frame(2)), (3, frame(3)), (9, ping.into())]
+                {
+                    let is_begun = at < sent;
+                    if about == 9 || is_begun || !is_outdated(&about) {
+                        expected.extend_from_slice(&part[sent.saturating_sub(at).min(part.len())..]);
+                        if about != 9 && at + part.len() > sent {
+                            left.push((about, part.clone()));
+                        }
+                    }
+                    outdated_count += usize::from(about != 9 && !is_begun && is_outdated(&about));
+                    at += part.len();
+                }
+                assert_eq!(withdrawn, outdated_count);
+                assert_eq!(buffer.unsent(), expected, "{sent} sent, {outdated:b} outdated");
+                assert_eq!(buffer.control_bytes() > 0, sent < whole.len(), "PINGs stay");
+                let mut unsent = Unsent::default();
+                buffer.take_unsent(&mut unsent);
+                assert_eq!(unsent.iter().map(|one| (one.about, one.frame.to_vec())).collect::<Vec<_>>(), left);
+            }
         }
     }
 

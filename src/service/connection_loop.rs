@@ -261,6 +261,7 @@ impl ConnectionLoop<'_> {
         if self.stop.is_set() {
             worker.session.begin_stop(clock.elapsed_ns());
         }
+        worker.expire_outputs();
         self.is_paused = read(&mut worker, transport, self.is_paused);
         let is_drained = match worker.take_slice() {
             Ok(is_drained) => {

@@ -2,57 +2,76 @@
 
 use std::collections::HashMap;
 
-use crate::engine::counters::OutputKind;
-use crate::engine::engine::Engine;
+use crate::engine::counters::{OutputKind, Unpublished};
+use crate::engine::engine::{Engine, Message};
 use crate::engine::state::symbol_names::{FEATURES_PREFIX, SIGNALS_PREFIX};
 use crate::engine::state::symbol_table::SymbolId;
 use crate::nats::session::Session;
+use crate::runtime::clock::Clock;
 
 /// What a publication is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug)]
 pub struct Publication {
     pub kind: OutputKind,
     pub symbol: SymbolId,
+    /// Which symbol of that place.
+    generation: u32,
+    /// When it was made, in ns of the clock.
+    made_ns: u64,
+}
+
+impl Publication {
+    /// A signal that is too old for anybody to act on it.
+    fn is_expired(&self, age_max_ns: u64, now_ns: u64) -> bool {
+        self.kind == OutputKind::Signal && now_ns.saturating_sub(self.made_ns) >= age_max_ns
+    }
 }
 
 /// Moves messages into the session while it takes them and has room.
-pub fn publish(engine: &mut Engine, session: &mut Session<Publication>, now_ns: u64) {
+pub fn publish(engine: &mut Engine, session: &mut Session<Publication>, clock: &Clock, now_ns: u64) {
     if !session.takes_publications() {
         return engine.stall_output();
     }
     if session.has_unsent() {
         publish_again(engine, session, now_ns);
     }
-    let max_payload = session.max_payload();
+    let (max_payload, age_max_ns) = (session.max_payload(), engine.signal_age_max() as u64);
     while engine.has_output() {
         if !session.has_room() {
             return engine.stall_output();
         }
         let Some(message) = engine.poll_output() else { return };
-        let about = Publication { kind: message.kind, symbol: message.symbol };
-        let payload_len = message.payload.len() as u64;
-        if payload_len > max_payload {
+        let Message { kind, symbol, generation, moment, subject, payload } = message;
+        let about = Publication { kind, symbol, generation, made_ns: clock.elapsed_at(moment) };
+        let payload_len = payload.len() as u64;
+        if about.is_expired(age_max_ns, now_ns) {
+            engine.count_unpublished(Unpublished::SignalExpired, 1);
+        } else if payload_len > max_payload {
             session.refusals.note_oversized(payload_len, max_payload, now_ns);
-            engine.count_unpublished(about.kind, 1);
-            continue;
+            engine.count_unpublished(kind.into(), 1);
+        } else {
+            session.publish(subject, payload, about, now_ns);
+            engine.count_published(kind, symbol);
         }
-        session.publish(message.subject, message.payload, about, now_ns);
-        engine.count_published(about.kind, about.symbol);
     }
 }
 
-/// What the last connection did not take goes first, but for snapshots that a newer one of their symbol follows.
+/// What the last connection did not take goes first, but for snapshots that a newer one of their symbol follows, and signals
+/// that are too old.
 fn publish_again(engine: &mut Engine, session: &mut Session<Publication>, now_ns: u64) {
     let unsent = session.take_unsent();
-    let newest: HashMap<Publication, usize> =
-        unsent.iter().enumerate().map(|(index, publication)| (publication.about, index)).collect();
-    let max_payload = session.max_payload();
+    let key = |about: Publication| (about.kind, about.symbol);
+    let newest: HashMap<_, usize> =
+        unsent.iter().enumerate().map(|(index, publication)| (key(publication.about), index)).collect();
+    let (max_payload, age_max_ns) = (session.max_payload(), engine.signal_age_max() as u64);
     for (index, publication) in unsent.iter().enumerate() {
         let about = publication.about;
-        let is_overtaken =
-            about.kind == OutputKind::Features && (newest[&about] > index || engine.has_snapshot_waiting(about.symbol));
+        let is_overtaken = about.kind == OutputKind::Features
+            && (newest[&key(about)] > index || engine.has_snapshot_waiting(about.symbol));
         let payload_len = publication.payload_len as u64;
-        if is_overtaken {
+        if about.is_expired(age_max_ns, now_ns) {
+            engine.count_unpublished(Unpublished::SignalExpired, 1);
+        } else if is_overtaken {
             take_back(engine, about);
         } else if payload_len > max_payload {
             session.refusals.note_oversized(payload_len, max_payload, now_ns);
@@ -60,6 +79,17 @@ fn publish_again(engine: &mut Engine, session: &mut Session<Publication>, now_ns
         } else {
             session.publish_again(&publication, now_ns);
         }
+    }
+}
+
+/// Before the socket takes more: signals that have waited for it too long are taken back. Mostly it has taken everything before,
+/// and this is one comparison.
+#[inline]
+pub fn expire(engine: &mut Engine, session: &mut Session<Publication>, now_ns: u64) {
+    if !session.bytes_to_send().is_empty() {
+        let age_max_ns = engine.signal_age_max() as u64;
+        let expired = session.withdraw(|about| about.is_expired(age_max_ns, now_ns));
+        engine.count_unpublished(Unpublished::SignalExpired, expired as u64);
     }
 }
 
@@ -74,7 +104,7 @@ pub fn give_up(engine: &mut Engine, session: &mut Session<Publication>) -> [u64;
     while let Some(message) = engine.poll_output() {
         let kind = message.kind;
         given_up[kind as usize] += 1;
-        engine.count_unpublished(kind, 1);
+        engine.count_unpublished(kind.into(), 1);
     }
     given_up
 }
@@ -86,12 +116,13 @@ pub fn note_refused(engine: &mut Engine, subject: &str) {
         None => (OutputKind::Signal, subject.strip_prefix(SIGNALS_PREFIX).unwrap_or_default()),
     };
     if let Some(symbol) = engine.symbols().find(name.as_bytes()) {
-        take_back(engine, Publication { kind, symbol });
+        engine.take_back_published(kind, symbol, engine.symbols().generation(symbol));
+        engine.count_unpublished(kind.into(), 1);
     }
 }
 
 /// A publication that the session had taken reaches no subscriber after all.
 fn take_back(engine: &mut Engine, about: Publication) {
-    engine.take_back_published(about.kind, about.symbol);
-    engine.count_unpublished(about.kind, 1);
+    engine.take_back_published(about.kind, about.symbol, about.generation);
+    engine.count_unpublished(about.kind.into(), 1);
 }

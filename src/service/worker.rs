@@ -93,11 +93,17 @@ impl Worker {
 
     /// Encodes what the engine has, as far as the session takes it.
     pub fn publish(&mut self, now_ns: u64) {
-        outputs::publish(&mut self.shard.engine, &mut self.session, now_ns);
+        outputs::publish(&mut self.shard.engine, &mut self.session, &self.shard.clock, now_ns);
         while let Some(Line { trouble, count }) = self.session.refusals.poll_line(now_ns) {
             let core = self.shard.ownership.core;
             log::warn!(core, count; "{trouble}; outputs that reached no subscriber since the last such line: {count}");
         }
+    }
+
+    /// Before the socket is offered what there is to send.
+    #[inline]
+    pub fn expire_outputs(&mut self) {
+        outputs::expire(&mut self.shard.engine, &mut self.session, self.shard.clock.elapsed_ns());
     }
 
     /// The connection is over: what had arrived by then is still worth having, trades above all.
@@ -135,6 +141,7 @@ impl Worker {
 mod tests {
     use super::*;
     use crate::config::NatsArgs;
+    use crate::engine::counters::Unpublished;
     use crate::engine::engine::Receipt;
     use crate::engine::time::UnixNanos;
     use crate::nats::session::Output;
@@ -165,6 +172,11 @@ mod tests {
 
     /// The next connection, from its first byte to Ready; what the handshake has to send is sent.
     fn connect(worker: &mut Worker, number: u64, max_payload: u64) {
+        connect_at(worker, number, max_payload, ATTEMPT_NS);
+    }
+
+    /// As `connect`; what waits is published at `publish_ns`.
+    fn connect_at(worker: &mut Worker, number: u64, max_payload: u64, publish_ns: u64) {
         let now_ns = number * ATTEMPT_NS;
         let Worker { session, shard } = worker;
         let Some(Output::Connect { id, .. }) = session.poll_output(now_ns) else { panic!("an attempt") };
@@ -179,7 +191,7 @@ mod tests {
         assert!(matches!(session.poll_output(now_ns), Some(Output::Ready)));
         let len = session.bytes_to_send().len();
         session.note_sent(len, now_ns);
-        worker.publish(ATTEMPT_NS);
+        worker.publish(publish_ns);
     }
 
     fn lose_connection(worker: &mut Worker) {
@@ -226,8 +238,8 @@ mod tests {
     }
 
     fn dropped(worker: &Worker) -> [u64; 2] {
-        [OutputKind::Features, OutputKind::Signal]
-            .map(|kind| worker.shard.engine.counters.publish_dropped[kind as usize])
+        [Unpublished::Features, Unpublished::Signal]
+            .map(|what| worker.shard.engine.counters.publish_dropped[what as usize])
     }
 
     #[test]
@@ -266,6 +278,74 @@ mod tests {
         quote(&mut worker, "B", 96.0, 4_000_000);
         worker.give_up_outputs();
         assert_eq!((published(&worker), dropped(&worker)), (0, [6, 0]));
+    }
+
+    #[test]
+    fn signals_that_could_not_be_sent_in_time_are_not_sent() {
+        const AGE_MAX: i64 = 5 * NANOS_PER_SECOND;
+        let mut worker = worker();
+        connect(&mut worker, 1, 1 << 20);
+        let start = worker.shard.clock.now().0;
+        let event = |worker: &mut Worker, kind: &str, symbol: &str, payload: &str, moment: i64| {
+            let subject = format!("md.events.{kind}.{symbol}");
+            let receipt = Receipt::At(UnixNanos(moment));
+            worker.shard.engine.handle_event(subject.as_bytes(), payload.as_bytes(), receipt).expect("well-formed");
+        };
+        let begin = |worker: &mut Worker, symbols: &[&str], moment: i64| {
+            for symbol in symbols {
+                event(worker, "quote", symbol, "{\"bid\":99.99,\"ask\":100.01}", moment);
+                event(worker, "trade", symbol, "{\"price\":100,\"size\":2}", moment);
+            }
+        };
+        let signal = |worker: &mut Worker, symbol: &str, moment: i64| {
+            event(worker, "trade", symbol, "{\"price\":101,\"size\":2}", moment);
+        };
+        let signals = |worker: &Worker| -> Vec<String> {
+            let subjects = publications(worker.session.bytes_to_send()).into_iter().map(|(subject, _)| subject);
+            subjects.filter_map(|subject| Some(subject.strip_prefix("senpai.signals.")?.to_owned())).collect()
+        };
+        let expired =
+            |worker: &Worker| worker.shard.engine.counters.publish_dropped[Unpublished::SignalExpired as usize];
+        let elapsed = |worker: &Worker, moment: i64| worker.shard.clock.elapsed_at(UnixNanos(moment));
+        let first = start + 100 * NANOS_PER_SECOND;
+
+        // The socket takes nothing: A waits in the send buffer, and is taken back before B, a ns younger.
+        begin(&mut worker, &["A", "B"], first - 10 * NANOS_PER_SECOND);
+        signal(&mut worker, "A", first);
+        signal(&mut worker, "B", first + 1);
+        let now_ns = elapsed(&worker, first + 1);
+        worker.publish(now_ns);
+        assert_eq!(signals(&worker), ["A", "B"]);
+        let expire = |worker: &mut Worker, moment: i64| {
+            let Worker { shard, session } = worker;
+            outputs::expire(&mut shard.engine, session, shard.clock.elapsed_at(UnixNanos(moment)));
+        };
+        expire(&mut worker, first + AGE_MAX - 1);
+        assert_eq!(signals(&worker), ["A", "B"]);
+        expire(&mut worker, first + AGE_MAX);
+        assert_eq!((signals(&worker), expired(&worker)), (vec!["B".into()], 1));
+        expire(&mut worker, first + AGE_MAX + 1);
+        assert_eq!((signals(&worker), expired(&worker)), (vec![], 2));
+
+        // There is no connection: C and D were in the send buffer, E and F wait as values.
+        let later = first + 100 * NANOS_PER_SECOND;
+        begin(&mut worker, &["C", "D", "E", "F"], later - 10 * NANOS_PER_SECOND);
+        signal(&mut worker, "C", later);
+        signal(&mut worker, "D", later + 2);
+        let now_ns = elapsed(&worker, later + 2);
+        worker.publish(now_ns);
+        lose_connection(&mut worker);
+        signal(&mut worker, "E", later + 3);
+        signal(&mut worker, "F", later + 5);
+        let now_ns = elapsed(&worker, later + AGE_MAX + 1);
+        connect_at(&mut worker, 4, 1 << 20, now_ns);
+        assert_eq!((signals(&worker), expired(&worker)), (["D", "E", "F"].map(str::to_owned).into(), 3));
+        lose_connection(&mut worker);
+        begin(&mut worker, &["G"], later + 10 * NANOS_PER_SECOND);
+        signal(&mut worker, "G", later + 20 * NANOS_PER_SECOND);
+        let now_ns = elapsed(&worker, later + 20 * NANOS_PER_SECOND + AGE_MAX);
+        connect_at(&mut worker, 5, 1 << 20, now_ns);
+        assert_eq!((signals(&worker), expired(&worker)), (vec![], 7));
     }
 
     /// One read is one moment, however many slices it takes: a signal in the last of them leaves before the snapshots of

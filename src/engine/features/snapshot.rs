@@ -3,6 +3,7 @@
 use crate::engine::state::best_prices::BestPrices;
 use crate::engine::state::bucket_row_pool::BucketRowPool;
 use crate::engine::state::latency_window::LatencyPercentiles;
+use crate::engine::state::provider::ProviderId;
 use crate::engine::state::symbol_state::SymbolState;
 use crate::engine::state::trade_pool::TradePool;
 use crate::engine::state::trade_window::{TradeFeatures, WindowLengths};
@@ -21,6 +22,8 @@ pub struct Features {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Snapshot {
     pub now: UnixNanos,
+    /// Whose market it is; unknown where it is not one provider's.
+    pub provider: ProviderId,
     pub features: Features,
     /// The windows lack trades or latencies for which the pools had no room.
     pub window_truncated: bool,
@@ -44,6 +47,7 @@ impl Snapshot {
         let age_ms = |t: UnixNanos| now.since(t).div_euclid(NANOS_PER_MILLI);
         Snapshot {
             now,
+            provider: state.provider,
             features: Features {
                 best: top.and_then(|(_, best)| best),
                 trades: state.trades.features(trade_pool),

@@ -9,28 +9,30 @@ use crate::engine::state::symbol_names::SymbolNames;
 use crate::engine::state::symbol_state::{Arrival, SymbolState};
 use crate::engine::time::{UnixNanos, encode_time};
 
-/// `{"symbol","ts","features":{…},"window_truncated","trade_age_ms","quote_age_ms"}`
-pub fn encode_snapshot(out: &mut Vec<u8>, names: &SymbolNames, snapshot: &Snapshot) {
+/// `{"symbol","provider","ts","features":{…},"window_truncated","trade_age_ms","quote_age_ms"}`; `"provider"` where the symbol
+/// has one.
+pub fn encode_snapshot(out: &mut Vec<u8>, names: &SymbolNames, providers: &Providers, snapshot: &Snapshot) {
     out.extend_from_slice(b"{\"symbol\":");
-    put_head(out, names, snapshot.now);
+    put_head(out, names, providers, snapshot);
     put_features(out, &snapshot.features);
     out.extend_from_slice(b",\"window_truncated\":");
     out.extend_from_slice(if snapshot.window_truncated { b"true" } else { b"false" });
     put_ages(out, snapshot);
 }
 
-/// `{"id","symbol","ts","direction","rule","price","features":{…},"trade_age_ms","quote_age_ms"}`; the id is
-/// `{symbol}:{rule}:{direction}:{ns of the watermark}`.
-pub fn encode_signal(out: &mut Vec<u8>, names: &SymbolNames, signal: &Signal) {
+/// `{"id","symbol","provider","ts","direction","rule","price","features":{…},"trade_age_ms","quote_age_ms"}`; the id is
+/// `{state's name}:{rule}:{direction}:{ns of the watermark}`.
+pub fn encode_signal(out: &mut Vec<u8>, names: &SymbolNames, providers: &Providers, signal: &Signal) {
     let direction = signal.direction.name().as_bytes();
     out.extend_from_slice(b"{\"id\":");
-    out.extend_from_slice(&names.json[..names.json.len() - 1]);
-    for part in [RULE.as_bytes(), direction, itoa::Buffer::new().format(signal.watermark.0).as_bytes()] {
+    out.extend_from_slice(&names.id_start);
+    out.extend_from_slice(RULE.as_bytes());
+    for part in [direction, itoa::Buffer::new().format(signal.watermark.0).as_bytes()] {
         out.push(b':');
         out.extend_from_slice(part);
     }
     out.extend_from_slice(b"\",\"symbol\":");
-    put_head(out, names, signal.snapshot.now);
+    put_head(out, names, providers, &signal.snapshot);
     out.extend_from_slice(b",\"direction\":\"");
     out.extend_from_slice(direction);
     out.extend_from_slice(b"\",\"rule\":\"");
@@ -56,11 +58,13 @@ fn put_ages(out: &mut Vec<u8>, snapshot: &Snapshot) {
     out.push(b'}');
 }
 
-/// The symbol's value, and when.
-fn put_head(out: &mut Vec<u8>, names: &SymbolNames, now: UnixNanos) {
+/// The symbol's value, its provider, and when.
+#[inline]
+fn put_head(out: &mut Vec<u8>, names: &SymbolNames, providers: &Providers, snapshot: &Snapshot) {
     out.extend_from_slice(&names.json);
+    out.extend_from_slice(providers.field(snapshot.provider));
     out.extend_from_slice(b",\"ts\":\"");
-    out.extend_from_slice(&encode_time(now));
+    out.extend_from_slice(&encode_time(snapshot.now));
     out.push(b'"');
 }
 

@@ -147,14 +147,19 @@ impl Outbox {
         self.newest[symbol.0 as usize] != NONE
     }
 
+    /// Whether anything of the symbol waits. Looks at all signals that do.
+    pub fn has_any(&self, symbol: SymbolId) -> bool {
+        self.has_snapshot(symbol) || self.signals.iter().any(|(_, waiting, _)| *waiting == symbol)
+    }
+
     /// The connection takes no messages for now: until the next is taken, newer snapshots take the slots of unsent ones.
     pub fn stall(&mut self) {
         self.is_stalled = true;
     }
 
-    /// The next output; snapshots from the moment `open` on stay, as a signal of that moment may still come before them.
+    /// The next output, and its moment; snapshots from the moment `open` on stay, as a signal of that moment may still come before them.
     #[inline]
-    pub fn pop(&mut self, open: UnixNanos) -> Option<Outgoing> {
+    pub fn pop(&mut self, open: UnixNanos) -> Option<(UnixNanos, Outgoing)> {
         self.is_stalled = false;
         let first = self.first;
         let snapshot_moment = match first {
@@ -164,7 +169,7 @@ impl Outbox {
         if let Some((moment, ..)) = self.signals.front()
             && *moment <= snapshot_moment
         {
-            return self.signals.pop_front().map(|(_, symbol, signal)| Outgoing::Signal(symbol, signal));
+            return self.signals.pop_front().map(|(moment, symbol, signal)| (moment, Outgoing::Signal(symbol, signal)));
         }
         if snapshot_moment >= open {
             return None;
@@ -176,7 +181,7 @@ impl Outbox {
         if *newest == first {
             *newest = NONE;
         }
-        Some(Outgoing::Features(slot.symbol, slot.snapshot))
+        Some((slot.moment, Outgoing::Features(slot.symbol, slot.snapshot)))
     }
 
     #[inline]
@@ -198,6 +203,7 @@ mod tests {
     use crate::engine::random::Random;
     use crate::engine::state::cooldowns::Direction;
     use crate::engine::state::latency_window::LatencyPercentiles;
+    use crate::engine::state::provider::ProviderId;
     use crate::engine::state::trade_window::TradeFeatures;
 
     const ALL: UnixNanos = UnixNanos(i64::MAX);
@@ -212,7 +218,14 @@ mod tests {
             realized_vol_long: None,
         };
         let features = Features { best: None, trades, return_short: None, latency: LatencyPercentiles::default() };
-        Snapshot { now: UnixNanos(number), features, window_truncated: false, trade_age_ms: None, quote_age_ms: None }
+        Snapshot {
+            now: UnixNanos(number),
+            provider: ProviderId::UNKNOWN,
+            features,
+            window_truncated: false,
+            trade_age_ms: None,
+            quote_age_ms: None,
+        }
     }
 
     fn signal(direction: Direction, number: i64) -> Signal {
@@ -222,7 +235,7 @@ mod tests {
     /// Kind (0: signal, 2: snapshot), symbol and number.
     type Shown = (u8, u32, i64);
 
-    fn shown(outgoing: Outgoing) -> Shown {
+    fn shown((_, outgoing): (UnixNanos, Outgoing)) -> Shown {
         match outgoing {
             Outgoing::Signal(symbol, signal) => (0, symbol.0, signal.snapshot.now.0),
             Outgoing::Features(symbol, snapshot) => (2, symbol.0, snapshot.now.0),

@@ -34,11 +34,12 @@ struct Signalled {
 }
 
 impl Cooldowns {
-    /// Whether the last signal in this direction is less than `cooldown` ns before `now`, or was given at the same watermark:
-    /// another one would have its id.
+    /// Whether the last signal in this direction is less than `cooldown` ns away from `now`, or was given at the same watermark:
+    /// another one would have its id. (With another provider event time may have gone back.)
     #[inline]
     pub fn is_cooling(&self, direction: Direction, now: UnixNanos, watermark: UnixNanos, cooldown: i64) -> bool {
-        self.last[direction as usize].is_some_and(|last| now.since(last.now) < cooldown || last.watermark == watermark)
+        self.last[direction as usize]
+            .is_some_and(|last| now.since(last.now).abs() < cooldown || last.watermark == watermark)
     }
 
     pub fn start(&mut self, direction: Direction, now: UnixNanos, watermark: UnixNanos) {

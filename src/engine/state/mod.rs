@@ -1,7 +1,8 @@
 //! What is known of each symbol. `symbol_state`: watermark, `now`, which events are late, the latest trade, quote and book, the
 //! top of market (a withdrawn side is none).
 //! `trade_window`: sums over the windows, exact by `fixed_point`; `latency_window`: percentiles, from its `list` or its `counts` by `latency_buckets`. `best_prices`: mid and spread. `cooldowns`: its
-//! last signals. `symbol_table` finds symbols, and says when there is no place for another one.
+//! last signals. `symbol_table` finds symbols; `idle_symbols` says which gives up its place when there is none for another one.
+//! `provider` numbers providers, `primary_provider` says which one a symbol has, `recent_trades` knows trades that are sent again.
 //! In: events. Out: figures of a moment.
 //! Invariant: windows are exact; what does not fit is counted, and a window that lacks it says so.
 //! Imports `input` for events and names. Imported by `features`, `rules`, `output` and what leads the engine.
@@ -10,10 +11,13 @@ pub(super) mod best_prices;
 pub(super) mod bucket_row_pool;
 pub(crate) mod cooldowns;
 mod fixed_point;
+pub(super) mod idle_symbols;
 mod latency_buckets;
 pub(super) mod latency_window;
 mod latest_trade;
-pub(super) mod provider;
+pub mod primary_provider;
+pub(crate) mod provider;
+pub(super) mod recent_trades;
 pub(crate) mod symbol_names;
 pub(super) mod symbol_state;
 pub mod symbol_table;

@@ -1,7 +1,7 @@
 //! What is known of one symbol: its watermark and `now`, the latest trade, quote and book, which events are late, and its
 //! windows.
 
-use crate::engine::bounds::SYMBOL_BYTES_MAX;
+use crate::engine::bounds::STATE_NAME_BYTES_MAX;
 use crate::engine::input::event::{Book, BookSide, Quote, Trade};
 use crate::engine::state::best_prices::BestPrices;
 use crate::engine::state::bucket_row_pool::BucketRowPool;
@@ -38,6 +38,12 @@ pub struct SymbolState {
     pub last_publication: Option<UnixNanos>,
     /// Something has arrived since the last publication.
     pub is_publication_pending: bool,
+    /// Whose market it is; unknown where it is not one provider's, or that is not known yet.
+    pub provider: ProviderId,
+    /// Local time of that provider's last event of the symbol,
+    pub provider_heard: UnixNanos,
+    /// and of the last event that the state took.
+    pub last_event: UnixNanos,
     pub cooldowns: Cooldowns,
     /// The best prices of the latest book, where both sides have one.
     book_best: Option<(UnixNanos, Option<BestPrices>)>,
@@ -53,16 +59,16 @@ pub struct SymbolState {
 
 impl SymbolState {
     pub(super) fn new(name: &str, latency: LatencyWindow, trade_pool: &mut TradePool) -> Self {
-        let mut name_start = [0; NAME_START_BYTES];
-        let kept = name.len().min(NAME_START_BYTES);
-        name_start[..kept].copy_from_slice(&name.as_bytes()[..kept]);
         SymbolState {
             name_len: name.len() as u8,
-            name_start,
+            name_start: start_of(name),
             watermark: UnixNanos(i64::MIN),
             watermark_local: UnixNanos(0),
             last_publication: None,
             is_publication_pending: false,
+            provider: ProviderId::UNKNOWN,
+            provider_heard: UnixNanos(0),
+            last_event: UnixNanos(0),
             cooldowns: Cooldowns::default(),
             book_best: None,
             quote: None,
@@ -95,12 +101,34 @@ impl SymbolState {
         if is_locally_timed && step_ns < 0 {
             self.watermark = self.watermark.plus(step_ns);
             self.cooldowns = Cooldowns::default();
-            (self.book_best, self.quote, self.trade, self.book_arrival) = (None, None, None, None);
-            self.trades.clear(trade_pool);
-            self.latency.clear(row_pool);
+            self.clear_market(trade_pool, row_pool);
         }
         self.watermark_local = self.watermark_local.plus(step_ns);
+        self.provider_heard = self.provider_heard.plus(step_ns);
+        self.last_event = self.last_event.plus(step_ns);
         self.last_publication = self.last_publication.map(|moment| moment.plus(step_ns));
+    }
+
+    fn clear_market(&mut self, trade_pool: &mut TradePool, row_pool: &mut BucketRowPool) {
+        (self.book_best, self.quote, self.trade, self.book_arrival) = (None, None, None, None);
+        self.trades.clear(trade_pool);
+        self.latency.clear(row_pool);
+    }
+
+    /// The symbol is another provider's from now on: its market begins anew. What is about its outputs goes on, as their
+    /// rate and their cooldowns are the symbol's.
+    pub fn begin_anew(&mut self, trade_pool: &mut TradePool, row_pool: &mut BucketRowPool) {
+        self.watermark = UnixNanos(i64::MIN);
+        self.clear_market(trade_pool, row_pool);
+    }
+
+    /// The place is another symbol's from now on.
+    pub(super) fn give_place(&mut self, name: &str, trade_pool: &mut TradePool, row_pool: &mut BucketRowPool) {
+        self.begin_anew(trade_pool, row_pool);
+        (self.name_len, self.name_start) = (name.len() as u8, start_of(name));
+        (self.last_publication, self.is_publication_pending) = (None, false);
+        self.cooldowns = Cooldowns::default();
+        (self.features_published, self.signals_emitted) = (0, [0; 2]);
     }
 
     /// Whether the interval since the last publication ends at `deadline`.
@@ -112,6 +140,7 @@ impl SymbolState {
     /// Moves the watermark to `t` if that is later; says whether `t` is more than `window` behind it.
     #[inline]
     pub fn observe(&mut self, t: UnixNanos, local: UnixNanos, window: i64) -> bool {
+        self.last_event = local;
         if t > self.watermark {
             self.watermark = t;
             self.watermark_local = local;
@@ -167,4 +196,11 @@ impl SymbolState {
     }
 }
 
-const _: () = assert!(SYMBOL_BYTES_MAX <= u8::MAX as usize);
+fn start_of(name: &str) -> [u8; NAME_START_BYTES] {
+    let mut start = [0; NAME_START_BYTES];
+    let kept = name.len().min(NAME_START_BYTES);
+    start[..kept].copy_from_slice(&name.as_bytes()[..kept]);
+    start
+}
+
+const _: () = assert!(STATE_NAME_BYTES_MAX <= u8::MAX as usize);

@@ -5,12 +5,13 @@ use std::slice::SliceIndex;
 use hashbrown::HashTable;
 
 use crate::engine::memory::{NoMemory, Table};
+use crate::engine::state::bucket_row_pool::BucketRowPool;
 use crate::engine::state::latency_window::LatencyWindow;
 use crate::engine::state::symbol_names::SymbolNames;
 use crate::engine::state::symbol_state::{NAME_START_BYTES, SymbolState};
 use crate::engine::state::trade_pool::TradePool;
 
-/// A symbol's number: its place in the table, for good.
+/// A symbol's number: its place in the table, which an idle symbol may give up to a new one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct SymbolId(pub u32);
 const STATES: Table = Table::new("the symbols", "MAX_SYMBOLS");
@@ -25,6 +26,8 @@ pub struct SymbolTable {
     hasher: ahash::RandomState,
     states: Vec<SymbolState>,
     names: Vec<SymbolNames>,
+    /// How many symbols each place has had before.
+    generations: Vec<u32>,
     symbol_capacity: usize,
 }
 
@@ -40,6 +43,7 @@ impl SymbolTable {
             hasher: ahash::RandomState::new(),
             states: STATES.list(symbol_capacity)?,
             names: STATES.list(symbol_capacity)?,
+            generations: STATES.list(symbol_capacity)?,
             symbol_capacity,
         })
     }
@@ -47,7 +51,19 @@ impl SymbolTable {
     /// The symbol of this name, where it has a place.
     #[inline]
     pub fn find(&self, name: &[u8]) -> Option<SymbolId> {
-        self.by_name.find(self.hasher.hash_one(name), |id| self.is_named(*id, name)).copied()
+        self.find_hashed(self.hash(name), name)
+    }
+
+    /// A name's hash, other in each process.
+    #[inline]
+    pub fn hash(&self, name: &[u8]) -> u64 {
+        self.hasher.hash_one(name)
+    }
+
+    /// As [`find`](Self::find), where the name's hash is known.
+    #[inline]
+    pub fn find_hashed(&self, hash: u64, name: &[u8]) -> Option<SymbolId> {
+        self.by_name.find(hash, |id| self.is_named(*id, name)).copied()
     }
 
     #[inline]
@@ -59,22 +75,64 @@ impl SymbolTable {
             && (start == name.len() || self.names(id).name.as_bytes() == name)
     }
 
-    /// Takes a new symbol in; `None` when the table is full, or there is no memory for the name.
+    /// All places are taken.
+    pub fn is_full(&self) -> bool {
+        self.states.len() == self.symbol_capacity
+    }
+
+    /// Takes a new symbol in; where it has several states, `suffix` tells this one apart. `None` when the table is full, or
+    /// there is no memory for the name.
     #[cold]
-    pub fn add(&mut self, name: &str, trade_pool: &mut TradePool) -> Option<SymbolId> {
-        if self.states.len() == self.symbol_capacity {
+    pub fn add(&mut self, symbol: &str, suffix: &str, trade_pool: &mut TradePool) -> Option<SymbolId> {
+        if self.is_full() {
             return None;
         }
+        let (names, latency) = (SymbolNames::new(symbol, suffix)?, LatencyWindow::new()?);
         let id = SymbolId(self.states.len() as u32);
-        let (names, latency) = (SymbolNames::new(name)?, LatencyWindow::new()?);
-        self.states.push(SymbolState::new(name, latency, trade_pool));
-        let place = self.in_order.partition_point(|known| *self.names(*known).name < *name);
-        self.in_order.insert(place, id);
+        self.states.push(SymbolState::new(&names.name, latency, trade_pool));
         self.names.push(names);
-        let hash_of = |name: &[u8]| self.hasher.hash_one(name);
-        self.by_name
-            .insert_unique(hash_of(name.as_bytes()), id, |id| hash_of(self.names[id.0 as usize].name.as_bytes()));
+        self.generations.push(0);
+        self.list(id);
         Some(id)
+    }
+
+    /// Gives the place of `id` to a new symbol, as [`add`](Self::add) does a free one. False: there is no memory for the name,
+    /// and nothing has changed.
+    #[cold]
+    pub fn replace(
+        &mut self,
+        id: SymbolId,
+        symbol: &str,
+        suffix: &str,
+        trade_pool: &mut TradePool,
+        row_pool: &mut BucketRowPool,
+    ) -> bool {
+        let Some(names) = SymbolNames::new(symbol, suffix) else { return false };
+        let place = id.0 as usize;
+        let former = std::mem::replace(&mut self.names[place], names);
+        if let Ok(entry) = self.by_name.find_entry(self.hash(former.name.as_bytes()), |known| *known == id) {
+            entry.remove();
+        }
+        self.in_order.retain(|known| *known != id);
+        self.states[place].give_place(&self.names[place].name, trade_pool, row_pool);
+        self.generations[place] = self.generations[place].wrapping_add(1);
+        self.list(id);
+        true
+    }
+
+    /// Makes a symbol that has its place findable by its name.
+    fn list(&mut self, id: SymbolId) {
+        let name = &*self.names[id.0 as usize].name;
+        let place = self.in_order.partition_point(|known| *self.names[known.0 as usize].name < *name);
+        let hash_of = |id: &SymbolId| self.hasher.hash_one(self.names[id.0 as usize].name.as_bytes());
+        self.by_name.insert_unique(hash_of(&id), id, hash_of);
+        self.in_order.insert(place, id);
+    }
+
+    /// Which symbol of its place this is: what was about an earlier one is not about this.
+    #[inline]
+    pub fn generation(&self, id: SymbolId) -> u32 {
+        self.generations[id.0 as usize]
     }
 
     /// What is known of a symbol.
@@ -135,7 +193,7 @@ mod tests {
         let mut table = SymbolTable::new(names.len()).expect("there is memory");
         for name in &names {
             assert_eq!(table.find(name.as_bytes()), None, "{name} is not there yet");
-            let id = table.add(name, &mut trade_pool);
+            let id = table.add(name, "", &mut trade_pool);
             assert!(id.is_some() && table.find(name.as_bytes()) == id, "{name}");
         }
         let found: Vec<u32> = names.iter().filter_map(|name| Some(table.find(name.as_bytes())?.0)).collect();
@@ -147,7 +205,27 @@ mod tests {
             let listed: Vec<&str> = table.after(last).map(|(name, _)| name).collect();
             assert_eq!(listed, sorted[start..], "after {last:?}");
         }
-        assert_eq!(table.add("one more", &mut trade_pool), None);
+        assert_eq!(table.add("one more", "", &mut trade_pool), None);
         assert_eq!(table.find(b"x".repeat(300).as_slice()), None, "longer than any symbol");
+    }
+
+    #[test]
+    fn a_place_given_up_is_found_by_its_new_name_alone() {
+        let mut trade_pool = TradePool::new(0, 3).expect("there is memory");
+        let mut row_pool = BucketRowPool::new(8).expect("there is memory");
+        let mut table = SymbolTable::new(3).expect("there is memory");
+        for name in ["b", "d", "f"] {
+            table.add(name, "", &mut trade_pool);
+        }
+        let place = table.find(b"d").expect("it is there");
+        for (former, name, expected) in [("d", "a", ["a", "b", "f"]), ("a", "z", ["b", "f", "z"])] {
+            let generation = table.generation(place);
+            assert!(table.replace(place, name, "", &mut trade_pool, &mut row_pool));
+            assert_eq!((table.find(former.as_bytes()), table.find(name.as_bytes())), (None, Some(place)));
+            assert_eq!(table.after(None).map(|(name, _)| name).collect::<Vec<_>>(), expected);
+            assert_ne!(table.generation(place), generation);
+        }
+        assert!(table.replace(place, "z", "@p", &mut trade_pool, &mut row_pool));
+        assert_eq!((table.find(b"z"), table.find(b"z@p")), (None, Some(place)));
     }
 }

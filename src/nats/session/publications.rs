@@ -46,6 +46,11 @@ impl<M: Copy> Session<M> {
         std::mem::take(&mut self.unsent)
     }
 
+    /// Takes back publications of which nothing has been sent yet: those that `is_outdated` picks. Says how many.
+    pub fn withdraw(&mut self, is_outdated: impl Fn(&M) -> bool) -> usize {
+        self.send_buffer.withdraw(is_outdated)
+    }
+
     /// Connections before this one have left publications unsent.
     #[inline]
     pub fn has_unsent(&self) -> bool {

@@ -1,0 +1,105 @@
+//! Which events a state takes (SPEC section 1, "Duplicates" and "Providers"), and which symbols have a place. Here is what the
+//! engine does when a rule of [`state`](crate::engine::state) has spoken.
+
+use crate::engine::bounds::STATE_NAME_BYTES_MAX;
+use crate::engine::counters::DropReason;
+use crate::engine::engine::Engine;
+use crate::engine::input::subject::EventKind;
+use crate::engine::state::primary_provider::ProviderMode;
+use crate::engine::state::provider::ProviderId;
+use crate::engine::state::symbol_table::SymbolId;
+
+impl Engine {
+    /// A symbol's state of one provider, where each has its own.
+    pub(super) fn find_state(&self, symbol: &[u8], provider: ProviderId) -> Option<SymbolId> {
+        let suffix = self.providers.suffix(provider).as_bytes();
+        let mut name = [0; STATE_NAME_BYTES_MAX];
+        let (start, end) = name.get_mut(..symbol.len() + suffix.len())?.split_at_mut(symbol.len());
+        start.copy_from_slice(symbol);
+        end.copy_from_slice(suffix);
+        self.symbols.find(&name[..symbol.len() + suffix.len()])
+    }
+
+    /// A trade that came before: a sign of its provider's life, and nothing else.
+    #[cold]
+    pub(super) fn note_duplicate(&mut self, known: Option<SymbolId>, provider: ProviderId) {
+        self.counters.count_in(EventKind::Trade, provider);
+        self.counters.count_dropped(EventKind::Trade, DropReason::Duplicate);
+        let Some(id) = known else { return };
+        let state = self.symbols.state_mut(id);
+        if state.provider == provider {
+            state.provider_heard = self.local;
+        } else {
+            self.primaries.note_heard(id, provider, self.local);
+        }
+    }
+
+    /// Whether the symbol's state takes the provider's events. It may begin anew for that.
+    #[inline]
+    pub(super) fn takes(&mut self, id: SymbolId, provider: ProviderId) -> bool {
+        let state = self.symbols.state_mut(id);
+        if state.provider == provider {
+            state.provider_heard = self.local;
+            return true;
+        }
+        match self.settings.providers.mode {
+            ProviderMode::Merged => true,
+            // Two providers whose names differ in what a subject cannot hold.
+            ProviderMode::Separate => false,
+            ProviderMode::Primary => provider == ProviderId::UNKNOWN || self.is_switched(id, provider),
+        }
+    }
+
+    /// Whether the symbol becomes the provider's, which is not its own yet.
+    #[inline(never)]
+    fn is_switched(&mut self, id: SymbolId, provider: ProviderId) -> bool {
+        let local = self.local;
+        let state = self.symbols.state_mut(id);
+        let own = (state.provider, state.provider_heard);
+        if own.0 != ProviderId::UNKNOWN {
+            if !self.primaries.may_take_over(id, own, provider, local) {
+                return false;
+            }
+            state.begin_anew(&mut self.trade_pool, &mut self.row_pool);
+        }
+        (state.provider, state.provider_heard) = (provider, local);
+        true
+    }
+
+    /// Gives a symbol a place, whose name is valid: a free one, or that of the symbol that has been silent longest, if for long
+    /// enough and with no output that still waits. `None` where there is neither.
+    #[cold]
+    pub(super) fn admit(&mut self, kind: EventKind, symbol: &[u8], provider: ProviderId) -> Option<SymbolId> {
+        let Engine {
+            settings, local, symbols, providers, trade_pool, row_pool, idle_symbols, outbox, counters, ..
+        } = self;
+        let name = std::str::from_utf8(symbol).expect("a valid symbol is text");
+        let mode = settings.providers.mode;
+        let suffix = if mode == ProviderMode::Separate { providers.suffix(provider) } else { "" };
+        let id = if symbols.is_full() {
+            let idle = settings.symbol_idle.and_then(|idle| {
+                let can_go = |id| !symbols.state(id).is_publication_pending && !outbox.has_any(id);
+                idle_symbols.take(local.minus(idle), |id| symbols.state(id).last_event, can_go)
+            });
+            idle.filter(|id| {
+                let last_event = symbols.state(*id).last_event;
+                let is_replaced = symbols.replace(*id, name, suffix, trade_pool, row_pool);
+                idle_symbols.add(*id, if is_replaced { *local } else { last_event });
+                counters.symbols_evicted += u64::from(is_replaced);
+                is_replaced
+            })
+        } else {
+            let id = symbols.add(name, suffix, trade_pool);
+            id.into_iter().filter(|_| settings.symbol_idle.is_some()).for_each(|id| idle_symbols.add(id, *local));
+            id
+        };
+        let Some(id) = id else {
+            counters.count_in(kind, provider);
+            counters.count_dropped(kind, DropReason::SymbolLimit);
+            return None;
+        };
+        self.primaries.forget(id);
+        self.symbols.state_mut(id).provider = if mode == ProviderMode::Merged { ProviderId::UNKNOWN } else { provider };
+        Some(id)
+    }
+}
