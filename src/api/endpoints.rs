@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 use crate::api::documents;
 use crate::api::metrics;
 use crate::engine::ownership::Ownership;
+use crate::engine::settings::ProviderMode;
 use crate::engine::time::NANOS_PER_SECOND;
 use crate::http::counts::HttpCounts;
 use crate::http::request::Request;
@@ -26,6 +27,7 @@ pub struct Api {
     shards: Vec<ShardHandle>,
     /// Of any shard: all of them share instance and number of cores.
     ownership: Ownership,
+    provider_mode: ProviderMode,
     clock: Clock,
     counts: Rc<HttpCounts>,
     process: Rc<ProcessCollector>,
@@ -65,8 +67,14 @@ impl Responder for Api {
 
 impl Api {
     /// `shards` in the order of their cores. `counts` are those of the HTTP server.
-    pub fn new(shards: Vec<ShardHandle>, ownership: Ownership, clock: Clock, counts: Rc<HttpCounts>) -> Api {
-        Api { shards, ownership, clock, counts, process: Rc::new(ProcessCollector::for_self()) }
+    pub fn new(
+        shards: Vec<ShardHandle>,
+        ownership: Ownership,
+        provider_mode: ProviderMode,
+        clock: Clock,
+        counts: Rc<HttpCounts>,
+    ) -> Api {
+        Api { shards, ownership, provider_mode, clock, counts, process: Rc::new(ProcessCollector::for_self()) }
     }
 
     fn uptime_seconds(&self) -> f64 {
@@ -89,6 +97,8 @@ impl Api {
         reports
     }
 
+    /// Where each provider has a state of its own, any core may have the one that is named: it is the symbol that cores share
+    /// by, and where that ends in a name only its core knows.
     async fn symbol_document(
         &self,
         request: &Request,
@@ -97,17 +107,36 @@ impl Api {
         let Some(symbol) = request.parameter("symbol").filter(|symbol| !symbol.is_empty()) else {
             return Response::error(400, &format!("say which symbol: {}?symbol=BTCUSDT", request.path));
         };
-        let unknown =
-            || Response::error(404, &format!("no event of the symbol {symbol} has arrived; /health lists the symbols"));
-        let Some(core) = self.ownership.core_of(symbol.as_bytes()) else { return unknown() };
-        let (reply, answer) = bounded(1);
-        if !self.shards[core as usize].send(shard_request(symbol.to_owned(), reply)).await {
-            return Response::error(503, "the service is stopping");
+        let owner = self.ownership.core_of(symbol.as_bytes()).map(|core| core as usize);
+        let asked = match self.provider_mode {
+            ProviderMode::Separate => 0..self.shards.len(),
+            ProviderMode::Primary | ProviderMode::Merged => owner.map_or(0..0, |core| core..core + 1),
+        };
+        for core in asked {
+            let (reply, answer) = bounded(1);
+            if !self.shards[core].send(shard_request(symbol.to_owned(), reply)).await {
+                return Response::error(503, "the service is stopping");
+            }
+            match answer.recv().await {
+                Ok(Some(document)) => return Response::json(200, document),
+                Ok(None) => {}
+                Err(_) => return Response::error(503, "the service is stopping"),
+            }
         }
-        match answer.recv().await {
-            Ok(Some(document)) => Response::json(200, document),
-            Ok(None) => unknown(),
-            Err(_) => Response::error(503, "the service is stopping"),
+        if self.provider_mode == ProviderMode::Separate
+            && let Some(core) = owner
+        {
+            let (reply, answer) = bounded(1);
+            self.shards[core].send(ShardRequest::States(symbol.to_owned(), reply)).await;
+            let states = answer.recv().await.unwrap_or_default();
+            if !states.is_empty() {
+                let named = states.join(", ");
+                return Response::error(
+                    404,
+                    &format!("each provider of {symbol} has a state of its own; say which: {named}"),
+                );
+            }
         }
+        Response::error(404, &format!("no event of the symbol {symbol} has arrived; /health lists the symbols"))
     }
 }

@@ -24,7 +24,7 @@ use crate::engine::memory::{NoMemory, Table};
 use crate::engine::ownership::Ownership;
 use crate::engine::rules::guards::Ages;
 use crate::engine::rules::momentum::SignalSettings;
-use crate::engine::settings::{EngineSettings, ProviderSettings};
+use crate::engine::settings::{EngineSettings, ProviderMode, ProviderSettings};
 use crate::engine::time::NANOS_PER_SECOND;
 use crate::http::server::{HttpLimits, HttpServer};
 use crate::nats::credentials::Access;
@@ -185,9 +185,10 @@ impl Service {
             move |request| drop(tell.send(ServiceEvent::Signal(request)))
         })?;
         let (address, ownership) = (server.local_addr(), cores[0].settings.ownership);
+        let provider_mode = cores[0].settings.engine.providers.mode;
         let mut service = Service { address, cores: Vec::new(), shards: Vec::new(), events, tell, _signals: signals };
         service.shards = cores.iter().map(|core| core.shard.clone()).collect();
-        let mut http = Some(Http { server, shards: service.shards.clone(), ownership });
+        let mut http = Some(Http { server, shards: service.shards.clone(), ownership, provider_mode });
         for (index, core) in cores.into_iter().enumerate() {
             let (name, http) = (format!("shard-{index}"), http.take());
             let core = executor::start(&name, service.watch(&name), move || core.run(http))?;
@@ -271,6 +272,7 @@ struct Http {
     server: HttpServer,
     shards: Vec<ShardHandle>,
     ownership: Ownership,
+    provider_mode: ProviderMode,
 }
 
 impl Core {
@@ -288,9 +290,9 @@ impl Core {
         let Core { worker, settings, warmer, requests, .. } = self;
         let clock = worker.shard.clock;
         let (stop, turns) = (Stop::new(), Rc::new(Turns::new(requests.bell.clone())));
-        let serving = http.map(|Http { server, shards, ownership }| {
+        let serving = http.map(|Http { server, shards, ownership, provider_mode }| {
             let counts = Rc::default();
-            let api = Rc::new(Api::new(shards, ownership, clock, Rc::clone(&counts)));
+            let api = Rc::new(Api::new(shards, ownership, provider_mode, clock, Rc::clone(&counts)));
             let (stop, turns) = (stop.clone(), turns.clone());
             task::spawn(async move { server.serve(api, stop, turns, counts).await })
         });

@@ -1,5 +1,6 @@
 //! What a shard says of itself: its counts and its connection, and its symbols a page at a time.
 
+use crate::engine::bounds::PROVIDERS_MAX;
 use crate::engine::counters::{Counters, Histogram};
 use crate::nats::session::SessionReport;
 use crate::service::shard::Shard;
@@ -73,6 +74,13 @@ impl ShardReport {
             read_gap: None,
         }
     }
+}
+
+/// The names of a symbol's states, where each provider has its own; at most as many as there may be providers.
+pub fn states_of(shard: &Shard, symbol: &str) -> Vec<Box<str>> {
+    let start = format!("{symbol}@");
+    let names = shard.engine.symbols().after(Some(&start)).map(|(name, _)| name);
+    names.take_while(|name| name.starts_with(&start)).take(PROVIDERS_MAX).map(Box::from).collect()
 }
 
 /// The first [`PAGE_SYMBOLS`] symbols, by name, after `after`.

@@ -11,7 +11,7 @@ use async_channel::{Receiver, Sender, bounded};
 use crate::runtime::bell::Bell;
 use crate::runtime::stop::Stop;
 use crate::runtime::turns::Turns;
-use crate::service::report::{ShardReport, SymbolReport, symbol_page};
+use crate::service::report::{ShardReport, SymbolReport, states_of, symbol_page};
 use crate::service::worker::Worker;
 
 /// Requests that may wait for a shard.
@@ -21,6 +21,8 @@ const REQUESTS_MAX: usize = 64;
 pub enum ShardRequest {
     /// The latest events of a symbol, as a JSON document. `None`: the shard does not know the symbol.
     State(String, Sender<Option<Vec<u8>>>),
+    /// The names of a symbol's states, where each provider has its own: those that begin with the symbol and `@`.
+    States(String, Sender<Vec<Box<str>>>),
     /// The features of a symbol computed for now, as a JSON document. `None`: the shard does not know the symbol.
     Features(String, Sender<Option<Vec<u8>>>),
     Report(Sender<ShardReport>),
@@ -89,6 +91,9 @@ pub async fn answer_requests(worker: Rc<RefCell<Worker>>, queue: RequestQueue, t
                 shard.check_clock();
                 let now = shard.clock.now();
                 let _ = reply.try_send(shard.engine.features_document(&symbol, now));
+            }
+            ShardRequest::States(symbol, reply) => {
+                let _ = reply.try_send(states_of(&worker.borrow().shard, &symbol));
             }
             ShardRequest::Report(reply) => {
                 let _ = reply.try_send(ShardReport::new(&mut worker.borrow_mut()));

@@ -18,6 +18,7 @@ mod connection;
 mod counting;
 mod endpoints;
 mod intake;
+mod providers;
 mod recordings;
 mod sharing;
 mod stopping;

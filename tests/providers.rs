@@ -1,0 +1,419 @@
+//! What a symbol is when several providers send it, trades that come twice, and symbols that fall silent (SPEC section 1,
+//! "Duplicates", "Providers", and the end of "Event time"): a table of cases for each rule, at the borders of its bounds.
+
+use senpai_md_consumer::engine::counters::DropReason;
+use senpai_md_consumer::engine::engine::{Engine, Receipt};
+use senpai_md_consumer::engine::input::subject::EventKind;
+use senpai_md_consumer::engine::settings::{EngineSettings, ProviderMode};
+use senpai_md_consumer::engine::time::{NANOS_PER_SECOND, UnixNanos};
+use serde_json::Value;
+
+const START: i64 = 1_700_000_000 * NANOS_PER_SECOND;
+
+fn at(seconds: f64) -> i64 {
+    START + (seconds * 1e9).round() as i64
+}
+
+/// An engine, and what it has published: subject and document.
+struct Market {
+    engine: Engine,
+    published: Vec<(String, Value)>,
+}
+
+impl Market {
+    fn new(change: impl FnOnce(&mut EngineSettings)) -> Self {
+        let mut settings = EngineSettings { symbols_max: 4, window_trades: 1_000, ..EngineSettings::default() };
+        change(&mut settings);
+        Market { engine: Engine::new(settings).expect("there is memory"), published: Vec::new() }
+    }
+
+    fn primary(listed: &[&str]) -> Self {
+        Market::new(|settings| settings.providers.preferred = listed.iter().map(|name| (*name).to_owned()).collect())
+    }
+
+    fn of_mode(mode: ProviderMode) -> Self {
+        Market::new(|settings| settings.providers.mode = mode)
+    }
+
+    fn event(&mut self, moment: i64, kind: &str, symbol: &str, payload: &str) {
+        let subject = format!("md.events.{kind}.{symbol}");
+        let receipt = Receipt::At(UnixNanos(moment));
+        self.engine.handle_event(subject.as_bytes(), payload.as_bytes(), receipt).expect("it is well-formed");
+        while let Some(message) = self.engine.poll_output() {
+            let subject = String::from_utf8(message.subject.to_vec()).expect("text");
+            self.published.push((subject, serde_json::from_slice(message.payload).expect("JSON")));
+        }
+    }
+
+    /// A trade of X at `second`; no provider with `""`.
+    fn trade(&mut self, second: f64, provider: &str, price: f64) -> &mut Self {
+        self.event(at(second), "trade", "X", &format!(r#"{{"provider":"{provider}","price":{price},"size":5}}"#));
+        self
+    }
+
+    fn quote(&mut self, second: f64, provider: &str, bid: f64) -> &mut Self {
+        let payload = format!(r#"{{"provider":"{provider}","bid":{bid},"ask":{}}}"#, bid + 0.02);
+        self.event(at(second), "quote", "X", &payload);
+        self
+    }
+
+    fn document(&mut self, symbol: &str, second: f64) -> Value {
+        let document = self.engine.features_document(symbol, UnixNanos(at(second))).expect("it is known");
+        serde_json::from_slice(&document).expect("it is JSON")
+    }
+
+    fn dropped(&self, reason: DropReason) -> u64 {
+        EventKind::ALL.iter().map(|kind| self.engine.counters.dropped(reason, *kind)).sum()
+    }
+
+    fn signals(&self) -> Vec<&Value> {
+        let signals = self.published.iter().filter(|(subject, _)| subject.starts_with("senpai.signals."));
+        signals.map(|(_, document)| document).collect()
+    }
+
+    fn names(&self) -> Vec<&str> {
+        self.engine.symbols().after(None).map(|(name, _)| name).collect()
+    }
+}
+
+/// Two flat venues, half a percent apart, under one symbol: the picture of the description (Binance and Bybit into one NATS).
+fn two_flat_venues(market: &mut Market) {
+    for index in 0..400 {
+        let second = index as f64 * 0.1;
+        market.quote(second, "binance", 99.99).trade(second, "binance", 100.0);
+        market.quote(second + 0.05, "bybit", 100.49).trade(second + 0.05, "bybit", 100.5);
+    }
+}
+
+#[test]
+fn two_flat_venues_are_no_rise_and_no_fall() {
+    let mut market = Market::primary(&[]);
+    two_flat_venues(&mut market);
+    assert_eq!(market.signals(), Vec::<&Value>::new());
+    assert_eq!((market.dropped(DropReason::OtherProvider), market.engine.counters.events_in_total()), (800, 1_600));
+    let document = market.document("X", 40.0);
+    assert_eq!((&document["provider"], &document["features"]["return_10s"]), (&"binance".into(), &0.0.into()));
+
+    let mut market = Market::of_mode(ProviderMode::Separate);
+    two_flat_venues(&mut market);
+    assert_eq!((market.signals().len(), market.dropped(DropReason::OtherProvider)), (0, 0));
+    for (name, provider, mid) in [("X@binance", "binance", 100.0), ("X@bybit", "bybit", 100.5)] {
+        let document = market.document(name, 40.0);
+        assert_eq!((&document["symbol"], &document["provider"]), (&"X".into(), &provider.into()));
+        assert!((document["features"]["mid"].as_f64().unwrap() - mid).abs() < 1e-9, "{document}");
+        assert!(market.published.iter().any(|(subject, _)| *subject == format!("senpai.features.{name}")));
+    }
+
+    // As the original did: what is to be had by asking for it alone.
+    let mut market = Market::of_mode(ProviderMode::Merged);
+    two_flat_venues(&mut market);
+    assert!(market.signals().len() > 1, "both directions");
+    assert!(market.published.iter().all(|(_, document)| document.get("provider").is_none()));
+}
+
+/// `events` are second and provider of trades, whose price is their number; the provider and the price of the last trade that
+/// the symbol has after them.
+#[track_caller]
+fn check_primary(listed: &[&str], events: &[(f64, &str)], provider: &str, price: usize, other: u64) {
+    let mut market = Market::primary(listed);
+    for (index, (second, provider)) in events.iter().enumerate() {
+        market.trade(*second, provider, index as f64 + 1.0);
+    }
+    let last = events.last().expect("there is one").0;
+    let document = market.document("X", last);
+    assert_eq!(document["provider"].as_str().unwrap_or_default(), provider, "{document}");
+    let state: Value = serde_json::from_slice(&market.engine.state_document("X").expect("it is known")).expect("JSON");
+    assert_eq!(state["trade"]["price"].as_f64(), Some(price as f64), "{state}");
+    assert_eq!(market.dropped(DropReason::OtherProvider), other);
+}
+
+#[test]
+fn a_symbol_has_one_provider_at_a_time() {
+    // Equals: the first that came, while it is heard.
+    check_primary(&[], &[(0.0, "a"), (1.0, "b")], "a", 1, 1);
+    check_primary(&[], &[(0.0, "a"), (30.0, "b")], "a", 1, 1);
+    check_primary(&[], &[(0.0, "a"), (30.000_000_001, "b")], "b", 2, 0);
+    check_primary(&[], &[(0.0, "a"), (20.0, "a"), (50.0, "b")], "a", 2, 1);
+    // It has lost its place by then.
+    check_primary(&[], &[(0.0, "a"), (31.0, "b"), (32.0, "a")], "b", 2, 1);
+    // Listed ones: the first of those that are heard, at once.
+    check_primary(&["b"], &[(0.0, "a"), (1.0, "b")], "b", 2, 0);
+    check_primary(&["b"], &[(0.0, "a"), (1.0, "b"), (2.0, "a")], "b", 2, 1);
+    check_primary(&["b"], &[(0.0, "b"), (30.0, "a")], "b", 1, 1);
+    check_primary(&["b"], &[(0.0, "b"), (31.0, "a")], "a", 2, 0);
+    check_primary(&["b"], &[(0.0, "b"), (31.0, "a"), (32.0, "b")], "b", 3, 0);
+    check_primary(&["b", "c"], &[(0.0, "c"), (1.0, "b"), (2.0, "c")], "b", 2, 1);
+    // The present one is heard no more, a better one than that which comes is.
+    check_primary(&["b", "c"], &[(0.0, "b"), (10.0, "c"), (31.0, "a")], "b", 1, 2);
+    check_primary(&["b", "c"], &[(0.0, "b"), (10.0, "c"), (31.0, "a"), (31.5, "c")], "c", 4, 2);
+    check_primary(&["b", "c"], &[(0.0, "b"), (10.0, "c"), (40.1, "a")], "a", 3, 1);
+    // One that was the symbol's own a while ago is remembered as heard.
+    check_primary(&["b", "c"], &[(0.0, "c"), (1.0, "b"), (20.0, "b"), (31.0, "a")], "b", 3, 1);
+    check_primary(&["b", "c"], &[(0.0, "b"), (31.0, "c"), (62.0, "a")], "a", 3, 0);
+    // Without a name it goes with whoever is there, and is no sign of that one's life.
+    check_primary(&[], &[(0.0, ""), (1.0, "")], "", 2, 0);
+    check_primary(&[], &[(0.0, "a"), (1.0, "")], "a", 2, 0);
+    check_primary(&[], &[(0.0, "a"), (20.0, ""), (31.0, "b")], "b", 3, 0);
+    check_primary(&[], &[(0.0, ""), (1.0, "a"), (2.0, "b")], "a", 2, 1);
+    // Names are told apart by case, and more than are told apart are one.
+    check_primary(&["B"], &[(0.0, "a"), (1.0, "b")], "a", 1, 1);
+    let long = "x".repeat(33);
+    check_primary(&[], &[(0.0, &long), (1.0, &format!("{long}y"))], "other", 2, 0);
+}
+
+#[test]
+fn a_switch_begins_the_market_anew_and_leaves_the_outputs_their_pace() {
+    let mut market = Market::primary(&["b"]);
+    // Enough for a signal of a, were it to go on.
+    market.quote(0.0, "a", 99.99).trade(0.0, "a", 100.0).trade(10.0, "a", 100.1).quote(10.0, "a", 100.09);
+    market.published.clear();
+    // b's events are 4 h older: nothing of a is left that they could be late for.
+    let quote = format!(
+        r#"{{"provider":"b","ts_exchange":{},"bid":102.0,"ask":102.02}}"#,
+        at(10.01) - 4 * 3600 * NANOS_PER_SECOND
+    );
+    market.event(at(10.01), "quote", "X", &quote);
+    assert_eq!((market.dropped(DropReason::Late), market.dropped(DropReason::OtherProvider)), (0, 0));
+    let document = market.document("X", 10.01);
+    for null in ["trade_vwap_10s", "trade_vwap_60s", "return_10s", "realized_vol_60s"] {
+        assert!(document["features"][null].is_null(), "{document}");
+    }
+    assert_eq!(document["trade_age_ms"], Value::Null);
+    assert_eq!((&document["provider"], &document["features"]["mid"]), (&"b".into(), &102.01.into()));
+    assert!(market.published.is_empty(), "the last snapshot was 10 ms ago: {:?}", market.published);
+    market.engine.handle_time(UnixNanos(at(10.1)));
+    let message = market.engine.poll_output().expect("the interval is over");
+    let document: Value = serde_json::from_slice(message.payload).unwrap();
+    assert_eq!(document["provider"], "b");
+}
+
+/// A switch cannot give the same signal twice within the cooldown.
+#[test]
+fn cooldowns_outlive_a_switch() {
+    let long = |market: &mut Market, start: f64, provider: &str| {
+        market.quote(start, provider, 99.99).trade(start, provider, 100.0);
+        market.quote(start + 10.0, provider, 100.99).trade(start + 10.0, provider, 101.0);
+    };
+    let mut market = Market::new(|settings| {
+        settings.providers.preferred = vec!["b".into()];
+        settings.signal.cooldown = 60 * NANOS_PER_SECOND;
+    });
+    let longs = |market: &Market| market.signals().iter().filter(|signal| signal["direction"] == "long").count();
+    long(&mut market, 0.0, "a");
+    assert_eq!(longs(&market), 1);
+    long(&mut market, 12.0, "b");
+    assert_eq!(longs(&market), 1, "12 s after the other");
+    long(&mut market, 71.0, "b");
+    assert_eq!(longs(&market), 2);
+}
+
+#[test]
+fn a_state_for_each_provider_has_a_name_that_a_subject_can_hold() {
+    let check = |provider: &str, name: &str| {
+        let mut market = Market::of_mode(ProviderMode::Separate);
+        market.trade(0.0, provider, 100.0);
+        assert_eq!(market.names(), [name]);
+        assert_eq!(market.published[0].0, format!("senpai.features.{name}"));
+    };
+    check("binance", "X@binance");
+    check("", "X@unknown");
+    check("a b", "X@a_b");
+    check("a*b>", "X@a_b_");
+    check("a..b.", "X@a_.b_");
+    check("é@x", "X@é@x");
+    // Two names that become one: the first has it.
+    let mut market = Market::of_mode(ProviderMode::Separate);
+    market.trade(0.0, "a b", 100.0).trade(0.1, "a_b", 101.0).trade(60.0, "a_b", 102.0);
+    assert_eq!((market.names(), market.dropped(DropReason::OtherProvider)), (vec!["X@a_b"], 2));
+    // A symbol may have all its bytes, and its states' names are compared to their ends.
+    let long = "x".repeat(128);
+    let mut market = Market::of_mode(ProviderMode::Separate);
+    for provider in ["p".repeat(32), "p".repeat(31) + "q"] {
+        market.event(at(0.0), "trade", &long, &format!(r#"{{"provider":"{provider}","price":1,"size":1}}"#));
+    }
+    assert_eq!(market.names().len(), 2);
+    // Signals are told apart by their ids.
+    let mut market = Market::of_mode(ProviderMode::Separate);
+    for provider in ["a", "b"] {
+        market.quote(0.0, provider, 99.99).trade(0.0, provider, 100.0);
+    }
+    for provider in ["a", "b"] {
+        market.quote(10.0, provider, 100.99).trade(10.0, provider, 101.0);
+    }
+    let ids: Vec<&str> = market.signals().iter().map(|signal| signal["id"].as_str().unwrap()).collect();
+    let ns = at(10.0);
+    assert_eq!(ids, [format!("X@a:momentum_10s:long:{ns}"), format!("X@b:momentum_10s:long:{ns}")]);
+    assert!(market.signals().iter().all(|signal| signal["symbol"] == "X"));
+}
+
+/// Trades of X as payloads, all received at once; how many of them are duplicates.
+#[track_caller]
+fn check_duplicates(remembered: usize, payloads: &[&str], expected: u64) {
+    let mut market = Market::new(|settings| settings.deduplicate_trades = remembered);
+    for payload in payloads {
+        market.event(at(0.0), "trade", "X", payload);
+    }
+    assert_eq!(market.dropped(DropReason::Duplicate), expected, "{payloads:?}");
+    let events = payloads.len() as u64;
+    assert_eq!(market.engine.counters.events_in_total(), events);
+    let document = market.document("X", 0.0);
+    let others = market.dropped(DropReason::OtherProvider);
+    assert_eq!(document["features"]["trade_count_10s"], events - expected - others, "{payloads:?}");
+}
+
+#[test]
+fn a_trade_that_comes_again_changes_nothing() {
+    const ONE: &str = r#"{"provider":"a","ts_exchange":1700000000,"price":100,"size":2,"trade_id":7}"#;
+    check_duplicates(9, &[ONE, ONE, ONE, ONE], 3);
+    check_duplicates(0, &[ONE, ONE], 0);
+    for other in [
+        r#"{"provider":"a","ts_exchange":1700000000,"price":100,"size":2,"trade_id":8}"#,
+        r#"{"provider":"a","ts_exchange":1700000000,"price":101,"size":2,"trade_id":7}"#,
+        r#"{"provider":"a","ts_exchange":1700000000,"price":100,"size":3,"trade_id":7}"#,
+        r#"{"provider":"a","ts_exchange":1700000000.001,"price":100,"size":2,"trade_id":7}"#,
+        r#"{"provider":"a","price":100,"size":2,"trade_id":7}"#,
+        r#"{"provider":"b","ts_exchange":1700000000,"price":100,"size":2,"trade_id":7}"#,
+        r#"{"provider":"a","ts_exchange":1700000000,"price":100,"size":2,"trade_id":null}"#,
+        r#"{"provider":"a","ts_exchange":1700000000,"price":100,"size":2}"#,
+    ] {
+        check_duplicates(9, &[ONE, other], 0);
+    }
+    for same in [
+        r#"{"provider":"a","ts_exchange":"2023-11-14T22:13:20Z","ts_recv":1700000000.5,"price":100.0,"size":"2","trade_id":7}"#,
+        r#"{"trade_id":"7","provider":"a","ts_exchange":1700000000000,"price":1e2,"size":2.00,"side":"sell"}"#,
+        r#"{"tid":"\u0037","exchange":"a","provider":"\u0061","time":1700000000,"px":"100","sz":"2"}"#,
+    ] {
+        check_duplicates(9, &[ONE, same], 1);
+    }
+    const WITHOUT_ID: &str = r#"{"provider":"a","ts_exchange":1700000000,"price":100,"size":2}"#;
+    check_duplicates(9, &[WITHOUT_ID, WITHOUT_ID], 0);
+    let id_of = |id: usize| format!(r#"{{"price":100,"size":2,"trade_id":{id}}}"#);
+    let ids = |ids: &[usize]| ids.iter().map(|id| id_of(*id)).collect::<Vec<_>>();
+    let check = |remembered, list: &[usize], expected| {
+        let payloads = ids(list);
+        check_duplicates(remembered, &payloads.iter().map(String::as_str).collect::<Vec<_>>(), expected);
+    };
+    // So many are remembered, and one that comes again is no newer for that.
+    check(3, &[1, 2, 3, 1], 1);
+    check(3, &[1, 2, 3, 4, 1], 0);
+    check(3, &[1, 2, 3, 1, 4, 1], 1);
+    check(1, &[1, 2, 1, 1], 1);
+}
+
+/// A feed that sends its last trades again after a reconnect made its volume fourfold, and a signal of it.
+#[test]
+fn trades_sent_again_after_a_reconnect_are_no_volume() {
+    let mut market = Market::new(|_| {});
+    let trade = |market: &mut Market, second: f64, price: f64, id: u32| {
+        let payload =
+            format!(r#"{{"provider":"a","price":{price},"size":0.4,"trade_id":{id},"ts_exchange":{}}}"#, at(second));
+        market.event(at(second), "trade", "X", &payload);
+        payload
+    };
+    market.quote(0.0, "a", 99.99);
+    trade(&mut market, 0.0, 100.0, 1);
+    let again = trade(&mut market, 10.5, 101.0, 2);
+    (0..4).for_each(|_| market.event(at(10.6), "trade", "X", &again));
+    let document = market.document("X", 10.6);
+    assert_eq!((&document["features"]["trade_count_10s"], market.signals().len()), (&1.into(), 0));
+    assert_eq!(market.dropped(DropReason::Duplicate), 4);
+}
+
+/// A duplicate is its provider's sign of life, and nothing else of it is looked at.
+#[test]
+fn a_duplicate_keeps_its_provider_heard() {
+    let payload =
+        |provider: &str, id: u32| format!(r#"{{"provider":"{provider}","price":1,"size":1,"trade_id":{id}}}"#);
+    let mut market = Market::primary(&["b"]);
+    market.event(at(0.0), "trade", "X", &payload("a", 1));
+    market.event(at(20.0), "trade", "X", &payload("a", 1));
+    market.event(at(40.0), "trade", "X", &payload("c", 2));
+    assert_eq!(market.dropped(DropReason::OtherProvider), 1, "a was heard 20 s ago");
+    let mut market = Market::primary(&["b"]);
+    market.event(at(0.0), "trade", "X", &payload("b", 1));
+    market.event(at(31.0), "trade", "X", &payload("a", 2));
+    market.event(at(32.0), "trade", "X", &payload("b", 1));
+    assert_eq!(market.document("X", 32.0)["provider"], "a", "a duplicate takes nothing over");
+    market.event(at(63.0), "trade", "X", &payload("c", 3));
+    assert_eq!(market.dropped(DropReason::OtherProvider), 0);
+    // Of a time that would not be believed, or cannot be read, nothing is counted.
+    let mut market = Market::primary(&[]);
+    let ahead =
+        format!(r#"{{"provider":"a","ts_exchange":{},"price":1,"size":1,"trade_id":1,"ts_recv":"?"}}"#, at(9.0));
+    (0..3).for_each(|_| market.event(at(0.0), "trade", "X", &ahead));
+    assert_eq!(market.engine.counters.timestamps_rejected.iter().sum::<u64>(), 1);
+}
+
+#[test]
+fn a_symbol_that_has_fallen_silent_gives_up_its_place() {
+    let trade = |market: &mut Market, second: f64, symbol: &str| {
+        market.event(at(second), "trade", symbol, r#"{"price":1,"size":1}"#);
+    };
+    let full = |idle: Option<i64>| {
+        let mut market = Market::new(|settings| settings.symbol_idle = idle);
+        for (second, symbol) in [(0.0, "A"), (1.0, "B"), (2.0, "C"), (3.0, "D"), (4.0, "A")] {
+            trade(&mut market, second, symbol);
+        }
+        market
+    };
+    let check = |idle: Option<i64>, events: &[(f64, &str)], names: &[&str], refused: u64| {
+        let mut market = full(idle);
+        events.iter().for_each(|(second, symbol)| trade(&mut market, *second, symbol));
+        assert_eq!(market.names(), names, "{events:?}");
+        assert_eq!(market.dropped(DropReason::SymbolLimit), refused, "{events:?}");
+        let evicted = events.len() as u64 - refused;
+        assert_eq!(market.engine.counters.symbols_evicted, evicted, "{events:?}");
+    };
+    let hour = Some(3600 * NANOS_PER_SECOND);
+    // The longest silent first, to the nanosecond; A has had an event since.
+    check(hour, &[(3600.999_999_999, "E")], &["A", "B", "C", "D"], 1);
+    check(hour, &[(3601.0, "E")], &["A", "C", "D", "E"], 0);
+    check(hour, &[(3601.0, "E"), (3601.5, "F")], &["A", "C", "D", "E"], 1);
+    check(hour, &[(3602.0, "E"), (3602.0, "F"), (3602.0, "G")], &["A", "D", "E", "F"], 1);
+    check(hour, &[(9000.0, "E"), (9000.0, "F"), (9000.0, "G"), (9000.0, "H")], &["E", "F", "G", "H"], 0);
+    check(None, &[(1e6, "E")], &["A", "B", "C", "D"], 1);
+    // One that comes back is a new one.
+    let mut market = full(hour);
+    trade(&mut market, 4000.0, "E");
+    trade(&mut market, 8000.0, "B");
+    assert_eq!(market.document("B", 8000.0)["features"]["trade_count_10s"], 1);
+    assert!(market.engine.features_document("C", UnixNanos(at(8000.0))).is_none());
+    // What is dropped is no event of the symbol: B's provider has gone, and another's events do not keep it.
+    let mut market = full(hour);
+    let other = r#"{"provider":"other one","price":1,"size":1}"#;
+    let own = r#"{"provider":"own","price":1,"size":1,"trade_id":1}"#;
+    market.event(at(5.0), "trade", "B", own);
+    market.event(at(6.0), "trade", "B", other);
+    market.event(at(7.0), "trade", "B", own);
+    trade(&mut market, 3605.0, "E");
+    assert_eq!(market.names(), ["A", "B", "D", "E"], "C, silent since 2 s");
+    trade(&mut market, 3605.0, "F");
+    trade(&mut market, 3605.0, "G");
+    trade(&mut market, 3605.0, "H");
+    assert_eq!(market.names(), ["E", "F", "G", "H"], "D, A, and B since 5 s");
+}
+
+/// A symbol of which something still waits keeps its place, and what waits is published under its name.
+#[test]
+fn a_symbol_with_outputs_that_wait_keeps_its_place() {
+    let mut market = Market::new(|settings| settings.symbols_max = 2);
+    let trade = |market: &mut Market, second: f64, symbol: &str| {
+        let subject = format!("md.events.trade.{symbol}");
+        let receipt = Receipt::At(UnixNanos(at(second)));
+        market.engine.handle_event(subject.as_bytes(), br#"{"price":1,"size":1}"#, receipt).expect("it is well-formed");
+    };
+    trade(&mut market, 0.0, "A");
+    trade(&mut market, 1.0, "B");
+    // Nothing is taken: both wait. Then A's snapshot is.
+    trade(&mut market, 5000.0, "C");
+    assert_eq!((market.names(), market.dropped(DropReason::SymbolLimit)), (vec!["A", "B"], 1));
+    assert_eq!(
+        market.engine.poll_output().map(|message| message.subject.to_vec()),
+        Some(b"senpai.features.A".to_vec())
+    );
+    trade(&mut market, 5001.0, "C");
+    assert_eq!(market.names(), ["B", "C"]);
+    let left: Vec<Vec<u8>> =
+        std::iter::from_fn(|| market.engine.poll_output().map(|message| message.subject.to_vec())).collect();
+    assert_eq!(left, [b"senpai.features.B".to_vec(), b"senpai.features.C".to_vec()]);
+}
