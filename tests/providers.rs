@@ -366,7 +366,7 @@ fn a_symbol_that_has_fallen_silent_gives_up_its_place() {
     };
     let hour = Some(3600 * NANOS_PER_SECOND);
     // The longest silent first, to the nanosecond; A has had an event since.
-    check(hour, &[(3600.999_999_999, "E")], &["A", "B", "C", "D"], 1);
+    check(hour, &[(3_600.999_999_999, "E")], &["A", "B", "C", "D"], 1);
     check(hour, &[(3601.0, "E")], &["A", "C", "D", "E"], 0);
     check(hour, &[(3601.0, "E"), (3601.5, "F")], &["A", "C", "D", "E"], 1);
     check(hour, &[(3602.0, "E"), (3602.0, "F"), (3602.0, "G")], &["A", "D", "E", "F"], 1);
