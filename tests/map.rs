@@ -144,6 +144,30 @@ fn rooms_import_what_the_table_says() {
     }
 }
 
+/// Whoever looks for a place reads the head of a room, so each of the room's files is named there.
+#[test]
+fn heads_name_every_file_of_their_room() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut unnamed = Vec::new();
+    let mut named_count = 0;
+    for path in [rust_files(&root.join("src")), rust_files(&root.join("proto_nats/src"))].concat() {
+        let (folder, stem) = (path.parent().unwrap(), path.file_stem().unwrap().to_str().unwrap());
+        let head_of = ["mod.rs", "lib.rs"].map(|name| folder.join(name)).into_iter().find(|head| head.exists());
+        let Some(head_of) = head_of.filter(|_| folder != root.join("src") && !["mod", "lib"].contains(&stem)) else {
+            continue;
+        };
+        let text = fs::read_to_string(&head_of).unwrap();
+        let head: String = text.lines().filter(|line| line.starts_with("//!")).collect();
+        let is_named = head.contains(&format!("`{stem}`"));
+        named_count += usize::from(is_named);
+        if !is_named {
+            unnamed.push(path.strip_prefix(root).unwrap().display().to_string());
+        }
+    }
+    assert!(unnamed.is_empty(), "the heads of their rooms do not name {unnamed:?}");
+    assert!(named_count > 100, "the rule is about the files of all rooms");
+}
+
 /// What the table goes by is that every path into another room is written out.
 #[test]
 fn paths_into_other_rooms_are_written_out() {

@@ -7,6 +7,8 @@
 //! `intake` takes messages off the receive buffer, skips those that another shard owns (`ownership` tells which) and sheds where
 //! the buffer is nearly full (`input::receive_buffer` says when). `event_time` says at which time an event counts, `admission` which events a state takes, `engine` when a
 //! snapshot or a signal is due (`deadlines` is only its queue), `counters` what is counted, `bounds` every capacity, `settings` what it is built with.
+//! `symbol_documents` are what HTTP asks of a symbol; `idle_memory` gives back what silent symbols hold; `memory` reserves it all at start.
+//! `time` has moments and their text, `random` numbers by seed.
 //! Invariant: a function of its inputs. Nothing here names a runtime, a socket or a clock; what is full is counted.
 //! Imported by every room; imports `proto_nats`.
 

@@ -1,4 +1,4 @@
-//! The rules that give signals, a file each, and the guards that suppress one. (When they are asked, and cooldown:
+//! The rules that give signals, a file each (`momentum`), and the `guards` that suppress one. (When they are asked, and cooldown:
 //! `engine::engine`.)
 //! In: figures of a symbol at a moment. Out: a direction, or none.
 //! Invariant: equal inputs, equal signals.
