@@ -36,7 +36,6 @@
 //! 3. Reading is lenient, writing is strict.
 //! 4. No secret appears in a `Debug`, a `Display` or an error.
 #![forbid(unsafe_code)]
-#![warn(missing_docs)]
 
 pub mod auth;
 pub mod client_op;

@@ -6,8 +6,6 @@
 //! Invariant: nothing here touches a shard's state; it asks, and each answer is one slice of a shard's work.
 //! Imported by `commands`.
 
-#![warn(missing_docs)]
-
 mod documents;
 pub(crate) mod endpoints;
 mod metrics;

@@ -4,8 +4,6 @@
 //! Invariant: every buffer of a client is bounded, and a client that does not read is cut off.
 //! Imported by `commands`.
 
-#![warn(missing_docs)]
-
 mod client;
 pub mod listen_error;
 mod router;

@@ -3,8 +3,6 @@
 //! Invariant: what a command needs is reserved before it says that it works.
 //! Imported by `main` alone.
 
-#![warn(missing_docs)]
-
 pub mod bench;
 pub mod demo;
 pub mod feed;

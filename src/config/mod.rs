@@ -6,8 +6,6 @@
 //! Invariant: nothing behind this room checks a setting again, and no line repeats what may be a secret.
 //! Imported by every room above `engine`; imports `engine` for its bounds.
 
-#![warn(missing_docs)]
-
 mod dot_env;
 mod files;
 mod layers;

@@ -7,8 +7,6 @@
 //! A setting's flag is its environment name in kebab case (`SIGNAL_RETURN_THRESHOLD`, `--signal-return-threshold`);
 //! `tests/config.rs` holds flags, names and `.env.example` against each other. Commands take the groups they use.
 
-#![expect(missing_docs, reason = "clap would print them in --help; groups and commands speak for themselves")]
-
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -42,10 +40,12 @@ Examples:
   senpai-md-consumer demo                         all of it, with nothing else installed"
 )]
 pub struct Cli {
+    /// Without one on the command line: [`Command::Run`].
     #[command(subcommand)]
     pub command: Command,
 }
 
+/// The commands; `main` has a function for each.
 #[derive(Subcommand, Debug, Clone)]
 pub enum Command {
     /// The service: reads market events from NATS, publishes features and signals, answers HTTP
@@ -101,22 +101,30 @@ Examples:
 /// What `run` takes: every setting there is.
 #[derive(Args, Debug, Clone)]
 pub struct Settings {
+    /// The servers, and how to log in.
     #[command(flatten)]
     pub nats: NatsArgs,
+    /// Refused where it asks for JetStream.
     #[command(flatten)]
     pub jetstream: JetStreamArgs,
+    /// What is subscribed to.
     #[command(flatten)]
     pub subjects: SubjectArgs,
+    /// Who takes which of the symbols.
     #[command(flatten)]
     pub cores: CoreArgs,
+    /// For each core; `WINDOW_TRADES` is shared out.
     #[command(flatten)]
     pub engine: EngineArgs,
+    /// Of the one listener, whatever the number of cores.
     #[command(flatten)]
     pub http: HttpArgs,
+    /// Of the process.
     #[command(flatten)]
     pub log: LogArgs,
 }
 
+/// What `demo` takes: all of `run` but where NATS is, which is the embedded broker, and JetStream.
 #[derive(Args, Debug, Clone)]
 pub struct DemoArgs {
     /// A recording to play instead of the generated market (.gz is read as such)
@@ -128,18 +136,24 @@ pub struct DemoArgs {
     /// Port of the embedded broker on 127.0.0.1 (0: any free one)
     #[arg(long, value_name = "PORT", default_value = "4222", value_parser = values::port)]
     pub port: u16,
+    /// What the service subscribes to; all of the market or the recording is played.
     #[command(flatten)]
     pub subjects: SubjectArgs,
+    /// As the service's.
     #[command(flatten)]
     pub cores: CoreArgs,
+    /// As the service's.
     #[command(flatten)]
     pub engine: EngineArgs,
+    /// As the service's.
     #[command(flatten)]
     pub http: HttpArgs,
+    /// Of the process, broker and market included.
     #[command(flatten)]
     pub log: LogArgs,
 }
 
+/// What `feed` takes: a recording, how it is played, and where to.
 #[derive(Args, Debug, Clone)]
 pub struct FeedArgs {
     /// The recording; `-` is standard input, .gz is read as such
@@ -154,12 +168,15 @@ pub struct FeedArgs {
     /// How many times (0: until stopped)
     #[arg(long = "loop", value_name = "N", default_value = "1", value_parser = values::count)]
     pub loops: u64,
+    /// Where the events go.
     #[command(flatten)]
     pub nats: NatsArgs,
+    /// Of the process.
     #[command(flatten)]
     pub log: LogArgs,
 }
 
+/// What `replay` takes: a recording and what the engine does with it. There is no socket, and no clock.
 #[derive(Args, Debug, Clone)]
 pub struct ReplayArgs {
     /// The recording; `-` is standard input, .gz is read as such
@@ -168,14 +185,18 @@ pub struct ReplayArgs {
     /// End with 1 at the first line that is no record or whose event is malformed
     #[arg(long)]
     pub strict: bool,
+    /// Which of the recorded events are taken.
     #[command(flatten)]
     pub subjects: SubjectArgs,
+    /// As the service's.
     #[command(flatten)]
     pub engine: EngineArgs,
+    /// Of the process; what would have been published is not a part of it.
     #[command(flatten)]
     pub log: LogArgs,
 }
 
+/// What `generate` takes: the recording that it writes, and of which market.
 #[derive(Args, Debug, Clone)]
 pub struct GenerateArgs {
     /// Where the recording goes; `-` is standard output, .gz is written as such
@@ -190,10 +211,12 @@ pub struct GenerateArgs {
     /// How many symbols: the demo's five first, then made-up ones, each quieter than the one before it
     #[arg(long, value_name = "N", default_value = "5", value_parser = values::symbol_count)]
     pub symbols: usize,
+    /// Of the process.
     #[command(flatten)]
     pub log: LogArgs,
 }
 
+/// What `bench` takes: a recording and what the engine does with it.
 #[derive(Args, Debug, Clone)]
 pub struct BenchArgs {
     /// The recording; .gz is read as such
@@ -205,10 +228,13 @@ pub struct BenchArgs {
     /// Cores to use, one independent engine each; no more than there are
     #[arg(long, env, value_name = "N", default_value = "1", value_parser = values::cores)]
     pub cores: usize,
+    /// Which of the recorded events are taken.
     #[command(flatten)]
     pub subjects: SubjectArgs,
+    /// That of each core, which has all of `WINDOW_TRADES`.
     #[command(flatten)]
     pub engine: EngineArgs,
+    /// Of the process; the figures are not a part of it.
     #[command(flatten)]
     pub log: LogArgs,
 }
@@ -286,6 +312,7 @@ impl NatsArgs {
     }
 }
 
+/// Whether events come from a stream that keeps them.
 #[derive(Args, Debug, Clone)]
 #[command(next_help_heading = "NATS")]
 pub struct JetStreamArgs {
@@ -400,6 +427,7 @@ impl EngineArgs {
     }
 }
 
+/// Where HTTP answers.
 #[derive(Args, Debug, Clone)]
 #[command(next_help_heading = "HTTP")]
 pub struct HttpArgs {
@@ -411,6 +439,7 @@ pub struct HttpArgs {
     pub http_port: u16,
 }
 
+/// What is logged, and how.
 #[derive(Args, Debug, Clone)]
 #[command(next_help_heading = "Log")]
 pub struct LogArgs {

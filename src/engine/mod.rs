@@ -12,8 +12,6 @@
 //! Invariant: a function of its inputs. Nothing here names a runtime, a socket or a clock; what is full is counted.
 //! Imported by every room; imports `proto_nats`.
 
-#![warn(missing_docs)]
-
 mod admission;
 pub mod bounds;
 pub mod counters;

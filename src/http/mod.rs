@@ -5,8 +5,6 @@
 //! Invariant: connections, requests and unread bytes are bounded; a silent peer or one that does not read is closed and counted.
 //! Imported by `api` and `commands`.
 
-#![warn(missing_docs)]
-
 mod connection;
 pub mod counts;
 pub mod listen_error;

@@ -205,6 +205,7 @@ pub(crate) fn merge_discovered(
 
 /// All attempts that are under way, and the pool that they come from.
 pub(crate) struct Attempts {
+    /// Says which server is tried next, and when; the session reports to it how connections end.
     pub pool: ServerPool,
     /// Addresses that servers advertise are used as well.
     pub discovers: bool,
@@ -252,6 +253,7 @@ pub(crate) enum AttemptsOutput {
 }
 
 impl Attempts {
+    /// None is under way. Each attempt will subscribe to `subjects`, with sids from 1.
     pub fn new(pool: ServerPool, subjects: &[String], discovers: bool) -> Attempts {
         let numbered = subjects.iter().zip(1..);
         Attempts {
@@ -264,10 +266,12 @@ impl Attempts {
         }
     }
 
+    /// `None` where that attempt is over, or its connection serves.
     pub fn find(&mut self, id: ConnectionId) -> Option<&mut Attempt> {
         self.under_way.iter_mut().find(|attempt| attempt.id == id)
     }
 
+    /// No attempt is under way.
     pub fn is_empty(&self) -> bool {
         self.under_way.is_empty()
     }
@@ -277,6 +281,7 @@ impl Attempts {
         self.under_way.iter().map(|attempt| &attempt.server)
     }
 
+    /// The socket of an attempt is open, to `peer` where that is known. An attempt that is over is passed over.
     pub fn handle_connected(
         &mut self,
         id: ConnectionId,
@@ -290,10 +295,12 @@ impl Attempts {
         }
     }
 
+    /// Time passes for each attempt: its login may be too late, a PING may be due.
     pub fn handle_time(&mut self, now_ns: u64) {
         self.under_way.iter_mut().for_each(|attempt| attempt.handle_time(now_ns));
     }
 
+    /// When an attempt is due, or the next one may begin, in ns; `None` where only an event can change anything.
     pub fn next_deadline(&self) -> Option<u64> {
         self.under_way.iter().filter_map(Attempt::next_deadline).chain(self.due_ns).min()
     }

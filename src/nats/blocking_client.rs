@@ -100,6 +100,7 @@ impl fmt::Display for UnusableServer {
 /// What became of the connections.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ClientReport {
+    /// Connections that became ready after the first.
     pub reconnects: u64,
     /// Events that were handed to a connection which ended before the server had confirmed them.
     pub maybe_lost: u64,

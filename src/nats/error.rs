@@ -26,8 +26,11 @@ pub enum ConnectError {
     NoAddress,
     /// Nothing listens there.
     Refused,
-    /// Nothing came back for so many seconds.
-    NoAnswer { seconds: u64 },
+    /// Nothing came back in time.
+    NoAnswer {
+        /// How long it was waited for.
+        seconds: u64,
+    },
     /// Something else.
     Failed(io::Error),
 }
@@ -126,11 +129,25 @@ impl fmt::Display for CredsFault {
 #[derive(Debug)]
 pub enum AccessError {
     /// A file is of no use.
-    File { setting: &'static str, file: NamedFile, problem: FileProblem, accepted: &'static str },
+    File {
+        /// The setting that names it, as in the environment.
+        setting: &'static str,
+        /// As the setting names it.
+        file: NamedFile,
+        /// Why.
+        problem: FileProblem,
+        /// What it should be, in words.
+        accepted: &'static str,
+    },
     /// There is no `NATS_CA`, and the machine has no authorities either.
     NoAuthorities,
-    /// No certificate could be for this name.
-    ServerName { setting: Option<&'static str>, name: String },
+    /// No certificate could be for a name.
+    ServerName {
+        /// The setting that has it; `None` where it is that of a server's address.
+        setting: Option<&'static str>,
+        /// The name.
+        name: String,
+    },
     /// rustls cannot begin.
     Tls(TlsError),
 }
@@ -138,7 +155,9 @@ pub enum AccessError {
 /// Why a file is of no use.
 #[derive(Debug)]
 pub enum FileProblem {
+    /// The system does not let it be read: not there, not permitted, too large.
     Unreadable(io::Error),
+    /// Not UTF-8.
     NotText,
     /// No nkey seed, or no credentials.
     Credentials(CredentialsError),
@@ -194,8 +213,11 @@ impl fmt::Display for FileProblem {
 pub enum Trouble {
     /// No TCP connection.
     Connect(ConnectError),
-    /// Resolving, connecting or reading files took longer than this many seconds.
-    ConnectTooSlow { seconds: u64 },
+    /// Resolving, connecting or reading files took too long.
+    ConnectTooSlow {
+        /// The time that they have together.
+        seconds: u64,
+    },
     /// The machine does not give what is needed: a thread.
     Machine(MachineError),
     /// The socket cannot be used.
@@ -208,10 +230,20 @@ pub enum Trouble {
     Tls(TlsError),
     /// The protocol, or the server, ended it.
     Ended(Reason),
-    /// The network ended it, which the protocol took for this.
-    Broken { reason: Reason, error: io::Error },
-    /// The server refuses so many subscriptions, some of them by name; the connection lives on.
-    SubscriptionsRefused { named: Vec<String>, count: usize },
+    /// The network ended it.
+    Broken {
+        /// What the protocol took it for.
+        reason: Reason,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// The server refuses subscriptions; the connection lives on.
+    SubscriptionsRefused {
+        /// Subjects that it has refused by name, the first 8 of them; empty where it names none.
+        named: Vec<String>,
+        /// All that it refuses, at least as many as are named.
+        count: usize,
+    },
 }
 
 impl From<MachineError> for Trouble {
@@ -337,7 +369,9 @@ pub enum TroubleKind {
 /// A trouble and the server that it is about.
 #[derive(Debug)]
 pub struct ServerTrouble {
+    /// May have credentials: only [`endpoint`](ServerAddress::endpoint) is shown.
     pub server: ServerAddress,
+    /// Why its connection is over, or of no use.
     pub trouble: Trouble,
 }
 

@@ -10,16 +10,16 @@
 //! Imported by `service` and `commands`.
 
 pub mod attempt;
-pub mod blocking_client;
+pub(crate) mod blocking_client;
 pub(crate) mod connection_log;
 pub mod credentials;
 pub(crate) mod dialer;
 pub mod error;
 pub(crate) mod publish_ledger;
-pub mod refusals;
+pub(crate) mod refusals;
 pub mod send_buffer;
 pub mod session;
-pub mod session_io;
+pub(crate) mod session_io;
 mod tls_error;
 pub(crate) mod tls_session;
 pub(crate) mod transport;

@@ -38,7 +38,9 @@ struct Oversized {
 
 /// A line that is due, and how many outputs it stands for.
 pub struct Line {
+    /// As it is when the line comes, with what was refused before it.
     pub trouble: PublishTrouble,
+    /// Outputs since the last line of its kind.
     pub count: u64,
 }
 

@@ -43,11 +43,13 @@ struct Mark<M> {
 
 /// A publication that was not sent whole.
 pub struct Publication<'a, M> {
+    /// As the caller gave it.
     pub about: M,
     /// Its PUB frame, whole; or the frames that were published together.
     pub frame: &'a [u8],
+    /// Bytes of its payload, which a server's `max_payload` limits; 0 for frames that were published together.
     pub payload_len: usize,
-    /// So many bytes of that were sent.
+    /// Bytes of `frame` that a connection took before it ended.
     pub sent_len: usize,
 }
 

@@ -81,7 +81,7 @@ pub struct Session<M> {
     slow_consumer_cuts: u64,
     trouble: Option<Arc<ServerTrouble>>,
     /// Outputs that this connection does not take.
-    pub refusals: Refusals,
+    pub(crate) refusals: Refusals,
 }
 
 impl<M: Copy> Session<M> {

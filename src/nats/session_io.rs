@@ -10,6 +10,7 @@ use crate::nats::error::ServerTrouble;
 /// What stays the same for the whole session. Times are in ns.
 #[derive(Debug, Clone)]
 pub struct SessionSettings {
+    /// Where to connect; not empty.
     pub servers: Vec<ServerAddress>,
     /// Servers that these advertise are used as well.
     pub discovers: bool,
@@ -29,12 +30,22 @@ pub enum Output {
     /// Connect to this server; several such attempts may be under way. The answer is
     /// [`Session::handle_connected`](crate::nats::session::Session::handle_connected), or
     /// [`Attempt::handle_failed`](crate::nats::attempt::Attempt::handle_failed).
-    Connect { id: ConnectionId, server: ServerAddress },
+    Connect {
+        /// Names the attempt, and the connection that it may become, for the whole session.
+        id: ConnectionId,
+        /// Where to.
+        server: ServerAddress,
+    },
     /// Start TLS on the attempt's socket. Bytes of clear text that lie unread are
     /// [`DataBeforeTls`](proto_nats::Reason::DataBeforeTls).
     StartTls(ConnectionId),
-    /// The attempt is over: close its socket. Without a trouble, another one was first.
-    GiveUp { id: ConnectionId, trouble: Option<Arc<ServerTrouble>> },
+    /// The attempt is over: close its socket.
+    GiveUp {
+        /// That of its `Connect`.
+        id: ConnectionId,
+        /// Why it failed; `None` where it is not needed any more, as another one was first.
+        trouble: Option<Arc<ServerTrouble>>,
+    },
     /// The attempt is now the connection that serves: its socket, and what was read from it, take that place.
     Serve(ConnectionId),
     /// Another connection begins to bring what this one brings: messages that are taken from now on may come again on it.
@@ -45,9 +56,14 @@ pub enum Output {
     LameDuck,
     /// There is none, or an attempt at one has failed: the lame duck is kept for now.
     NoOtherServer,
-    /// `server` advertises so many others that are not used, as they would be told our credentials: see
+    /// A server advertises others that are not used, as they would be told our credentials: see
     /// [`proto_nats::discovery`].
-    Untrusted { server: ServerAddress, count: usize },
+    Untrusted {
+        /// The one that advertises them.
+        server: ServerAddress,
+        /// How many they are, in its newest INFO.
+        count: usize,
+    },
     /// The server has refused a subscription: see [`Session::trouble`](crate::nats::session::Session::trouble).
     SubscriptionRefused,
     /// The server complains, of a publication that it refuses to take, too; the connection lives on.
@@ -58,14 +74,19 @@ pub enum Output {
     DrainUnconfirmed,
     /// The drain is over, and with it the session: send what is left, then call [`Session::handle_flushed`](crate::nats::session::Session::handle_flushed).
     Flush,
-    /// Close the socket of the connection that serves. Without a trouble it was drained: at a stop, or as another one takes
-    /// its place.
-    Close { server: ServerAddress, trouble: Option<Arc<ServerTrouble>> },
+    /// Close the socket of the connection that serves.
+    Close {
+        /// The server at its other end.
+        server: ServerAddress,
+        /// Why it ended; `None` where it was drained, at a stop or as another one takes its place.
+        trouble: Option<Arc<ServerTrouble>>,
+    },
 }
 
 /// How the session is doing.
 #[derive(Clone, Debug, Default)]
 pub struct SessionReport {
+    /// A connection serves and its subscriptions were answered, with refusals or without.
     pub is_connected: bool,
     /// Connected, and every subscription confirmed.
     pub is_ready: bool,

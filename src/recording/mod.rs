@@ -5,8 +5,6 @@
 //! Invariant: a payload is handed on byte for byte; only `rebase` changes one, and only its timestamps.
 //! Imported by `commands`.
 
-#![warn(missing_docs)]
-
 mod error;
 pub(crate) mod line_faults;
 pub mod looped_frames;

@@ -9,8 +9,6 @@
 //! never blocks and never fails.
 //! Imported by every room above `engine`.
 
-#![warn(missing_docs)]
-
 pub(crate) mod acceptor;
 pub(crate) mod bell;
 pub(crate) mod blocking;

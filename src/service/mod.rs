@@ -10,10 +10,10 @@
 pub mod cache_warming;
 pub(crate) mod connection_loop;
 pub(crate) mod event_rate;
-pub mod outputs;
+pub(crate) mod outputs;
 pub(crate) mod overlap;
 pub(crate) mod report;
 pub(crate) mod requests;
-pub mod shard;
+pub(crate) mod shard;
 pub(crate) mod unreadable_times;
 pub mod worker;

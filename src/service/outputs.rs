@@ -12,7 +12,9 @@ use crate::runtime::clock::Clock;
 /// What a publication is about.
 #[derive(Clone, Copy, Debug)]
 pub struct Publication {
+    /// Only a snapshot is overtaken by a newer one: each signal is sent.
     pub kind: OutputKind,
+    /// Of the engine whose output it is.
     pub symbol: SymbolId,
     /// Which symbol of that place.
     generation: u32,

@@ -12,11 +12,15 @@ pub const PAGE_SYMBOLS: usize = 128;
 /// What a shard counts and how it is.
 #[derive(Clone, Debug)]
 pub struct ShardReport {
+    /// From 0.
     pub core: u32,
+    /// Since the start; all 0 where there is no shard any more.
     pub counters: Counters,
     /// Those whose events have been seen, by name.
     pub providers: Vec<String>,
+    /// Symbols that the engine holds a state of; `MAX_SYMBOLS` limits them.
     pub symbol_count: usize,
+    /// Where there is no shard any more, not connected, and its trouble says so.
     pub connection: SessionReport,
     /// Unread bytes in the receive buffer.
     pub queue_len_bytes: usize,
@@ -33,7 +37,9 @@ pub struct ShardReport {
 /// What was published of a symbol.
 #[derive(Clone, Debug)]
 pub struct SymbolReport {
+    /// As in its subjects.
     pub name: Box<str>,
+    /// Snapshots since the start, without those that reached no subscriber.
     pub features_published: u64,
     /// Long and short.
     pub signals_emitted: [u64; 2],

@@ -27,19 +27,27 @@ const LAST_READS_MAX: usize = 256;
 /// What a core runs with.
 #[derive(Clone)]
 pub struct WorkerSettings {
+    /// With this core's part of `WINDOW_TRADES`.
     pub engine: EngineSettings,
+    /// Which of the symbols that arrive this core takes.
     pub ownership: Ownership,
+    /// Capacity of the receive buffer: `QUEUE_BYTES`.
     pub queue_bytes: usize,
+    /// Spin instead of sleeping while the socket has nothing: `BUSY_POLL`.
     pub busy_poll: bool,
+    /// The servers, and how to log in; all cores have the same.
     pub access: Arc<Access>,
     /// The access's own, numbered where there are several cores.
     pub client_name: String,
+    /// Subscribed to, wildcards among them.
     pub subjects: Vec<String>,
 }
 
 /// A core's shard with its NATS session.
 pub struct Worker {
+    /// What arrives goes into it.
     pub shard: Shard,
+    /// Takes the shard's outputs, and the operations among what arrives that are no messages.
     pub session: Session<Publication>,
 }
 

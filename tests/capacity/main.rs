@@ -39,7 +39,7 @@ pub struct Pair {
 }
 
 impl Pair {
-    pub fn new(settings: Settings) -> Self {
+    fn new(settings: Settings) -> Self {
         let mut engine = EngineSettings {
             symbols_max: settings.symbols_max,
             window_trades: settings.window_trades,
@@ -55,7 +55,7 @@ impl Pair {
     }
 
     #[track_caller]
-    pub fn take(&mut self, step: &Step) {
+    fn take(&mut self, step: &Step) {
         let expected = match step {
             Step::Event(receipt, event) => {
                 let (subject, payload) = event.encode();
