@@ -50,11 +50,10 @@ const CLOCK_INTERVAL_NS: u64 = NANOS_PER_SECOND as u64;
 
 /// Everything that belongs to one core but its session.
 pub struct Shard {
-    /// Of the symbols that this core owns.
     pub engine: Engine,
     /// What the connection has brought and the engine has not taken yet.
     pub receive_buffer: ReceiveBuffer,
-    /// Which symbols these are; its `core` is named in log lines.
+    /// The engine's symbols; its `core` is named in log lines.
     pub ownership: Ownership,
     /// Gives the receipt of what is read.
     pub clock: Clock,
