@@ -162,6 +162,32 @@ fn a_symbol_has_one_provider_at_a_time() {
 }
 
 #[test]
+fn the_provider_stands_behind_the_symbol() {
+    for (mode, provider, expected) in [
+        (ProviderMode::Primary, "a", r#"{"symbol":"X","provider":"a","ts":"#),
+        (ProviderMode::Primary, "", r#"{"symbol":"X","ts":"#),
+        (ProviderMode::Merged, "a", r#"{"symbol":"X","ts":"#),
+        (ProviderMode::Separate, "a", r#"{"symbol":"X","provider":"a","ts":"#),
+        (ProviderMode::Separate, "", r#"{"symbol":"X","ts":"#),
+    ] {
+        let mut market = Market::of_mode(mode);
+        let trade = format!(r#"{{"provider":"{provider}","price":1,"size":1}}"#);
+        market.engine.handle_event(b"md.events.trade.X", trade.as_bytes(), Receipt::At(UnixNanos(at(0.0)))).unwrap();
+        let snapshot = market.engine.poll_output().expect("a snapshot").payload.to_vec();
+        let name = market.names()[0].to_owned();
+        let document = market.engine.features_document(&name, UnixNanos(at(0.0))).expect("it is known");
+        for text in [snapshot, document] {
+            let text = String::from_utf8(text).expect("text");
+            assert!(text.starts_with(expected), "{text}");
+        }
+    }
+    let mut market = Market::primary(&[]);
+    market.quote(0.0, "a", 99.99).trade(0.0, "a", 100.0).quote(10.0, "a", 100.99).trade(10.0, "a", 101.0);
+    let signal = market.signals()[0].to_string();
+    assert!(signal.contains(r#""provider":"a""#), "{signal}");
+}
+
+#[test]
 fn a_switch_begins_the_market_anew_and_leaves_the_outputs_their_pace() {
     let mut market = Market::primary(&["b"]);
     // Enough for a signal of a, were it to go on.
