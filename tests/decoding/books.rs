@@ -131,6 +131,22 @@ fn books() {
             check(Book, format!("{{\"bids\":{side},\"asks\":{side}}}"), &format!("{} / {asks}", shown(&sorted)));
         }
     }
+    // White space anywhere, and more values than two.
+    for level in [
+        "[1.5,2.25]",
+        "[1.5, 2.25]",
+        "[ 1.5 ,\t2.25 ]",
+        "[1.5,2.25,3]",
+        "[ 1.5, 2.25 , [{}], \"x\" ]",
+        "[\"1.5\", \"2.25\" ]",
+    ] {
+        check(
+            Book,
+            format!("{{\"bids\":[{level}],\"asks\": [ {level} , {level}]}}"),
+            "[1.5x2.25] / [1.5x2.25 1.5x2.25]",
+        );
+        check(Book, format!("{{\"bids\":[{level}"), "Syntax");
+    }
     // Malformed beyond the levels that are kept is malformed all the same.
     check_side(&side(&[9; 30]).replace("[9,30]", "[9,-30]"), "unreadable");
 }

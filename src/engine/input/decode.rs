@@ -15,24 +15,24 @@
 //! alone.
 //!
 //! Names that mean one thing or another are fields of their own, settled where they are met (`s`) or at the end (`t` and
-//! `a` of a trade, by its `e`).
+//! `a` of a trade, by its `e`). What has been read stands in a `draft`, which becomes the event at the end.
 //!
 //! The decoder remembers how earlier messages were laid out (`layouts`) and the minute of the last moment (`time`). What
 //! it remembers saves work and changes no result.
 
-use crate::engine::input::event::{Body, Book, Origin, PRICE_END, Quote, SIZE_END, Side, Trade};
-use crate::engine::input::field::{ANY_PROVIDER, Field, LOWER_T, MAKER_RANK_MAX, NUMBERS, SIDE_OR_TICKER_RANK};
-use crate::engine::input::field::{TICKER_RANK, TRADE_NUMBER_RANK, UPPER_T, update_mark};
+use crate::engine::input::draft::{Draft, TradeType};
+use crate::engine::input::event::{Body, Book, Origin, PRICE_END, SIZE_END, Side};
+use crate::engine::input::field::{ANY_PROVIDER, Field, MAKER_RANK_MAX, NUMBERS, SIDE_OR_TICKER_RANK, TICKER_RANK};
+use crate::engine::input::field::{UPPER_T, update_mark};
 use crate::engine::input::found::{Found, ends_with_text};
-use crate::engine::input::json::{Scanner, Value};
+use crate::engine::input::json::Scanner;
 use crate::engine::input::last_values::{LastValues, UNSEARCHED, each_value, name_inside_header};
 use crate::engine::input::layouts::{LAYOUT_FIELDS, Layouts};
-use crate::engine::input::levels::SideOutcome;
 use crate::engine::input::malformed::Malformed;
-use crate::engine::input::sides::{Sides, is_update, is_update_mark};
+use crate::engine::input::sides::{Sides, is_update_mark};
 use crate::engine::input::subject::EventKind;
 use crate::engine::input::unescape::unescaped;
-use crate::engine::time::TimeDecoder;
+use crate::engine::time::{TimeDecoder, UnixNanos};
 
 /// The decoder's memory between payloads.
 #[derive(Default)]
@@ -45,21 +45,19 @@ pub struct Decoder {
     is_unsettled: bool,
 }
 
-/// What a trade's `e` says of its `t` and `a`.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum TradeType {
-    Trade,
-    Aggregate,
-    Other,
-}
-
-/// Least and end of each number's values; a price of 0 is none, but in a quote it is a value.
-const RANGES: [(f64, f64); NUMBERS] = {
-    let mut ranges = [(0.0, SIZE_END); NUMBERS];
-    ranges[Field::Price as usize] = (f64::from_bits(1), PRICE_END);
-    ranges[Field::Bid as usize] = (0.0, PRICE_END);
-    ranges[Field::Ask as usize] = (0.0, PRICE_END);
-    ranges
+/// The least value of each number. A price of 0 is none, but in a quote it is a value.
+static LEAST: [f64; NUMBERS] = {
+    let mut least = [0.0; NUMBERS];
+    least[Field::Price as usize] = f64::from_bits(1);
+    least
+};
+/// The end of each number's values.
+static END: [f64; NUMBERS] = {
+    let mut end = [SIZE_END; NUMBERS];
+    end[Field::Price as usize] = PRICE_END;
+    end[Field::Bid as usize] = PRICE_END;
+    end[Field::Ask as usize] = PRICE_END;
+    end
 };
 
 impl Decoder {
@@ -84,6 +82,7 @@ impl Decoder {
     }
 
     /// One pass. With `SEARCHED` the last values are known, and only they are looked at.
+    #[inline(never)]
     fn pass<'a, const SEARCHED: bool>(
         &mut self,
         kind: EventKind,
@@ -92,14 +91,8 @@ impl Decoder {
     ) -> Result<(Origin<'a>, Body<'a>), Malformed> {
         let Decoder { layouts, time, book, is_unsettled } = self;
         let layouts = &mut layouts[kind as usize];
-        let mut scanner = Scanner::new(payload);
-        let mut found = Found::default();
-        let mut numbers = [0.0; NUMBERS];
-        let mut times = [None; 2];
-        let mut sides = Sides { book, outcomes: [SideOutcome::Read; 2] };
-        let (mut provider, mut trade_id, mut side) = (&b""[..], &b""[..], Side::Unknown);
-        let (mut trade_type, mut number, mut aggregate) = (TradeType::Other, None, &b""[..]);
-        let (mut update_marks, mut has_book) = (0u8, false);
+        let mut scanner = Scanner::starting_at(payload, 0);
+        let mut draft = Draft::new();
 
         layouts.is_learning = false;
         let mut layout = layouts.remembered[layouts.current].iter();
@@ -126,12 +119,11 @@ impl Decoder {
             let is_read = match field {
                 Field::Price | Field::Size | Field::Bid | Field::Ask | Field::BidSize | Field::AskSize => {
                     let value = scanner.decimal()?;
-                    let (least, end) = RANGES[field as usize];
-                    let is_read = value >= least && value < end;
-                    if is_read && found.is_best(field, rank) {
-                        numbers[field as usize] = value;
+                    let is_read = value >= LEAST[field as usize] && value < END[field as usize];
+                    if is_read && draft.found.is_best(field, rank) {
+                        draft.numbers[field as usize] = value;
                         if SEARCHED && last.is_raw && matches!(field, Field::Price | Field::Bid | Field::Ask) {
-                            found.has_no_point[field as usize] = !scanner.bytes_since(start).contains(&b'.');
+                            draft.found.note_point(field, scanner.bytes_since(start).contains(&b'.'));
                         }
                     }
                     is_read
@@ -141,24 +133,28 @@ impl Decoder {
                     false
                 }
                 Field::SizeOrTicker => {
-                    let value = scanner.decimal()?;
+                    let value = scanner.apart(Scanner::any_decimal)?;
                     let is_read = (0.0..SIZE_END).contains(&value);
-                    if is_read && found.is_best(Field::Size, TICKER_RANK) {
-                        numbers[Field::Size as usize] = value;
+                    if is_read && draft.found.is_best(Field::Size, TICKER_RANK) {
+                        draft.numbers[Field::Size as usize] = value;
                     }
                     is_read
                 }
                 Field::TsExchange | Field::TsRecv => {
                     let value = scanner.time(time)?;
-                    if value.is_some() && found.is_best(field, rank) {
-                        times[field as usize - Field::TsExchange as usize] = value;
+                    if value.is_some() && draft.found.is_best(field, rank) {
+                        *if field == Field::TsExchange {
+                            &mut draft.origin.ts_exchange
+                        } else {
+                            &mut draft.origin.ts_recv
+                        } = value;
                     }
                     value.is_some()
                 }
                 Field::Provider => match scanner.text()? {
                     Some(text) if rank == ANY_PROVIDER || is_provider_name(text) => {
-                        if found.is_best(field, rank) {
-                            provider = text;
+                        if draft.found.is_best(field, rank) {
+                            draft.origin.provider = text;
                         }
                         true
                     }
@@ -168,22 +164,21 @@ impl Decoder {
                     let value = match rank {
                         ..=MAKER_RANK_MAX => scanner.text()?.and_then(|text| side_of(text, rank)),
                         // Of the buyer's being the maker.
-                        _ => scanner.boolean()?.map(|is_sell| if is_sell { Side::Sell } else { Side::Buy }),
+                        _ => {
+                            scanner.apart(Scanner::boolean)?.map(|is_sell| if is_sell { Side::Sell } else { Side::Buy })
+                        }
                     };
                     if let Some(value) = value
-                        && found.is_best(field, rank)
+                        && draft.found.is_best(field, rank)
                     {
-                        side = value;
+                        draft.side = value;
                     }
                     value.is_some()
                 }
                 Field::TradeId => {
-                    scanner.peek();
-                    let start = scanner.position();
-                    let value = scanner.apart(Scanner::value)?;
-                    let id = as_id(value, scanner.bytes_since(start));
-                    if !id.is_empty() && found.is_best(field, rank) {
-                        trade_id = id;
+                    let id = scanner.id()?;
+                    if !id.is_empty() && draft.found.is_best(field, rank) {
+                        draft.trade_id = id;
                     }
                     !id.is_empty()
                 }
@@ -194,52 +189,50 @@ impl Decoder {
                         _ => None,
                     };
                     let text = scanner.text()?;
-                    trade_type = text.and_then(|text| unescaped(text, trade_types)).unwrap_or(TradeType::Other);
+                    draft.trade_type = text.and_then(|text| unescaped(text, trade_types)).unwrap_or(TradeType::Other);
                     true
                 }
                 Field::NumberOrTime => {
                     scanner.peek();
-                    let start = scanner.position();
-                    let value = scanner.apart(Scanner::value)?;
-                    number = Some((start, as_id(value, scanner.bytes_since(start))));
+                    draft.number_or_time = scanner.position();
+                    scanner.apart(Scanner::value)?;
                     true
                 }
                 Field::AggregateNumber => {
-                    scanner.peek();
-                    let start = scanner.position();
-                    let value = scanner.apart(Scanner::value)?;
-                    aggregate = as_id(value, scanner.bytes_since(start));
+                    draft.aggregate = scanner.apart(Scanner::any_id)?;
                     true
                 }
                 Field::Bids | Field::Asks => {
-                    scanner.apart(|scanner| sides.take(scanner, (field, rank), &mut found, last.is_raw))?
+                    let mut sides = Sides { book, outcomes: &mut draft.outcomes };
+                    scanner.apart(|scanner| sides.take(scanner, (field, rank), &mut draft.found, last.is_raw))?
                 }
                 Field::UpdateMark => {
                     let value = scanner.apart(Scanner::value)?;
                     let bit = 1 << rank;
-                    update_marks = if is_update_mark(rank, value) { update_marks | bit } else { update_marks & !bit };
+                    draft.note_mark(bit, is_update_mark(rank, value));
                     true
                 }
                 Field::TimeOrType => {
                     let value = scanner.time(time)?;
                     let bit = 1 << update_mark::UPPER_T;
                     let is_order_book = value.is_none() && ends_with_text(scanner.bytes_behind(), b"\"o\"");
-                    update_marks = if is_order_book { update_marks | bit } else { update_marks & !bit };
-                    if value.is_some() && found.is_best(Field::TsExchange, UPPER_T) {
-                        times[0] = value;
+                    draft.note_mark(bit, is_order_book);
+                    if value.is_some() && draft.found.is_best(Field::TsExchange, UPPER_T) {
+                        draft.origin.ts_exchange = value;
                     }
                     value.is_some()
                 }
                 // A second one takes the place of the first, with all that is in it.
-                Field::Book if has_book && !SEARCHED => {
+                Field::Book if draft.has_book && !SEARCHED => {
                     *is_unsettled = true;
                     return Err(Malformed::Syntax);
                 }
                 Field::Book => {
-                    has_book = true;
+                    draft.has_book = true;
                     if scanner.peek() == b'{' {
+                        let mut sides = Sides { book, outcomes: &mut draft.outcomes };
                         let is_settled =
-                            scanner.apart(|scanner| sides.take_inside::<SEARCHED>(scanner, &mut found, last))?;
+                            scanner.apart(|scanner| sides.take_inside::<SEARCHED>(scanner, &mut draft.found, last))?;
                         if !is_settled {
                             *is_unsettled = true;
                             return Err(Malformed::Syntax);
@@ -254,18 +247,8 @@ impl Decoder {
                     return Err(Malformed::Syntax);
                 }
                 Field::Header if scanner.peek() == b'{' => {
-                    each_value(&mut scanner, name_inside_header, |scanner, (field, rank), start| {
-                        if field == Field::Unknown || last.is_superseded((field, rank), start) {
-                            return scanner.value().map(|_| ());
-                        }
-                        let value = scanner.time(time)?;
-                        if value.is_none() {
-                            found.note_unread(field, rank, scanner.bytes_behind());
-                        } else if found.is_best(field, rank) {
-                            times[0] = value;
-                        }
-                        Ok(())
-                    })?;
+                    let moment = scanner.apart(|scanner| time_in_header(scanner, time, &mut draft.found, last))?;
+                    draft.origin.ts_exchange = moment.or(draft.origin.ts_exchange);
                     true
                 }
                 Field::Header | Field::Unknown => {
@@ -274,82 +257,39 @@ impl Decoder {
                 }
                 Field::End => break,
             };
-            if !is_read && !found.note_unread(field, rank, scanner.bytes_behind()) {
+            if !is_read && !draft.found.note_unread(field, rank, scanner.bytes_behind()) {
                 *is_unsettled = true;
                 return Err(Malformed::Syntax);
             }
         }
         scanner.expect_end()?;
 
-        let is_number = |rank| found.would_be_best(Field::TradeId, rank);
-        match trade_type {
-            TradeType::Trade if is_number(TRADE_NUMBER_RANK) => trade_id = number.map_or(b"", |(_, id)| id),
-            TradeType::Aggregate if is_number(TRADE_NUMBER_RANK) => trade_id = aggregate,
-            _ => {}
-        }
-        if let Some((start, _)) = number
-            && trade_type != TradeType::Trade
-        {
-            let mut value = Scanner::starting_at(payload, start);
-            match value.time(time)? {
-                None => _ = found.note_unread(Field::TsExchange, LOWER_T, value.bytes_behind()),
-                moment if found.is_best(Field::TsExchange, LOWER_T) => times[0] = moment,
-                _ => {}
-            }
-        }
-
-        let [ts_exchange, ts_recv] = times;
-        let is_time_unreadable = found.is_unreadable(Field::TsExchange) || found.is_unreadable(Field::TsRecv);
-        let origin = Origin { provider, ts_exchange, ts_recv, is_time_unreadable };
-        let body = match kind {
-            EventKind::Trade => {
-                let price = found.required(Field::Price, "price").map(|()| numbers[Field::Price as usize])?;
-                let size = found.required(Field::Size, "size").map(|()| numbers[Field::Size as usize])?;
-                if size == 0.0 {
-                    return Err(Malformed::Unreadable("size"));
-                }
-                Body::Trade(Trade { price, size, side, trade_id })
-            }
-            EventKind::Quote => {
-                if !found.is_named(Field::Bid) && !found.is_named(Field::Ask) {
-                    return Err(Malformed::Missing("bid"));
-                }
-                let number = |field: Field| numbers[field as usize];
-                let price = |field: Field, name| match number(field) {
-                    // Nobody bids or asks.
-                    0.0 if !found.is_unreadable(field) => Ok(None),
-                    price => found.required(field, name).map(|()| Some(price)),
-                };
-                let (bid, ask) = (price(Field::Bid, "bid")?, price(Field::Ask, "ask")?);
-                let size = |price: Option<f64>, field: Field| {
-                    (price.is_some() && found.is_read(field)).then_some(number(field))
-                };
-                Body::Quote(Quote {
-                    bid,
-                    ask,
-                    bid_size: size(bid, Field::BidSize),
-                    ask_size: size(ask, Field::AskSize),
-                })
-            }
-            EventKind::Book => {
-                if is_update(update_marks) {
-                    return Err(Malformed::Update);
-                }
-                for (side, field, name) in [(0, Field::Bids, "bids"), (1, Field::Asks, "asks")] {
-                    found.required(field, name)?;
-                    match sides.outcomes[side] {
-                        SideOutcome::Read => {}
-                        SideOutcome::Unreadable => return Err(Malformed::Unreadable(name)),
-                        SideOutcome::FixedPoint => return Err(Malformed::FixedPoint(name)),
-                    }
-                }
-                Body::Book
-            }
-            EventKind::Heartbeat => Body::Heartbeat,
-            EventKind::Unknown => return Err(Malformed::Subject),
-        };
-        Ok((origin, body))
+        draft.settle(kind, payload, time)
     }
+}
+
+/// The time in the header of a raw Databento record; `None` where there is none that counts.
+#[cold]
+fn time_in_header(
+    scanner: &mut Scanner<'_>,
+    time: &mut TimeDecoder,
+    found: &mut Found,
+    last: &LastValues,
+) -> Result<Option<UnixNanos>, Malformed> {
+    let mut moment = None;
+    each_value(scanner, name_inside_header, |scanner, (field, rank), start| {
+        if field == Field::Unknown || last.is_superseded((field, rank), start) {
+            return scanner.value().map(|_| ());
+        }
+        let value = scanner.time(time)?;
+        if value.is_none() {
+            found.note_unread(field, rank, scanner.bytes_behind());
+        } else if found.is_best(field, rank) {
+            moment = value;
+        }
+        Ok(())
+    })?;
+    Ok(moment)
 }
 
 /// Whether a text says who a provider is, and not a code of one.
@@ -367,6 +307,16 @@ fn is_provider_name(text: &[u8]) -> bool {
 /// The aggressor's side by the text of a name of that rank.
 #[inline]
 fn side_of(text: &[u8], rank: u8) -> Option<Side> {
+    match text {
+        // As most write it.
+        b"buy" if rank < SIDE_OR_TICKER_RANK => Some(Side::Buy),
+        b"sell" if rank < SIDE_OR_TICKER_RANK => Some(Side::Sell),
+        _ => any_side_of(text, rank),
+    }
+}
+
+#[inline(never)]
+fn any_side_of(text: &[u8], rank: u8) -> Option<Side> {
     unescaped(text, |text| match rank {
         // Elsewhere it is a ticker.
         SIDE_OR_TICKER_RANK => match text {
@@ -392,10 +342,6 @@ fn side_word(text: &[u8]) -> Option<Side> {
     }
 }
 
-/// The token of a value that can be an id, else nothing.
-fn as_id<'a>(value: Value<'_>, token: &'a [u8]) -> &'a [u8] {
-    if matches!(value, Value::Text(_) | Value::Number(_)) { token } else { b"" }
-}
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -424,6 +370,19 @@ mod tests {
             }
         }
         learnt
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_layout_of_its_own() {
+        let mut decoder = Decoder::default();
+        let mut is_learnt = |payload: &str| {
+            assert!(decoder.decode(EventKind::Trade, payload.as_bytes()).is_ok(), "{payload}");
+            decoder.layouts[EventKind::Trade as usize].is_learning
+        };
+        let plain = r#"{"price":1.5,"size":2}"#;
+        assert!(is_learnt(plain));
+        assert!(!is_learnt(&format!("\u{feff}{plain}")));
+        assert!(!is_learnt(plain));
     }
 
     #[test]

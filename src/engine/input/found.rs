@@ -1,6 +1,6 @@
 //! Which of a field's names has been taken so far, and what could not be read.
 
-use crate::engine::input::field::{Field, RANKED, TICKER_RANK, UPPER_T};
+use crate::engine::input::field::{FIELDS, Field, RANKED, TICKER_RANK, UPPER_T};
 use crate::engine::input::malformed::Malformed;
 
 /// The rank of a field of which no value could be read.
@@ -9,18 +9,18 @@ const NEVER: u8 = u8::MAX;
 /// By field.
 pub(super) struct Found {
     /// The lowest rank whose value could be read.
-    ranks: [u8; RANKED],
+    ranks: [u8; FIELDS],
     /// The ranks whose values could not be read, a bit each.
     unread: [u16; RANKED],
-    /// One of those says something all the same: it is not null, nor `""` for a quote's price.
-    is_wrong: [bool; RANKED],
-    /// The price that was taken has no decimal point, though this is a raw Databento record.
-    pub has_no_point: [bool; RANKED],
+    /// A bit for each field: one of those says something all the same, as it is not null, nor `""` for a quote's price.
+    wrong: u16,
+    /// A bit for each field: the price that was taken has no decimal point, though this is a raw Databento record.
+    without_point: u16,
 }
 
 impl Default for Found {
     fn default() -> Self {
-        Found { ranks: [NEVER; RANKED], unread: [0; RANKED], is_wrong: [false; RANKED], has_no_point: [false; RANKED] }
+        Found { ranks: [NEVER; FIELDS], unread: [0; RANKED], wrong: 0, without_point: 0 }
     }
 }
 
@@ -42,6 +42,12 @@ impl Found {
         rank <= self.ranks[field as usize]
     }
 
+    /// The price of a raw Databento record that has been taken has a decimal point, or has none.
+    pub fn note_point(&mut self, field: Field, has_point: bool) {
+        let bit = 1 << field as u8;
+        self.without_point = if has_point { self.without_point & !bit } else { self.without_point | bit };
+    }
+
     /// A value that cannot be read, with which `payload` ends. False: the same name has been met before, and what that
     /// meant cannot be told.
     #[inline(never)]
@@ -56,7 +62,7 @@ impl Found {
         self.unread[field as usize] |= bit;
         let says_nothing = payload.ends_with(b"null")
             || !matches!(field, Field::TsExchange | Field::TsRecv) && ends_with_text(payload, b"\"\"");
-        self.is_wrong[field as usize] |= !says_nothing;
+        self.wrong |= u16::from(!says_nothing) << field as u8;
         !is_repeated
     }
 
@@ -73,13 +79,19 @@ impl Found {
     /// Whether it was said, but so that it cannot be read.
     #[inline]
     pub fn is_unreadable(&self, field: Field) -> bool {
-        !self.is_read(field) && self.is_wrong[field as usize]
+        self.wrong != 0 && self.wrong & 1 << field as u8 != 0 && !self.is_read(field)
+    }
+
+    /// Whether any price that was taken has no decimal point, though this is a raw Databento record.
+    #[inline]
+    pub fn is_fixed_point(&self) -> bool {
+        self.without_point != 0
     }
 
     /// What an event cannot do without: why it cannot be used, as `name`.
     #[inline]
     pub fn required(&self, field: Field, name: &'static str) -> Result<(), Malformed> {
-        match self.is_read(field) && !self.has_no_point[field as usize] {
+        match self.is_read(field) && self.without_point & 1 << field as u8 == 0 {
             true => Ok(()),
             false => Err(self.fault(field, name)),
         }

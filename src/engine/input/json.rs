@@ -4,6 +4,7 @@
 //! words `NaN`, `Infinity` and `-Infinity` that Python's json writes (values that no field can read), numbers as other
 //! languages print them (`.5`, `1.`, `+1`, `007`), and raw control characters inside strings.
 
+mod strings;
 mod unread;
 
 use crate::engine::bounds::JSON_DEPTH_MAX;
@@ -11,7 +12,7 @@ use crate::engine::input::malformed::Malformed;
 use crate::engine::input::number::{Number, decode_number, decode_plain_decimal};
 use crate::engine::input::unescape::unescaped;
 use crate::engine::input::value_prefix::ValuePrefix;
-use crate::engine::input::words::{HIGH_BITS, ONE_BITS};
+use crate::engine::input::words::HIGH_BITS;
 use crate::engine::time::{TimeDecoder, UnixNanos};
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -35,12 +36,21 @@ pub struct Scanner<'a> {
 }
 
 impl<'a> Scanner<'a> {
+    /// At the document, behind the byte order mark that may precede it.
     pub fn new(bytes: &'a [u8]) -> Self {
-        let at = if bytes.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
-        Scanner { bytes, at, string_bits: 0 }
+        let mut scanner = Scanner::starting_at(bytes, 0);
+        scanner.skip_mark();
+        scanner
     }
 
-    /// From a value on that has been scanned before.
+    /// Moves past a byte order mark.
+    pub fn skip_mark(&mut self) {
+        if self.bytes[self.at..].starts_with(BYTE_ORDER_MARK) {
+            self.at += BYTE_ORDER_MARK.len();
+        }
+    }
+
+    /// Within a document.
     pub fn starting_at(bytes: &'a [u8], at: usize) -> Self {
         Scanner { bytes, at, string_bits: 0 }
     }
@@ -87,7 +97,19 @@ impl<'a> Scanner<'a> {
     /// Takes `expected`, past white space; says whether it was there.
     #[inline(always)]
     pub fn take(&mut self, expected: u8) -> bool {
-        let found = self.peek() == expected;
+        match self.bytes.get(self.at) {
+            Some(&byte) if byte == expected => {
+                self.at += 1;
+                true
+            }
+            Some(&byte) if byte > b' ' => false,
+            _ => self.apart(|scanner| scanner.take_past_space(expected)),
+        }
+    }
+
+    #[inline(never)]
+    fn take_past_space(&mut self, expected: u8) -> bool {
+        let found = self.peek_past_space() == expected;
         self.at += found as usize;
         found
     }
@@ -110,57 +132,6 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    /// A string's inside, escapes not resolved but checked.
-    #[inline(always)]
-    pub fn string(&mut self) -> Result<&'a [u8], Malformed> {
-        self.expect(b'"')?;
-        let start = self.at;
-        self.skip_plain();
-        if self.bytes.get(self.at) != Some(&b'"') {
-            self.apart(Self::skip_to_quote)?;
-        }
-        let text = &self.bytes[start..self.at];
-        self.at += 1;
-        Ok(text)
-    }
-
-    /// Moves on to the closing quote.
-    #[inline(never)]
-    fn skip_to_quote(&mut self) -> Result<(), Malformed> {
-        loop {
-            match self.bytes.get(self.at) {
-                Some(b'"') => return Ok(()),
-                Some(b'\\') => self.escape()?,
-                Some(byte) => {
-                    self.string_bits |= *byte as u64;
-                    self.at += 1;
-                }
-                None => return Err(Malformed::Syntax),
-            }
-            self.skip_plain();
-        }
-    }
-
-    /// Moves on to the next quote or backslash, or to less than eight bytes before the end: eight bytes at a time, by
-    /// the zero-byte test of Mycroft (`x - 0x01..01 & !x & 0x80..80`, whose lowest bit set is exact).
-    #[inline(always)]
-    fn skip_plain(&mut self) {
-        while let Some(chunk) = self.bytes[self.at..].first_chunk::<8>() {
-            let word = u64::from_le_bytes(*chunk);
-            let quotes = word ^ (ONE_BITS * b'"' as u64);
-            let backslashes = word ^ (ONE_BITS * b'\\' as u64);
-            let found = (quotes.wrapping_sub(ONE_BITS) & !quotes | backslashes.wrapping_sub(ONE_BITS) & !backslashes)
-                & HIGH_BITS;
-            // Bytes behind the end of the string count as well: a false alarm costs a check, nothing else.
-            self.string_bits |= word;
-            if found != 0 {
-                self.at += found.trailing_zeros() as usize / 8;
-                return;
-            }
-            self.at += 8;
-        }
-    }
-
     /// Everything up to here: it ends with the value that has just been scanned.
     pub fn bytes_behind(&self) -> &'a [u8] {
         &self.bytes[..self.at]
@@ -174,22 +145,6 @@ impl<'a> Scanner<'a> {
             self.at += prefix.len as usize;
         }
         is_next
-    }
-
-    #[cold]
-    fn escape(&mut self) -> Result<(), Malformed> {
-        match self.bytes.get(self.at + 1) {
-            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 2,
-            Some(b'u') => {
-                let digits = self.bytes.get(self.at + 2..self.at + 6).ok_or(Malformed::Syntax)?;
-                if !digits.iter().all(u8::is_ascii_hexdigit) {
-                    return Err(Malformed::Syntax);
-                }
-                self.at += 6;
-            }
-            _ => return Err(Malformed::Syntax),
-        }
-        Ok(())
     }
 
     /// Skips a value.
@@ -244,19 +199,47 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    /// As [`Scanner::decimal`], for what is seldom a plain one.
     #[inline(never)]
-    fn any_decimal(&mut self) -> Result<f64, Malformed> {
-        if self.bytes.get(self.at) == Some(&b'"')
-            && let Some((value, end)) = decode_plain_decimal(self.bytes, self.at + 1)
-            && self.bytes.get(end) == Some(&b'"')
-        {
-            self.at = end + 1;
+    pub fn any_decimal(&mut self) -> Result<f64, Malformed> {
+        if self.peek() == b'"' {
+            if let Some((value, end)) = decode_plain_decimal(self.bytes, self.at + 1)
+                && self.bytes.get(end) == Some(&b'"')
+            {
+                self.at = end + 1;
+                return Ok(value);
+            }
+        } else if let Some((value, end)) = decode_plain_decimal(self.bytes, self.at) {
+            // White space was before it.
+            self.at = end;
             return Ok(value);
         }
         Ok(match self.value()? {
             Value::Number(number) => number.to_f64(),
             Value::Text(text) => number_in_text(text).unwrap_or(f64::NAN),
             Value::Bool(_) | Value::Other => f64::NAN,
+        })
+    }
+
+    /// The token of a string or a number, which can be an id; nothing for any other value.
+    #[inline(always)]
+    pub fn id(&mut self) -> Result<&'a [u8], Malformed> {
+        if self.bytes.get(self.at) == Some(&b'"') {
+            let start = self.at;
+            self.skip()?;
+            return Ok(self.bytes_since(start));
+        }
+        self.apart(Self::any_id)
+    }
+
+    /// As [`Scanner::id`], for what is seldom a string.
+    #[inline(never)]
+    pub fn any_id(&mut self) -> Result<&'a [u8], Malformed> {
+        self.peek();
+        let start = self.at;
+        Ok(match self.value()? {
+            Value::Text(_) | Value::Number(_) => self.bytes_since(start),
+            Value::Bool(_) | Value::Other => b"",
         })
     }
 
@@ -323,6 +306,15 @@ impl<'a> Scanner<'a> {
             }
         }
         Err(Malformed::Syntax)
+    }
+
+    /// Skips the rest of an array behind one of its elements.
+    #[inline(never)]
+    pub fn end_array(&mut self) -> Result<(), Malformed> {
+        while self.take(b',') {
+            self.value()?;
+        }
+        self.expect(b']')
     }
 
     /// Skips an object or array of any content, checking its grammar; one bit a level says which of the two it is.

@@ -44,6 +44,10 @@ impl Layouts {
     /// other layouts, else the field is searched for and remembered.
     #[inline(never)]
     pub fn search(&mut self, scanner: &mut Scanner<'_>, kind: EventKind, index: usize) -> Result<Name, Malformed> {
+        if index == 0 {
+            // A layout starts behind it.
+            scanner.skip_mark();
+        }
         for (number, layout) in self.remembered.iter().enumerate() {
             if let Some((prefix, name)) = layout.get(index)
                 && !self.is_learning

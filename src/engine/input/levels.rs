@@ -79,10 +79,9 @@ fn decode_level_array<const RAW: bool>(scanner: &mut Scanner<'_>) -> Result<Leve
         return Ok(Err(SideOutcome::Unreadable));
     }
     let size = scanner.decimal()?;
-    while scanner.take(b',') {
-        scanner.apart(Scanner::value)?;
+    if !scanner.take(b']') {
+        scanner.apart(Scanner::end_array)?;
     }
-    scanner.expect(b']')?;
     Ok(level_of(price, has_point, size))
 }
 

@@ -117,24 +117,25 @@ pub fn decode_plain_decimal(input: &[u8], at: usize) -> Option<(f64, usize)> {
     if whole_len == 0 || whole_len == 8 {
         return None;
     }
-    let (digits, len) = if (word >> (8 * whole_len)) as u8 == b'.' {
-        let whole = (1u64 << (8 * whole_len)) - 1;
-        let joined = word & whole | (window >> 8) as u64 & !whole;
-        let len = digits_in(joined);
-        if len == whole_len {
-            return None;
-        }
-        if len < 8 { (join_digits(joined, len), len) } else { join_more(joined, (window >> 72) as u64)? }
-    } else {
-        (join_digits(word, whole_len), whole_len)
-    };
-    let fraction_len = len - whole_len;
-    let end = at + len + usize::from(fraction_len > 0);
+    match (word >> (8 * whole_len)) as u8 {
+        b'.' => {}
+        b'e' | b'E' => return None,
+        _ => return Some((join_digits(word, whole_len) as i64 as f64, at + whole_len)),
+    }
+    let whole = (1u64 << (8 * whole_len)) - 1;
+    let joined = word & whole | (window >> 8) as u64 & !whole;
+    let len = digits_in(joined);
+    if len == whole_len {
+        return None;
+    }
+    let (digits, len) =
+        if len < 8 { (join_digits(joined, len), len) } else { join_more(joined, (window >> 72) as u64)? };
+    let end = at + len + 1;
     if let Some(b'e' | b'E') = input.get(end) {
         return None;
     }
     // Both are exact, so the quotient is the nearest f64.
-    Some((digits as i64 as f64 / EXACT_POWERS[fraction_len], end))
+    Some((digits as i64 as f64 / EXACT_POWERS[len - whole_len], end))
 }
 
 /// The number that the eight digits of `word` and those that `rest` starts with spell, and how many there are; `None`

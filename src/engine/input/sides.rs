@@ -12,7 +12,7 @@ use crate::engine::input::unescape::unescaped;
 /// The sides of a book, as far as they have been decoded, with what was found of each.
 pub(super) struct Sides<'a> {
     pub book: &'a mut Book,
-    pub outcomes: [SideOutcome; 2],
+    pub outcomes: &'a mut [SideOutcome; 2],
 }
 
 impl Sides<'_> {

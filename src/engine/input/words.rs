@@ -8,9 +8,19 @@ pub(super) const HIGH_BITS: u64 = ONE_BITS << 7;
 /// The sixteen bytes from `at` on, the first one lowest; zeros stand for those beyond the end.
 #[inline(always)]
 pub(super) fn window_at(input: &[u8], at: usize) -> u128 {
-    match input.get(at..).and_then(|rest| rest.first_chunk()) {
-        Some(bytes) => u128::from_le_bytes(*bytes),
-        None => word_at(input, at) as u128 | (word_at(input, at + 8) as u128) << 64,
+    match input.get(at..at.wrapping_add(16)) {
+        Some(bytes) => u128::from_le_bytes(*bytes.first_chunk().expect("sixteen bytes")),
+        None => last_window_at(input, at),
+    }
+}
+
+/// As [`window_at`], near the end.
+#[inline]
+fn last_window_at(input: &[u8], at: usize) -> u128 {
+    let beyond = at.wrapping_add(16).wrapping_sub(input.len());
+    match input.last_chunk() {
+        Some(bytes) if beyond < 16 => u128::from_le_bytes(*bytes) >> (8 * beyond),
+        _ => word_at(input, at) as u128 | (word_at(input, at.wrapping_add(8)) as u128) << 64,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Values skipped without checking their grammar.
 
-use crate::engine::input::json::{BYTE_ORDER_MARK, Scanner};
+use crate::engine::input::json::Scanner;
 use crate::engine::input::malformed::Malformed;
 
 impl Scanner<'_> {
@@ -8,9 +8,7 @@ impl Scanner<'_> {
     /// or quote that closes it, a bare word before the next delimiter. A byte order mark may precede it.
     pub fn skip_unread(&mut self) -> Result<(), Malformed> {
         self.peek();
-        if self.bytes[self.at..].starts_with(BYTE_ORDER_MARK) {
-            self.at += BYTE_ORDER_MARK.len();
-        }
+        self.skip_mark();
         match self.peek() {
             b'"' => self.skip_text_unread(),
             b'{' | b'[' => self.skip_brackets_unread(),
