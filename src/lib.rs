@@ -27,7 +27,8 @@
 //! | `engine/state` | what is known of a symbol: watermark, latest trade, quote and book, windows of trades and of latencies, cooldowns |
 //! | `engine/features` | which features there are, computed for a moment |
 //! | `engine/rules` | the rules that give signals |
-//! | `engine/output` | outputs in the order in which they leave: by moment, at one moment signals before snapshots; and their JSON |
+//! | `engine/alerts` | what an operator should know of: when it begins and when it is over; what the cores of a process share of that |
+//! | `engine/output` | outputs in the order in which they leave: by moment, at one moment signals, alerts, snapshots; and their JSON |
 //! | `proto_nats` (crate) | the NATS protocol, both directions: bytes and time in, frames and bytes out; no socket, no clock. `pool`: which server next; `discovery`: which advertised one is trusted |
 //!
 //! Invariants (the first four are checked by `tests/map.rs`, and that no file has more than 500 lines without a reason):
@@ -78,7 +79,7 @@
 //! * **The NATS socket is read with `recv` and waited for in `poll(2)`**; io_uring has HTTP, timers and what lies between
 //!   tasks. Turned down: waiting in glommio's reactor (10 to 60 us more at the median, twice the CPU), a ring of the
 //!   shard's own (as fast as `poll(2)`, no faster: a second ring and unsafe code for nothing that shows).
-//! * **Outputs wait as values, not bytes, in the order of their moments** (`engine::output::outbox`): signals in a ring, snapshots
+//! * **Outputs wait as values, not bytes, in the order of their moments** (`engine::output::outbox`): signals and alerts in rings, snapshots
 //!   in a list; while the socket takes no more, the newest snapshot of a symbol takes the slot of its unsent one and moves
 //!   to the end. Moments never step back, so each queue is sorted and taking one compares two heads; turned down: a heap,
 //!   a ring with dead entries (compacting 10,000 of them takes milliseconds of an event's path).

@@ -183,6 +183,7 @@ struct Intake {
     seen: Seen,
     features: u64,
     signals: u64,
+    alerts: u64,
 }
 
 impl Intake {
@@ -197,6 +198,7 @@ impl Intake {
             seen: Seen::default(),
             features: 0,
             signals: 0,
+            alerts: 0,
         }
     }
 
@@ -227,9 +229,10 @@ impl Intake {
 
     fn publish(&mut self) {
         while let Some(message) = self.engine.poll_output() {
-            *match message.kind {
+            *match message.topic.kind() {
                 OutputKind::Features => &mut self.features,
                 OutputKind::Signal => &mut self.signals,
+                OutputKind::Alert => &mut self.alerts,
             } += 1;
             encode::publish(&mut self.encoded, message.subject, None, message.payload);
         }

@@ -227,7 +227,8 @@ fn invalid_values() {
     let rate = "0 (off) or a number from 0.0001 to 1000 a second";
     check("FEATURES_PUB_RATE_HZ", &not_numbers, rate);
     check("FEATURES_PUB_RATE_HZ", &["1000.1", "0.00001"], rate);
-    for name in ["SIGNAL_RETURN_THRESHOLD", "SIGNAL_VOLUME_THRESHOLD", "SIGNAL_SPREAD_MAX_BPS"] {
+    for name in ["SIGNAL_RETURN_THRESHOLD", "SIGNAL_VOLUME_THRESHOLD", "SIGNAL_SPREAD_MAX_BPS", "ALERT_LATENCY_P95_MS"]
+    {
         check(name, &not_numbers, "a number that is not negative");
     }
     for name in [
@@ -238,6 +239,8 @@ fn invalid_values() {
         "MAX_CLOCK_SKEW_SECONDS",
         "PROVIDER_TIMEOUT_SECONDS",
         "SYMBOL_IDLE_SECONDS",
+        "ALERT_LAG_SECONDS",
+        "ALERT_GAP_SECONDS",
     ] {
         check(name, &not_numbers, "a number of seconds from 0 to 31536000 (fractions too)");
     }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use proto_nats::ServerAddress;
 use senpai_md_consumer::config::NatsArgs;
+use senpai_md_consumer::engine::alerts::board::AlertBoard;
 use senpai_md_consumer::engine::counters::DropReason;
 use senpai_md_consumer::engine::engine::{Engine, Receipt};
 use senpai_md_consumer::engine::input::subject::EventKind;
@@ -92,8 +93,10 @@ fn check_each<T>(what: &str, mut make: impl FnMut() -> Result<T, NoMemory>) -> u
 #[test]
 fn every_table_that_cannot_be_had_is_an_error() {
     let settings = EngineSettings { symbols_max: 1_000, window_trades: 10_000, ..EngineSettings::default() };
-    let tables = check_each("engine", || Engine::new(settings.clone()));
-    assert!(tables >= 9, "{tables} tables: symbols, trades, bucket rows, deadlines, outputs");
+    assert!(check_each("board", || AlertBoard::new(settings.alerts, 2)) >= 3, "quotas, the latest, what was heard");
+    let board = AlertBoard::new(settings.alerts, 1).expect("there is memory");
+    let tables = check_each("engine", || Engine::of_core(settings.clone(), board.clone(), 0));
+    assert!(tables >= 11, "{tables} tables: symbols, trades, bucket rows, deadlines, outputs, alerts");
 
     let server = ServerAddress::parse("a").expect("it is an address");
     let access = Arc::new(Access::new(NatsArgs::open(server, "test")).expect("nothing is to be read"));
@@ -106,7 +109,7 @@ fn every_table_that_cannot_be_had_is_an_error() {
         client_name: "test".into(),
         subjects: Vec::new(),
     };
-    let of_worker = check_each("worker", || Worker::new(&settings, Clock::start()));
+    let of_worker = check_each("worker", || Worker::new(&settings, board.clone(), Clock::start()));
     assert_eq!(of_worker, tables + 4, "and the queue, its reads, the send buffer and its marks");
     assert!(check_each("cache warmer", CacheWarmer::new) > 0);
 }

@@ -1,7 +1,7 @@
 //! What a symbol is when several providers send it, trades that come twice, and symbols that fall silent (SPEC section 1,
 //! "Duplicates", "Providers", and the end of "Event time"): a table of cases for each rule, at the borders of its bounds.
 
-use senpai_md_consumer::engine::counters::DropReason;
+use senpai_md_consumer::engine::counters::{DropReason, Topic};
 use senpai_md_consumer::engine::engine::{Engine, Receipt};
 use senpai_md_consumer::engine::input::subject::EventKind;
 use senpai_md_consumer::engine::settings::{EngineSettings, ProviderMode};
@@ -35,13 +35,23 @@ impl Market {
         Market::new(|settings| settings.providers.mode = mode)
     }
 
+    /// Subject and payload of the next snapshot or signal; alerts are in `tests/alerts`.
+    fn next_output(&mut self) -> Option<(String, Value)> {
+        loop {
+            let message = self.engine.poll_output()?;
+            if message.topic != Topic::Alert {
+                let subject = String::from_utf8(message.subject.to_vec()).expect("text");
+                return Some((subject, serde_json::from_slice(message.payload).expect("JSON")));
+            }
+        }
+    }
+
     fn event(&mut self, moment: i64, kind: &str, symbol: &str, payload: &str) {
         let subject = format!("md.events.{kind}.{symbol}");
         let receipt = Receipt::At(UnixNanos(moment));
         self.engine.handle_event(subject.as_bytes(), payload.as_bytes(), receipt).expect("it is well-formed");
-        while let Some(message) = self.engine.poll_output() {
-            let subject = String::from_utf8(message.subject.to_vec()).expect("text");
-            self.published.push((subject, serde_json::from_slice(message.payload).expect("JSON")));
+        while let Some(output) = self.next_output() {
+            self.published.push(output);
         }
     }
 
@@ -208,8 +218,7 @@ fn a_switch_begins_the_market_anew_and_leaves_the_outputs_their_pace() {
     assert_eq!((&document["provider"], &document["features"]["mid"]), (&"b".into(), &102.01.into()));
     assert!(market.published.is_empty(), "the last snapshot was 10 ms ago: {:?}", market.published);
     market.engine.handle_time(UnixNanos(at(10.1)));
-    let message = market.engine.poll_output().expect("the interval is over");
-    let document: Value = serde_json::from_slice(message.payload).unwrap();
+    let (_, document) = market.next_output().expect("the interval is over");
     assert_eq!(document["provider"], "b");
 }
 
@@ -433,13 +442,9 @@ fn a_symbol_with_outputs_that_wait_keeps_its_place() {
     // Nothing is taken: both wait. Then A's snapshot is.
     trade(&mut market, 5000.0, "C");
     assert_eq!((market.names(), market.dropped(DropReason::SymbolLimit)), (vec!["A", "B"], 1));
-    assert_eq!(
-        market.engine.poll_output().map(|message| message.subject.to_vec()),
-        Some(b"senpai.features.A".to_vec())
-    );
+    assert_eq!(market.next_output().map(|(subject, _)| subject).as_deref(), Some("senpai.features.A"));
     trade(&mut market, 5001.0, "C");
     assert_eq!(market.names(), ["B", "C"]);
-    let left: Vec<Vec<u8>> =
-        std::iter::from_fn(|| market.engine.poll_output().map(|message| message.subject.to_vec())).collect();
-    assert_eq!(left, [b"senpai.features.B".to_vec(), b"senpai.features.C".to_vec()]);
+    let left: Vec<String> = std::iter::from_fn(|| market.next_output()).map(|(subject, _)| subject).collect();
+    assert_eq!(left, ["senpai.features.B", "senpai.features.C"]);
 }

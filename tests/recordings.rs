@@ -169,7 +169,7 @@ fn what_is_wrong_is_said_with_line_field_and_cause() {
     );
     let summary = said.lines().last().expect("a summary");
     assert!(
-        summary.starts_with("101 events, 1 snapshots, 0 signals; dropped: malformed 100, backpressure 0"),
+        summary.starts_with("101 events, 1 snapshots, 0 signals, 0 alerts; dropped: malformed 100, backpressure 0"),
         "{summary}"
     );
     for part in [
@@ -237,6 +237,47 @@ fn a_malformed_event_does_not_move_the_replays_time() {
     ] {
         assert_eq!(published(events(&malformed)), expected, "{malformed}");
     }
+}
+
+/// In the order of their moments, the same for each run, and with a limit of 0 not at all.
+#[test]
+fn alerts_are_part_of_a_replay() {
+    let folder = Folder::new();
+    let quote = |second: u32, received: u32| {
+        let payload = format!(r#"{{"provider":"p","bid":1,"ask":2,"ts_recv":"2024-07-18T23:57:{second:02}Z"}}"#);
+        let ts = format!("2024-07-18T23:57:{received:02}Z");
+        format!("{{\"ts\":\"{ts}\",\"subject\":\"md.events.quote.A\",\"payload\":{payload}}}\n")
+    };
+    let text = [quote(0, 0), quote(20, 20), quote(21, 21), quote(29, 25), quote(31, 31)].concat();
+    let shown = |flags: &[&str]| -> (Vec<String>, String) {
+        let output = run(&folder.file(&text), &[&["replay", "--strict"], flags].concat());
+        let records = output.stdout.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok());
+        let records: Vec<Value> = records.collect();
+        let show = |record: &Value| {
+            let (ts, payload) = (record["payload"]["ts"].as_str().expect("a time"), &record["payload"]);
+            let what =
+                payload["kind"].as_str().map(|kind| format!("{kind} {}", payload["state"].as_str().expect("text")));
+            format!("{} {}", &ts[17..22], what.unwrap_or("snapshot".into()))
+        };
+        (records.iter().map(show).collect(), log(&output))
+    };
+    let (records, summary) = shown(&[]);
+    let expected = [
+        "00.00 snapshot",
+        "15.00 gap firing",
+        "20.00 snapshot",
+        "21.00 snapshot",
+        "25.00 gap resolved",
+        "25.00 clock_skew firing",
+        "25.00 snapshot",
+        "30.00 clock_skew resolved",
+        "31.00 snapshot",
+    ];
+    assert_eq!(records, expected);
+    assert!(summary.contains("5 events, 5 snapshots, 0 signals, 4 alerts; dropped"), "{summary}");
+    assert_eq!(shown(&[]).0, expected);
+    let (records, summary) = shown(&["--alert-gap-seconds", "0", "--max-clock-skew-seconds", "10"]);
+    assert!(records.iter().all(|record| record.ends_with("snapshot")) && summary.contains(" 0 alerts;"), "{records:?}");
 }
 
 /// SPEC section 3: the order of the moments; at one moment the signal first.

@@ -1,6 +1,7 @@
 //! What a signal says of its sources, and when one is not given though the conditions hold (SPEC section 3): each guard at its
 //! borders.
 
+use senpai_md_consumer::engine::counters::Topic;
 use senpai_md_consumer::engine::engine::{Engine, Receipt};
 
 use senpai_md_consumer::engine::settings::EngineSettings;
@@ -33,9 +34,10 @@ impl Market {
         self.engine.handle_event(subject.as_bytes(), payload.as_bytes(), receipt).expect("it is well-formed");
         while let Some(message) = self.engine.poll_output() {
             let text = String::from_utf8(message.payload.to_vec()).expect("it is text");
-            match message.subject.starts_with(b"senpai.signals.") {
-                true => self.signals.push(text),
-                false => self.snapshots.push(text),
+            match message.topic {
+                Topic::Signal => self.signals.push(text),
+                Topic::Features { .. } => self.snapshots.push(text),
+                Topic::Alert => {}
             }
         }
     }

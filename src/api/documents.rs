@@ -1,4 +1,4 @@
-//! The JSON documents /health, /ready and /stats: made of the shards' reports when they are requested. `/health` lists all
+//! The JSON documents /health, /ready and /stats, and lists of others: made of the shards' reports when they are requested. `/health` lists all
 //! symbols, and is made a page of symbols at a time, while it is sent.
 
 use std::mem;
@@ -7,8 +7,11 @@ use serde_json::{Map, Value, json};
 
 use crate::api::part_by_part::PartByPart;
 use crate::api::symbol_walk::SymbolWalk;
+use crate::engine::alerts::alert::Alert;
+use crate::engine::alerts::board::AlertBoard;
 use crate::engine::counters::{DropReason, Suppression, Unpublished};
 use crate::engine::input::subject::EventKind;
+use crate::engine::time::NANOS_PER_SECOND;
 use crate::http::counts::{HttpCounts, Unserved};
 use crate::http::response::Parts;
 use crate::service::report::ShardReport;
@@ -40,9 +43,38 @@ pub fn ready(reports: &[ShardReport]) -> Value {
     json!({ "ready": is_ready(reports), "troubles": troubles(reports) })
 }
 
+/// What is wrong with the process though it is ready: alerts that fire, and that nothing has come since the start.
+fn troubles_of_process(reports: &[ShardReport], board: &AlertBoard, uptime_seconds: f64) -> Vec<String> {
+    let mut troubles: Vec<String> = board.firing_of_process().iter().map(Alert::message).collect();
+    let messages: u64 = reports.iter().map(|r| r.counters.events_in_total() + r.counters.events_foreign).sum();
+    let gap_seconds = board.settings().gap as f64 / NANOS_PER_SECOND as f64;
+    if messages == 0 && uptime_seconds >= gap_seconds {
+        troubles.push(format!(
+            "no event has come since the start {uptime_seconds:.0} s ago: see whether the producer runs, and publishes to \
+             this NATS server under SUBJECT_PREFIX"
+        ));
+    }
+    troubles
+}
+
+/// `{"name":[…]}`, of documents.
+pub fn list(name: &str, documents: impl Iterator<Item = impl AsRef<[u8]>>) -> Vec<u8> {
+    let mut out = format!("{{\"{name}\":[").into_bytes();
+    for (index, document) in documents.enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        out.extend_from_slice(document.as_ref());
+    }
+    out.extend_from_slice(b"]}");
+    out
+}
+
 /// The list of symbols may be longer than it was in the reports; `symbol_count` is its length.
-pub fn health(reports: &[ShardReport], shards: &[ShardHandle], uptime_seconds: f64) -> Parts {
-    let troubles = troubles(reports);
+pub fn health(reports: &[ShardReport], shards: &[ShardHandle], board: &AlertBoard, uptime_seconds: f64) -> Parts {
+    let of_process = troubles_of_process(reports, board, uptime_seconds);
+    let mut troubles = troubles(reports);
+    troubles.extend(of_process.iter().map(String::as_str));
     let status = if is_ready(reports) && troubles.is_empty() { "ok" } else { "degraded" };
     let begin = format!(
         r#"{{"status":"{status}","troubles":{},"nats_connected":{},"symbols":["#,
@@ -146,8 +178,11 @@ pub fn fill_ratio(reports: &[ShardReport]) -> f64 {
 }
 
 /// `/stats`: the counters of all shards, summed up.
-pub fn stats(reports: &[ShardReport], http: &HttpCounts, uptime_seconds: f64) -> Value {
+pub fn stats(reports: &[ShardReport], board: &AlertBoard, http: &HttpCounts, uptime_seconds: f64) -> Value {
     let mut stats = figures(reports);
+    let (firing, alerts) = board.firing();
+    stats.insert("alerts".into(), alerts.iter().map(document).collect());
+    stats.insert("alerts_firing".into(), firing.into());
     let cores = reports.iter().map(|report| {
         let mut core = figures(std::slice::from_ref(report));
         core.insert("core".into(), report.core.into());
@@ -162,4 +197,10 @@ pub fn stats(reports: &[ShardReport], http: &HttpCounts, uptime_seconds: f64) ->
     stats.insert("nats_connected".into(), is_connected(reports).into());
     stats.insert("uptime_seconds".into(), uptime_seconds.into());
     Value::Object(stats)
+}
+
+fn document(alert: &Alert) -> Value {
+    let mut document = Vec::new();
+    alert.encode(&mut document);
+    serde_json::from_slice(&document).expect("it is JSON")
 }

@@ -1,6 +1,8 @@
 //! The HTTP endpoints (SPEC section 5): asks the shards, shows their answers.
 
+use std::cmp::Reverse;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use async_channel::{Sender, bounded};
 use prometheus::process_collector::ProcessCollector;
@@ -8,6 +10,8 @@ use smallvec::SmallVec;
 
 use crate::api::documents;
 use crate::api::metrics;
+use crate::engine::alerts::board::AlertBoard;
+use crate::engine::bounds::LATEST_MAX;
 use crate::engine::ownership::Ownership;
 use crate::engine::settings::ProviderMode;
 use crate::engine::time::NANOS_PER_SECOND;
@@ -28,6 +32,7 @@ pub struct Api {
     /// Of any shard: all of them share instance and number of cores.
     ownership: Ownership,
     provider_mode: ProviderMode,
+    board: Arc<AlertBoard>,
     clock: Clock,
     counts: Rc<HttpCounts>,
     process: Rc<ProcessCollector>,
@@ -38,7 +43,7 @@ impl Responder for Api {
         match request.path.as_str() {
             "/health" => {
                 let reports = self.reports().await;
-                Response::json(200, documents::health(&reports, &self.shards, self.uptime_seconds()))
+                Response::json(200, documents::health(&reports, &self.shards, &self.board, self.uptime_seconds()))
             }
             "/ready" => {
                 let reports = self.reports().await;
@@ -47,19 +52,24 @@ impl Responder for Api {
             }
             "/stats" => {
                 let reports = self.reports().await;
-                Response::json(200, documents::stats(&reports, &self.counts, self.uptime_seconds()).to_string())
+                Response::json(
+                    200,
+                    documents::stats(&reports, &self.board, &self.counts, self.uptime_seconds()).to_string(),
+                )
             }
             "/metrics" => {
                 let (reports, counts, process) = (self.reports().await, self.counts.clone(), self.process.clone());
-                let text = metrics::metrics(reports, &self.shards, counts, process);
+                let text = metrics::metrics(reports, &self.shards, self.board.fired(), counts, process);
                 Response::text(200, metrics::CONTENT_TYPE, text)
             }
             "/state/latest" => self.symbol_document(&request, ShardRequest::State).await,
             "/features/latest" | "/features" => self.symbol_document(&request, ShardRequest::Features).await,
+            "/signals/latest" => self.latest_signals(&request).await,
+            "/alerts/latest" => self.latest_alerts(&request),
             _ => Response::error(
                 404,
-                "no such page; there are /health, /ready, /metrics, /stats, /state/latest?symbol= and \
-                 /features/latest?symbol= (or /features?symbol=)",
+                "no such page; there are /health, /ready, /metrics, /stats, /state/latest?symbol=, \
+                 /features/latest?symbol= (or /features?symbol=), /signals/latest and /alerts/latest",
             ),
         }
     }
@@ -71,10 +81,11 @@ impl Api {
         shards: Vec<ShardHandle>,
         ownership: Ownership,
         provider_mode: ProviderMode,
+        board: Arc<AlertBoard>,
         clock: Clock,
         counts: Rc<HttpCounts>,
     ) -> Api {
-        Api { shards, ownership, provider_mode, clock, counts, process: Rc::new(ProcessCollector::for_self()) }
+        Api { shards, ownership, provider_mode, board, clock, counts, process: Rc::new(ProcessCollector::for_self()) }
     }
 
     fn uptime_seconds(&self) -> f64 {
@@ -97,6 +108,43 @@ impl Api {
         reports
     }
 
+    /// Of all cores together, those of the symbol that is asked for.
+    async fn latest_signals(&self, request: &Request) -> Response {
+        let limit = match limit(request) {
+            Ok(limit) => limit,
+            Err(refusal) => return refusal,
+        };
+        let mut signals = Vec::new();
+        for shard in &self.shards {
+            let (reply, answer) = bounded(1);
+            shard.send(ShardRequest::Signals(reply)).await;
+            // A shard that has ended has none any more.
+            signals.extend(answer.recv().await.unwrap_or_default());
+        }
+        // Those of one core stay in their order.
+        signals.sort_by_key(|signal| Reverse(signal.moment));
+        signals.truncate(LATEST_MAX);
+        let wanted = symbol(request);
+        signals.retain(|signal| wanted.is_none_or(|wanted| *signal.symbol == *wanted));
+        let documents = signals.iter().take(limit).map(|signal| &signal.document[..]);
+        Response::json(200, documents::list("signals", documents))
+    }
+
+    fn latest_alerts(&self, request: &Request) -> Response {
+        let limit = match limit(request) {
+            Ok(limit) => limit,
+            Err(refusal) => return refusal,
+        };
+        let wanted = symbol(request);
+        let alerts = self.board.latest(limit, |alert| wanted.is_none() || alert.symbol() == wanted);
+        let documents = alerts.iter().map(|alert| {
+            let mut document = Vec::new();
+            alert.encode(&mut document);
+            document
+        });
+        Response::json(200, documents::list("alerts", documents))
+    }
+
     /// Where each provider has a state of its own, any core may have the one that is named: it is the symbol that cores share
     /// by, and where that ends in a name only its core knows.
     async fn symbol_document(
@@ -104,7 +152,7 @@ impl Api {
         request: &Request,
         shard_request: fn(String, Sender<Option<Vec<u8>>>) -> ShardRequest,
     ) -> Response {
-        let Some(symbol) = request.parameter("symbol").filter(|symbol| !symbol.is_empty()) else {
+        let Some(symbol) = symbol(request) else {
             return Response::error(400, &format!("say which symbol: {}?symbol=BTCUSDT", request.path));
         };
         let owner = self.ownership.core_of(symbol.as_bytes()).map(|core| core as usize);
@@ -138,5 +186,19 @@ impl Api {
             }
         }
         Response::error(404, &format!("no event of the symbol {symbol} has arrived; /health lists the symbols"))
+    }
+}
+
+/// The symbol that is asked for.
+fn symbol(request: &Request) -> Option<&str> {
+    request.parameter("symbol").filter(|symbol| !symbol.is_empty())
+}
+
+/// How many are asked for at most.
+fn limit(request: &Request) -> Result<usize, Response> {
+    match request.parameter("limit").map(str::parse) {
+        None => Ok(LATEST_MAX),
+        Some(Ok(limit @ 1..)) => Ok(limit),
+        Some(_) => Err(Response::error(400, &format!("limit is a whole number from 1 on: {}?limit=10", request.path))),
     }
 }

@@ -13,6 +13,7 @@ use crate::api::part_by_part::PartByPart;
 use crate::api::prometheus_text::MetricType::{Counter, Gauge};
 use crate::api::prometheus_text::{begin_family, histogram, sample, single};
 use crate::api::symbol_walk::SymbolWalk;
+use crate::engine::alerts::alert::{AlertKind, KINDS};
 use crate::engine::counters::{DropReason, Suppression, Unpublished};
 use crate::engine::input::subject::EventKind;
 use crate::engine::state::cooldowns::Direction;
@@ -26,20 +27,22 @@ use crate::service::requests::ShardHandle;
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
 
 /// The counters of all labels are there, with 0 where nothing has been counted; those with a label for the symbol only for
-/// symbols of which something has been.
+/// symbols of which something has been. `alerts_fired` are those of the process, by kind.
 pub fn metrics(
     reports: Vec<ShardReport>,
     shards: &[ShardHandle],
+    alerts_fired: [u64; KINDS],
     http: Rc<HttpCounts>,
     process: Rc<ProcessCollector>,
 ) -> Parts {
     let shards = shards.to_vec();
-    Metrics { reports, shards, http, process, stage: Stage::Totals }.in_parts()
+    Metrics { reports, shards, alerts_fired, http, process, stage: Stage::Totals }.in_parts()
 }
 
 struct Metrics {
     reports: Vec<ShardReport>,
     shards: Vec<ShardHandle>,
+    alerts_fired: [u64; KINDS],
     http: Rc<HttpCounts>,
     process: Rc<ProcessCollector>,
     stage: Stage,
@@ -62,7 +65,7 @@ impl PartByPart for Metrics {
         let mut out = Vec::with_capacity(16 << 10);
         match &mut self.stage {
             Stage::Totals => {
-                totals(&self.reports, &self.http, &mut out);
+                totals(&self.reports, &self.alerts_fired, &self.http, &mut out);
                 self.stage = Stage::Process;
             }
             Stage::Process => {
@@ -104,7 +107,7 @@ impl PartByPart for Metrics {
 }
 
 /// What does not have a line for each symbol.
-fn totals(reports: &[ShardReport], http: &HttpCounts, out: &mut Vec<u8>) {
+fn totals(reports: &[ShardReport], alerts_fired: &[u64; KINDS], http: &HttpCounts, out: &mut Vec<u8>) {
     let sum = |figure: &dyn Fn(&ShardReport) -> u64| reports.iter().map(figure).sum::<u64>();
     // Each core has its own numbers for the providers.
     let mut providers: BTreeMap<&str, ([u64; EventKind::ALL.len()], u64, u64)> = BTreeMap::new();
@@ -149,6 +152,11 @@ fn totals(reports: &[ShardReport], http: &HttpCounts, out: &mut Vec<u8>) {
     for reason in Suppression::ALL {
         let count = sum(&|report| report.counters.signals_suppressed[reason as usize]);
         sample(name, &[("reason", reason.name())], count, out);
+    }
+    let name = "senpai_alerts_total";
+    begin_family(name, Counter, "Alerts that have fired.", out);
+    for kind in AlertKind::ALL {
+        sample(name, &[("kind", kind.name())], alerts_fired[kind as usize], out);
     }
     let name = "senpai_publish_dropped_total";
     begin_family(

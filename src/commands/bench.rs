@@ -193,7 +193,7 @@ fn measure(
 #[inline]
 fn publish(engine: &mut Engine, encoded: &mut Vec<u8>, outputs: &mut [u64; OutputKind::ALL.len()]) {
     while let Some(message) = engine.poll_output() {
-        outputs[message.kind as usize] += 1;
+        outputs[message.topic.kind() as usize] += 1;
         encode::publish(encoded, message.subject, None, message.payload);
         if encoded.len() > 2 * READ_BYTES {
             encoded.clear();

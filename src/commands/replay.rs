@@ -98,7 +98,7 @@ impl<W: Write> Replay<W> {
     fn write_outputs(&mut self) -> Result<(), String> {
         let out = &mut self.out;
         while let Some(message) = self.engine.poll_output() {
-            self.outputs[message.kind as usize] += 1;
+            self.outputs[message.topic.kind() as usize] += 1;
             // Subjects hold a symbol, which may hold what JSON escapes.
             let subject = std::str::from_utf8(message.subject).expect("symbols are text");
             out.write_all(b"{\"subject\":")
@@ -119,10 +119,10 @@ impl<W: Write> Replay<W> {
         });
         let suppressed = Suppression::ALL
             .map(|reason| format!("{} {}", reason.name(), counters.signals_suppressed[reason as usize]));
-        let [snapshots, signals] = [OutputKind::Features, OutputKind::Signal].map(|kind| self.outputs[kind as usize]);
+        let [snapshots, signals, alerts] = OutputKind::ALL.map(|kind| self.outputs[kind as usize]);
         let seconds = elapsed_ns as f64 / NANOS_PER_SECOND as f64;
         format!(
-            "{} events, {snapshots} snapshots, {signals} signals; dropped: {}; signals suppressed: {}; \
+            "{} events, {snapshots} snapshots, {signals} signals, {alerts} alerts; dropped: {}; signals suppressed: {}; \
              timestamps rejected: {}, unreadable: {}; {} lines skipped; {seconds:.3} s, {:.0} events/s",
             self.events,
             dropped.join(", "),

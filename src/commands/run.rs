@@ -18,6 +18,8 @@ use std::time::Duration;
 
 use crate::api::endpoints::Api;
 use crate::config::{CoreArgs, EngineArgs, HttpArgs, SubjectArgs};
+use crate::engine::alerts::alert::AlertSettings;
+use crate::engine::alerts::board::AlertBoard;
 use crate::engine::bounds::LATENCY_ROWS_SPARE;
 use crate::engine::bounds::ROLLING_WINDOW_MAX_NS;
 use crate::engine::memory::{NoMemory, Table};
@@ -84,6 +86,11 @@ pub fn engine_settings(subjects: &SubjectArgs, engine: &EngineArgs) -> EngineSet
                 quote: engine.signal_max_quote_age_ns,
                 gap: engine.signal_max_gap_ns,
             },
+        },
+        alerts: AlertSettings {
+            latency_p95_ms: engine.alert_latency_p95_ms,
+            lag: engine.alert_lag_ns,
+            gap: engine.alert_gap_ns,
         },
     }
 }
@@ -167,11 +174,15 @@ impl Service {
         let bells = bells.map_err(|error| {
             format!("an executor cannot be made, as there is no event descriptor for it ({}): raise the limit (ulimit -n, LimitNOFILE)", plain(&error))
         })?;
+        let board = AlertBoard::new(settings[0].engine.alerts, settings.len()).map_err(|error| error.to_string())?;
         let cores = settings
             .into_iter()
             .zip(&bells)
-            // HTTP is on the first core: it is told there when an answer has come.
-            .map(|(settings, bell)| Core::reserve(settings, request_channel(bell.clone(), bells[0].clone()), clock))
+            .map(|(settings, bell)| {
+                // HTTP is on the first core: it is told there when an answer has come.
+                let requests = request_channel(bell.clone(), bells[0].clone());
+                Core::reserve(settings, board.clone(), requests, clock)
+            })
             .collect::<Result<Vec<_>, _>>();
         let cores = cores.and_then(|cores| {
             BESIDE.list::<u8>(BESIDE_BYTES + BESIDE_CORE_BYTES * cores.len())?;
@@ -188,7 +199,7 @@ impl Service {
         let provider_mode = cores[0].settings.engine.providers.mode;
         let mut service = Service { address, cores: Vec::new(), shards: Vec::new(), events, tell, _signals: signals };
         service.shards = cores.iter().map(|core| core.shard.clone()).collect();
-        let mut http = Some(Http { server, shards: service.shards.clone(), ownership, provider_mode });
+        let mut http = Some(Http { server, shards: service.shards.clone(), ownership, provider_mode, board });
         for (index, core) in cores.into_iter().enumerate() {
             let (name, http) = (format!("shard-{index}"), http.take());
             let core = executor::start(&name, service.watch(&name), move || core.run(http))?;
@@ -273,15 +284,17 @@ struct Http {
     shards: Vec<ShardHandle>,
     ownership: Ownership,
     provider_mode: ProviderMode,
+    board: Arc<AlertBoard>,
 }
 
 impl Core {
     fn reserve(
         settings: WorkerSettings,
+        board: Arc<AlertBoard>,
         (shard, requests): (ShardHandle, RequestQueue),
         clock: Clock,
     ) -> Result<Core, NoMemory> {
-        let (worker, warmer) = (Box::new(Worker::new(&settings, clock)?), Box::new(CacheWarmer::new()?));
+        let (worker, warmer) = (Box::new(Worker::new(&settings, board, clock)?), Box::new(CacheWarmer::new()?));
         Ok(Core { worker, settings, warmer, shard, requests })
     }
 
@@ -290,9 +303,9 @@ impl Core {
         let Core { worker, settings, warmer, requests, .. } = self;
         let clock = worker.shard.clock;
         let (stop, turns) = (Stop::new(), Rc::new(Turns::new(requests.bell.clone())));
-        let serving = http.map(|Http { server, shards, ownership, provider_mode }| {
+        let serving = http.map(|Http { server, shards, ownership, provider_mode, board }| {
             let counts = Rc::default();
-            let api = Rc::new(Api::new(shards, ownership, provider_mode, clock, Rc::clone(&counts)));
+            let api = Rc::new(Api::new(shards, ownership, provider_mode, board, clock, Rc::clone(&counts)));
             let (stop, turns) = (stop.clone(), turns.clone());
             task::spawn(async move { server.serve(api, stop, turns, counts).await })
         });

@@ -418,6 +418,17 @@ pub struct EngineArgs {
     #[arg(long = "signal-max-gap-seconds", env = "SIGNAL_MAX_GAP_SECONDS", value_name = "S", default_value = "60",
           value_parser = values::limit_seconds)]
     pub signal_max_gap_ns: i64,
+    /// Alert when the 95th percentile of a symbol's latency is above this, in ms (0: never)
+    #[arg(long, env, value_name = "MS", default_value = "1000", value_parser = values::limit_ms)]
+    pub alert_latency_p95_ms: f64,
+    /// Alert when for 5 s all events of a provider come later than this after their time, in seconds (0: never)
+    #[arg(long = "alert-lag-seconds", env = "ALERT_LAG_SECONDS", value_name = "S", default_value = "5",
+          value_parser = values::limit_seconds)]
+    pub alert_lag_ns: i64,
+    /// Alert when nothing has come from a provider for this long, in seconds (0: never)
+    #[arg(long = "alert-gap-seconds", env = "ALERT_GAP_SECONDS", value_name = "S", default_value = "15",
+          value_parser = values::limit_seconds)]
+    pub alert_gap_ns: i64,
 }
 
 impl EngineArgs {

@@ -25,7 +25,7 @@ const RATE_MAX_HZ: f64 = 1000.0;
 const NAME_BYTES_MAX: usize = 256;
 /// More than any market has, and a few hundred bytes each.
 const GENERATED_SYMBOLS_MAX: usize = 100_000;
-/// Nothing is published under it yet; the subject itself is the alerts'.
+/// Nothing is published under it yet; the subject itself is that of the alerts.
 const ALERTS_PREFIX: &str = "senpai.alerts.";
 
 fn integer<T: FromStr + PartialOrd + fmt::Display>(
@@ -60,6 +60,11 @@ pub fn seconds(text: &str) -> Result<i64, String> {
 /// As [`seconds`]; 0 is no limit, and read as the longest of all lengths.
 pub fn limit_seconds(text: &str) -> Result<i64, String> {
     seconds(text).map(|ns| if ns == 0 { i64::MAX } else { ns })
+}
+
+/// In ms, as [`threshold`]; 0 is no limit, and read as infinity.
+pub fn limit_ms(text: &str) -> Result<f64, String> {
+    threshold(text).map(|ms| if ms == 0.0 { f64::INFINITY } else { ms })
 }
 
 /// 1 s to an hour; in ns.

@@ -1,6 +1,7 @@
 //! Which events a state takes (SPEC section 1, "Duplicates" and "Providers"), and which symbols have a place. Here is what the
 //! engine does when a rule of [`state`](crate::engine::state) has spoken.
 
+use crate::engine::alerts::watch::Names;
 use crate::engine::bounds::STATE_NAME_BYTES_MAX;
 use crate::engine::counters::DropReason;
 use crate::engine::engine::Engine;
@@ -25,6 +26,7 @@ impl Engine {
     pub(super) fn note_duplicate(&mut self, known: Option<SymbolId>, provider: ProviderId) {
         self.counters.count_in(EventKind::Trade, provider);
         self.counters.count_dropped(EventKind::Trade, DropReason::Duplicate);
+        self.note_heard(provider, None);
         let Some(id) = known else { return };
         let state = self.symbols.state_mut(id);
         if state.provider == provider {
@@ -61,7 +63,9 @@ impl Engine {
                 return false;
             }
             state.begin_anew(&mut self.trade_pool, &mut self.row_pool);
+            self.note_switch(id, [provider, own.0]);
         }
+        let state = self.symbols.state_mut(id);
         (state.provider, state.provider_heard) = (provider, local);
         true
     }
@@ -71,7 +75,17 @@ impl Engine {
     #[cold]
     pub(super) fn admit(&mut self, kind: EventKind, symbol: &[u8], provider: ProviderId) -> Option<SymbolId> {
         let Engine {
-            settings, local, symbols, providers, trade_pool, row_pool, idle_symbols, outbox, counters, ..
+            settings,
+            local,
+            symbols,
+            providers,
+            trade_pool,
+            row_pool,
+            idle_symbols,
+            outbox,
+            counters,
+            alerts,
+            ..
         } = self;
         let name = std::str::from_utf8(symbol).expect("a valid symbol is text");
         let mode = settings.providers.mode;
@@ -82,6 +96,11 @@ impl Engine {
                 idle_symbols.take(local.minus(idle), |id| symbols.state(id).last_event, can_go)
             });
             idle.filter(|id| {
+                if alerts.has_alerts(*id) {
+                    let names = Names { symbol: symbols.names(*id), own: symbols.state(*id).provider, providers };
+                    alerts.resolve_all(*id, &names, *local, &mut outbox.alerts);
+                }
+                alerts.senders.forget(*id);
                 let last_event = symbols.state(*id).last_event;
                 let is_replaced = symbols.replace(*id, name, suffix, trade_pool, row_pool);
                 idle_symbols.add(*id, if is_replaced { *local } else { last_event });
@@ -93,9 +112,11 @@ impl Engine {
             id.into_iter().filter(|_| settings.symbol_idle.is_some()).for_each(|id| idle_symbols.add(id, *local));
             id
         };
+        self.count_dropped_alerts();
         let Some(id) = id else {
-            counters.count_in(kind, provider);
-            counters.count_dropped(kind, DropReason::SymbolLimit);
+            self.counters.count_in(kind, provider);
+            self.counters.count_dropped(kind, DropReason::SymbolLimit);
+            self.note_symbol_limit();
             return None;
         };
         self.primaries.forget(id);

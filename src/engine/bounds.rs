@@ -33,6 +33,14 @@ pub const WINDOW_TRADES_MAX: usize = 1 << 24;
 pub const SYMBOLS_MAX: usize = 1 << 20;
 /// Signals that wait for the connection. At 10 s cooldown this is hours of a quiet market, minutes of a volatile one.
 pub const SIGNALS_WAITING_MAX: usize = 4096;
+/// Alerts of a kind and state that go out one by one in a second; those beyond are one, with their number.
+pub const ALERTS_A_SECOND_MAX: usize = 20;
+/// Alerts that wait for the connection: of each kind and state the most that a second gives, six times.
+pub const ALERTS_WAITING_MAX: usize = 1024;
+/// The last alerts and the last signals, as `/alerts/latest` and `/signals/latest` show them.
+pub const LATEST_MAX: usize = 100;
+/// Alerts that fire, as `/stats` lists them: the last ones. Those beyond are in their number.
+pub const ALERTS_FIRING_LISTED_MAX: usize = 100;
 /// Slots of the latency window: SPEC lets the percentile window end up to 5 s early, so 60 s are cut into twelve.
 pub const LATENCY_SLOTS: usize = 12;
 /// Bucket rows of latencies (8 buckets over all slots, 448 bytes) for every symbol that may exist; a steady feed of

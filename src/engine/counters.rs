@@ -5,6 +5,7 @@ use crate::engine::input::subject::EventKind;
 pub use crate::engine::rules::guards::Suppression;
 use crate::engine::state::cooldowns::Direction;
 use crate::engine::state::provider::ProviderId;
+use crate::engine::state::symbol_table::SymbolId;
 
 const KINDS: usize = EventKind::ALL.len();
 
@@ -52,11 +53,41 @@ pub enum OutputKind {
     Features,
     /// A signal.
     Signal,
+    /// An alert.
+    Alert,
 }
 
 impl OutputKind {
     /// In the order of the tables of counts.
-    pub const ALL: [OutputKind; 2] = [Self::Features, Self::Signal];
+    pub const ALL: [OutputKind; 3] = [Self::Features, Self::Signal, Self::Alert];
+}
+
+/// What a message to publish is about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Topic {
+    /// A snapshot of a symbol's features.
+    Features {
+        /// The symbol's place,
+        symbol: SymbolId,
+        /// and which symbol of that place it is.
+        generation: u32,
+    },
+    /// A signal.
+    Signal,
+    /// An alert.
+    Alert,
+}
+
+impl Topic {
+    /// Its kind.
+    #[inline]
+    pub fn kind(self) -> OutputKind {
+        match self {
+            Self::Features { .. } => OutputKind::Features,
+            Self::Signal => OutputKind::Signal,
+            Self::Alert => OutputKind::Alert,
+        }
+    }
 }
 
 /// What became of an output that was not published.
@@ -67,19 +98,22 @@ pub enum Unpublished {
     Features,
     /// So was a signal.
     Signal,
+    /// So was an alert.
+    Alert,
     /// A signal could not be sent for so long that nobody is to act on it any more.
     SignalExpired,
 }
 
 impl Unpublished {
     /// In the order of the tables of counts.
-    pub const ALL: [Unpublished; 3] = [Self::Features, Self::Signal, Self::SignalExpired];
+    pub const ALL: [Unpublished; 4] = [Self::Features, Self::Signal, Self::Alert, Self::SignalExpired];
 
     /// As metrics and /stats name it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Features => "features",
             Self::Signal => "signal",
+            Self::Alert => "alert",
             Self::SignalExpired => "signal_expired",
         }
     }
@@ -90,6 +124,7 @@ impl From<OutputKind> for Unpublished {
         match kind {
             OutputKind::Features => Self::Features,
             OutputKind::Signal => Self::Signal,
+            OutputKind::Alert => Self::Alert,
         }
     }
 }

@@ -16,10 +16,15 @@
 //! An output's moment is a local time: an event's, or an interval's end. In which order outputs leave the
 //! [`outbox`](crate::engine::output::outbox) decides.
 
+use std::sync::Arc;
+
+use crate::engine::alerts::alert::ALERTS_SUBJECT;
+use crate::engine::alerts::board::AlertBoard;
+use crate::engine::alerts::watch::{Alerts, JUDGE_NS};
 use crate::engine::bounds::{LATENCY_ROWS_PER_SYMBOL, LATENCY_SLOTS, ROLLING_WINDOW_MAX_NS, SHORT_WINDOW_NS};
-use crate::engine::counters::{Counters, DropReason, OutputKind, Unpublished};
+use crate::engine::counters::{Counters, DropReason, Topic, Unpublished};
 use crate::engine::deadlines::DeadlineQueue;
-use crate::engine::event_time::{DISTRUST_NS, EventTime};
+use crate::engine::event_time::EventTime;
 use crate::engine::features::snapshot::Snapshot;
 use crate::engine::idle_memory::ReleaseRound;
 use crate::engine::input::decode::Decoder;
@@ -28,6 +33,7 @@ use crate::engine::input::malformed::Malformed;
 use crate::engine::input::subject::{EventKind, is_valid_symbol, split_subject};
 use crate::engine::memory::NoMemory;
 use crate::engine::output::encode::{encode_signal, encode_snapshot};
+use crate::engine::output::latest_signals::LatestSignals;
 use crate::engine::output::outbox::{Outbox, Outgoing};
 use crate::engine::rules::guards::{Ages, suppression};
 use crate::engine::rules::momentum::{Signal, direction};
@@ -35,7 +41,7 @@ use crate::engine::settings::EngineSettings;
 use crate::engine::state::bucket_row_pool::BucketRowPool;
 use crate::engine::state::idle_symbols::IdleSymbols;
 use crate::engine::state::primary_provider::{PrimaryProviders, ProviderMode};
-use crate::engine::state::provider::Providers;
+use crate::engine::state::provider::{NO_DEADLINE, Providers};
 use crate::engine::state::recent_trades::RecentTrades;
 use crate::engine::state::symbol_state::Arrival;
 use crate::engine::state::symbol_table::{SymbolId, SymbolTable};
@@ -56,8 +62,8 @@ pub enum Receipt {
 /// The engine: see the head of this file.
 pub struct Engine {
     pub(super) settings: EngineSettings,
-    lengths: WindowLengths,
-    slot_ns: i64,
+    pub(super) lengths: WindowLengths,
+    pub(super) slot_ns: i64,
     pub(super) local: UnixNanos,
     pub(super) symbols: SymbolTable,
     pub(super) providers: Providers,
@@ -69,6 +75,8 @@ pub struct Engine {
     release_round: ReleaseRound,
     deadlines: DeadlineQueue,
     pub(super) outbox: Outbox,
+    pub(super) alerts: Alerts,
+    pub(super) latest_signals: LatestSignals,
     /// More events of the present moment may come: its snapshots wait, as signals of one moment leave before snapshots.
     is_moment_open: bool,
     /// Since the start.
@@ -79,12 +87,8 @@ pub struct Engine {
 
 /// A message to publish.
 pub struct Message<'a> {
-    /// Snapshot or signal.
-    pub kind: OutputKind,
-    /// Of which symbol.
-    pub symbol: SymbolId,
-    /// Which symbol of its place that is.
-    pub generation: u32,
+    /// What it is about.
+    pub topic: Topic,
     /// When it was made, in local time.
     pub moment: UnixNanos,
     /// Where it is published.
@@ -96,10 +100,17 @@ pub struct Message<'a> {
 impl Engine {
     /// Reserves all the memory that it will need, except for the names of symbols. The error says which table found none.
     pub fn new(settings: EngineSettings) -> Result<Self, NoMemory> {
+        let board = AlertBoard::new(settings.alerts, 1)?;
+        Self::of_core(settings, board, 0)
+    }
+
+    /// The engine of a core of several, which share the board of their alerts; the first one is 0.
+    pub fn of_core(settings: EngineSettings, board: Arc<AlertBoard>, core: u32) -> Result<Self, NoMemory> {
         let symbols = settings.symbols_max;
         let rows = symbols.saturating_mul(LATENCY_ROWS_PER_SYMBOL).saturating_add(settings.latency_rows_spare);
         let long = settings.rolling_window.min(ROLLING_WINDOW_MAX_NS);
         let short = settings.rolling_window.min(SHORT_WINDOW_NS);
+        let is_merged = settings.providers.mode == ProviderMode::Merged;
         Ok(Engine {
             lengths: WindowLengths { long, short },
             slot_ns: (long / LATENCY_SLOTS as i64).max(1),
@@ -114,6 +125,8 @@ impl Engine {
             release_round: ReleaseRound::default(),
             deadlines: DeadlineQueue::new(symbols)?,
             outbox: Outbox::new(symbols)?,
+            alerts: Alerts::new(board, core, symbols, settings.clock_skew_max, is_merged)?,
+            latest_signals: LatestSignals::new()?,
             is_moment_open: false,
             counters: Counters::default(),
             decoder: Decoder::default(),
@@ -155,7 +168,7 @@ impl Engine {
         }
         match receipt {
             Receipt::At(moment) => self.move_local(moment),
-            Receipt::Unrecorded => self.move_local(origin.stated_time().unwrap_or(self.local)),
+            Receipt::Unrecorded => self.move_to_stated(&origin),
         }
         let provider = self.providers.intern(origin.provider);
         if is_separate {
@@ -171,12 +184,14 @@ impl Engine {
             self.counters.timestamps_unreadable[provider.index()] += 1;
         }
         let is_trusted = self.providers.is_trusted(provider, self.local);
-        let EventTime { t, latency_ns, is_rejected } =
+        let EventTime { t, latency_ns, lag_ns, is_rejected } =
             EventTime::settle(&origin, self.local, self.settings.clock_skew_max, is_trusted);
         if is_rejected {
             self.counters.timestamps_rejected[provider.index()] += 1;
-            self.providers.distrust(provider, self.local.plus(DISTRUST_NS));
+            self.note_rejected_time(provider, &origin);
         }
+        // Without receipt times nothing is known to lag.
+        self.note_heard(provider, lag_ns.filter(|_| receipt != Receipt::Unrecorded));
         if kind == EventKind::Heartbeat {
             self.counters.count_in(kind, provider);
             return Ok(());
@@ -214,6 +229,10 @@ impl Engine {
             state.latency.push(&mut self.row_pool, t, latency_ns, self.slot_ns);
         }
         let now = state.now(self.local);
+        if self.settings.providers.mode == ProviderMode::Merged && !is_late {
+            self.note_accepted(id, provider, t, now);
+        }
+        let state = self.symbols.state_mut(id);
         state.trades.advance(&self.trade_pool, now, self.lengths);
         state.trades.forget(&mut self.trade_pool, state.watermark(), self.lengths);
 
@@ -222,7 +241,7 @@ impl Engine {
             Receipt::Unrecorded => 0,
         };
         self.evaluate_rules(id, now, event_age);
-        self.publish_or_wait(id, now);
+        self.publish_or_wait(id, now, latency_ns);
         if self.trade_pool.is_low() || self.row_pool.is_low() {
             let (trade_pool, row_pool) = (&mut self.trade_pool, &mut self.row_pool);
             let (lengths, slot_ns) = (self.lengths, self.slot_ns);
@@ -244,7 +263,7 @@ impl Engine {
         Err(malformed)
     }
 
-    fn snapshot(&mut self, id: SymbolId, now: UnixNanos) -> Snapshot {
+    pub(super) fn snapshot(&mut self, id: SymbolId, now: UnixNanos) -> Snapshot {
         let state = self.symbols.state_mut(id);
         Snapshot::of(state, now, &self.trade_pool, &mut self.row_pool, self.lengths, self.slot_ns)
     }
@@ -272,18 +291,25 @@ impl Engine {
         state.cooldowns.start(direction, now, watermark);
         state.signals_emitted[direction as usize] += 1;
         self.counters.signals_emitted[direction as usize] += 1;
-        if self.outbox.push_signal(self.local, id, Signal { direction, watermark, price, snapshot }) {
+        let signal = Signal { direction, watermark, price, snapshot };
+        self.latest_signals.push(self.local, self.symbols.names(id), &self.providers, &signal);
+        if self.outbox.push_signal(self.local, id, signal) {
             self.count_unpublished(Unpublished::Signal, 1);
         }
     }
 
     /// Takes the snapshot if the symbol's interval is over, else leaves it for the interval's end.
     #[inline]
-    fn publish_or_wait(&mut self, id: SymbolId, now: UnixNanos) {
-        let Some(interval) = self.settings.publish_interval else { return };
+    fn publish_or_wait(&mut self, id: SymbolId, now: UnixNanos, latency_ns: Option<i64>) {
+        let Some(interval) = self.settings.publish_interval else {
+            return self.judge_between_snapshots(id, now, latency_ns);
+        };
         let state = self.symbols.state_mut(id);
         if state.last_publication.is_some_and(|last| self.local.since(last) < interval) {
             state.is_publication_pending = true;
+            if interval > JUDGE_NS {
+                self.judge_between_snapshots(id, now, latency_ns);
+            }
             return;
         }
         self.publish(id, now, self.local, interval);
@@ -292,6 +318,7 @@ impl Engine {
     /// Takes a snapshot for `now`, which leaves at the moment `local`; its interval runs from there on.
     fn publish(&mut self, id: SymbolId, now: UnixNanos, local: UnixNanos, interval: i64) {
         let snapshot = self.snapshot(id, now);
+        self.judge_snapshot(id, &snapshot, local);
         self.outbox.push_snapshot(local, id, snapshot);
         let state = self.symbols.state_mut(id);
         state.last_publication = Some(local);
@@ -301,23 +328,30 @@ impl Engine {
 
     /// Local time moves to `moment`, never back; snapshots due before it are taken.
     #[inline]
-    fn move_local(&mut self, moment: UnixNanos) {
+    pub(super) fn move_local(&mut self, moment: UnixNanos) {
         if moment > self.local {
             self.publish_due(moment.minus(1));
             self.local = moment;
         }
     }
 
-    /// Takes the snapshots that are due at `moment` or before, each for its own moment.
+    /// Takes the snapshots that are due at `moment` or before and judges alerts, each for its own moment.
     #[inline(always)]
     fn publish_due(&mut self, moment: UnixNanos) {
-        while self.deadlines.next_deadline().is_some_and(|deadline| deadline <= moment) {
-            self.publish_next_due();
+        while self.deadlines.next_deadline().is_some_and(|deadline| deadline <= moment)
+            || self.alerts.next_deadline() <= moment
+        {
+            self.take_next_due(moment);
         }
     }
 
+    /// Up to `until` nothing happens but what is due.
     #[inline(never)]
-    fn publish_next_due(&mut self) {
+    fn take_next_due(&mut self, until: UnixNanos) {
+        let snapshot_due = self.deadlines.next_deadline().unwrap_or(NO_DEADLINE);
+        if self.alerts.next_deadline() < snapshot_due {
+            return self.handle_due_alerts(until);
+        }
         let Some((deadline, id)) = self.deadlines.pop() else { return };
         let Some(interval) = self.settings.publish_interval else { return };
         let state = self.symbols.state_mut(id);
@@ -346,18 +380,24 @@ impl Engine {
         self.release_round.handle_clock_step(step_ns);
         self.deadlines.handle_clock_step(step_ns);
         self.outbox.handle_clock_step(step_ns);
+        self.alerts.handle_clock_step(step_ns);
     }
 
-    /// The soonest moment at which a snapshot may be due.
+    /// The soonest moment at which something may be due: a snapshot, or a look at what alerts are about.
     #[inline]
     pub fn next_deadline(&self) -> Option<UnixNanos> {
-        self.deadlines.next_deadline()
+        let alerts = Some(self.alerts.next_deadline()).filter(|deadline| *deadline != NO_DEADLINE);
+        [self.deadlines.next_deadline(), alerts].into_iter().flatten().min()
     }
 
-    /// The input has ended: every snapshot that waits for its interval's end is taken, for that moment.
+    /// The input has ended: every snapshot that waits for its interval's end is taken, for that moment, and alerts that wait for
+    /// their second's end are told. Other alerts need time that does not pass any more.
     pub fn finish(&mut self) {
         self.is_moment_open = false;
-        while let Some(deadline) = self.next_deadline() {
+        self.handle_time(self.local);
+        while let Some(deadline) =
+            [self.deadlines.next_deadline(), self.alerts.seconds_due()].into_iter().flatten().min()
+        {
             self.handle_time(deadline);
         }
     }
@@ -379,32 +419,24 @@ impl Engine {
         let open = if self.is_moment_open { self.local } else { UnixNanos(i64::MAX) };
         let (moment, outgoing) = self.outbox.pop(open)?;
         self.payload.clear();
-        Some(match outgoing {
+        let (topic, subject) = match outgoing {
             Outgoing::Signal(id, signal) => {
                 let names = self.symbols.names(id);
                 encode_signal(&mut self.payload, names, &self.providers, &signal);
-                Message {
-                    kind: OutputKind::Signal,
-                    symbol: id,
-                    generation: self.symbols.generation(id),
-                    moment,
-                    subject: &names.signals_subject,
-                    payload: &self.payload,
-                }
+                (Topic::Signal, &*names.signals_subject)
+            }
+            Outgoing::Alert(alert) => {
+                alert.encode(&mut self.payload);
+                (Topic::Alert, ALERTS_SUBJECT.as_bytes())
             }
             Outgoing::Features(id, snapshot) => {
                 let names = self.symbols.names(id);
                 encode_snapshot(&mut self.payload, names, &self.providers, &snapshot);
-                Message {
-                    kind: OutputKind::Features,
-                    symbol: id,
-                    generation: self.symbols.generation(id),
-                    moment,
-                    subject: &names.features_subject,
-                    payload: &self.payload,
-                }
+                let generation = self.symbols.generation(id);
+                (Topic::Features { symbol: id, generation }, &*names.features_subject)
             }
-        })
+        };
+        Some(Message { topic, moment, subject, payload: &self.payload })
     }
 
     /// A snapshot of the symbol waits to be published.
@@ -415,38 +447,6 @@ impl Engine {
     /// The connection takes no messages for now: newer snapshots may overwrite unsent ones.
     pub fn stall_output(&mut self) {
         self.outbox.stall();
-    }
-
-    /// Counts a message that the connection has taken.
-    #[inline]
-    pub fn count_published(&mut self, kind: OutputKind, symbol: SymbolId) {
-        if kind == OutputKind::Features {
-            self.symbols.state_mut(symbol).features_published += 1;
-            self.counters.features_published += 1;
-        }
-    }
-
-    /// A message of the symbol that the connection had taken was not delivered: it counts as published no longer.
-    /// `generation` is the symbol's: its place may be another's by now.
-    pub fn take_back_published(&mut self, kind: OutputKind, symbol: SymbolId, generation: u32) {
-        if kind != OutputKind::Features {
-            return;
-        }
-        self.counters.features_published = self.counters.features_published.saturating_sub(1);
-        if self.symbols.generation(symbol) == generation {
-            let published = &mut self.symbols.state_mut(symbol).features_published;
-            *published = published.saturating_sub(1);
-        }
-    }
-
-    /// A signal that could not be sent for so long is not sent any more, in ns; `i64::MAX`: it is, however old.
-    pub fn signal_age_max(&self) -> i64 {
-        self.settings.signal.age_limits.event
-    }
-
-    /// Counts messages that are given up: the connection cannot take them, was lost before it sent them, or took too long.
-    pub fn count_unpublished(&mut self, what: Unpublished, count: u64) {
-        self.counters.publish_dropped[what as usize] += count;
     }
 
     /// All symbols with their states.

@@ -9,15 +9,14 @@ use crate::engine::time::{NANOS_PER_SECOND, UnixNanos};
 /// A day: what lies further apart is no latency, but another day's time.
 const LATENCY_MAX_NS: u64 = 24 * 3600 * NANOS_PER_SECOND as u64;
 
-/// After a rejected time the provider's events take local receipt until so long without a further one.
-pub(super) const DISTRUST_NS: i64 = 5 * NANOS_PER_SECOND;
-
 /// When an event counts.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct EventTime {
     pub t: UnixNanos,
     /// From the exchange to receipt, where both are known and no more than a day apart.
     pub latency_ns: Option<i64>,
+    /// From the time it states to its local receipt, where it states one that is trusted.
+    pub lag_ns: Option<i64>,
     /// The stated time was too far ahead: local receipt took its place.
     pub is_rejected: bool,
 }
@@ -27,15 +26,17 @@ impl EventTime {
     /// `is_trusted` any other is left unused as well.
     #[inline]
     pub fn settle(origin: &Origin<'_>, local: UnixNanos, skew_max_ns: i64, is_trusted: bool) -> EventTime {
-        let t = origin.stated_time().unwrap_or(local);
+        let stated = origin.stated_time();
+        let t = stated.unwrap_or(local);
         let is_rejected = t.since(local) > skew_max_ns;
         if is_rejected || !is_trusted {
             // Local receipt is the receipt for the latency, too; a time that far ahead is no time of sending.
             let sent = origin.ts_exchange.filter(|sent| sent.since(local) <= skew_max_ns);
-            return EventTime { t: local, latency_ns: latency(sent, local), is_rejected };
+            return EventTime { t: local, latency_ns: latency(sent, local), lag_ns: None, is_rejected };
         }
         let received = origin.ts_recv.unwrap_or(local);
-        EventTime { t, latency_ns: latency(origin.ts_exchange, received), is_rejected: false }
+        let lag_ns = stated.map(|stated| local.since(stated));
+        EventTime { t, latency_ns: latency(origin.ts_exchange, received), lag_ns, is_rejected: false }
     }
 }
 
@@ -57,10 +58,13 @@ mod tests {
             let origin = Origin { ts_exchange, ts_recv, ..Origin::default() };
             EventTime::settle(&origin, UnixNanos(LOCAL), SKEW_MAX, is_trusted)
         };
-        let check = |ts_exchange: Option<i64>, ts_recv: Option<i64>, t: i64, latency_ns: Option<i64>, is_rejected| {
-            let expected = EventTime { t: UnixNanos(t), latency_ns, is_rejected };
-            assert_eq!(settle(ts_exchange, ts_recv, true), expected, "{ts_exchange:?}, {ts_recv:?}");
-        };
+        let check =
+            |ts_exchange: Option<i64>, ts_recv: Option<i64>, t: i64, latency_ns: Option<i64>, is_rejected: bool| {
+                let is_stated = ts_exchange.or(ts_recv).is_some() && !is_rejected;
+                let lag_ns = is_stated.then_some(LOCAL - t);
+                let expected = EventTime { t: UnixNanos(t), latency_ns, lag_ns, is_rejected };
+                assert_eq!(settle(ts_exchange, ts_recv, true), expected, "{ts_exchange:?}, {ts_recv:?}");
+            };
         check(None, None, 1_000, None, false);
         check(None, Some(900), 900, None, false);
         check(Some(800), None, 800, Some(200), false);
@@ -81,7 +85,7 @@ mod tests {
 
         // While the provider is not trusted.
         let check = |ts_exchange: Option<i64>, ts_recv: Option<i64>, latency_ns: Option<i64>, is_rejected| {
-            let expected = EventTime { t: UnixNanos(LOCAL), latency_ns, is_rejected };
+            let expected = EventTime { t: UnixNanos(LOCAL), latency_ns, lag_ns: None, is_rejected };
             assert_eq!(settle(ts_exchange, ts_recv, false), expected, "{ts_exchange:?}, {ts_recv:?}");
         };
         check(None, None, None, false);

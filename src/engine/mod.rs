@@ -2,17 +2,20 @@
 //!
 //! ```text
 //!   input ──► state ──► features ──► rules ──► output        led by engine.rs
+//!               └────────► alerts ───────────────┘
 //! ```
 //!
 //! `intake` takes messages off the receive buffer, skips those that another shard owns (`ownership` tells which) and sheds where
-//! the buffer is nearly full (`input::receive_buffer` says when). `event_time` says at which time an event counts, `admission` which events a state takes, `engine` when a
+//! the buffer is nearly full (`input::receive_buffer` says when). `event_time` says at which time an event counts, `admission` which events a state takes, `alerting` what alerts are told, `engine` when a
 //! snapshot or a signal is due (`deadlines` is only its queue), `counters` what is counted, `bounds` every capacity, `settings` what it is built with.
 //! `symbol_documents` are what HTTP asks of a symbol; `idle_memory` gives back what silent symbols hold; `memory` reserves it all at start.
-//! `time` has moments and their text, `random` numbers by seed.
+//! `published` is what became of outputs, `time` has moments and their text, `random` numbers by seed.
 //! Invariant: a function of its inputs. Nothing here names a runtime, a socket or a clock; what is full is counted.
 //! Imported by every room; imports `proto_nats`.
 
 mod admission;
+mod alerting;
+pub mod alerts;
 pub mod bounds;
 pub mod counters;
 mod deadlines;
@@ -26,6 +29,7 @@ pub mod intake;
 pub mod memory;
 mod output;
 pub mod ownership;
+mod published;
 pub mod random;
 pub(crate) mod rules;
 pub mod settings;

@@ -1,5 +1,6 @@
 //! What an engine is built with; where each comes from is in `config`.
 
+use crate::engine::alerts::alert::AlertSettings;
 use crate::engine::bounds::{LATENCY_ROWS_SPARE, ROLLING_WINDOW_MAX_NS};
 use crate::engine::rules::guards::Ages;
 use crate::engine::rules::momentum::SignalSettings;
@@ -31,6 +32,8 @@ pub struct EngineSettings {
     pub symbol_idle: Option<i64>,
     /// Thresholds and guards of the signals.
     pub signal: SignalSettings,
+    /// Limits of the alerts.
+    pub alerts: AlertSettings,
 }
 
 impl Default for EngineSettings {
@@ -61,6 +64,7 @@ impl Default for EngineSettings {
                     gap: 60 * NANOS_PER_SECOND,
                 },
             },
+            alerts: AlertSettings::default(),
         }
     }
 }

@@ -224,7 +224,7 @@ mod tests {
             let handled = engine.handle_event(subject.as_bytes(), &payload, Receipt::At(START.plus(offset)));
             assert_eq!(handled, Ok(()), "{subject} {}", payload.escape_ascii());
             while let Some(message) = engine.poll_output() {
-                if message.kind == OutputKind::Signal {
+                if message.topic.kind() == OutputKind::Signal {
                     let signal: serde_json::Value = serde_json::from_slice(message.payload).unwrap();
                     let direction = signal["direction"].as_str().unwrap().to_owned();
                     signals.entry(direction).or_default().push(offset as f64 / NANOS_PER_SECOND as f64);

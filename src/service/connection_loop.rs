@@ -125,15 +125,19 @@ impl ConnectionLoop<'_> {
                 if self.stop.is_set() {
                     worker.session.begin_stop(now_ns);
                 }
-                worker.session.handle_time(now_ns);
+                // Alerts are about this as well: that nothing comes, that the server has cut the connection.
+                worker.handle_time();
                 self.dialer.drive(&mut worker.session, now_ns);
                 self.grant_wishes(&mut worker);
                 if self.serving.is_some() || worker.session.is_over() {
                     return;
                 }
-                [worker.session.next_deadline(), self.log.next_deadline()].into_iter().flatten().min()
+                self.log.next_deadline().unwrap_or(u64::MAX).min(worker.next_deadline_ns())
             };
-            let left_ns = due_ns.map_or(IDLE_TURN_NS, |due_ns| due_ns.saturating_sub(clock.elapsed_ns()));
+            let left_ns = match due_ns {
+                u64::MAX => IDLE_TURN_NS,
+                due_ns => due_ns.saturating_sub(clock.elapsed_ns()),
+            };
             if self.dialer.is_empty() {
                 unless(self.stop, sleep(Duration::from_nanos(left_ns))).await;
                 continue;

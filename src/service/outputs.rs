@@ -2,22 +2,17 @@
 
 use std::collections::HashMap;
 
-use crate::engine::counters::{OutputKind, Unpublished};
+use crate::engine::alerts::alert::ALERTS_SUBJECT;
+use crate::engine::counters::{OutputKind, Topic, Unpublished};
 use crate::engine::engine::{Engine, Message};
 use crate::engine::state::symbol_names::{FEATURES_PREFIX, SIGNALS_PREFIX};
-use crate::engine::state::symbol_table::SymbolId;
 use crate::nats::session::Session;
 use crate::runtime::clock::Clock;
 
 /// What a publication is about.
 #[derive(Clone, Copy, Debug)]
 pub struct Publication {
-    /// Only a snapshot is overtaken by a newer one: each signal is sent.
-    pub kind: OutputKind,
-    /// Of the engine whose output it is.
-    pub symbol: SymbolId,
-    /// Which symbol of that place.
-    generation: u32,
+    topic: Topic,
     /// When it was made, in ns of the clock.
     made_ns: u64,
 }
@@ -25,7 +20,7 @@ pub struct Publication {
 impl Publication {
     /// A signal that is too old for anybody to act on it.
     fn is_expired(&self, age_max_ns: u64, now_ns: u64) -> bool {
-        self.kind == OutputKind::Signal && now_ns.saturating_sub(self.made_ns) >= age_max_ns
+        self.topic == Topic::Signal && now_ns.saturating_sub(self.made_ns) >= age_max_ns
     }
 }
 
@@ -43,17 +38,17 @@ pub fn publish(engine: &mut Engine, session: &mut Session<Publication>, clock: &
             return engine.stall_output();
         }
         let Some(message) = engine.poll_output() else { return };
-        let Message { kind, symbol, generation, moment, subject, payload } = message;
-        let about = Publication { kind, symbol, generation, made_ns: clock.elapsed_at(moment) };
+        let Message { topic, moment, subject, payload } = message;
+        let about = Publication { topic, made_ns: clock.elapsed_at(moment) };
         let payload_len = payload.len() as u64;
         if about.is_expired(age_max_ns, now_ns) {
             engine.count_unpublished(Unpublished::SignalExpired, 1);
         } else if payload_len > max_payload {
             session.refusals.note_oversized(payload_len, max_payload, now_ns);
-            engine.count_unpublished(kind.into(), 1);
+            engine.count_unpublished(topic.kind().into(), 1);
         } else {
             session.publish(subject, payload, about, now_ns);
-            engine.count_published(kind, symbol);
+            engine.count_published(topic);
         }
     }
 }
@@ -62,14 +57,18 @@ pub fn publish(engine: &mut Engine, session: &mut Session<Publication>, clock: &
 /// that are too old.
 fn publish_again(engine: &mut Engine, session: &mut Session<Publication>, now_ns: u64) {
     let unsent = session.take_unsent();
-    let key = |about: Publication| (about.kind, about.symbol);
-    let newest: HashMap<_, usize> =
-        unsent.iter().enumerate().map(|(index, publication)| (key(publication.about), index)).collect();
+    let snapshots = unsent.iter().enumerate().filter_map(|(index, publication)| match publication.about.topic {
+        Topic::Features { symbol, .. } => Some((symbol, index)),
+        Topic::Signal | Topic::Alert => None,
+    });
+    let newest: HashMap<_, usize> = snapshots.collect();
     let (max_payload, age_max_ns) = (session.max_payload(), engine.signal_age_max() as u64);
     for (index, publication) in unsent.iter().enumerate() {
         let about = publication.about;
-        let is_overtaken = about.kind == OutputKind::Features
-            && (newest[&key(about)] > index || engine.has_snapshot_waiting(about.symbol));
+        let is_overtaken = match about.topic {
+            Topic::Features { symbol, .. } => newest[&symbol] > index || engine.has_snapshot_waiting(symbol),
+            Topic::Signal | Topic::Alert => false,
+        };
         let payload_len = publication.payload_len as u64;
         if about.is_expired(age_max_ns, now_ns) {
             engine.count_unpublished(Unpublished::SignalExpired, 1);
@@ -101,10 +100,10 @@ pub fn give_up(engine: &mut Engine, session: &mut Session<Publication>) -> [u64;
     let mut given_up = [0u64; OutputKind::ALL.len()];
     for publication in session.take_unsent().iter() {
         take_back(engine, publication.about);
-        given_up[publication.about.kind as usize] += 1;
+        given_up[publication.about.topic.kind() as usize] += 1;
     }
     while let Some(message) = engine.poll_output() {
-        let kind = message.kind;
+        let kind = message.topic.kind();
         given_up[kind as usize] += 1;
         engine.count_unpublished(kind.into(), 1);
     }
@@ -113,18 +112,22 @@ pub fn give_up(engine: &mut Engine, session: &mut Session<Publication>) -> [u64;
 
 /// The server refuses to take a publication to `subject`: no subscriber gets it. A server may name what it was never sent.
 pub fn note_refused(engine: &mut Engine, subject: &str) {
-    let (kind, name) = match subject.strip_prefix(FEATURES_PREFIX) {
-        Some(name) => (OutputKind::Features, name),
-        None => (OutputKind::Signal, subject.strip_prefix(SIGNALS_PREFIX).unwrap_or_default()),
+    let symbol = |prefix| engine.symbols().find(subject.strip_prefix(prefix)?.as_bytes());
+    let topic = if let Some(symbol) = symbol(FEATURES_PREFIX) {
+        Topic::Features { symbol, generation: engine.symbols().generation(symbol) }
+    } else if symbol(SIGNALS_PREFIX).is_some() {
+        Topic::Signal
+    } else if subject == ALERTS_SUBJECT {
+        Topic::Alert
+    } else {
+        return;
     };
-    if let Some(symbol) = engine.symbols().find(name.as_bytes()) {
-        engine.take_back_published(kind, symbol, engine.symbols().generation(symbol));
-        engine.count_unpublished(kind.into(), 1);
-    }
+    engine.take_back_published(topic);
+    engine.count_unpublished(topic.kind().into(), 1);
 }
 
 /// A publication that the session had taken reaches no subscriber after all.
 fn take_back(engine: &mut Engine, about: Publication) {
-    engine.take_back_published(about.kind, about.symbol, about.generation);
-    engine.count_unpublished(about.kind.into(), 1);
+    engine.take_back_published(about.topic);
+    engine.count_unpublished(about.topic.kind().into(), 1);
 }

@@ -2,6 +2,7 @@
 
 use crate::engine::bounds::PROVIDERS_MAX;
 use crate::engine::counters::{Counters, Histogram};
+use crate::engine::time::UnixNanos;
 use crate::nats::session::SessionReport;
 use crate::service::shard::Shard;
 use crate::service::worker::Worker;
@@ -45,10 +46,20 @@ pub struct SymbolReport {
     pub signals_emitted: [u64; 2],
 }
 
+/// A signal that was given.
+#[derive(Clone, Debug)]
+pub struct SignalReport {
+    /// In local time.
+    pub moment: UnixNanos,
+    pub symbol: Box<str>,
+    /// Its JSON.
+    pub document: Box<[u8]>,
+}
+
 impl ShardReport {
     /// As it is now.
     pub fn new(worker: &mut Worker) -> ShardReport {
-        let Worker { shard, session } = worker;
+        let Worker { shard, session, .. } = worker;
         let elapsed_ns = shard.clock.elapsed_ns();
         let engine = &shard.engine;
         ShardReport {
@@ -98,4 +109,14 @@ pub fn symbol_page(shard: &Shard, after: Option<&str>) -> Vec<SymbolReport> {
         signals_emitted: state.signals_emitted,
     });
     reports.collect()
+}
+
+/// The shard's last signals, newest first.
+pub fn latest_signals(shard: &Shard) -> Vec<SignalReport> {
+    let report = |(moment, symbol, document): (UnixNanos, &str, &[u8])| SignalReport {
+        moment,
+        symbol: symbol.into(),
+        document: document.into(),
+    };
+    shard.engine.latest_signals().map(report).collect()
 }

@@ -11,7 +11,7 @@ use async_channel::{Receiver, Sender, bounded};
 use crate::runtime::bell::Bell;
 use crate::runtime::stop::Stop;
 use crate::runtime::turns::Turns;
-use crate::service::report::{ShardReport, SymbolReport, states_of, symbol_page};
+use crate::service::report::{ShardReport, SignalReport, SymbolReport, latest_signals, states_of, symbol_page};
 use crate::service::worker::Worker;
 
 /// Requests that may wait for a shard.
@@ -26,6 +26,8 @@ pub enum ShardRequest {
     /// The features of a symbol computed for now, as a JSON document. `None`: the shard does not know the symbol.
     Features(String, Sender<Option<Vec<u8>>>),
     Report(Sender<ShardReport>),
+    /// The last signals of its symbols, newest first.
+    Signals(Sender<Vec<SignalReport>>),
     /// The first [`PAGE_SYMBOLS`](crate::service::report::PAGE_SYMBOLS) symbols, by name, after this one; fewer are the last.
     Symbols(Option<Box<str>>, Sender<Vec<SymbolReport>>),
     /// Drain and end.
@@ -97,6 +99,9 @@ pub async fn answer_requests(worker: Rc<RefCell<Worker>>, queue: RequestQueue, t
             }
             ShardRequest::Report(reply) => {
                 let _ = reply.try_send(ShardReport::new(&mut worker.borrow_mut()));
+            }
+            ShardRequest::Signals(reply) => {
+                let _ = reply.try_send(latest_signals(&worker.borrow().shard));
             }
             ShardRequest::Symbols(after, reply) => {
                 let _ = reply.try_send(symbol_page(&worker.borrow().shard, after.as_deref()));

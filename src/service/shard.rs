@@ -13,10 +13,12 @@
 //! Every event's receipt is the moment its bytes were read.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use proto_nats::connection::NOTICES_MAX;
 use proto_nats::{Reason, ServerOp};
 
+use crate::engine::alerts::board::AlertBoard;
 use crate::engine::counters::{Histogram, READ_GAP_BOUNDS_NS};
 use crate::engine::engine::{Engine, Receipt};
 use crate::engine::input::malformed::Malformed;
@@ -35,6 +37,9 @@ use crate::service::event_rate::Rate;
 use crate::service::outputs::Publication;
 use crate::service::overlap::Overlap;
 use crate::service::unreadable_times::UnreadableTimes;
+
+#[cfg(test)]
+mod tests;
 
 /// Bytes asked for in one read: what a busy socket has, small enough to stay in the second-level cache.
 const READ_BYTES: usize = 256 << 10;
@@ -88,11 +93,12 @@ impl Shard {
     /// Reserves what its engine and its buffer need.
     pub fn new(
         settings: EngineSettings,
+        board: Arc<AlertBoard>,
         ownership: Ownership,
         queue_bytes: usize,
         clock: Clock,
     ) -> Result<Self, NoMemory> {
-        let mut engine = Engine::new(settings)?;
+        let mut engine = Engine::of_core(settings, board, ownership.core)?;
         engine.stall_output();
         Ok(Shard {
             engine,
@@ -280,6 +286,8 @@ impl Shard {
             Listener { session, now_ns, core: self.ownership.core, malformed_lines: &self.malformed_lines, overlap };
         let passed_over = |engine: &Engine| engine.counters.events_foreign + engine.counters.events_repeated;
         let passed_over_before = passed_over(&self.engine);
+        // Only then anything is shed: it empties from here on.
+        let nearly_full = self.receive_buffer.is_nearly_full(0).then(|| self.receive_buffer.fill_ratio());
         let round = take_messages(
             &mut self.engine,
             &mut self.receive_buffer,
@@ -289,6 +297,9 @@ impl Shard {
             &mut observer,
         )
         .map_err(Reason::Malformed)?;
+        if let Some(fill) = nearly_full {
+            self.engine.note_backpressure(fill);
+        }
         // All messages of one read have one moment, and a slice may have taken a part of them.
         self.engine.set_moment_open(!round.is_drained);
         self.begun_bytes = 0;
@@ -388,113 +399,5 @@ impl Observer for Listener<'_> {
                 "malformed event on {subject}: {malformed}{count}"
             );
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::io::Write;
-    use std::net::{TcpListener, TcpStream};
-
-    use proto_nats::ServerAddress;
-
-    use crate::nats::session::{Output, SessionSettings};
-
-    const QUEUE_BYTES: usize = 8 << 20;
-
-    /// A shard, the two ends of its connection, and a session that takes messages.
-    fn connected() -> (Shard, Transport, TcpStream, Session<Publication>) {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let server =
-            ServerAddress::parse(&listener.local_addr().expect("it is bound").to_string()).expect("an address");
-        let socket = TcpStream::connect(server.endpoint()).expect("it listens");
-        let transport = Transport::new(socket).expect("it is a socket");
-        let (stream, _) = listener.accept().expect("it was connected to");
-        let engine = EngineSettings { symbols_max: 4, window_trades: 100, ..EngineSettings::default() };
-        let shard = Shard::new(engine, Ownership::ALL, QUEUE_BYTES, Clock::start()).expect("there is memory");
-        let settings = SessionSettings {
-            servers: vec![server],
-            discovers: true,
-            subjects: vec!["md.events.>".into()],
-            seed: None,
-            drain_limit_ns: 1,
-            write_limit_ns: u64::MAX,
-        };
-        let mut session = Session::new(settings).expect("there is memory");
-        let Some(Output::Connect { id, .. }) = session.poll_output(0) else { panic!("it wants to connect") };
-        session.handle_connected(id, proto_nats::ConnectionSettings::default(), None, 0);
-        for op in [ServerOp::Info(b"{}"), ServerOp::Pong] {
-            session.attempt(id).expect("it is under way").handle_op(&op, 0);
-        }
-        assert!(session.poll_output(0).is_some(), "the attempt serves");
-        assert!(session.takes_messages());
-        (shard, transport, stream, session)
-    }
-
-    /// Reads until there is something, or the end.
-    fn read(shard: &mut Shard, transport: &mut Transport) -> ReadOutcome {
-        loop {
-            transport.wait(false, std::time::Duration::from_secs(1));
-            let outcome = shard.read(transport);
-            if outcome != ReadOutcome::Nothing {
-                return outcome;
-            }
-        }
-    }
-
-    #[test]
-    fn what_is_left_in_the_socket_is_being_behind() {
-        let (mut shard, mut transport, mut stream, mut session) = connected();
-        assert!(shard.read(&mut transport) == ReadOutcome::Nothing && !shard.is_behind(), "there is nothing");
-        stream.write_all(b"PING\r\n").expect("the socket takes it");
-        assert!(read(&mut shard, &mut transport) == ReadOutcome::Some && !shard.is_behind(), "a few bytes are all");
-        assert!(shard.take_slice(&mut session).is_ok_and(|slice| slice.is_drained));
-
-        // Twice what the buffer holds, in frames that no read brings as a whole.
-        let frame = format!("MSG md.events.book_l2.A 1 {0}\r\n{1}\r\n", 2 * READ_BYTES, " ".repeat(2 * READ_BYTES));
-        let count = 2 * QUEUE_BYTES as u64 / frame.len() as u64;
-        let writing = std::thread::spawn(move || (0..count).try_for_each(|_| stream.write_all(frame.as_bytes())));
-        while read(&mut shard, &mut transport) != ReadOutcome::BufferFull {}
-        assert!(shard.is_behind());
-        let drained_ns = shard.drained_ns;
-        let mut messages = 0;
-        loop {
-            let slice = shard.take_slice(&mut session).expect("it is the protocol");
-            messages += slice.messages;
-            if slice.is_drained {
-                break;
-            }
-        }
-        assert!(messages > 1 && shard.drained_ns == drained_ns, "what is left in the socket waits as well");
-        loop {
-            let outcome = read(&mut shard, &mut transport);
-            while let Ok(Slice { messages: more @ 1.., .. }) = shard.take_slice(&mut session) {
-                messages += more;
-            }
-            if outcome == ReadOutcome::Ended && !shard.is_behind() {
-                break;
-            }
-        }
-        writing.join().expect("it does not panic").expect("all was read");
-        assert!(messages == count && shard.drained_ns > drained_ns);
-    }
-
-    #[test]
-    fn the_buffer_opens_up_by_time_and_by_volume() {
-        let (mut shard, ..) = connected();
-        let start_ns = shard.drained_ns;
-        assert_eq!(shard.opened_bytes(start_ns), 0);
-        assert_eq!(shard.opened_bytes(start_ns + OPENING_NS / 4), QUEUE_BYTES / 4);
-        assert_eq!(shard.opened_bytes(start_ns + 2 * OPENING_NS), QUEUE_BYTES);
-        shard.bytes_read = OPENING_BYTES / 2;
-        assert_eq!(shard.opened_bytes(start_ns), QUEUE_BYTES / 2);
-        assert_eq!(shard.opened_bytes(start_ns + OPENING_NS / 4), QUEUE_BYTES / 2, "whichever is more");
-        shard.bytes_read = 3 * OPENING_BYTES;
-        assert_eq!(shard.opened_bytes(start_ns), QUEUE_BYTES);
-        shard.note_idle();
-        assert_eq!(shard.opened_bytes(shard.drained_ns), 0, "both begin anew");
-        assert!(shard.begin_connection(&[]));
-        assert_eq!(shard.opened_bytes(shard.drained_ns), 0);
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use proto_nats::Reason;
 
+use crate::engine::alerts::board::AlertBoard;
 use crate::engine::counters::OutputKind;
 use crate::engine::memory::NoMemory;
 use crate::engine::ownership::Ownership;
@@ -49,11 +50,13 @@ pub struct Worker {
     pub shard: Shard,
     /// Takes the shard's outputs, and the operations among what arrives that are no messages.
     pub session: Session<Publication>,
+    /// Those that the alerts know of.
+    slow_consumer_cuts: u64,
 }
 
 impl Worker {
-    /// Reserves what the shard and its outputs need.
-    pub fn new(settings: &WorkerSettings, clock: Clock) -> Result<Worker, NoMemory> {
+    /// Reserves what the shard and its outputs need. `board` is that of all cores.
+    pub fn new(settings: &WorkerSettings, board: Arc<AlertBoard>, clock: Clock) -> Result<Worker, NoMemory> {
         let WorkerSettings { engine, ownership, queue_bytes, access, subjects, .. } = settings;
         let session = SessionSettings {
             servers: access.servers().to_vec(),
@@ -64,8 +67,9 @@ impl Worker {
             write_limit_ns: WRITE_LIMIT_NS,
         };
         Ok(Worker {
-            shard: Shard::new(engine.clone(), *ownership, *queue_bytes, clock)?,
+            shard: Shard::new(engine.clone(), board, *ownership, *queue_bytes, clock)?,
             session: Session::new(session)?,
+            slow_consumer_cuts: 0,
         })
     }
 
@@ -91,9 +95,14 @@ impl Worker {
         Ok(slice.is_drained)
     }
 
-    /// Time has passed: snapshots and PINGs that are due.
+    /// Time has passed: snapshots, alerts and PINGs that are due.
     pub fn handle_time(&mut self) {
         let now_ns = self.shard.clock.elapsed_ns();
+        let cuts = self.session.slow_consumer_cuts();
+        if cuts > self.slow_consumer_cuts {
+            self.slow_consumer_cuts = cuts;
+            self.shard.engine.note_slow_consumer(cuts);
+        }
         self.shard.engine.handle_time(self.shard.clock.now());
         self.session.handle_time(now_ns);
         self.publish(now_ns);
@@ -128,12 +137,12 @@ impl Worker {
     /// The session is over: what is still unsent is counted, and said.
     pub fn give_up_outputs(&mut self) {
         let given_up = outputs::give_up(&mut self.shard.engine, &mut self.session);
-        let [snapshots, signals] = [OutputKind::Features, OutputKind::Signal].map(|kind| given_up[kind as usize]);
-        if snapshots + signals > 0 {
+        let [snapshots, signals, alerts] = OutputKind::ALL.map(|kind| given_up[kind as usize]);
+        if snapshots + signals + alerts > 0 {
             let core = self.shard.ownership.core;
             log::warn!(
-                core, snapshots, signals;
-                "{snapshots} snapshots and {signals} signals could not be published any more"
+                core, snapshots, signals, alerts;
+                "{snapshots} snapshots, {signals} signals and {alerts} alerts could not be published any more"
             );
         }
     }
@@ -172,7 +181,8 @@ mod tests {
             client_name: "test".into(),
             subjects: Vec::new(),
         };
-        Worker::new(&settings, Clock::start()).expect("there is memory")
+        let board = AlertBoard::new(settings.engine.alerts, 1).expect("there is memory");
+        Worker::new(&settings, board, Clock::start()).expect("there is memory")
     }
 
     /// Of a session's clock: far enough apart that every attempt is due.
@@ -186,7 +196,7 @@ mod tests {
     /// As `connect`; what waits is published at `publish_ns`.
     fn connect_at(worker: &mut Worker, number: u64, max_payload: u64, publish_ns: u64) {
         let now_ns = number * ATTEMPT_NS;
-        let Worker { session, shard } = worker;
+        let Worker { session, shard, .. } = worker;
         let Some(Output::Connect { id, .. }) = session.poll_output(now_ns) else { panic!("an attempt") };
         session.handle_connected(id, ConnectionSettings::default(), None, now_ns);
         let info = format!("{{\"max_payload\":{max_payload}}}");
@@ -325,7 +335,7 @@ mod tests {
         worker.publish(now_ns);
         assert_eq!(signals(&worker), ["A", "B"]);
         let expire = |worker: &mut Worker, moment: i64| {
-            let Worker { shard, session } = worker;
+            let Worker { shard, session, .. } = worker;
             outputs::expire(&mut shard.engine, session, shard.clock.elapsed_at(UnixNanos(moment)));
         };
         expire(&mut worker, first + AGE_MAX - 1);
@@ -401,6 +411,27 @@ mod tests {
     }
 
     #[test]
+    fn alerts_wait_for_the_next_connection_each_of_them() {
+        let mut worker = worker();
+        connect(&mut worker, 1, 1 << 20);
+        let sent = |worker: &Worker| -> Vec<String> {
+            let kind = |payload: &[u8]| -> serde_json::Value { serde_json::from_slice(payload).expect("it is JSON") };
+            let alerts = publications(worker.session.bytes_to_send());
+            assert!(alerts.iter().all(|(subject, _)| subject == "senpai.alerts"));
+            alerts.iter().map(|(_, payload)| kind(payload)["kind"].as_str().expect("a kind").to_owned()).collect()
+        };
+        worker.shard.engine.note_slow_consumer(1);
+        worker.publish(ATTEMPT_NS);
+        assert_eq!(sent(&worker), ["nats_slow_consumer"]);
+        lose_connection(&mut worker);
+        worker.shard.engine.note_backpressure(0.9);
+        worker.publish(ATTEMPT_NS);
+        connect(&mut worker, 2, 1 << 20);
+        assert_eq!(sent(&worker), ["nats_slow_consumer", "backpressure"]);
+        assert_eq!(worker.shard.engine.counters.publish_dropped, [0; Unpublished::ALL.len()]);
+    }
+
+    #[test]
     fn only_messages_end_the_silence() {
         let mut worker = worker();
         connect(&mut worker, 1, 1 << 20);
@@ -423,7 +454,9 @@ mod tests {
         connect(&mut worker, 1, 1 << 20);
         quote(&mut worker, "A", 90.0, 1_000_000);
         worker.publish(ATTEMPT_NS);
-        for subject in ["senpai.features.A", "senpai.features.NONE", "senpai.signals.A", "else", ""] {
+        for subject in
+            ["senpai.features.A", "senpai.features.NONE", "senpai.signals.A", "senpai.alerts", "senpai.alerts.A", ""]
+        {
             let refusal = format!("Permissions Violation for Publish to \"{subject}\"");
             worker.session.handle_op(&ServerOp::Err(refusal.as_bytes()), ATTEMPT_NS);
             let Some(Output::Complaint(error)) = worker.session.poll_output(ATTEMPT_NS) else { panic!("a complaint") };
@@ -435,10 +468,11 @@ mod tests {
             (0, [1, 1]),
             "the refused snapshot does not count as published"
         );
+        assert_eq!(worker.shard.engine.counters.publish_dropped[Unpublished::Alert as usize], 1);
         let report = worker.session.report(ATTEMPT_NS);
         assert!(report.is_ready && report.trouble.is_none());
         let [trouble] = &report.publish_troubles[..] else { panic!("one trouble: {report:?}") };
-        assert!(trouble.starts_with("NATS refuses to take 5 subjects, "), "{trouble}");
+        assert!(trouble.starts_with("NATS refuses to take 6 subjects, "), "{trouble}");
         let later = worker.session.report(ATTEMPT_NS + 61 * NANOS_PER_SECOND as u64);
         assert!(later.publish_troubles.is_empty(), "the server says nothing when it grants a permission");
     }

@@ -68,6 +68,10 @@ pub fn cut_as_slow_consumer(release: Release) -> Result<Report, &'static str> {
     let log = stage.service.log();
     assert_eq!(stats["slow_consumer_cuts"], 1, "it is counted as what it was: {stats}\n{log}");
     assert!(log.contains("slow consumer"), "it is said:\n{log}");
+    let alerts = stage.service.document("/alerts/latest");
+    let is_cut = |alert: &&serde_json::Value| alert["kind"] == "nats_slow_consumer" && alert["state"] == "firing";
+    let alerts: Vec<_> = alerts["alerts"].as_array().expect("a list").iter().filter(is_cut).collect();
+    assert!(matches!(alerts[..], [alert] if alert["severity"] == "critical"), "{alerts:?}");
     let books = stats["events_in_by_type"]["book_l2"].as_u64().expect("a count");
     let mut report = stage.settle(vec![recovery], Loss::InHand, None);
     report.note = format!("{books} of {published} books of the flood arrived");

@@ -14,6 +14,7 @@ mod reference;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod alerts;
 mod connection;
 mod counting;
 mod endpoints;

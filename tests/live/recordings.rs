@@ -96,7 +96,7 @@ fn check_fed(recording: &Recording, speed: &str) {
     for reason in ["malformed", "backpressure", "late", "symbol_limit"] {
         assert_eq!(stats["dropped"][reason], json!({}), "{reason}");
     }
-    assert_eq!(stats["publish_dropped"], json!({"features": 0, "signal": 0, "signal_expired": 0}));
+    assert_eq!(stats["publish_dropped"], json!({"features": 0, "signal": 0, "alert": 0, "signal_expired": 0}));
 
     let symbols = reference.symbols();
     let last_ts: Vec<i64> = symbols.iter().map(|symbol| last_event_ts(&events, symbol)).collect();

@@ -1,20 +1,23 @@
-//! What waits to be published, as values, in the order in which it leaves: by moment, at one moment signals before snapshots.
+//! What waits to be published, as values, in the order in which it leaves: by moment, at one moment signals, alerts, snapshots.
 //!
 //! ```text
 //!   signals    ring of SIGNALS_WAITING_MAX; when full the oldest is dropped and counted
+//!   alerts     ring of ALERTS_WAITING_MAX, likewise
 //!   snapshots  list through the slots:  first ═► entry ═► entry ═► entry ═► last
 //!              newest[symbol] is the slot of the symbol's newest entry, which can leave the list from its middle
 //! ```
 //!
-//! Outputs leave in the order of their moments; at one moment signals come before snapshots, and each kind in the order
-//! in which it came. Moments never step back, so each of the two queues is sorted, and taking the next output compares
-//! their heads. A third kind of output would be a third queue.
+//! Outputs leave in the order of their moments; at one moment signals come before alerts and these before snapshots, and
+//! each kind in the order in which it came. Moments never step back, so each of the three queues is sorted, and taking the
+//! next output compares their heads.
 //!
 //! While the connection takes no messages (it is down, or its socket is full) a newer snapshot of a symbol takes the slot
 //! of its unsent one and moves to the end of the order.
 
 use std::collections::VecDeque;
 
+use crate::engine::alerts::alert::Alert;
+use crate::engine::alerts::ring::AlertRing;
 use crate::engine::bounds::SIGNALS_WAITING_MAX;
 use crate::engine::features::snapshot::Snapshot;
 use crate::engine::memory::{NoMemory, Table};
@@ -30,6 +33,7 @@ const SNAPSHOTS: Table = Table::new("the snapshots that wait", "MAX_SYMBOLS");
 
 pub struct Outbox {
     signals: VecDeque<(UnixNanos, SymbolId, Signal)>,
+    pub alerts: AlertRing,
     slots: Vec<Slot>,
     /// Ends of the list of those that wait.
     first: u32,
@@ -54,6 +58,7 @@ struct Slot {
 /// One message to publish.
 pub enum Outgoing {
     Signal(SymbolId, Signal),
+    Alert(Alert),
     Features(SymbolId, Snapshot),
 }
 
@@ -66,6 +71,7 @@ impl Outbox {
         newest.resize(symbol_capacity, NONE);
         Ok(Outbox {
             signals: SIGNALS.ring(SIGNALS_WAITING_MAX)?,
+            alerts: AlertRing::new()?,
             slots: SNAPSHOTS.list(in_order_max.saturating_add(symbol_capacity))?,
             first: NONE,
             last: NONE,
@@ -157,7 +163,8 @@ impl Outbox {
         self.is_stalled = true;
     }
 
-    /// The next output, and its moment; snapshots from the moment `open` on stay, as a signal of that moment may still come before them.
+    /// The next output, and its moment; alerts and snapshots from the moment `open` on stay, as a signal of that moment may
+    /// still come before them.
     #[inline]
     pub fn pop(&mut self, open: UnixNanos) -> Option<(UnixNanos, Outgoing)> {
         self.is_stalled = false;
@@ -166,13 +173,17 @@ impl Outbox {
             NONE => UnixNanos(i64::MAX),
             first => self.slots[first as usize].moment,
         };
+        let alert_moment = self.alerts.next_moment();
         if let Some((moment, ..)) = self.signals.front()
-            && *moment <= snapshot_moment
+            && *moment <= snapshot_moment.min(alert_moment)
         {
             return self.signals.pop_front().map(|(moment, symbol, signal)| (moment, Outgoing::Signal(symbol, signal)));
         }
-        if snapshot_moment >= open {
+        if snapshot_moment.min(alert_moment) >= open {
             return None;
+        }
+        if alert_moment <= snapshot_moment {
+            return self.alerts.pop().map(|(moment, alert)| (moment, Outgoing::Alert(alert)));
         }
         self.unlink(first);
         let slot = &mut self.slots[first as usize];
@@ -186,12 +197,13 @@ impl Outbox {
 
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.signals.is_empty() && self.first == NONE
+        self.signals.is_empty() && self.alerts.is_empty() && self.first == NONE
     }
 
     /// The clock was stepped: moments have other names from now on.
     pub fn handle_clock_step(&mut self, step_ns: i64) {
         self.signals.iter_mut().for_each(|(moment, ..)| *moment = moment.plus(step_ns));
+        self.alerts.handle_clock_step(step_ns);
         self.slots.iter_mut().for_each(|slot| slot.moment = slot.moment.plus(step_ns));
     }
 }
@@ -199,6 +211,8 @@ impl Outbox {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::alerts::alert::{About, AlertKind, AlertState};
+    use crate::engine::bounds::ALERTS_WAITING_MAX;
     use crate::engine::features::snapshot::Features;
     use crate::engine::random::Random;
     use crate::engine::state::cooldowns::Direction;
@@ -232,12 +246,18 @@ mod tests {
         Signal { direction, watermark: UnixNanos(number), price: 1.0, snapshot: snapshot(number) }
     }
 
-    /// Kind (0: signal, 2: snapshot), symbol and number.
+    fn alert(number: i64) -> Alert {
+        let (kind, state, about) = (AlertKind::Gap, AlertState::Firing, About::Process);
+        Alert { ts: UnixNanos(number), kind, state, about, value: None, threshold: None }
+    }
+
+    /// Kind (0: signal, 1: alert, 2: snapshot), symbol and number.
     type Shown = (u8, u32, i64);
 
     fn shown((_, outgoing): (UnixNanos, Outgoing)) -> Shown {
         match outgoing {
             Outgoing::Signal(symbol, signal) => (0, symbol.0, signal.snapshot.now.0),
+            Outgoing::Alert(alert) => (1, 0, alert.ts.0),
             Outgoing::Features(symbol, snapshot) => (2, symbol.0, snapshot.now.0),
         }
     }
@@ -247,9 +267,20 @@ mod tests {
         entries: Vec<(i64, Shown)>,
         symbol_capacity: usize,
         is_stalled: bool,
+        alerts_dropped: u64,
     }
 
     impl Naive {
+        fn push_alert(&mut self, moment: i64, number: i64) {
+            let is_alert = |(_, (kind, ..)): &(i64, Shown)| *kind == 1;
+            if self.entries.iter().filter(|entry| is_alert(entry)).count() == ALERTS_WAITING_MAX {
+                let oldest = self.entries.iter().position(is_alert).unwrap();
+                self.entries.remove(oldest);
+                self.alerts_dropped += 1;
+            }
+            self.entries.push((moment, (1, 0, number)));
+        }
+
         fn push_signal(&mut self, moment: i64, symbol: u32, number: i64) -> bool {
             let signals = self.entries.iter().filter(|(_, (kind, ..))| *kind == 0).count();
             if signals == SIGNALS_WAITING_MAX {
@@ -284,7 +315,7 @@ mod tests {
         let mut generator = Random::new(seed);
         let mut random = |end: u64| generator.below(end);
         let mut outbox = Outbox::new(symbol_capacity).expect("there is memory");
-        let mut naive = Naive { entries: Vec::new(), symbol_capacity, is_stalled: false };
+        let mut naive = Naive { entries: Vec::new(), symbol_capacity, is_stalled: false, alerts_dropped: 0 };
         let capacity = outbox.slots.capacity();
         // How often one is taken for a hundred that are pushed changes from phase to phase.
         let (mut moment, mut pops, mut signals) = (0, 100, 10);
@@ -294,7 +325,11 @@ mod tests {
             }
             moment += [0, 0, 1, 5][random(4) as usize];
             let symbol = random(symbol_capacity as u64) as u32;
-            if random(100) < signals {
+            if random(100) < 3 {
+                outbox.alerts.push(UnixNanos(moment), alert(step));
+                naive.push_alert(moment, step);
+                assert_eq!(outbox.alerts.take_dropped(), std::mem::take(&mut naive.alerts_dropped), "seed {seed}");
+            } else if random(100) < signals {
                 let was_full = outbox.push_signal(UnixNanos(moment), SymbolId(symbol), signal(Direction::Long, step));
                 assert_eq!(was_full, naive.push_signal(moment, symbol, step), "seed {seed}");
             } else {
@@ -355,15 +390,17 @@ mod tests {
     }
 
     #[test]
-    fn signals_first_at_one_moment_and_snapshots_once_it_is_over() {
+    fn signals_first_at_one_moment_then_alerts_and_snapshots_once_it_is_over() {
         let mut outbox = Outbox::new(2).expect("there is memory");
         outbox.push_snapshot(UnixNanos(10), SymbolId(0), snapshot(1));
         outbox.push_snapshot(UnixNanos(20), SymbolId(1), snapshot(2));
+        outbox.alerts.push(UnixNanos(20), alert(4));
         outbox.push_signal(UnixNanos(20), SymbolId(0), signal(Direction::Long, 3));
         let mut pop = |open: i64| outbox.pop(UnixNanos(open)).map(shown);
         assert_eq!(pop(20), Some((2, 0, 1)));
         assert_eq!(pop(20), Some((0, 0, 3)));
         assert_eq!(pop(20), None, "another signal of this moment may come");
+        assert_eq!(pop(21), Some((1, 0, 4)));
         assert_eq!(pop(21), Some((2, 1, 2)));
     }
 }

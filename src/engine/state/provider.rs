@@ -1,10 +1,20 @@
 //! Providers by number: names come with every event, metrics and states hold the number. Those that `PROVIDERS` lists have the
-//! first numbers, in their order. And whether a provider's times are trusted.
+//! first numbers, in their order. And when each was heard, which says whether its times are trusted, and what its alerts are
+//! judged by.
 
 use crate::engine::bounds::{PROVIDER_BYTES_MAX, PROVIDERS_MAX};
 use crate::engine::input::unescape::unescape;
 use crate::engine::memory::joined;
-use crate::engine::time::UnixNanos;
+use crate::engine::time::{NANOS_PER_SECOND, UnixNanos};
+
+/// After a rejected time the provider's events take local receipt until so long without a further one.
+pub const DISTRUST_NS: i64 = 5 * NANOS_PER_SECOND;
+/// So long all events must have lagged for that to be an alert.
+pub const LAG_SPAN_NS: i64 = 5 * NANOS_PER_SECOND;
+/// A moment before every other: what has not been yet. Lengths of time from it are longer than any setting, and no overflow.
+pub const NEVER: UnixNanos = UnixNanos(-(1 << 57));
+/// No moment at all is as late.
+pub const NO_DEADLINE: UnixNanos = UnixNanos(i64::MAX);
 
 /// A provider's number, from 0 on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -17,7 +27,7 @@ const OTHER: &str = "other";
 
 impl ProviderId {
     pub const UNKNOWN: ProviderId = ProviderId(0);
-    pub(super) const OTHER: ProviderId = ProviderId(1);
+    pub const OTHER: ProviderId = ProviderId(1);
 
     #[inline]
     pub fn index(self) -> usize {
@@ -50,8 +60,107 @@ pub struct Providers {
     names: Vec<ProviderNames>,
     /// The provider of the last event, which is mostly that of the next.
     last: ProviderId,
-    /// Local time from which on each one's times are trusted.
-    trusted_from: [UnixNanos; PROVIDERS_MAX],
+    heard: [Heard; PROVIDERS_MAX],
+}
+
+/// When a provider was heard, in local time; [`NEVER`] where it was not. A cache line of its own for each.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
+pub struct Heard {
+    /// An event of any kind.
+    pub last: UnixNanos,
+    /// An event whose time was trusted and at most the limit before its receipt.
+    pub last_timely: UnixNanos,
+    /// An event whose time was too far ahead.
+    pub last_rejected: UnixNanos,
+    /// The first event after silence for as long as the limit; or of all.
+    pub resumed: UnixNanos,
+    /// The first event of all whose time was trusted and more than the limit before its receipt,
+    pub first_lagging: UnixNanos,
+    /// the last one,
+    pub last_lagging: UnixNanos,
+    /// and how long that was, in ns.
+    pub lag_ns: i64,
+    /// How far ahead the last rejected time was, in ns.
+    pub ahead_ns: i64,
+}
+
+impl Heard {
+    pub const NEVER: Heard = Heard {
+        last: NEVER,
+        last_timely: NEVER,
+        last_rejected: NEVER,
+        resumed: NEVER,
+        first_lagging: NEVER,
+        last_lagging: NEVER,
+        lag_ns: 0,
+        ahead_ns: 0,
+    };
+
+    /// Takes in what another core has heard of it.
+    pub fn merge(&mut self, other: &Heard) {
+        if other.last_lagging > self.last_lagging {
+            self.lag_ns = other.lag_ns;
+        }
+        if other.last_rejected > self.last_rejected {
+            self.ahead_ns = other.ahead_ns;
+        }
+        if self.first_lagging == NEVER || (NEVER < other.first_lagging && other.first_lagging < self.first_lagging) {
+            self.first_lagging = other.first_lagging;
+        }
+        self.last = self.last.max(other.last);
+        self.last_timely = self.last_timely.max(other.last_timely);
+        self.last_rejected = self.last_rejected.max(other.last_rejected);
+        self.resumed = self.resumed.max(other.resumed);
+        self.last_lagging = self.last_lagging.max(other.last_lagging);
+    }
+
+    #[cold]
+    fn note_resumed(&mut self, local: UnixNanos) -> UnixNanos {
+        self.resumed = local;
+        local
+    }
+
+    /// The first of several that lag is the reason for a look: at this moment or, where an event was timely before, when that is
+    /// long ago.
+    #[cold]
+    fn note_lagging(&mut self, local: UnixNanos, lag_ns: i64, is_resumed: bool) -> UnixNanos {
+        let begins = self.last_lagging <= self.last_timely || local.since(self.last_lagging) >= LAG_SPAN_NS;
+        if self.first_lagging == NEVER {
+            self.first_lagging = local;
+        }
+        (self.last_lagging, self.lag_ns) = (local, lag_ns);
+        if is_resumed {
+            self.note_resumed(local)
+        } else if begins {
+            local.max(self.lag_anchor().plus(LAG_SPAN_NS))
+        } else {
+            NO_DEADLINE
+        }
+    }
+
+    /// Since when all events have lagged: the last timely one or, before there is one, the first of those that lag.
+    pub fn lag_anchor(&self) -> UnixNanos {
+        if self.last_timely > NEVER { self.last_timely } else { self.first_lagging }
+    }
+
+    fn handle_clock_step(&mut self, step_ns: i64) {
+        let Heard { last, last_timely, last_rejected, resumed, first_lagging, last_lagging, .. } = self;
+        for moment in [last, last_timely, last_rejected, resumed, first_lagging, last_lagging] {
+            if *moment > NEVER {
+                *moment = moment.plus(step_ns);
+            }
+        }
+    }
+}
+
+/// Beyond which there are alerts about a provider, in ns.
+#[derive(Clone, Copy, Debug)]
+pub struct ProviderLimits {
+    /// From an event's time to its receipt.
+    pub lag: i64,
+    /// From one event to the next.
+    pub gap: i64,
 }
 
 impl ProviderNames {
@@ -89,7 +198,7 @@ impl Providers {
         let named = [OTHER].into_iter().chain(listed.iter().map(String::as_str));
         names.extend(named.map(|name| ProviderNames::new(name).expect("there is memory at the start")));
         assert!(names.len() <= PROVIDERS_MAX, "the settings are checked");
-        Providers { names, last: ProviderId::UNKNOWN, trusted_from: [UnixNanos(0); PROVIDERS_MAX] }
+        Providers { names, last: ProviderId::UNKNOWN, heard: [Heard::NEVER; PROVIDERS_MAX] }
     }
 
     pub fn name(&self, id: ProviderId) -> &str {
@@ -110,20 +219,54 @@ impl Providers {
         self.names.iter().enumerate().map(|(index, names)| (index, &*names.name))
     }
 
+    /// When the provider was heard.
+    pub fn heard(&self, index: usize) -> &Heard {
+        &self.heard[index]
+    }
+
+    /// As if no provider had been heard yet.
+    #[cold]
+    pub fn forget_heard(&mut self) {
+        self.heard = [Heard::NEVER; PROVIDERS_MAX];
+    }
+
     /// Whether the provider's times are trusted at the moment `local`.
     #[inline]
     pub fn is_trusted(&self, id: ProviderId, local: UnixNanos) -> bool {
-        self.trusted_from[id.index()] <= local
+        local.since(self.heard[id.index()].last_rejected) >= DISTRUST_NS
     }
 
-    /// The provider's times are not trusted before `until`, a moment of local time.
-    pub fn distrust(&mut self, id: ProviderId, until: UnixNanos) {
-        self.trusted_from[id.index()] = until;
+    /// A time of the provider was `ahead_ns` ahead of receipt at the moment `local`: its times are not trusted for a while.
+    #[cold]
+    pub fn note_rejected(&mut self, id: ProviderId, local: UnixNanos, ahead_ns: i64) {
+        let heard = &mut self.heard[id.index()];
+        (heard.last_rejected, heard.ahead_ns) = (local, ahead_ns);
+    }
+
+    /// An event of the provider was received at the moment `local`, `lag_ns` after its time; `None` where it states none that is
+    /// trusted. Returns when the provider's alerts are to be judged, where that may be sooner for it.
+    #[inline]
+    pub fn note_event(
+        &mut self,
+        id: ProviderId,
+        local: UnixNanos,
+        lag_ns: Option<i64>,
+        limits: &ProviderLimits,
+    ) -> UnixNanos {
+        let heard = &mut self.heard[id.index()];
+        let is_resumed = local.since(heard.last) >= limits.gap;
+        heard.last = local;
+        match lag_ns {
+            Some(lag_ns) if lag_ns > limits.lag => return heard.note_lagging(local, lag_ns, is_resumed),
+            Some(_) => heard.last_timely = local,
+            None => {}
+        }
+        if is_resumed { heard.note_resumed(local) } else { NO_DEADLINE }
     }
 
     /// The clock was stepped: moments have other names from now on.
     pub fn handle_clock_step(&mut self, step_ns: i64) {
-        self.trusted_from.iter_mut().for_each(|moment| *moment = moment.plus(step_ns));
+        self.heard.iter_mut().for_each(|heard| heard.handle_clock_step(step_ns));
     }
 
     /// The provider of an event, by the inside of its JSON string; new ones are taken in while there is room, and memory.

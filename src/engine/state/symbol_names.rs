@@ -12,6 +12,7 @@ pub const SIGNALS_PREFIX: &str = "senpai.signals.";
 pub struct SymbolNames {
     /// The state's: the symbol, and its provider behind it where each has a state of its own.
     pub name: Box<str>,
+    symbol_len: u8,
     /// The symbol as a JSON string, with its quotes.
     pub json: Box<[u8]>,
     /// `"{name}:` as an id begins.
@@ -34,11 +35,17 @@ impl SymbolNames {
         let name = joined(&[symbol, suffix])?;
         let (json, quoted) = (json_of(symbol)?, json_of(&name)?);
         Some(SymbolNames {
+            symbol_len: symbol.len() as u8,
             json: json.into(),
             id_start: joined(&[&quoted[..quoted.len() - 1], ":"])?.into(),
             features_subject: joined(&[FEATURES_PREFIX, &name])?.into(),
             signals_subject: joined(&[SIGNALS_PREFIX, &name])?.into(),
             name,
         })
+    }
+
+    /// The symbol alone.
+    pub fn symbol(&self) -> &str {
+        &self.name[..self.symbol_len as usize]
     }
 }

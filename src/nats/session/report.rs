@@ -21,6 +21,11 @@ impl<M: Copy> Session<M> {
         }
     }
 
+    /// Ends of a connection that look like the server gave up on a slow consumer.
+    pub fn slow_consumer_cuts(&self) -> u64 {
+        self.slow_consumer_cuts
+    }
+
     /// Why it is not ready, or what is not as it should be.
     fn in_words(&self) -> String {
         match (&self.trouble, &self.serving) {

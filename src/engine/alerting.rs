@@ -1,0 +1,161 @@
+//! What the engine says to its alerts, and when it comes back to them. The alerts themselves are in
+//! [`alerts`](crate::engine::alerts).
+
+use std::sync::Arc;
+
+use crate::engine::alerts::alert::AlertKind;
+use crate::engine::alerts::board::AlertBoard;
+use crate::engine::alerts::watch::{BACKPRESSURE_FILL, Figures, Names};
+use crate::engine::counters::Unpublished;
+use crate::engine::engine::Engine;
+use crate::engine::features::snapshot::Snapshot;
+use crate::engine::input::event::Origin;
+use crate::engine::state::provider::ProviderId;
+use crate::engine::state::symbol_table::SymbolId;
+use crate::engine::time::UnixNanos;
+
+impl Engine {
+    /// The alerts of the process.
+    pub fn alert_board(&self) -> &Arc<AlertBoard> {
+        self.alerts.board()
+    }
+
+    /// The queue between socket and engine is nearly full; `fill` is from 0 to 1.
+    #[cold]
+    pub fn note_backpressure(&mut self, fill: f64) {
+        self.occur(AlertKind::Backpressure, Some(fill), Some(BACKPRESSURE_FILL));
+    }
+
+    /// The server has cut the connection, as it does with a consumer that is too slow; how often by now.
+    #[cold]
+    pub fn note_slow_consumer(&mut self, cuts: u64) {
+        self.occur(AlertKind::NatsSlowConsumer, Some(cuts as f64), None);
+    }
+
+    /// An event was dropped because its symbol found no place.
+    pub(super) fn note_symbol_limit(&mut self) {
+        let (symbols, places) = (self.symbols.len() as f64, self.settings.symbols_max as f64);
+        self.occur(AlertKind::SymbolLimit, Some(symbols), Some(places));
+    }
+
+    fn occur(&mut self, kind: AlertKind, value: Option<f64>, threshold: Option<f64>) {
+        self.alerts.occur(kind, value, threshold, self.local, &mut self.outbox.alerts);
+        self.count_dropped_alerts();
+    }
+
+    /// Without receipt times the largest stated one is the time. Before there is one, the time at which a provider was heard is not
+    /// known.
+    #[inline]
+    pub(super) fn move_to_stated(&mut self, origin: &Origin<'_>) {
+        let Some(stated) = origin.stated_time() else { return };
+        if self.local == UnixNanos(0) {
+            self.providers.forget_heard();
+        }
+        self.move_local(stated);
+    }
+
+    /// An event of the provider has come, so long after its time; `None` where it states none that is trusted.
+    #[inline]
+    pub(super) fn note_heard(&mut self, provider: ProviderId, lag_ns: Option<i64>) {
+        let look_at = self.providers.note_event(provider, self.local, lag_ns, &self.alerts.provider_limits());
+        self.alerts.look_at_providers_by(look_at);
+    }
+
+    /// An event's time was too far ahead of its receipt.
+    #[cold]
+    pub(super) fn note_rejected_time(&mut self, provider: ProviderId, origin: &Origin<'_>) {
+        let ahead_ns = origin.stated_time().map_or(0, |stated| stated.since(self.local));
+        if self.providers.is_trusted(provider, self.local) {
+            self.alerts.look_at_providers_by(self.local);
+        }
+        self.providers.note_rejected(provider, self.local, ahead_ns);
+    }
+
+    /// A state that all providers share has taken an event of this one.
+    #[inline]
+    pub(super) fn note_accepted(&mut self, id: SymbolId, provider: ProviderId, t: UnixNanos, now: UnixNanos) {
+        let may_be_mixed = provider != ProviderId::UNKNOWN && self.alerts.senders.note(id, provider, t);
+        if may_be_mixed
+            && !self.alerts.is_firing(id, AlertKind::MixedProviders)
+            && self.alerts.senders.mixed(id, now, self.lengths.long).is_some()
+        {
+            let snapshot = self.snapshot_at(id, self.local);
+            self.judge_snapshot(id, &snapshot, self.local);
+        }
+    }
+
+    /// The symbol is another provider's from now on.
+    #[cold]
+    pub(super) fn note_switch(&mut self, id: SymbolId, to_and_from: [ProviderId; 2]) {
+        let names = Names { symbol: self.symbols.names(id), own: to_and_from[0], providers: &self.providers };
+        self.alerts.switch(id, &names, to_and_from, self.local, &mut self.outbox.alerts);
+        self.count_dropped_alerts();
+    }
+
+    /// A snapshot was taken at the moment `local`.
+    #[inline]
+    pub(super) fn judge_snapshot(&mut self, id: SymbolId, snapshot: &Snapshot, local: UnixNanos) {
+        let figures = Figures {
+            latency_p95_ms: snapshot.features.latency.p95_ms,
+            is_truncated: snapshot.window_truncated,
+            mixed: self.alerts.senders.mixed(id, snapshot.now, self.lengths.long),
+        };
+        if self.alerts.concerns(id, &figures) {
+            self.judge(id, &figures, local);
+        }
+    }
+
+    /// Where there are no snapshots, or one in more than a second: an event by which an alert may begin is the occasion to judge.
+    /// A window can lack something only by an event that finds its pool empty.
+    #[inline]
+    pub(super) fn judge_between_snapshots(&mut self, id: SymbolId, now: UnixNanos, latency_ns: Option<i64>) {
+        let is_slow = latency_ns.is_some_and(|latency_ns| self.alerts.is_slow(latency_ns));
+        if is_slow || self.trade_pool.is_low() || self.row_pool.is_low() {
+            self.judge_event(id, now, is_slow);
+        }
+    }
+
+    #[cold]
+    fn judge_event(&mut self, id: SymbolId, now: UnixNanos, is_slow: bool) {
+        let state = self.symbols.state(id);
+        let is_truncated =
+            state.trades.is_truncated(now, self.lengths) || state.latency.is_truncated(now, self.slot_ns);
+        let may_begin = is_slow && !self.alerts.is_firing(id, AlertKind::Latency)
+            || is_truncated && !self.alerts.is_firing(id, AlertKind::WindowTruncated);
+        if may_begin {
+            let snapshot = self.snapshot(id, now);
+            self.judge_snapshot(id, &snapshot, self.local);
+        }
+    }
+
+    #[cold]
+    fn judge(&mut self, id: SymbolId, figures: &Figures, local: UnixNanos) {
+        let own = self.symbols.state(id).provider;
+        let names = Names { symbol: self.symbols.names(id), own, providers: &self.providers };
+        self.alerts.judge(id, &names, figures, local, &mut self.outbox.alerts);
+        self.count_dropped_alerts();
+    }
+
+    /// What the alerts have to do next; up to `until` nothing else happens.
+    pub(super) fn handle_due_alerts(&mut self, until: UnixNanos) {
+        let Engine { symbols, providers, trade_pool, row_pool, lengths, slot_ns, alerts, outbox, .. } = self;
+        let moment = alerts.next_deadline();
+        alerts.handle_due(moment, until, symbols, providers, &mut outbox.alerts, |senders, id, state| {
+            let now = state.now(moment);
+            state.trades.advance(trade_pool, now, *lengths);
+            let snapshot = Snapshot::of(state, now, trade_pool, row_pool, *lengths, *slot_ns);
+            Figures {
+                latency_p95_ms: snapshot.features.latency.p95_ms,
+                is_truncated: snapshot.window_truncated,
+                mixed: senders.mixed(id, now, lengths.long),
+            }
+        });
+        self.count_dropped_alerts();
+    }
+
+    /// Those that found no room among the outputs that wait.
+    pub(super) fn count_dropped_alerts(&mut self) {
+        let dropped = self.outbox.alerts.take_dropped();
+        self.count_unpublished(Unpublished::Alert, dropped);
+    }
+}

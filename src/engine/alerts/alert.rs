@@ -1,0 +1,197 @@
+//! What an alert is. Its words are in [`words`](super::words).
+
+use crate::engine::alerts::short_text::ShortText;
+use crate::engine::bounds::{PROVIDER_BYTES_MAX, SYMBOL_BYTES_MAX};
+use crate::engine::time::{NANOS_PER_SECOND, UnixNanos};
+
+/// Where all alerts are published.
+pub const ALERTS_SUBJECT: &str = "senpai.alerts";
+
+/// A symbol's name, kept with its alert.
+pub type SymbolName = ShortText<SYMBOL_BYTES_MAX>;
+/// A provider's name, kept with its alert.
+pub type ProviderName = ShortText<PROVIDER_BYTES_MAX>;
+
+/// Limits beyond which there is an alert.
+#[derive(Clone, Copy, Debug)]
+pub struct AlertSettings {
+    /// `ALERT_LATENCY_P95_MS`; infinite where that alert is off.
+    pub latency_p95_ms: f64,
+    /// `ALERT_LAG_SECONDS` in ns; `i64::MAX` where that alert is off.
+    pub lag: i64,
+    /// `ALERT_GAP_SECONDS` in ns; `i64::MAX` where that alert is off.
+    pub gap: i64,
+}
+
+impl Default for AlertSettings {
+    fn default() -> Self {
+        AlertSettings { latency_p95_ms: 1000.0, lag: 5 * NANOS_PER_SECOND, gap: 15 * NANOS_PER_SECOND }
+    }
+}
+
+/// What an alert warns of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum AlertKind {
+    /// A symbol's 95th percentile of latency is above the limit.
+    Latency,
+    /// A symbol's windows lack what there was no room for.
+    WindowTruncated,
+    /// Two providers make one market of a symbol.
+    MixedProviders,
+    /// A symbol has another provider, and begins anew.
+    ProviderSwitch,
+    /// Event times that reach too far ahead of receipt: local receipt takes their place.
+    ClockSkew,
+    /// All events of a provider come long after their time.
+    Lag,
+    /// Nothing has come from a provider for long.
+    Gap,
+    /// A new symbol found no place.
+    SymbolLimit,
+    /// The queue between socket and engine is nearly full.
+    Backpressure,
+    /// The server has cut the connection, as it does with a consumer that is too slow.
+    NatsSlowConsumer,
+}
+
+/// Kinds of alerts.
+pub const KINDS: usize = AlertKind::ALL.len();
+
+impl AlertKind {
+    /// In the order of the tables of counts.
+    pub const ALL: [AlertKind; 10] = [
+        Self::Latency,
+        Self::WindowTruncated,
+        Self::MixedProviders,
+        Self::ProviderSwitch,
+        Self::ClockSkew,
+        Self::Lag,
+        Self::Gap,
+        Self::SymbolLimit,
+        Self::Backpressure,
+        Self::NatsSlowConsumer,
+    ];
+
+    /// As alerts and metrics name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Latency => "latency",
+            Self::WindowTruncated => "window_truncated",
+            Self::MixedProviders => "mixed_providers",
+            Self::ProviderSwitch => "provider_switch",
+            Self::ClockSkew => "clock_skew",
+            Self::Lag => "lag",
+            Self::Gap => "gap",
+            Self::SymbolLimit => "symbol_limit",
+            Self::Backpressure => "backpressure",
+            Self::NatsSlowConsumer => "nats_slow_consumer",
+        }
+    }
+
+    /// Critical is what may have cost trades.
+    pub fn severity(self) -> &'static str {
+        match self {
+            Self::NatsSlowConsumer => "critical",
+            _ => "warning",
+        }
+    }
+
+    /// Whether it is about the process, and none of its symbols or providers.
+    pub fn is_of_process(self) -> bool {
+        matches!(self, Self::SymbolLimit | Self::Backpressure | Self::NatsSlowConsumer)
+    }
+}
+
+/// Whether it begins or is over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum AlertState {
+    /// The cause has begun.
+    Firing,
+    /// The cause has been gone for 5 s.
+    Resolved,
+}
+
+impl AlertState {
+    /// As alerts name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Firing => "firing",
+            Self::Resolved => "resolved",
+        }
+    }
+}
+
+/// What an alert is about.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum About {
+    /// The process.
+    Process,
+    /// A symbol.
+    Symbol(SymbolName, Involved),
+    /// A provider.
+    Provider(ProviderName),
+    /// More of a kind than go out one by one: `value` is the number of all in that second, of which so many went out.
+    Many {
+        /// Those that went out one by one.
+        sent: u32,
+    },
+}
+
+/// The providers that an alert about a symbol names.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Involved {
+    /// None.
+    Nobody,
+    /// The one whose state it is.
+    Own(ProviderName),
+    /// The one that the symbol has now, and the one it had.
+    Switched {
+        /// Now.
+        to: ProviderName,
+        /// Before.
+        from: ProviderName,
+    },
+    /// Two at once.
+    Both([ProviderName; 2]),
+}
+
+/// An alert as it waits to be sent.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Alert {
+    /// Engine time.
+    pub ts: UnixNanos,
+    /// What it warns of.
+    pub kind: AlertKind,
+    /// Whether it begins or is over.
+    pub state: AlertState,
+    /// Whom or what.
+    pub about: About,
+    /// What was measured: ms of latency, seconds of a provider's alerts, fill of the queue from 0 to 1, symbols, cuts. `None` where
+    /// nothing is.
+    pub value: Option<f64>,
+    /// The limit that it is beyond.
+    pub threshold: Option<f64>,
+}
+
+impl Alert {
+    /// The symbol that it is about.
+    pub fn symbol(&self) -> Option<&str> {
+        match &self.about {
+            About::Symbol(symbol, _) => Some(symbol.as_str()),
+            _ => None,
+        }
+    }
+
+    /// The provider that it is about.
+    pub fn provider(&self) -> Option<&str> {
+        match &self.about {
+            About::Provider(provider)
+            | About::Symbol(_, Involved::Own(provider) | Involved::Switched { to: provider, .. }) => {
+                Some(provider.as_str())
+            }
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! An alert as JSON, and what it says to people: what happened, to what, what follows and what to do.
+
+use std::fmt::{self, Write};
+
+use crate::engine::alerts::alert::{About, Alert, AlertKind, AlertState, Involved};
+use crate::engine::time::encode_time;
+
+impl Alert {
+    /// Appends `{"ts","kind","severity","state","symbol","provider","message","value","threshold"}`. Nothing is allocated where `out`
+    /// has room.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"ts\":\"");
+        out.extend_from_slice(&encode_time(self.ts));
+        for (name, value) in [
+            ("\",\"kind\":\"", self.kind.name()),
+            ("\",\"severity\":\"", self.kind.severity()),
+            ("\",\"state\":\"", self.state.name()),
+        ] {
+            out.extend_from_slice(name.as_bytes());
+            out.extend_from_slice(value.as_bytes());
+        }
+        out.push(b'"');
+        for (name, value) in [(",\"symbol\":", self.symbol()), (",\"provider\":", self.provider())] {
+            out.extend_from_slice(name.as_bytes());
+            put_text(out, value);
+        }
+        out.extend_from_slice(b",\"message\":\"");
+        self.say(&mut Escaped(out)).expect("memory takes every write");
+        out.push(b'"');
+        for (name, value) in [(",\"value\":", self.value), (",\"threshold\":", self.threshold)] {
+            out.extend_from_slice(name.as_bytes());
+            match value.filter(|value| value.is_finite()) {
+                Some(value) => out.extend_from_slice(zmij::Buffer::new().format_finite(value).as_bytes()),
+                None => out.extend_from_slice(b"null"),
+            }
+        }
+        out.push(b'}');
+    }
+
+    /// What it says to people.
+    pub fn message(&self) -> String {
+        let mut message = String::new();
+        self.say(&mut message).expect("memory takes every write");
+        message
+    }
+
+    fn say(&self, out: &mut impl Write) -> fmt::Result {
+        let (value, limit) = (self.value.unwrap_or_default(), self.threshold.unwrap_or_default());
+        match &self.about {
+            About::Process => self.say_of_process(out, value, limit),
+            About::Symbol(symbol, involved) => {
+                write!(out, "{}: ", symbol.as_str())?;
+                self.say_of_symbol(out, involved, value, limit)
+            }
+            About::Provider(provider) => {
+                write!(out, "provider {}: ", provider.as_str())?;
+                self.say_of_provider(out, value, limit)
+            }
+            About::Many { sent } => {
+                let what = match self.state {
+                    AlertState::Firing => "began",
+                    AlertState::Resolved => "were over",
+                };
+                write!(
+                    out,
+                    "{value} alerts of the kind {} {what} within one second: {sent} of them were sent one by one, this stands \
+                     for the others. Look for one cause of them all",
+                    self.kind.name()
+                )
+            }
+        }
+    }
+
+    fn say_of_symbol(&self, out: &mut impl Write, involved: &Involved, value: f64, limit: f64) -> fmt::Result {
+        match (self.kind, self.state) {
+            (AlertKind::ProviderSwitch, AlertState::Firing) => match involved {
+                Involved::Switched { to, from } => write!(
+                    out,
+                    "it is taken from provider {} now and no longer from {}, which was not heard any more or comes later in \
+                     PROVIDERS: its windows begin anew, so that its features are null until they have filled",
+                    to.as_str(),
+                    from.as_str()
+                ),
+                _ => out.write_str("it has another provider, and its windows begin anew"),
+            },
+            (AlertKind::ProviderSwitch, AlertState::Resolved) => out.write_str("its provider has not changed for 5 s"),
+            (AlertKind::MixedProviders, AlertState::Firing) => match involved {
+                Involved::Both([one, other]) => write!(
+                    out,
+                    "providers {} and {} both send it, and PROVIDER_MODE=merged makes one market of them, whose prices are \
+                     nobody's. Use primary or separate, or let one of them send",
+                    one.as_str(),
+                    other.as_str()
+                ),
+                _ => out.write_str("several providers send it, and PROVIDER_MODE=merged makes one market of them"),
+            },
+            (AlertKind::MixedProviders, AlertState::Resolved) => {
+                out.write_str("for 5 s its windows have held the events of no more than one provider")
+            }
+            (AlertKind::Latency, AlertState::Firing) => write!(
+                out,
+                "one event in twenty takes {value:.0} ms or more from the exchange to its receipt, and the limit is {limit} ms: \
+                 its features and signals are that late. Look for a backlog at the producer or in the network, or a clock \
+                 that is wrong"
+            ),
+            (AlertKind::Latency, AlertState::Resolved) => {
+                write!(out, "the 95th percentile of its latency has not been above {limit} ms for 5 s")
+            }
+            (_, AlertState::Firing) => out.write_str(
+                "there is no room for all its trades or latencies of the window, and the oldest were given up: its features \
+                 are computed without them, and its snapshots say window_truncated. Raise WINDOW_TRADES, or follow fewer \
+                 symbols",
+            ),
+            (_, AlertState::Resolved) => out.write_str("its windows have lacked nothing for 5 s"),
+        }
+    }
+
+    fn say_of_provider(&self, out: &mut impl Write, value: f64, limit: f64) -> fmt::Result {
+        match (self.kind, self.state) {
+            (AlertKind::Lag, AlertState::Firing) => write!(
+                out,
+                "for 5 s every event has come more than {limit} s after its time, the last one {value:.1} s after it: features \
+                 and signals are that late. It is a backlog at the producer or in NATS, or a clock or time zone that is wrong"
+            ),
+            (AlertKind::Lag, AlertState::Resolved) => {
+                write!(out, "for 5 s its events have not all come more than {limit} s after their time")
+            }
+            (AlertKind::ClockSkew, AlertState::Firing) => write!(
+                out,
+                "the time of an event was {value:.3} s ahead of its receipt, and {limit} s are believed: its events take the time \
+                 of their receipt until 5 s without another. Compare the producer's clock with this machine's (NTP)"
+            ),
+            (AlertKind::ClockSkew, AlertState::Resolved) => out.write_str(
+                "no time of an event has been too far ahead of its receipt for 5 s: its times are believed again",
+            ),
+            (_, AlertState::Firing) => write!(
+                out,
+                "no event and no heartbeat has come for {value:.0} s, and the limit is {limit} s: what is known of its symbols grows \
+                 old. See whether the producer runs, and whether it reaches NATS"
+            ),
+            (_, AlertState::Resolved) => write!(out, "it has been heard for 5 s without a gap of {limit} s"),
+        }
+    }
+
+    fn say_of_process(&self, out: &mut impl Write, value: f64, limit: f64) -> fmt::Result {
+        match (self.kind, self.state) {
+            (AlertKind::SymbolLimit, AlertState::Firing) => write!(
+                out,
+                "all {limit} places for symbols are taken (MAX_SYMBOLS), and the events of a further one were dropped. Raise \
+                 MAX_SYMBOLS, or name those to follow (SYMBOLS)"
+            ),
+            (AlertKind::SymbolLimit, AlertState::Resolved) => {
+                out.write_str("no event has been dropped for want of a place for its symbol for 5 s")
+            }
+            (AlertKind::Backpressure, AlertState::Firing) => write!(
+                out,
+                "the queue between NATS and the engine is {:.0} % full: from {:.0} % on quotes, books and heartbeats are dropped, \
+                 trades are not. More comes than is worked off: use more CORES, follow fewer SYMBOLS, or raise QUEUE_BYTES if it \
+                 is only a burst",
+                value * 100.0,
+                limit * 100.0
+            ),
+            (AlertKind::Backpressure, AlertState::Resolved) => {
+                write!(out, "the queue has been under {:.0} % for 5 s, and no event was dropped for it", limit * 100.0)
+            }
+            (_, AlertState::Firing) => out.write_str(
+                "the NATS server has ended the connection as it does with a consumer that reads too slowly: what it still held \
+                 for this service is lost, trades too. It connects again by itself. Use more CORES or follow fewer SYMBOLS, or \
+                 raise the server's max_pending and write_deadline",
+            ),
+            (_, AlertState::Resolved) => out.write_str(
+                "the NATS server has not ended the connection of a slow consumer for 5 s; what was lost stays lost",
+            ),
+        }
+    }
+}
+
+fn put_text(out: &mut Vec<u8>, text: Option<&str>) {
+    match text {
+        Some(text) => {
+            out.push(b'"');
+            Escaped(out).write_str(text).expect("memory takes every write");
+            out.push(b'"');
+        }
+        None => out.extend_from_slice(b"null"),
+    }
+}
+
+/// The inside of a JSON string.
+struct Escaped<'a>(&'a mut Vec<u8>);
+
+impl Write for Escaped<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for byte in text.bytes() {
+            match byte {
+                b'"' | b'\\' => self.0.extend_from_slice(&[b'\\', byte]),
+                0..0x20 => {
+                    let digit = |value: u8| b"0123456789abcdef"[value as usize];
+                    self.0.extend_from_slice(&[b'\\', b'u', b'0', b'0', digit(byte >> 4), digit(byte & 15)]);
+                }
+                _ => self.0.push(byte),
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::alerts::alert::{Involved, ProviderName, SymbolName};
+    use crate::engine::time::UnixNanos;
+    use serde_json::{Value, json};
+
+    fn document(kind: AlertKind, state: AlertState, about: About, value: Option<f64>, threshold: Option<f64>) -> Value {
+        let mut out = Vec::new();
+        Alert { ts: UnixNanos(1_700_000_000_123_456_789), kind, state, about, value, threshold }.encode(&mut out);
+        serde_json::from_slice(&out).unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&out)))
+    }
+
+    fn about(kind: AlertKind) -> About {
+        let name = ProviderName::new;
+        match kind {
+            AlertKind::Latency => About::Symbol(SymbolName::new("BTCUSDT"), Involved::Nobody),
+            AlertKind::WindowTruncated => About::Symbol(SymbolName::new("BTCUSDT"), Involved::Own(name("a"))),
+            AlertKind::MixedProviders => {
+                About::Symbol(SymbolName::new("BTCUSDT"), Involved::Both([name("one"), name("two")]))
+            }
+            AlertKind::ProviderSwitch => {
+                About::Symbol(SymbolName::new("BTCUSDT"), Involved::Switched { to: name("new"), from: name("old") })
+            }
+            AlertKind::ClockSkew | AlertKind::Lag | AlertKind::Gap => About::Provider(ProviderName::new("binance")),
+            _ => About::Process,
+        }
+    }
+
+    #[test]
+    fn every_kind_says_in_each_state_what_it_is_about() {
+        let mut messages = std::collections::BTreeSet::new();
+        for kind in AlertKind::ALL {
+            for state in [AlertState::Firing, AlertState::Resolved] {
+                let document = document(kind, state, about(kind), Some(1532.5), Some(1000.0));
+                let keys: Vec<&str> = document.as_object().unwrap().keys().map(String::as_str).collect();
+                let mut expected =
+                    ["ts", "kind", "severity", "state", "symbol", "provider", "message", "value", "threshold"];
+                expected.sort_unstable();
+                assert_eq!(keys, expected, "serde_json sorts them");
+                assert_eq!((&document["kind"], &document["state"]), (&json!(kind.name()), &json!(state.name())));
+                assert_eq!(document["ts"], "2023-11-14T22:13:20.123456Z");
+                assert_eq!((&document["value"], &document["threshold"]), (&json!(1532.5), &json!(1000.0)));
+                let (symbol, provider) = match about(kind) {
+                    About::Symbol(_, Involved::Own(_)) => (json!("BTCUSDT"), json!("a")),
+                    About::Symbol(_, Involved::Switched { .. }) => (json!("BTCUSDT"), json!("new")),
+                    About::Symbol(..) => (json!("BTCUSDT"), Value::Null),
+                    About::Provider(_) => (Value::Null, json!("binance")),
+                    _ => (Value::Null, Value::Null),
+                };
+                assert_eq!((&document["symbol"], &document["provider"]), (&symbol, &provider));
+                let message = document["message"].as_str().unwrap().to_owned();
+                assert!(message.contains(symbol.as_str().or(provider.as_str()).unwrap_or_default()), "{message}");
+                assert!(!message.ends_with('.') && messages.insert(message.clone()), "{message}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_order_of_the_fields_and_nulls() {
+        let mut out = Vec::new();
+        Alert {
+            ts: UnixNanos(1_700_000_000_000_000_000),
+            kind: AlertKind::SymbolLimit,
+            state: AlertState::Resolved,
+            about: About::Process,
+            value: None,
+            threshold: Some(f64::INFINITY),
+        }
+        .encode(&mut out);
+        let text = String::from_utf8(out).unwrap();
+        let start = r#"{"ts":"2023-11-14T22:13:20.000000Z","kind":"symbol_limit","severity":"warning","state":"resolved","symbol":null,"provider":null,"message":""#;
+        assert!(text.starts_with(start) && text.ends_with(r#"","value":null,"threshold":null}"#), "{text}");
+    }
+
+    #[test]
+    fn names_hold_what_json_escapes() {
+        let name = "a\"b\\c\u{1}\nd/é";
+        let about = About::Provider(ProviderName::new(name));
+        let document = document(AlertKind::Gap, AlertState::Firing, about, Some(15.0), Some(15.0));
+        assert_eq!(document["provider"], name);
+        assert!(document["message"].as_str().unwrap().starts_with(&format!("provider {name}: no event")));
+    }
+
+    #[test]
+    fn many_are_one_with_their_number() {
+        let about = About::Many { sent: 20 };
+        let document = document(AlertKind::Latency, AlertState::Firing, about, Some(10_000.0), Some(20.0));
+        assert_eq!((&document["symbol"], &document["value"]), (&Value::Null, &json!(10_000.0)));
+        let message = document["message"].as_str().unwrap();
+        assert!(
+            message.starts_with("10000 alerts of the kind latency began within one second: 20 of them"),
+            "{message}"
+        );
+    }
+}

@@ -1,0 +1,42 @@
+//! What became of the engine's outputs: whoever takes them off it says so here.
+
+use crate::engine::counters::{Topic, Unpublished};
+use crate::engine::engine::Engine;
+use crate::engine::time::UnixNanos;
+
+impl Engine {
+    /// Counts a message that the connection has taken.
+    #[inline]
+    pub fn count_published(&mut self, topic: Topic) {
+        if let Topic::Features { symbol, .. } = topic {
+            self.symbols.state_mut(symbol).features_published += 1;
+            self.counters.features_published += 1;
+        }
+    }
+
+    /// A message that the connection had taken was not delivered: it counts as published no longer. The place of its symbol may
+    /// be another's by now.
+    pub fn take_back_published(&mut self, topic: Topic) {
+        let Topic::Features { symbol, generation } = topic else { return };
+        self.counters.features_published = self.counters.features_published.saturating_sub(1);
+        if self.symbols.generation(symbol) == generation {
+            let published = &mut self.symbols.state_mut(symbol).features_published;
+            *published = published.saturating_sub(1);
+        }
+    }
+
+    /// A signal that could not be sent for so long is not sent any more, in ns; `i64::MAX`: it is, however old.
+    pub fn signal_age_max(&self) -> i64 {
+        self.settings.signal.age_limits.event
+    }
+
+    /// Counts messages that are given up: the connection cannot take them, was lost before it sent them, or took too long.
+    pub fn count_unpublished(&mut self, what: Unpublished, count: u64) {
+        self.counters.publish_dropped[what as usize] += count;
+    }
+
+    /// The last signals, newest first, also those that were not sent: moment, name of the state and JSON.
+    pub fn latest_signals(&self) -> impl Iterator<Item = (UnixNanos, &str, &[u8])> {
+        self.latest_signals.iter().map(|signal| (signal.moment, signal.state.as_str(), &signal.document[..]))
+    }
+}
