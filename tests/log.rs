@@ -22,7 +22,7 @@ use support::bus::Bus;
 use support::events::{Event, event, now_ns, trade};
 use support::nats_server::NatsServer;
 use support::service::{Service, command};
-use support::{eventually, holds};
+use support::{Killed, eventually, holds};
 
 /// Of a stop, in SPEC section 8.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
@@ -313,15 +313,6 @@ fn a_full_disk_costs_lines_until_it_has_room_again() {
 
 fn read(path: &Path) -> String {
     String::from_utf8_lossy(&fs::read(path).expect("it is there")).into_owned()
-}
-
-struct Killed(std::process::Child);
-
-impl Drop for Killed {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 #[test]

@@ -9,13 +9,14 @@ mod support;
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Output, Stdio};
 
 use support::http;
 use support::seccomp::{Refused, refuse, refused};
 use support::service::Service;
-use support::{PATIENCE, eventually, holds, within};
+use support::{Killed, PATIENCE, eventually, holds, within};
 
 /// A user without privileges, of whom there are no other processes: `nobody`.
 const NOBODY: u32 = 65534;
@@ -31,10 +32,22 @@ fn limited(limits: &str, arguments: &[&str]) -> Command {
 
 /// Root is above some limits: the command runs as a user who is not.
 fn as_nobody(command: &mut Command) {
-    // SAFETY: a bare system call.
-    if unsafe { libc::getuid() } == 0 {
+    if user() == 0 {
         command.uid(NOBODY).gid(NOBODY);
     }
+}
+
+fn user() -> u32 {
+    // SAFETY: a bare system call.
+    unsafe { libc::getuid() }
+}
+
+/// Threads of the user as whom [`as_nobody`] runs a command: a limit of threads counts them all.
+fn threads_of_user() -> usize {
+    let user = if user() == 0 { NOBODY } else { user() };
+    let processes = std::fs::read_dir("/proc").expect("it is there").filter_map(Result::ok);
+    let processes = processes.filter(|process| process.metadata().is_ok_and(|it| it.uid() == user));
+    processes.filter_map(|process| Some(std::fs::read_dir(process.path().join("task")).ok()?.count())).sum()
 }
 
 /// Its output; killed and failed when it does not end.
@@ -177,13 +190,14 @@ fn a_port_that_is_taken_is_said_before_anything_else() {
 /// Whichever thread is the first that cannot be had: the start fails in one line, until there are enough.
 #[test]
 fn every_limit_of_threads_is_said_or_is_enough() {
-    for count in 1..=40 {
+    let begin = threads_of_user();
+    for count in (1..=400).map(|more| begin + more) {
         let mut command = limited(&format!("ulimit -u {count};"), &with(&RUN, &["--cores", "2"]));
-        // The limit is no limit for root, and counts all processes of a user.
+        // The limit is no limit for root.
         as_nobody(&mut command);
         let mut process =
-            command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().map(Guard).expect("a shell can be started");
-        let first_line = process.first_line();
+            command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().map(Killed).expect("a shell can be started");
+        let first_line = first_line(&mut process);
         // Its connection to NATS wants a thread, too, and may be the first to say that there is none: a start all the same.
         if first_line.contains("HTTP on http://") || first_line.ends_with("trying again") {
             assert!(count > 4, "{count} threads cannot be enough: {first_line}");
@@ -196,30 +210,18 @@ fn every_limit_of_threads_is_said_or_is_enough() {
     panic!("it starts with no number of threads");
 }
 
-/// Killed when dropped.
-struct Guard(std::process::Child);
-
-impl Guard {
-    /// Of what the start comes to.
-    fn first_line(&mut self) -> String {
-        let stderr = self.0.stderr.as_mut().expect("it is piped");
-        let mut lines = BufReader::new(stderr).lines().map(|line| line.expect("text"));
-        lines.find(|line| !is_of_settings(line)).unwrap_or_default()
-    }
-}
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+/// Of what the start comes to.
+fn first_line(process: &mut Killed) -> String {
+    let stderr = process.0.stderr.as_mut().expect("it is piped");
+    let mut lines = BufReader::new(stderr).lines().map(|line| line.expect("text"));
+    lines.find(|line| !is_of_settings(line)).unwrap_or_default()
 }
 
 #[test]
 fn limits_are_raised_as_far_as_they_may_be() {
     let mut command = limited("ulimit -Sn 64; ulimit -Sl 64;", &RUN);
-    let mut process = Guard(command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("a shell"));
-    let line = process.first_line();
+    let mut process = Killed(command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("a shell"));
+    let line = first_line(&mut process);
     assert!(line.contains("HTTP on"), "{line}");
     let limits = std::fs::read_to_string(format!("/proc/{}/limits", process.0.id())).expect("it runs");
     for name in ["Max open files", "Max locked memory"] {
@@ -288,7 +290,7 @@ fn an_output_at_the_limit_of_file_size_is_an_error() {
     let published = directory.path().join("published.jsonl");
     let mut command = limited("ulimit -f 1;", &["replay", recording]);
     command.stdout(std::fs::File::create(&published).expect("a file")).stderr(Stdio::piped());
-    let mut process = Guard(command.spawn().expect("a shell"));
+    let mut process = Killed(command.spawn().expect("a shell"));
     let mut error = String::new();
     std::io::Read::read_to_string(&mut process.0.stderr.take().expect("it is piped"), &mut error).expect("text");
     let status = process.0.wait().expect("it has ended");
@@ -299,14 +301,14 @@ fn an_output_at_the_limit_of_file_size_is_an_error() {
 /// A connection that is taken by the kernel before the service lives is answered by it.
 #[test]
 fn what_is_said_to_work_works() {
-    let mut process = Guard(
+    let mut process = Killed(
         limited("", &with(&RUN, &["--cores", "2"]))
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
             .expect("a shell"),
     );
-    let line = process.first_line();
+    let line = first_line(&mut process);
     let address = line.split_once("HTTP on http://").expect("the first line says it").1.trim().to_owned();
     let (status, body) = http::get(&address, "/health");
     assert_eq!(status, 200, "{body}");

@@ -11,6 +11,7 @@ pub mod service;
 
 use std::fmt::Display;
 use std::io::Write;
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 /// No test waits this long for anything unless it fails.
@@ -52,9 +53,19 @@ pub fn is_skipped(test: &str, what: &str) -> bool {
     is_skipped
 }
 
+/// A process that is killed when this is dropped.
+pub struct Killed(pub Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// Signals by name, as in `kill -TERM`.
-pub fn send_signal(process: &std::process::Child, name: &str) {
+pub fn send_signal(process: &Child, name: &str) {
     let command = format!("kill -{name} {}", process.id());
-    let status = std::process::Command::new("sh").args(["-c", &command]).status().expect("a shell");
+    let status = Command::new("sh").args(["-c", &command]).status().expect("a shell");
     assert!(status.success(), "{command}: {status}");
 }
