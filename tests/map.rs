@@ -57,17 +57,26 @@ struct Line {
     code: String,
 }
 
-fn rust_files(folder: &Path) -> Vec<PathBuf> {
-    let mut files = Vec::new();
+/// All below `folder` but what cargo has built there.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
         let path = entry.unwrap().path();
-        if path.is_dir() {
-            files.extend(rust_files(&path));
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            files.push(path);
+        match path.is_dir() {
+            true if path.ends_with("target") => {}
+            true => found.extend(files(&path)),
+            false => found.push(path),
         }
     }
-    files
+    found
+}
+
+fn has_extension(path: &Path, meant: &[&str]) -> bool {
+    path.extension().is_some_and(|extension| meant.iter().any(|it| extension == *it))
+}
+
+fn rust_files(folder: &Path) -> Vec<PathBuf> {
+    files(folder).into_iter().filter(|path| has_extension(path, &["rs"])).collect()
 }
 
 fn lines() -> Vec<Line> {
@@ -230,7 +239,7 @@ const LONGER: &str = "Longer than 500 lines:";
 #[test]
 fn a_file_is_short_or_says_why_it_is_not() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for path in [rust_files(&root.join("src")), rust_files(&root.join("proto_nats/src"))].concat() {
+    for path in ["src", "tests", "benches", "proto_nats"].map(|folder| rust_files(&root.join(folder))).concat() {
         let file = path.strip_prefix(root).unwrap().to_str().unwrap();
         let text = fs::read_to_string(&path).unwrap();
         let has_reason = text.lines().take(15).any(|line| line.contains(LONGER));
@@ -240,4 +249,25 @@ fn a_file_is_short_or_says_why_it_is_not() {
             "{file} has {line_count} lines: split it by what it holds, or let its head say \"{LONGER}\" and why"
         );
     }
+}
+
+/// Rust files and scripts that comments and documents name between backticks, with or without their folder.
+#[test]
+fn a_file_that_is_named_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut paths =
+        ["src", "tests", "benches", "proto_nats", "scripts", "ops"].map(|it| files(&root.join(it))).concat();
+    paths.extend(fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file()));
+    let mut seen = 0;
+    for path in paths.iter().filter(|path| has_extension(path, &["rs", "md", "sh", "toml"])) {
+        for (index, line) in fs::read_to_string(path).unwrap().lines().enumerate() {
+            let between = line.split('`').filter(|text| !text.contains(' ')).map(Path::new);
+            for name in between.filter(|name| has_extension(name, &["rs", "sh"])) {
+                seen += 1;
+                let is_there = paths.iter().any(|path| path.ends_with(name));
+                assert!(is_there, "{}:{}: there is no {}", path.display(), index + 1, name.display());
+            }
+        }
+    }
+    assert!(seen > 0, "some file is named");
 }

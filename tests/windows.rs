@@ -372,14 +372,13 @@ fn refill(
 /// A volume is never null: beyond the largest f64 it is that.
 #[test]
 fn a_volume_beyond_all_numbers() {
-    let lengths = WindowLengths { long: 60_000_000_000, short: 10_000_000_000 };
     let mut pool = TradePool::new(100, 1).expect("there is memory");
     let (mut window, mut twin) = (TradeWindow::new(&mut pool), Twin::default());
     for t in START..START + 3 {
         let trade = Trade { t, price: 1.0, size: f64::MAX };
         window.push(&mut pool, UnixNanos(t), trade.price, trade.size);
         twin.push(trade);
-        compare(0, &mut window, &pool, &twin, t, lengths);
+        compare(0, &mut window, &pool, &twin, t, FULL);
     }
     assert_eq!(window.volume_short(&pool), f64::MAX);
 }
