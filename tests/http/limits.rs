@@ -5,6 +5,7 @@ use std::net::TcpStream;
 use std::process::Command;
 use std::time::Duration;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use senpai_md_consumer::http::server::HttpLimits;
 
 use crate::stage::{Client, PATIENCE, SHORT, Server};
@@ -118,6 +119,9 @@ fn silent_peers_keep_no_other_out() {
 
 #[test]
 fn a_thousand_silent_peers_cost_no_answer() {
+    // Both ends are this process's, and a user's limit is often 1024 where it may be more.
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).expect("a limit can be raised to its maximum");
     let server = Server::start();
     let mut silent = Vec::new();
     for number in 0..1_000 {
