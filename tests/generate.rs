@@ -113,7 +113,10 @@ fn every_line_is_a_record_that_replay_takes() {
             let kind = record["subject"].as_str().unwrap().split('.').nth(1).unwrap().to_owned();
             *published.entry(format!("{kind} {direction}").trim().to_owned()).or_insert(0) += 1;
         }
-        assert_eq!(published.len(), 3, "snapshots, longs and shorts of {symbols} symbols: {published:?}");
+        let kinds: Vec<&str> = published.keys().map(String::as_str).filter(|kind| *kind != "alerts").collect();
+        assert_eq!(kinds, ["features", "signals long", "signals short"], "{symbols} symbols: {published:?}");
+        // Of hundreds of quiet symbols some have a slow event among their twenty: alerts of latency.
+        assert!(symbols == "1000" || !published.contains_key("alerts"), "{symbols} symbols: {published:?}");
         assert!(published["features"] > 500, "{published:?}");
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::engine::alerts::alert::AlertKind;
 use crate::engine::alerts::board::AlertBoard;
-use crate::engine::alerts::watch::{BACKPRESSURE_FILL, Figures, Names};
+use crate::engine::alerts::watch::{BACKPRESSURE_FILL, Figures, JUDGED, Names};
 use crate::engine::counters::Unpublished;
 use crate::engine::engine::Engine;
 use crate::engine::features::snapshot::Snapshot;
@@ -79,8 +79,9 @@ impl Engine {
             && !self.alerts.is_firing(id, AlertKind::MixedProviders)
             && self.alerts.senders.mixed(id, now, self.lengths.long).is_some()
         {
-            let snapshot = self.snapshot_at(id, self.local);
-            self.judge_snapshot(id, &snapshot, self.local);
+            let figures =
+                Figures { mixed: self.alerts.senders.mixed(id, now, self.lengths.long), ..Figures::default() };
+            self.judge(id, &[AlertKind::MixedProviders], &figures, self.local);
         }
     }
 
@@ -101,7 +102,7 @@ impl Engine {
             mixed: self.alerts.senders.mixed(id, snapshot.now, self.lengths.long),
         };
         if self.alerts.concerns(id, &figures) {
-            self.judge(id, &figures, local);
+            self.judge(id, &JUDGED, &figures, local);
         }
     }
 
@@ -120,19 +121,20 @@ impl Engine {
         let state = self.symbols.state(id);
         let is_truncated =
             state.trades.is_truncated(now, self.lengths) || state.latency.is_truncated(now, self.slot_ns);
-        let may_begin = is_slow && !self.alerts.is_firing(id, AlertKind::Latency)
-            || is_truncated && !self.alerts.is_firing(id, AlertKind::WindowTruncated);
-        if may_begin {
+        if is_slow && !self.alerts.is_firing(id, AlertKind::Latency) {
             let snapshot = self.snapshot(id, now);
             self.judge_snapshot(id, &snapshot, self.local);
+        } else if is_truncated && !self.alerts.is_firing(id, AlertKind::WindowTruncated) {
+            let figures = Figures { is_truncated, ..Figures::default() };
+            self.judge(id, &[AlertKind::WindowTruncated], &figures, self.local);
         }
     }
 
     #[cold]
-    fn judge(&mut self, id: SymbolId, figures: &Figures, local: UnixNanos) {
+    fn judge(&mut self, id: SymbolId, kinds: &[AlertKind], figures: &Figures, local: UnixNanos) {
         let own = self.symbols.state(id).provider;
         let names = Names { symbol: self.symbols.names(id), own, providers: &self.providers };
-        self.alerts.judge(id, &names, figures, local, &mut self.outbox.alerts);
+        self.alerts.judge(id, kinds, &names, figures, local, &mut self.outbox.alerts);
         self.count_dropped_alerts();
     }
 
@@ -140,13 +142,17 @@ impl Engine {
     pub(super) fn handle_due_alerts(&mut self, until: UnixNanos) {
         let Engine { symbols, providers, trade_pool, row_pool, lengths, slot_ns, alerts, outbox, .. } = self;
         let moment = alerts.next_deadline();
-        alerts.handle_due(moment, until, symbols, providers, &mut outbox.alerts, |senders, id, state| {
+        alerts.handle_due(moment, until, symbols, providers, &mut outbox.alerts, |senders, id, state, kind| {
             let now = state.now(moment);
             state.trades.advance(trade_pool, now, *lengths);
-            let snapshot = Snapshot::of(state, now, trade_pool, row_pool, *lengths, *slot_ns);
+            // Percentiles may take rows of their pool: they are asked for where they are needed.
+            let latency_p95_ms = match kind {
+                AlertKind::Latency => state.latency.percentiles(row_pool, now, *slot_ns).p95_ms,
+                _ => None,
+            };
             Figures {
-                latency_p95_ms: snapshot.features.latency.p95_ms,
-                is_truncated: snapshot.window_truncated,
+                latency_p95_ms,
+                is_truncated: state.trades.is_truncated(now, *lengths) || state.latency.is_truncated(now, *slot_ns),
                 mixed: senders.mixed(id, now, lengths.long),
             }
         });

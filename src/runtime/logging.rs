@@ -28,8 +28,9 @@ use crate::runtime::log_sink::{Gap, LINE_BYTES_MAX, Sink, StandardError};
 
 /// Every key that a line may have beside `ts`, `level`, `target` and `message`, and what it holds: the same key for the
 /// same thing everywhere. `tests/log.rs` holds the sources against this.
-pub const KEYS: [(&str, &str); 14] = [
+pub const KEYS: [(&str, &str); 15] = [
     ("address", "host and port that is listened on"),
+    ("alerts", "alerts concerned"),
     ("cause", "why, in words"),
     ("core", "number of the core whose line it is, from 0"),
     ("count", "how many such occurrences the line stands for, itself included; of lost lines, how many"),

@@ -28,7 +28,7 @@ use reference::{SECOND, time};
 use senpai_md_consumer::engine::counters::{DropReason, Topic};
 use senpai_md_consumer::engine::engine::{Engine, Receipt};
 use senpai_md_consumer::engine::input::subject::EventKind;
-use senpai_md_consumer::engine::settings::EngineSettings;
+use senpai_md_consumer::engine::settings::{EngineSettings, ProviderMode};
 use senpai_md_consumer::engine::time::UnixNanos;
 use serde_json::Value;
 
@@ -49,6 +49,12 @@ impl Pair {
             clock_skew_max: settings.clock_skew_max,
             ..EngineSettings::default()
         };
+        // The twin knows of room, not of providers, duplicates and idle symbols: tests/agreement.rs has those.
+        engine.providers.mode = ProviderMode::Merged;
+        engine.deduplicate_trades = 0;
+        engine.symbol_idle = None;
+        // Nobody asks for percentiles between the snapshots: they take rows when they are asked for.
+        engine.alerts.latency_p95_ms = f64::INFINITY;
         // No return is beyond it: there are no signals.
         engine.signal.return_threshold = f64::INFINITY;
         Pair { engine: Engine::new(engine).expect("there is memory"), twin: Twin::new(settings) }

@@ -26,7 +26,7 @@ use crate::engine::time::{NANOS_PER_MILLI, NANOS_PER_SECOND, UnixNanos};
 const SYMBOL_KINDS: usize = 4;
 const _: () = assert!(AlertKind::ProviderSwitch as usize + 1 == SYMBOL_KINDS);
 /// Those that are judged by a symbol's figures.
-const JUDGED: [AlertKind; 3] = [AlertKind::Latency, AlertKind::WindowTruncated, AlertKind::MixedProviders];
+pub const JUDGED: [AlertKind; 3] = [AlertKind::Latency, AlertKind::WindowTruncated, AlertKind::MixedProviders];
 /// A symbol that fires is judged so often, also when nothing comes from it.
 pub const JUDGE_NS: i64 = NANOS_PER_SECOND;
 /// Of several cores each tells so often what it has heard, and the first one judges.
@@ -37,7 +37,7 @@ const PROCESS: u32 = u32::MAX;
 const WATCHED: Table = Table::new("the alerts of symbols", "MAX_SYMBOLS");
 
 /// The figures of a symbol that its alerts are judged by.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub struct Figures {
     pub latency_p95_ms: Option<f64>,
     pub is_truncated: bool,
@@ -175,18 +175,19 @@ impl Alerts {
         is_late | figures.is_truncated | figures.mixed.is_some() | self.has_alerts(id)
     }
 
-    /// A symbol's figures at `moment`.
+    /// A symbol's figures at `moment`, by which alerts of these kinds begin or end.
     #[cold]
     pub fn judge(
         &mut self,
         id: SymbolId,
+        kinds: &[AlertKind],
         names: &Names<'_>,
         figures: &Figures,
         moment: UnixNanos,
         ring: &mut AlertRing,
     ) {
-        for kind in JUDGED {
-            self.judge_kind(kind, id, names, figures, moment, ring);
+        for kind in kinds {
+            self.judge_kind(*kind, id, names, figures, moment, ring);
         }
         self.renew_next();
     }
@@ -216,7 +217,7 @@ impl Alerts {
     /// The symbol gives up its place: what alerts are about it are over.
     #[cold]
     pub fn resolve_all(&mut self, id: SymbolId, names: &Names<'_>, moment: UnixNanos, ring: &mut AlertRing) {
-        let figures = Figures { latency_p95_ms: None, is_truncated: false, mixed: None };
+        let figures = Figures::default();
         for kind in &AlertKind::ALL[..SYMBOL_KINDS] {
             let watched = self.watched(id)[*kind as usize];
             if watched.edge.is_firing() {
@@ -301,7 +302,7 @@ impl Alerts {
     }
 
     /// What is due at `moment`, which is the next deadline; nothing else happens up to `until`. `figures` computes those of a
-    /// symbol.
+    /// symbol that alerts of a kind are judged by.
     #[inline(never)]
     pub fn handle_due(
         &mut self,
@@ -310,7 +311,7 @@ impl Alerts {
         symbols: &mut SymbolTable,
         providers: &Providers,
         ring: &mut AlertRing,
-        mut figures: impl FnMut(&Senders, SymbolId, &mut SymbolState) -> Figures,
+        mut figures: impl FnMut(&Senders, SymbolId, &mut SymbolState, AlertKind) -> Figures,
     ) {
         while let Some(Reverse(timer)) = self.timers.peek().copied()
             && timer.due <= moment
@@ -321,7 +322,8 @@ impl Alerts {
                 symbol => {
                     let id = SymbolId(symbol);
                     if self.symbols[symbol as usize][timer.kind as usize].due == timer.due {
-                        let figures = figures(&self.senders, id, symbols.state_mut(id));
+                        let kind = AlertKind::ALL[timer.kind as usize];
+                        let figures = figures(&self.senders, id, symbols.state_mut(id), kind);
                         let names = Names { symbol: symbols.names(id), own: symbols.state(id).provider, providers };
                         self.handle_symbol_timer(timer, id, &names, &figures, moment, ring);
                     }
