@@ -64,7 +64,7 @@ targets_with() {
 
 run_long() {
     local name arguments=()
-    export SEEDS=${SEEDS:-5000}
+    export SEEDS=${SEEDS:-10000}
     for name in $(targets_with 'seeds::fresh(' tests); do arguments+=(--test "$name"); done
     run cargo test --release "${arguments[@]}" -- --nocapture
     arguments=()

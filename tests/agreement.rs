@@ -1,26 +1,31 @@
 //! The engine against the independent naive reference: recordings (tests/recording_files) and seeded random streams, every snapshot and
-//! every signal, in their order.
+//! every signal, in their order, and every count; in each `PROVIDER_MODE`.
 //!
 //! Beside fixed seeds some fresh ones run each time (tests/seeds).
 
 mod reference;
 mod seeds;
 
+use std::collections::BTreeMap;
 use std::io::Write;
 
-use reference::generator::stream;
+use reference::generator::{provider_names, stream};
 use reference::profile::Profile;
+use reference::providers;
 use reference::random::Random;
 use reference::recording;
 use reference::recording_files::{self, Recording};
-use reference::{MILLISECOND, Published, Reference, SECOND, Settings, compare, in_order};
+use reference::{Counts, MILLISECOND, Published, Reference, SECOND, Settings, compare, has_keys_in_order, in_order};
 use senpai_md_consumer::engine::counters::{DropReason, Suppression};
 use senpai_md_consumer::engine::engine::{Engine, Receipt};
 use senpai_md_consumer::engine::input::subject::EventKind;
-use senpai_md_consumer::engine::settings::EngineSettings;
+use senpai_md_consumer::engine::settings::{EngineSettings, ProviderMode, ProviderSettings};
 use senpai_md_consumer::engine::time::UnixNanos;
 
 type Event = (Option<i64>, String, Vec<u8>);
+
+/// More than any stream has symbols and providers of them.
+const PLACES_ENOUGH: usize = 1_000;
 
 fn reference_settings(settings: &EngineSettings) -> Settings {
     // Where there is none the setting is 0.
@@ -36,12 +41,23 @@ fn reference_settings(settings: &EngineSettings) -> Settings {
         signal_max_quote_age_ns: limit(settings.signal.age_limits.quote),
         signal_max_gap_ns: limit(settings.signal.age_limits.gap),
         max_clock_skew_ns: settings.clock_skew_max,
+        deduplicate_trades: settings.deduplicate_trades,
+        provider_mode: match settings.providers.mode {
+            ProviderMode::Primary => providers::ProviderMode::Primary,
+            ProviderMode::Merged => providers::ProviderMode::Merged,
+            ProviderMode::Separate => providers::ProviderMode::Separate,
+        },
+        providers: settings.providers.preferred.clone(),
+        provider_timeout_ns: settings.providers.timeout,
+        symbols_max: settings.symbols_max,
+        symbol_idle_ns: settings.symbol_idle.unwrap_or(0),
     }
 }
 
 fn drain(engine: &mut Engine, out: &mut Vec<Published>) {
     while let Some(message) = engine.poll_output() {
         let subject = String::from_utf8(message.subject.to_vec()).unwrap();
+        assert!(has_keys_in_order(message.payload), "{subject}: {}", message.payload.escape_ascii());
         out.push(Published::new(&subject, serde_json::from_slice(message.payload).unwrap()));
     }
 }
@@ -50,12 +66,23 @@ fn drain(engine: &mut Engine, out: &mut Vec<Published>) {
 /// they agree on.
 fn check(name: &str, events: &[Event], settings: EngineSettings, drained_each: usize) -> (usize, usize) {
     let mut reference = Reference::new(reference_settings(&settings));
+    // A symbol whose outputs wait keeps its place: what is due before an event is taken before it, as it is live, where a
+    // timer is.
+    let gives_up_places = settings.symbol_idle.is_some() && settings.symbols_max < PLACES_ENOUGH;
     let mut engine = Engine::new(settings).expect("there is memory");
     let (mut expected, mut actual) = (Vec::new(), Vec::new());
     // The next event may be of the same moment.
     engine.set_moment_open(true);
     for (index, (receipt, subject, payload)) in events.iter().enumerate() {
+        let before = reference.local_or_epoch();
         expected.extend(reference.event(*receipt, subject, payload));
+        let local = reference.local_or_epoch();
+        if gives_up_places && local > before {
+            engine.set_moment_open(false);
+            engine.handle_time(UnixNanos(local - 1));
+            drain(&mut engine, &mut actual);
+            engine.set_moment_open(true);
+        }
         let receipt = receipt.map_or(Receipt::Unrecorded, |ns| Receipt::At(UnixNanos(ns)));
         let _ = engine.handle_event(subject.as_bytes(), payload, receipt);
         if index % drained_each == 0 {
@@ -69,29 +96,52 @@ fn check(name: &str, events: &[Event], settings: EngineSettings, drained_each: u
     let summary = compare(&expected, &actual).unwrap_or_else(|difference| panic!("{name}: {difference}"));
     assert!(summary.same_order, "{name}: the messages are those expected, in another order");
 
-    let counts = reference.counts();
-    for kind in EventKind::ALL {
-        let of = |map: &std::collections::BTreeMap<String, u64>| map.get(kind.name()).copied().unwrap_or(0);
-        let malformed = engine.counters.dropped(DropReason::Malformed, kind);
-        assert_eq!(malformed, of(&counts.malformed), "{name}: malformed {kind:?}");
-        assert_eq!(engine.counters.dropped(DropReason::Late, kind), of(&counts.late), "{name}: late {kind:?}");
-        let received: u64 = engine.counters.events_in[kind as usize].iter().sum();
-        assert_eq!(received - malformed, of(&counts.events), "{name}: events {kind:?}");
-    }
-    assert_eq!(
-        engine.counters.timestamps_rejected.iter().sum::<u64>(),
-        counts.timestamps_rejected.values().sum::<u64>()
-    );
-    assert_eq!(
-        engine.counters.timestamps_unreadable.iter().sum::<u64>(),
-        counts.timestamps_unreadable.values().sum::<u64>(),
-        "{name}: unreadable times"
-    );
-    for reason in Suppression::ALL {
-        let expected = counts.signals_suppressed.get(reason.name()).copied().unwrap_or(0);
-        assert_eq!(engine.counters.signals_suppressed[reason as usize], expected, "{name}: {reason:?}");
-    }
+    compare_counts(name, &reference.counts(), &engine);
     (summary.snapshots, summary.signals)
+}
+
+fn compare_counts(name: &str, expected: &Counts, engine: &Engine) {
+    let counters = &engine.counters;
+    let sparse = |counts: &[u64]| -> BTreeMap<String, u64> {
+        engine
+            .providers()
+            .iter()
+            .map(|(index, name)| (name.to_owned(), counts[index]))
+            .filter(|(_, n)| *n > 0)
+            .collect()
+    };
+    let mut events_in = BTreeMap::new();
+    for kind in EventKind::ALL {
+        let mut by_provider = sparse(&counters.events_in[kind as usize]);
+        // Whose a malformed event is nobody knows.
+        if let Some(unknown) = by_provider.get_mut(providers::UNKNOWN) {
+            *unknown -= counters.dropped(DropReason::Malformed, kind);
+        }
+        let counts = by_provider.into_iter().filter(|(_, count)| *count > 0);
+        events_in.extend(counts.map(|(provider, count)| ((kind.name().to_owned(), provider), count)));
+    }
+    let missing: Vec<_> = expected.events_in.iter().filter(|(key, count)| events_in.get(key) != Some(count)).collect();
+    let unexpected: Vec<_> =
+        events_in.iter().filter(|(key, count)| expected.events_in.get(key) != Some(count)).collect();
+    assert_eq!(missing, unexpected, "{name}: events in");
+    for (reason, expected) in [
+        (DropReason::Malformed, &expected.malformed),
+        (DropReason::Late, &expected.late),
+        (DropReason::Duplicate, &expected.duplicate),
+        (DropReason::OtherProvider, &expected.other_provider),
+        (DropReason::SymbolLimit, &expected.symbol_limit),
+    ] {
+        let dropped = EventKind::ALL.map(|kind| (kind.name().to_owned(), counters.dropped(reason, kind)));
+        let dropped: BTreeMap<String, u64> = dropped.into_iter().filter(|(_, count)| *count > 0).collect();
+        assert_eq!(&dropped, expected, "{name}: {reason:?}");
+    }
+    assert_eq!(counters.symbols_evicted, expected.evicted, "{name}: evicted");
+    assert_eq!(sparse(&counters.timestamps_rejected), expected.timestamps_rejected, "{name}: rejected times");
+    assert_eq!(sparse(&counters.timestamps_unreadable), expected.timestamps_unreadable, "{name}: unreadable times");
+    for reason in Suppression::ALL {
+        let expected = expected.signals_suppressed.get(reason.name()).copied().unwrap_or(0);
+        assert_eq!(counters.signals_suppressed[reason as usize], expected, "{name}: {reason:?}");
+    }
 }
 
 /// Every recording, with the settings changed; says how many snapshots and signals each gives.
@@ -126,17 +176,26 @@ fn recordings_with_short_windows() {
 }
 
 #[test]
+fn recordings_with_a_state_for_each_provider() {
+    check_recordings(|_, settings| settings.providers.mode = ProviderMode::Separate);
+}
+
+#[test]
 fn seeded_streams() {
-    let (mut snapshots, mut signals) = (0, 0);
-    for (name, profile) in Profile::all() {
-        for seed in 1..=12 {
-            let settings = EngineSettings::default();
-            let found = check(&format!("{name}, seed {seed}"), &stream(seed, 6_000, profile.clone()), settings, 1);
-            snapshots += found.0;
-            signals += found.1;
+    for mode in ProviderMode::ALL {
+        let (mut snapshots, mut signals) = (0, 0);
+        for (name, profile) in Profile::all() {
+            for seed in 1..=4 {
+                let mut settings = EngineSettings::default();
+                settings.providers.mode = mode;
+                let name = format!("{mode:?}, {name}, seed {seed}");
+                let found = check(&name, &stream(seed, 6_000, profile.clone()), settings, 1);
+                snapshots += found.0;
+                signals += found.1;
+            }
         }
+        assert!(snapshots > 10_000 && signals > 100, "{mode:?}: {snapshots} snapshots, {signals} signals");
     }
-    assert!(snapshots > 10_000 && signals > 100, "{snapshots} snapshots, {signals} signals");
 }
 
 /// Over 60 s means 60 s, for what is late as well.
@@ -145,7 +204,8 @@ fn a_rolling_window_over_a_minute() {
     let mut late = 0;
     for (name, profile) in [("hostile", Profile::hostile()), ("hostile replay", Profile::hostile_replay())] {
         for seconds in [61, 90, 200, 3600] {
-            let settings = EngineSettings { rolling_window: seconds * SECOND, ..EngineSettings::default() };
+            let mut settings = EngineSettings { rolling_window: seconds * SECOND, ..EngineSettings::default() };
+            settings.providers.mode = ProviderMode::Merged;
             let events = stream(seconds as u64, 3_000, profile.clone());
             check(&format!("{name}, {seconds} s"), &events, settings.clone(), 1);
             let mut engine = Engine::new(settings).expect("there is memory");
@@ -160,16 +220,22 @@ fn a_rolling_window_over_a_minute() {
 }
 
 /// Settings, stream and pace of a seed.
-fn check_seed(seed: u64) -> (usize, usize) {
+fn check_seed(mode: ProviderMode, seed: u64) -> (usize, usize) {
     let mut random = Random::new(seed);
-    let profiles = Profile::all();
-    let (name, profile) = &profiles[(random.draw() % profiles.len() as u64) as usize];
+    let mut profiles = Profile::all();
+    let (name, mut profile) = profiles.swap_remove((random.draw() % profiles.len() as u64) as usize);
+    let listed = some_listed(&mut random, &provider_names(profile.providers));
     let mut one_of = |choices: &[i64]| choices[(random.draw() % choices.len() as u64) as usize];
+    let (timeout, idle) = (one_of(&[0, 1, 4, 30, 60]) * SECOND / 2, one_of(&[0, 1, 2, 6, 60]) * SECOND / 2);
+    profile.limits_ns = vec![timeout, idle];
     let mut settings = EngineSettings {
         publish_interval: [None, Some(MILLISECOND), Some(33_333_334), Some(SECOND / 10), Some(5 * SECOND)]
             [one_of(&[0, 1, 2, 3, 3, 4]) as usize],
         rolling_window: one_of(&[1, 7, 10, 30, 60, 60, 60, 90, 3600]) * SECOND,
         clock_skew_max: one_of(&[0, 1, 30, 30]) * SECOND,
+        deduplicate_trades: one_of(&[0, 1, 2, 4, 4, 4, 8, 65_536]) as usize,
+        providers: ProviderSettings { mode, preferred: listed, timeout },
+        symbol_idle: Some(idle).filter(|idle| *idle > 0),
         ..EngineSettings::default()
     };
     settings.signal.return_threshold = one_of(&[0, 1, 3, 30, 30]) as f64 / 10_000.0;
@@ -183,21 +249,46 @@ fn check_seed(seed: u64) -> (usize, usize) {
     settings.signal.age_limits.event = limit(&[0, 1, 5, 5, 60]);
     settings.signal.age_limits.quote = limit(&[0, 1, 5, 30, 30]);
     settings.signal.age_limits.gap = limit(&[0, 1, 10, 60, 60]);
-    // The outbox is as small as it can be where it is emptied after each event.
-    let drained_each = one_of(&[1, 1, 2, 7]) as usize;
-    settings.symbols_max = if drained_each == 1 { 8 } else { 1_000 };
+    // The outbox is as small as it can be, and symbols give up their places, where it is emptied after each event.
+    let drained_each = one_of(&[1, 1, 1, 2, 7]) as usize;
+    settings.symbols_max = if drained_each == 1 { one_of(&[1, 2, 4, 4, 8, 12, 200]) as usize } else { PLACES_ENOUGH };
     settings.window_trades = 20_000;
-    let command = format!("{name}; SEED={seed} SEEDS=1 cargo test --test agreement fresh_seeds");
-    check(&command, &stream(seed, 1_500, profile.clone()), settings, drained_each)
+    let test = format!("fresh_seeds_{}", mode.name());
+    let command = format!("{name}; SEED={seed} SEEDS=1 cargo test --test agreement {test}");
+    check(&command, &stream(seed, 1_000, profile), settings, drained_each)
 }
 
-#[test]
-fn fresh_seeds() {
+/// Some of the names that `PROVIDERS` can list, in any order.
+fn some_listed(random: &mut Random, names: &[&str]) -> Vec<String> {
+    let can_be_listed =
+        |name: &&&str| name.trim() == **name && (1..=32).contains(&name.len()) && !["unknown", "other"].contains(*name);
+    let mut names: Vec<String> = names.iter().filter(can_be_listed).map(|name| (*name).to_owned()).collect();
+    let count = [0, 0, 1, 2, 3, 62][random.below(6) as usize];
+    (0..count.min(names.len())).map(|_| names.swap_remove(random.below(names.len() as i64) as usize)).collect()
+}
+
+fn check_fresh_seeds(mode: ProviderMode) {
     let (mut snapshots, mut signals) = (0, 0);
-    for seed in seeds::fresh("agreement", 300) {
-        let found = check_seed(seed);
+    let name = format!("agreement_{}", mode.name());
+    for seed in seeds::fresh(&name, 200) {
+        let found = check_seed(mode, seed);
         snapshots += found.0;
         signals += found.1;
     }
-    let _ = writeln!(std::io::stderr(), "agreement: {snapshots} snapshots and {signals} signals agree");
+    let _ = writeln!(std::io::stderr(), "{name}: {snapshots} snapshots and {signals} signals agree");
+}
+
+#[test]
+fn fresh_seeds_primary() {
+    check_fresh_seeds(ProviderMode::Primary);
+}
+
+#[test]
+fn fresh_seeds_merged() {
+    check_fresh_seeds(ProviderMode::Merged);
+}
+
+#[test]
+fn fresh_seeds_separate() {
+    check_fresh_seeds(ProviderMode::Separate);
 }

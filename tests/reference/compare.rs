@@ -1,6 +1,6 @@
 //! Whether the engine published what the reference says it must.
 
-use super::{FEATURES, Published};
+use super::{FEATURES, Published, json};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
@@ -56,7 +56,9 @@ fn compare_message(expected: &Published, actual: &Published, summary: &mut Summa
     let is_signal = expected.subject.starts_with("senpai.signals.");
     let (want, have) = (object(&expected.payload)?, object(&actual.payload)?);
     same_keys(want, have)?;
-    for key in ["ts", "id", "symbol", "direction", "rule", "window_truncated", "trade_age_ms", "quote_age_ms"] {
+    for key in
+        ["ts", "id", "symbol", "provider", "direction", "rule", "window_truncated", "trade_age_ms", "quote_age_ms"]
+    {
         if want.get(key) != have.get(key) {
             return Err(format!("{key}: expected {:?}, actual {:?}", want.get(key), have.get(key)));
         }
@@ -109,6 +111,27 @@ fn close(name: &str, expected: &Value, actual: &Value, summary: &mut Summary) ->
     }
     Ok(())
 }
+
+/// Whether a snapshot's or a signal's fields stand in SPEC's order, each once.
+pub fn has_keys_in_order(payload: &[u8]) -> bool {
+    let names = |value: &json::Value| match value {
+        json::Value::Object(fields) => fields.iter().map(|(name, _)| name.clone()).collect(),
+        _ => Vec::new(),
+    };
+    let Some(document) = std::str::from_utf8(payload).ok().and_then(json::parse) else { return false };
+    let all = match document.get("id") {
+        Some(_) => &SIGNAL[..],
+        None => &SNAPSHOT[..],
+    };
+    // A provider need not be there.
+    let expected = all.iter().filter(|name| **name != "provider" || document.get(name).is_some());
+    names(&document).iter().eq(expected) && document.get("features").is_some_and(|f| names(f) == FEATURES)
+}
+
+const SNAPSHOT: [&str; 7] =
+    ["symbol", "provider", "ts", "features", "window_truncated", "trade_age_ms", "quote_age_ms"];
+const SIGNAL: [&str; 10] =
+    ["id", "symbol", "provider", "ts", "direction", "rule", "price", "features", "trade_age_ms", "quote_age_ms"];
 
 fn same_keys(want: &Map<String, Value>, have: &Map<String, Value>) -> Result<(), String> {
     if want.keys().eq(have.keys()) {

@@ -1,10 +1,17 @@
 //! Seeded streams of market data with everything that goes wrong in real ones.
 //!
-//! The same seed, length and profile give the same bytes. Chances are in thousandths. What the streams stay away from: texts on whose
-//! reading SPEC is silent (a number over f64's range), and invalid JSON inside unknown fields.
+//! The same seed, length and profile give the same bytes. Chances are in thousandths. What the streams stay away from: texts
+//! on whose reading SPEC is silent (a number over f64's range, a provider's name that is empty), and invalid JSON inside
+//! unknown fields.
 
+mod again;
+mod names;
+mod presence;
 mod spelling;
 
+use self::again::Told;
+use self::names::{ASK, ASK_SIZE, BID, BID_SIZE, PRICE, SIZE, SYMBOLS, TRADE_ID, TS_EXCHANGE, TS_RECV, provider};
+use self::presence::Presence;
 use super::profile::Profile;
 use super::random::Random;
 use super::{MILLISECOND, SECOND, time};
@@ -17,56 +24,10 @@ pub fn stream(seed: u64, events: usize, profile: Profile) -> Vec<Message> {
     (0..events).map(|_| market.message()).collect()
 }
 
-const PRICE: [&str; 3] = ["price", "p", "px"];
-const SIZE: [&str; 9] = ["size", "qty", "quantity", "amount", "sz", "v", "s", "q", "volume"];
-const BID: [&str; 9] = ["bid", "bid_price", "bidPrice", "best_bid", "best_bid_price", "bidPx", "bid_px", "bp", "b"];
-const ASK: [&str; 9] = ["ask", "ask_price", "askPrice", "best_ask", "best_ask_price", "askPx", "ask_px", "ap", "a"];
-const BID_SIZE: [&str; 13] = [
-    "bid_size",
-    "bid_qty",
-    "bidSize",
-    "bidQty",
-    "bidVolume",
-    "bidAmount",
-    "bid_amount",
-    "bidSz",
-    "bid_sz",
-    "best_bid_size",
-    "best_bid_quantity",
-    "bs",
-    "B",
-];
-const ASK_SIZE: [&str; 13] = [
-    "ask_size",
-    "ask_qty",
-    "askSize",
-    "askQty",
-    "askVolume",
-    "askAmount",
-    "ask_amount",
-    "askSz",
-    "ask_sz",
-    "best_ask_size",
-    "best_ask_quantity",
-    "as",
-    "A",
-];
-const TS_EXCHANGE: [&str; 9] = ["ts_exchange", "exchange_ts", "ts_event", "timestamp", "ts", "time", "T", "E", "t"];
-const TS_RECV: [&str; 8] = [
-    "ts_recv",
-    "recv_ts",
-    "ts_receive",
-    "received_at",
-    "receipt_timestamp",
-    "local_timestamp",
-    "localTimestamp",
-    "ts_init",
-];
-
-const SYMBOLS: [&str; 8] =
-    ["BTCUSDT", "BTC-USD", "BRK.B", "ETH/USD", "1000SHIBUSDT", "SOL_USDC", "ÅL.OL", "md.events.trade.X"];
-/// (name, least and greatest latency in ms).
-const PROVIDERS: [(&str, i64, i64); 3] = [("binance", 1, 40), ("coinbase", 60, 300), ("alpaca", 200, 2500)];
+/// Of the first so many providers.
+pub fn provider_names(count: usize) -> Vec<&'static str> {
+    (0..count).map(|index| provider(index).0).collect()
+}
 
 struct Market {
     random: Random,
@@ -80,6 +41,11 @@ struct Market {
     trade_id: u64,
     /// How long the messages have waited, and how many more will have.
     backlog: (i64, i64),
+    presence: Presence,
+    /// The exchange's time in the payload in the making, as it is written.
+    exchange: Option<String>,
+    /// The last trades with an id.
+    told: Vec<Told>,
 }
 
 impl Market {
@@ -87,36 +53,50 @@ impl Market {
         assert!((1..=SYMBOLS.len()).contains(&profile.symbols));
         let mut random = Random::new(seed);
         let prices = (0..profile.symbols).map(|_| random.between(2_000, 7_000_000)).collect();
-        Market { random, clock: profile.start_ns, profile, prices, fields: Vec::new(), trade_id: 0, backlog: (0, 0) }
+        Market {
+            random,
+            clock: profile.start_ns,
+            presence: Presence::new(&profile),
+            profile,
+            prices,
+            fields: Vec::new(),
+            trade_id: 0,
+            backlog: (0, 0),
+            exchange: None,
+            told: Vec::new(),
+        }
     }
 
     fn message(&mut self) -> Message {
-        self.pass_time();
+        let (index, sender, is_exact) = self.next_sender();
         let mut receipt = self.clock;
-        if self.random.chance(self.profile.receipt_steps_back) {
+        if !is_exact && self.random.chance(self.profile.receipt_steps_back) {
             receipt -= self.random.between(1, 2 * SECOND);
         }
         let receipt = self.profile.receipts.then_some(receipt);
         self.fields.clear();
-        let provider = PROVIDERS[(self.random.draw() % 3) as usize];
-        if !self.random.chance(30) {
-            let text = quoted(provider.0);
-            self.field(&["provider", "exchange", "venue", "source"], text);
+        if self.random.chance(self.profile.told_again) && !self.told.is_empty() {
+            let symbol = self.tell_again();
+            let payload = self.payload();
+            return (receipt, format!("md.events.trade.{}", SYMBOLS[symbol]), payload);
         }
-        self.times(provider);
+        let provider = sender.map(provider);
+        if let Some((name, ..)) = provider {
+            self.provider(name);
+        }
+        self.times(provider.unwrap_or(names::provider(0)), is_exact);
         if self.random.chance(self.profile.heartbeat) {
             let subject = format!("md.events.heartbeat.{}", self.random.pick(&["__system__", "binance", "alpaca.iex"]));
             let payload = self.payload();
             return (receipt, subject, payload);
         }
-        let index = (self.random.draw() % self.profile.symbols as u64) as usize;
         let mut kind = match self.random.draw() % 10 {
             0..4 => "trade",
             4..8 => "quote",
             _ => "book_l2",
         };
         match kind {
-            "trade" => self.trade(index),
+            "trade" => self.trade(index, provider.map(|(name, ..)| name)),
             "quote" => self.quote(index),
             _ => self.book(index),
         }
@@ -144,7 +124,22 @@ impl Market {
         }
     }
 
-    fn times(&mut self, (_, latency_min, latency_max): (&str, i64, i64)) {
+    /// Its name under one of the names that a provider may stand under; one that is too long to be told apart under the
+    /// first alone.
+    fn provider(&mut self, name: &str) {
+        let text = self.string(name);
+        match (3..=32).contains(&name.len()) && name.contains(char::is_alphabetic) {
+            true => self.field(&["provider", "exchange", "venue", "source"], text),
+            false => self.plain("provider", &text),
+        }
+    }
+
+    /// Where it is exact, the message is of this very moment.
+    fn times(&mut self, (_, latency_min, latency_max): (&str, i64, i64), is_exact: bool) {
+        self.exchange = None;
+        if is_exact {
+            return self.field(&TS_RECV, self.clock.to_string());
+        }
         let mut recv = self.clock - self.random.between(0, 3_000_000);
         let mut latency = self.random.between(latency_min * MILLISECOND, latency_max * MILLISECOND);
         if self.random.chance(20) {
@@ -191,6 +186,7 @@ impl Market {
         }
         if !self.random.chance(self.profile.without_ts_exchange) {
             let text = if self.random.chance(odd / 10) { self.no_time() } else { self.timestamp(exchange) };
+            self.exchange = Some(text.clone());
             match self.random.chance(odd / 10) {
                 true => self.plain("hd", &format!("{{\"rtype\":0,\"ts_event\":{text}}}")),
                 false => self.field(&TS_EXCHANGE, text),
@@ -198,7 +194,7 @@ impl Market {
         }
     }
 
-    fn trade(&mut self, index: usize) {
+    fn trade(&mut self, index: usize, provider: Option<&'static str>) {
         if self.random.chance(self.profile.jump) {
             let part = self.random.between(4, 20) * if self.random.chance(500) { 1 } else { -1 };
             self.prices[index] += self.prices[index] * part / 1000;
@@ -207,11 +203,11 @@ impl Market {
         }
         self.prices[index] = self.prices[index].clamp(1_000, 9_000_000);
         let price = self.prices[index];
-        let text = self.number(price, 2);
-        self.field(&PRICE, text);
+        let price = self.number(price, 2);
+        self.field(&PRICE, price.clone());
         let size = self.size().max(1);
-        let text = self.number(size, 5);
-        self.field(&SIZE, text);
+        let size = self.number(size, 5);
+        self.field(&SIZE, size.clone());
         match self.random.draw() % 4 {
             0 => {}
             1 => self.plain("side", "\"buy\""),
@@ -219,7 +215,6 @@ impl Market {
             _ => self.plain("side", "\"b\""),
         }
         self.trade_id += 1;
-        let id = if self.random.chance(500) { format!("\"{}\"", self.trade_id) } else { self.trade_id.to_string() };
         if self.random.chance(self.profile.odd_json) {
             // Binance's: beside these `t` and `a` are numbers of trades, not times.
             let kind = self.random.pick(&["\"trade\"", "\"aggTrade\"", "\"other\"", "7"]);
@@ -228,7 +223,11 @@ impl Market {
             let name = self.random.pick(&["t", "a", "i"]);
             return self.plain(name, &number);
         }
-        self.field(&["trade_id", "tradeId", "id", "tid", "i"], id);
+        let id = self.trade_id();
+        let told = Told { symbol: index, provider, id, price, size, exchange: self.exchange.clone() };
+        let text = self.id(&told.id);
+        self.field(&TRADE_ID, text);
+        self.remember(told);
     }
 
     fn quote(&mut self, index: usize) {

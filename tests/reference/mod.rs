@@ -12,11 +12,13 @@
 #![allow(dead_code)]
 
 pub mod compare;
+mod duplicates;
 pub mod generator;
 pub mod json;
 pub mod latency;
 pub mod parse;
 pub mod profile;
+pub mod providers;
 #[path = "../support/random.rs"]
 pub mod random;
 pub mod recording;
@@ -25,14 +27,16 @@ pub mod recording_files;
 mod symbol;
 pub mod time;
 
+use duplicates::{Duplicates, Told};
 use latency::LatencyWindow;
-use parse::Kind;
+use parse::{Body, Event, Kind};
+use providers::{Claim, Names, ProviderMode, state_name};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use symbol::{Symbol, window_length};
 
 #[allow(unused_imports)]
-pub use compare::{Summary, compare};
+pub use compare::{Summary, compare, has_keys_in_order};
 
 pub const SECOND: i64 = 1_000_000_000;
 pub const MILLISECOND: i64 = 1_000_000;
@@ -67,6 +71,15 @@ pub struct Settings {
     pub signal_max_quote_age_ns: i64,
     pub signal_max_gap_ns: i64,
     pub max_clock_skew_ns: i64,
+    /// How many trades are remembered, to know those that come again; 0 turns it off.
+    pub deduplicate_trades: usize,
+    pub provider_mode: ProviderMode,
+    /// `PROVIDERS`, the best first.
+    pub providers: Vec<String>,
+    pub provider_timeout_ns: i64,
+    pub symbols_max: usize,
+    /// 0: a symbol never gives up its place.
+    pub symbol_idle_ns: i64,
 }
 
 impl Default for Settings {
@@ -82,6 +95,12 @@ impl Default for Settings {
             signal_max_quote_age_ns: 30 * SECOND,
             signal_max_gap_ns: 60 * SECOND,
             max_clock_skew_ns: SECOND,
+            deduplicate_trades: 65_536,
+            provider_mode: ProviderMode::Primary,
+            providers: Vec::new(),
+            provider_timeout_ns: 30 * SECOND,
+            symbols_max: 10_000,
+            symbol_idle_ns: 3_600 * SECOND,
         }
     }
 }
@@ -129,10 +148,19 @@ pub fn in_order(mut published: Vec<Published>) -> Vec<Published> {
 /// By event type (`trade`, `quote`, `book_l2`, `heartbeat`, `unknown`), or by provider where said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Well-formed events, the late ones included.
+    /// Well-formed events, those dropped for another reason included.
     pub events: BTreeMap<String, u64>,
+    /// The same by type and provider.
+    pub events_in: BTreeMap<(String, String), u64>,
     pub malformed: BTreeMap<String, u64>,
     pub late: BTreeMap<String, u64>,
+    pub duplicate: BTreeMap<String, u64>,
+    pub other_provider: BTreeMap<String, u64>,
+    pub symbol_limit: BTreeMap<String, u64>,
+    /// States that gave up their place.
+    pub evicted: u64,
+    /// By symbol, how often another provider took over.
+    pub provider_switches: BTreeMap<String, u64>,
     /// By provider.
     pub timestamps_rejected: BTreeMap<String, u64>,
     pub timestamps_unreadable: BTreeMap<String, u64>,
@@ -185,6 +213,9 @@ pub struct Reference {
     local: Option<i64>,
     /// By provider, the local receipt of its last event with a t that was not believed.
     rejected_at: BTreeMap<String, i64>,
+    names: Names,
+    duplicates: Duplicates,
+    /// By the name of the state.
     symbols: BTreeMap<String, Symbol>,
     /// Numbers the snapshots, to order those that fall due at the same moment.
     snapshots: u64,
@@ -194,6 +225,8 @@ pub struct Reference {
 impl Reference {
     pub fn new(settings: Settings) -> Self {
         Reference {
+            names: Names::new(&settings.providers),
+            duplicates: Duplicates::new(settings.deduplicate_trades),
             settings,
             local: None,
             rejected_at: BTreeMap::new(),
@@ -211,17 +244,16 @@ impl Reference {
             return Vec::new();
         };
         let event = parse::event(kind, payload).filter(|_| kind == Kind::Heartbeat || parse::is_symbol(name));
-        let Some(event) = event else {
+        let Some(mut event) = event else {
             count(&mut self.counts.malformed, kind.name());
             return Vec::new();
         };
         if let Some(receipt) = receipt_ns {
             self.move_local(receipt);
         }
+        event.provider = self.names.name(&event.provider);
         count(&mut self.counts.events, kind.name());
-        if event.timestamps_unreadable {
-            count(&mut self.counts.timestamps_unreadable, &event.provider);
-        }
+        *self.counts.events_in.entry((kind.name().to_owned(), event.provider.clone())).or_default() += 1;
 
         // Event time. Without receipt times the clock is the largest t so far, and nothing is rejected or stale.
         let claimed = event.ts_recv.or(event.ts_exchange);
@@ -230,6 +262,18 @@ impl Reference {
         }
         let local = self.local_or_epoch();
         self.move_local(local);
+        if self.is_duplicate(name, &event) {
+            count(&mut self.counts.duplicate, kind.name());
+            let published = self.fire_due_before_local();
+            // A sign of life, and nothing else.
+            if let Some(symbol) = self.symbols.get_mut(&self.state_name(name, &event)) {
+                symbol.hear(&event.provider, local);
+            }
+            return published;
+        }
+        if event.timestamps_unreadable {
+            count(&mut self.counts.timestamps_unreadable, &event.provider);
+        }
         let mut t = claimed.unwrap_or(local);
         let latest_believed = local.saturating_add(self.settings.max_clock_skew_ns);
         if receipt_ns.is_some() && t > latest_believed {
@@ -254,7 +298,22 @@ impl Reference {
         if kind == Kind::Heartbeat {
             return published;
         }
-        let symbol = self.symbols.entry(name.to_owned()).or_insert_with(|| Symbol::new(t, local));
+        let state = self.state_name(name, &event);
+        if !self.symbols.contains_key(&state) && !self.has_room(local) {
+            count(&mut self.counts.symbol_limit, kind.name());
+            return published;
+        }
+        let place = (0..).find(|place| self.symbols.values().all(|symbol| symbol.place != *place)).unwrap_or(0);
+        let symbol = self.symbols.entry(state.clone()).or_insert_with(|| Symbol::new(name, place, t, local));
+        match symbol.takes(name, &event.provider, t, local, &self.settings) {
+            Claim::Refused => {
+                count(&mut self.counts.other_provider, kind.name());
+                return published;
+            }
+            Claim::TakesOver => count(&mut self.counts.provider_switches, name),
+            Claim::Stays | Claim::IsFirst => {}
+        }
+        symbol.accepted = local;
         let late = t < symbol.watermark - window_length(&self.settings);
         if late {
             count(&mut self.counts.late, kind.name());
@@ -263,11 +322,11 @@ impl Reference {
 
         let now = symbol.now(local);
         let age = receipt_ns.map(|_| local - t);
-        published.extend(symbol.signal(name, local, now, age, &self.settings, &mut self.counts));
+        published.extend(symbol.signal(&state, local, now, age, &self.settings, &mut self.counts));
         if self.settings.publish_interval_ns > 0 {
             match symbol.last_snapshot {
                 Some((last, _)) if local - last < self.settings.publish_interval_ns => symbol.pending = true,
-                _ => published.push(symbol.snapshot(name, local, now, &mut self.snapshots, &self.settings)),
+                _ => published.push(symbol.snapshot(&state, local, now, &mut self.snapshots, &self.settings)),
             }
         }
         published
@@ -309,7 +368,41 @@ impl Reference {
         self.symbols.keys().cloned().collect()
     }
 
-    fn local_or_epoch(&self) -> i64 {
+    fn state_name(&self, symbol: &str, event: &Event) -> String {
+        state_name(self.settings.provider_mode, symbol, &event.provider)
+    }
+
+    /// Whether it is a trade that came before.
+    fn is_duplicate(&mut self, symbol: &str, event: &Event) -> bool {
+        let Body::Trade { price, size, trade_id: Some(trade_id), .. } = &event.body else { return false };
+        self.duplicates.is_duplicate(Told {
+            trade_id: trade_id.clone(),
+            symbol: symbol.to_owned(),
+            provider: event.provider.clone(),
+            price: *price,
+            size: *size,
+            ts_exchange: event.ts_exchange,
+        })
+    }
+
+    /// Whether there is a place for a new symbol: where the table is full, that of the one that has been silent longest, if
+    /// for long enough; of several the one with the first place. One with a snapshot to come keeps its place.
+    fn has_room(&mut self, local: i64) -> bool {
+        if self.symbols.len() < self.settings.symbols_max {
+            return true;
+        }
+        let idle = self.settings.symbol_idle_ns;
+        let is_idle = |symbol: &Symbol| idle != 0 && !symbol.pending && local - symbol.accepted >= idle;
+        let silent =
+            self.symbols.iter().filter(|(_, symbol)| is_idle(symbol)).min_by_key(|(_, s)| (s.accepted, s.place));
+        let Some(name) = silent.map(|(name, _)| name.clone()) else { return false };
+        self.symbols.remove(&name);
+        self.counts.evicted += 1;
+        true
+    }
+
+    /// Local time, by what has come so far.
+    pub fn local_or_epoch(&self) -> i64 {
         self.local.unwrap_or(0)
     }
 

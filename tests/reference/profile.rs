@@ -42,6 +42,22 @@ pub struct Profile {
     pub without_ts_exchange: u64,
     /// An exchange clock ahead of the receiver's: the latency is negative.
     pub negative_latency: u64,
+    /// So many of the names are in use.
+    pub providers: usize,
+    /// It does not say whose it is.
+    pub unnamed: u64,
+    /// It is from any provider, not from the one that mostly sends the symbol.
+    pub stray: u64,
+    /// Another provider is from now on the one that mostly sends the symbol.
+    pub provider_change: u64,
+    /// So many are in play at a time; how often another one comes into play.
+    pub symbols_in_play: usize,
+    pub symbol_change: u64,
+    /// A trade that was told is told once more, as it was or a little changed.
+    pub told_again: u64,
+    /// The clock is brought to one of the limits after an event, 1 ns before or behind it.
+    pub border: u64,
+    pub limits_ns: Vec<i64>,
 }
 
 impl Profile {
@@ -72,6 +88,15 @@ impl Profile {
             without_ts_recv: 0,
             without_ts_exchange: 0,
             negative_latency: 0,
+            providers: 3,
+            unnamed: 30,
+            stray: 1_000,
+            provider_change: 0,
+            symbols_in_play: 2,
+            symbol_change: 0,
+            told_again: 0,
+            border: 0,
+            limits_ns: Vec::new(),
         }
     }
 
@@ -79,6 +104,8 @@ impl Profile {
     pub fn live() -> Self {
         Profile {
             symbols: 4,
+            symbols_in_play: 4,
+            told_again: 10,
             pause: 2,
             tie: 150,
             on_grid: 100,
@@ -142,7 +169,51 @@ impl Profile {
 
     /// Thousands of trades in a window, as in a sweep through the book.
     pub fn storm() -> Self {
-        Profile { symbols: 2, mean_gap_ns: 3_000_000, tie: 500, pause: 0, ..Profile::live() }
+        Profile { symbols: 2, symbols_in_play: 2, mean_gap_ns: 3_000_000, tie: 500, pause: 0, ..Profile::live() }
+    }
+
+    /// Many providers for each symbol, more symbols than are in play, trades told again, limits met to the nanosecond.
+    pub fn venues() -> Self {
+        Profile {
+            symbols: 10,
+            symbols_in_play: 3,
+            symbol_change: 30,
+            providers: 24,
+            unnamed: 80,
+            stray: 200,
+            provider_change: 40,
+            told_again: 150,
+            border: 120,
+            limits_ns: vec![SECOND],
+            mean_gap_ns: 60_000_000,
+            ..Profile::live()
+        }
+    }
+
+    pub fn venues_replay() -> Self {
+        Profile { receipts: false, ahead: 0, ..Profile::venues() }
+    }
+
+    pub fn hostile_venues() -> Self {
+        let Profile { symbols, symbols_in_play, symbol_change, providers, limits_ns, .. } = Profile::venues();
+        Profile {
+            symbols,
+            symbols_in_play,
+            symbol_change,
+            providers,
+            limits_ns,
+            unnamed: 200,
+            stray: 400,
+            provider_change: 100,
+            told_again: 250,
+            border: 120,
+            ..Profile::hostile()
+        }
+    }
+
+    /// More providers than are told apart.
+    pub fn crowd() -> Self {
+        Profile { providers: 85, stray: 600, ..Profile::venues() }
     }
 
     pub fn all() -> Vec<(&'static str, Profile)> {
@@ -153,6 +224,10 @@ impl Profile {
             ("hostile", Profile::hostile()),
             ("hostile replay", Profile::hostile_replay()),
             ("storm", Profile::storm()),
+            ("venues", Profile::venues()),
+            ("venues replay", Profile::venues_replay()),
+            ("hostile venues", Profile::hostile_venues()),
+            ("crowd", Profile::crowd()),
         ]
     }
 }

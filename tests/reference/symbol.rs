@@ -2,11 +2,21 @@
 
 use super::latency::{self, LatencySample, LatencyWindow};
 use super::parse::Body;
+use super::providers::{Claim, Heard, ProviderMode, known};
 use super::{Book, Counts, MILLISECOND, Published, Quote, SECOND, Settings, Trade, time};
 use serde_json::{Map, Value, json};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 pub(super) struct Symbol {
+    /// As the events' subjects have it; the state's own name may have a provider behind it.
+    pub symbol: String,
+    /// Whose state it is, `unknown` included: the primary, in the mode `separate` the owner. In the mode `merged` nobody's.
+    pub provider: Option<String>,
+    pub heard: Heard,
+    /// The first that was free when it came; it tells apart symbols that have been silent for the same time.
+    pub place: usize,
+    /// Local time of the last event that was accepted.
+    pub accepted: i64,
     /// The largest t seen, and the local time at which it last grew.
     pub watermark: i64,
     pub watermark_moved_at: i64,
@@ -20,10 +30,8 @@ pub(super) struct Symbol {
     /// Local time and number of the last snapshot.
     pub last_snapshot: Option<(i64, u64)>,
     pub pending: bool,
-    /// The `now` of the last signal by direction.
-    pub last_signal: BTreeMap<&'static str, i64>,
-    /// Of all signals, ever.
-    pub signal_ids: BTreeSet<String>,
+    /// The `now` and the watermark of the last signal by direction.
+    pub last_signal: BTreeMap<&'static str, (i64, i64)>,
 }
 
 /// t, bid and ask.
@@ -33,8 +41,13 @@ type Top = (i64, Option<f64>, Option<f64>);
 const RULE: &str = "momentum_10s";
 
 impl Symbol {
-    pub fn new(t: i64, local: i64) -> Self {
+    pub fn new(symbol: &str, place: usize, t: i64, local: i64) -> Self {
         Symbol {
+            symbol: symbol.to_owned(),
+            provider: None,
+            heard: Heard::default(),
+            place,
+            accepted: local,
             watermark: t,
             watermark_moved_at: local,
             trades: Vec::new(),
@@ -45,7 +58,42 @@ impl Symbol {
             last_snapshot: None,
             pending: false,
             last_signal: BTreeMap::new(),
-            signal_ids: BTreeSet::new(),
+        }
+    }
+
+    /// Whether an event that has just come may go into the state; where its provider takes over, the state begins anew with
+    /// it. What is about the symbol's outputs stays.
+    pub fn takes(&mut self, symbol: &str, provider: &str, t: i64, local: i64, settings: &Settings) -> Claim {
+        let claim = match settings.provider_mode {
+            ProviderMode::Merged => return Claim::Stays,
+            ProviderMode::Separate => {
+                let owner = self.provider.get_or_insert_with(|| provider.to_owned());
+                // Another name, or another symbol, that reads the same.
+                return if owner == provider && self.symbol == symbol { Claim::Stays } else { Claim::Refused };
+            }
+            ProviderMode::Primary => {
+                self.hear(provider, local);
+                self.heard.claim(provider, self.provider.as_deref(), local, settings)
+            }
+        };
+        if claim == Claim::TakesOver {
+            *self = Symbol {
+                heard: std::mem::take(&mut self.heard),
+                last_snapshot: self.last_snapshot,
+                pending: self.pending,
+                last_signal: std::mem::take(&mut self.last_signal),
+                ..Symbol::new(symbol, self.place, t, local)
+            };
+        }
+        if matches!(claim, Claim::IsFirst | Claim::TakesOver) {
+            self.provider = Some(provider.to_owned());
+        }
+        claim
+    }
+
+    pub fn hear(&mut self, provider: &str, local: i64) {
+        if known(provider).is_some() {
+            self.heard.hear(provider, local);
         }
     }
 
@@ -200,14 +248,22 @@ impl Symbol {
         let (trade_age_ms, quote_age_ms) = self.ages_ms(now);
         Published {
             subject: format!("senpai.features.{name}"),
-            payload: json!({
-                "symbol": name, "ts": time::format(now), "features": features, "window_truncated": false,
+            payload: self.with_provider(json!({
+                "symbol": self.symbol, "ts": time::format(now), "features": features, "window_truncated": false,
                 "trade_age_ms": trade_age_ms, "quote_age_ms": quote_age_ms,
-            }),
+            })),
             ts_ns: now,
             moment_ns: 0,
             latency: Some(latency),
         }
+    }
+
+    /// Where it is known.
+    fn with_provider(&self, mut document: Value) -> Value {
+        if let Some(provider) = self.provider.as_deref().and_then(known) {
+            document["provider"] = json!(provider);
+        }
+        document
     }
 
     pub fn snapshot(&mut self, name: &str, at: i64, now: i64, number: &mut u64, settings: &Settings) -> Published {
@@ -255,28 +311,26 @@ impl Symbol {
         if crossed || !tight || self.volume(now, w10) <= settings.volume_threshold {
             return None;
         }
-        if self.last_signal.get(direction).is_some_and(|last| now - last < settings.cooldown_ns) {
-            return None;
-        }
-        let id = format!("{name}:{RULE}:{direction}:{}", self.watermark);
-        if self.signal_ids.contains(&id) {
+        // Before the last one, too: another provider's time may lie behind.
+        let is_cooling =
+            |(last, watermark): &(i64, i64)| (now - last).abs() < settings.cooldown_ns || *watermark == self.watermark;
+        if self.last_signal.get(direction).is_some_and(is_cooling) {
             return None;
         }
         if let Some(reason) = self.guard(now, age, settings) {
             *counts.signals_suppressed.entry(reason.to_owned()).or_default() += 1;
             return None;
         }
-        self.last_signal.insert(direction, now);
-        self.signal_ids.insert(id.clone());
+        self.last_signal.insert(direction, (now, self.watermark));
         let (features, latency) = self.features(now, settings);
         let (trade_age_ms, quote_age_ms) = self.ages_ms(now);
         Some(Published {
             subject: format!("senpai.signals.{name}"),
-            payload: json!({
-                "id": id, "symbol": name, "ts": time::format(now), "direction": direction, "rule": RULE,
-                "price": self.price_at(now), "features": features,
-                "trade_age_ms": trade_age_ms, "quote_age_ms": quote_age_ms,
-            }),
+            payload: self.with_provider(json!({
+                "id": format!("{name}:{RULE}:{direction}:{}", self.watermark), "symbol": self.symbol,
+                "ts": time::format(now), "direction": direction, "rule": RULE, "price": self.price_at(now),
+                "features": features, "trade_age_ms": trade_age_ms, "quote_age_ms": quote_age_ms,
+            })),
             ts_ns: now,
             moment_ns: local,
             latency: Some(latency),

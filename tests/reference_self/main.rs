@@ -3,8 +3,11 @@
 #[path = "../reference/mod.rs"]
 mod reference;
 
+mod duplicates;
 mod features;
+mod idle;
 mod parsing;
+mod providers;
 mod schedule;
 mod signals;
 mod streams;
@@ -12,6 +15,7 @@ mod streams;
 use reference::generator;
 use reference::latency::nearest_rank;
 use reference::profile::Profile;
+use reference::providers::{ProviderMode, state_name};
 use reference::{MILLISECOND, Published, Reference, SECOND, Settings, compare, parse, time};
 use serde_json::{Value, json};
 

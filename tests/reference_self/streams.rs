@@ -3,7 +3,11 @@
 use crate::*;
 
 fn run(messages: &[generator::Message]) -> (Vec<Published>, Reference) {
-    let mut reference = Reference::new(Settings::default());
+    run_with(Settings { provider_mode: ProviderMode::Merged, ..Settings::default() }, messages)
+}
+
+fn run_with(settings: Settings, messages: &[generator::Message]) -> (Vec<Published>, Reference) {
+    let mut reference = Reference::new(settings);
     let mut published = Vec::new();
     for (receipt, subject, payload) in messages {
         published.extend(reference.event(*receipt, subject, payload));
@@ -83,6 +87,72 @@ fn streams_are_the_same_for_a_seed_and_hold_every_trouble() {
         for feature in reference::FEATURES {
             let nulls = published.iter().filter(|p| p.payload["features"][feature].is_null()).count();
             assert!(nulls < published.len(), "{name}: {feature} always null");
+        }
+    }
+}
+
+type Change = fn(&mut Settings);
+
+/// Small limits, so that all of them matter.
+fn venue_settings(mode: ProviderMode) -> Settings {
+    Settings {
+        provider_mode: mode,
+        providers: ["binance", "x@y", "a b"].map(str::to_owned).to_vec(),
+        provider_timeout_ns: 2 * SECOND,
+        symbol_idle_ns: 3 * SECOND,
+        symbols_max: if mode == ProviderMode::Separate { 5 } else { 4 },
+        deduplicate_trades: 4,
+        ..Settings::default()
+    }
+}
+
+/// Each limit is met: with one that is a little less, or a little more, something else comes out.
+#[test]
+fn streams_of_several_venues_meet_every_limit() {
+    let sum = |by: &std::collections::BTreeMap<String, u64>| by.values().sum::<u64>();
+    let profiles = [
+        ("venues", Profile::venues()),
+        ("venues replay", Profile::venues_replay()),
+        ("hostile venues", Profile::hostile_venues()),
+    ];
+    let changes: [(&str, Change); 6] = [
+        ("less idle", |settings| settings.symbol_idle_ns -= 1),
+        ("more idle", |settings| settings.symbol_idle_ns += 1),
+        ("less patient", |settings| settings.provider_timeout_ns -= 1),
+        ("more patient", |settings| settings.provider_timeout_ns += 1),
+        ("fewer remembered", |settings| settings.deduplicate_trades -= 1),
+        ("more remembered", |settings| settings.deduplicate_trades += 1),
+    ];
+    for mode in ProviderMode::ALL {
+        for (name, profile) in &profiles {
+            let settings = venue_settings(mode);
+            let profile = Profile { limits_ns: vec![2 * SECOND, 3 * SECOND], ..profile.clone() };
+            let mut without_effect: Vec<_> = changes.to_vec();
+            // One seed shows most of it, another one what is rare.
+            for seed in 1..=40 {
+                let events = generator::stream(seed, 2_500, profile.clone());
+                let counts = run_with(settings.clone(), &events).1.counts();
+                let found = [&counts.duplicate, &counts.other_provider, &counts.symbol_limit].map(sum);
+                let (evicted, switches) = (counts.evicted, sum(&counts.provider_switches));
+                let shown = format!("{mode:?}, {name}: {found:?}, {evicted} evicted, {switches} switches");
+                assert!(found[0] > 20 && evicted > 20, "{shown}");
+                // Of many states one has nearly always been silent for long enough.
+                assert!(found[2] > 5 || mode == ProviderMode::Separate, "{shown}");
+                assert_eq!(found[1] > 5, mode != ProviderMode::Merged, "{shown}");
+                assert_eq!(switches > 20, mode == ProviderMode::Primary, "{shown}");
+                without_effect.retain(|(_, change)| {
+                    let mut settings = settings.clone();
+                    change(&mut settings);
+                    run_with(settings, &events).1.counts() == counts
+                });
+                let expected = if mode == ProviderMode::Primary { 0 } else { 2 };
+                if without_effect.len() == expected {
+                    break;
+                }
+            }
+            let names: Vec<&str> = without_effect.iter().map(|(name, _)| *name).collect();
+            let expected: &[&str] = if mode == ProviderMode::Primary { &[] } else { &["less patient", "more patient"] };
+            assert_eq!(names, expected, "{mode:?}, {name}: changes that show nowhere");
         }
     }
 }

@@ -3,6 +3,22 @@
 use super::{MILLISECOND, Market, SECOND, quoted, time};
 
 impl Market {
+    /// A string, now and then with escapes for what could stand for itself.
+    pub(super) fn string(&mut self, text: &str) -> String {
+        if !self.random.chance(self.profile.odd_json) {
+            return serde_json::to_string(text).expect("it is text");
+        }
+        let mut units = [0; 2];
+        let escaped = text.chars().map(|c| {
+            let stands_for_itself = self.random.chance(700) && c >= ' ' && !"\"\\".contains(c);
+            if stands_for_itself {
+                return c.to_string();
+            }
+            c.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04X}")).collect()
+        });
+        quoted(&escaped.collect::<String>())
+    }
+
     /// A decimal with its point so many digits from the right, as a number or a numeric string.
     pub(super) fn number(&mut self, value: i64, decimals: u32) -> String {
         let unit = 10_i64.pow(decimals);
