@@ -27,6 +27,7 @@
 //! | `random` | what spreads the attempts of many clients |
 //! | [`connection`], [`reason`] | one connection from INFO to its end; why it ended, and whether that looks like the cut of a slow consumer |
 //! | `connection_settings`, `connection_action` | what it is made with; what it asks of its driver |
+//! | [`jetstream`] | a room of its own: a stream, read in order, over a connection |
 //!
 //! Invariants:
 //!
@@ -48,6 +49,7 @@ pub mod encode;
 pub mod error;
 pub mod headers;
 pub mod info;
+pub mod jetstream;
 pub mod json;
 pub mod jwt;
 mod line;

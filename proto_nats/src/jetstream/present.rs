@@ -1,0 +1,100 @@
+//! The server's clock, by its answers.
+//!
+//! ```text
+//!   sent ──────────── the server writes its time ──────────── received        offset = time - (sent + received) / 2
+//!         at most half the round trip wrong, either way
+//! ```
+//!
+//! Of the newest samples the one with the shortest round trip counts. Old ones leave, as clocks are set and drift.
+//! What tells the time: `ts` of any answer (2.10 and later); `created` of a consumer just made (2.9, which has no `ts`).
+
+use std::collections::VecDeque;
+
+/// Of these the best counts: half a minute of looks at the stream.
+const SAMPLES_MAX: usize = 8;
+
+#[derive(Debug, Default)]
+pub struct Present {
+    samples: VecDeque<Sample>,
+    /// The next sample begins anew: another server may answer.
+    is_stale: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Sample {
+    round_trip_ns: u64,
+    /// Unix ns of the server minus ours, which start anywhere.
+    offset_ns: i128,
+}
+
+impl Present {
+    /// The server wrote `server_ns` between these two moments of our clock.
+    pub fn note_sample(&mut self, server_ns: u64, sent_ns: u64, received_ns: u64) {
+        if std::mem::take(&mut self.is_stale) {
+            self.samples.clear();
+        }
+        if self.samples.len() == SAMPLES_MAX {
+            self.samples.pop_front();
+        }
+        let middle_ns = (i128::from(sent_ns) + i128::from(received_ns)) / 2;
+        let round_trip_ns = received_ns.saturating_sub(sent_ns);
+        self.samples.push_back(Sample { round_trip_ns, offset_ns: i128::from(server_ns) - middle_ns });
+    }
+
+    /// What comes from now on may be another server's: its first answer replaces what is known.
+    pub fn handle_moved(&mut self) {
+        self.is_stale = true;
+    }
+
+    /// The server's Unix ns at a moment of our clock; `None`: not known yet.
+    pub fn at(&self, now_ns: u64) -> Option<u64> {
+        let best = self.samples.iter().min_by_key(|sample| sample.round_trip_ns)?;
+        Some(u64::try_from(i128::from(now_ns) + best.offset_ns).unwrap_or(0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::SECOND_NS;
+
+    #[test]
+    fn the_shortest_round_trip_of_the_newest_counts() {
+        let mut present = Present::default();
+        assert_eq!(present.at(5), None);
+        present.note_sample(1_000, 100, 120);
+        assert_eq!(present.at(110), Some(1_000));
+        // It was on its way for long: half of that it may be wrong.
+        present.note_sample(2_500, 200, 400);
+        assert_eq!(present.at(110), Some(1_000));
+        present.note_sample(1_101, 205, 207);
+        assert_eq!(present.at(206), Some(1_101));
+        for _ in 0..SAMPLES_MAX {
+            present.note_sample(5_000, 500, 540);
+        }
+        assert_eq!(present.at(520), Some(5_000));
+    }
+
+    #[test]
+    fn another_server_has_another_clock() {
+        let mut present = Present::default();
+        present.note_sample(1_000, 100, 101);
+        present.handle_moved();
+        assert_eq!(present.at(100), Some(1_000), "better than nothing");
+        present.note_sample(9_000, 200, 300);
+        assert_eq!(present.at(250), Some(9_000));
+    }
+
+    #[test]
+    fn odd_clocks_do_no_harm() {
+        let mut present = Present::default();
+        present.note_sample(0, u64::MAX, u64::MAX);
+        assert_eq!(present.at(0), Some(0));
+        present.handle_moved();
+        present.note_sample(u64::MAX, 0, 0);
+        assert_eq!(present.at(u64::MAX), Some(0));
+        present.handle_moved();
+        present.note_sample(5, 10, 0);
+        assert_eq!(present.at(SECOND_NS), Some(SECOND_NS));
+    }
+}

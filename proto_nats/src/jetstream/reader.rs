@@ -1,0 +1,474 @@
+//! The state machine: see the head of this room.
+
+mod answers;
+mod deliveries;
+mod requests;
+
+use std::collections::VecDeque;
+
+use super::answer::StreamAnswer;
+use super::present::Present;
+use super::pulls::Pulls;
+use super::report::{ConsumerLoss, Notice, Phase, ReaderReport};
+use super::request::Api;
+use super::settings::{ReaderSettings, is_valid_name};
+use super::trouble::{Request, Trouble};
+use super::{
+    ANSWER_LIMIT_NS, LOOK_INTERVAL_NS, RENEW_INTERVAL_NS, RETRY_FIRST_NS, RETRY_LAST_NS, SILENCE_NS, START_MARGIN_NS,
+    Start,
+};
+use crate::random::Random;
+use crate::server_error::Operation;
+use crate::subject::is_valid_pattern;
+use requests::Outgoing;
+pub use requests::Publication;
+
+/// Notices that the driver has not fetched yet; the oldest are dropped.
+const NOTICES_MAX: usize = 64;
+/// Consumers to be deleted, answers to be given: more than can come together.
+const ERRANDS_MAX: usize = 8;
+/// The token of requests whose answer does not matter.
+const NO_TOKEN: u64 = 0;
+
+/// Reads one stream. See the head of this room.
+#[derive(Debug)]
+pub struct StreamReader {
+    settings: ReaderSettings,
+    api: Api,
+    /// `_INBOX.<nuid>.`, and the names of consumers begin with the nuid.
+    inbox: String,
+    nuid: String,
+    random: Random,
+    stage: Stage,
+    /// Of the newest request.
+    token: u64,
+    asked: Option<Asked>,
+    /// Requests in a row that came to nothing.
+    failures: u32,
+    /// No request before then, but for pulls.
+    retry_at_ns: u64,
+    look_due_ns: u64,
+
+    start: Start,
+    /// Where the window begins, in Unix ns of the server.
+    start_moment_ns: Option<u64>,
+    /// Something of the window has been applied.
+    is_warm: bool,
+    applied_sequence: u64,
+    applied_ns: u64,
+    /// Nothing that was stored so early is applied: it was, before the stream went back.
+    applied_until_ns: u64,
+    /// Up to here every sequence is applied, passed over as not asked for, or counted as missed. `None`: not known yet.
+    settled: Option<u64>,
+    /// Where a part is read: sequences that were passed over since the last look, and what was settled then. Whether the
+    /// stream still held them is known with the next look.
+    jumped: u64,
+    settled_at_look: u64,
+    /// A message behind this one was lost once.
+    lost_behind: Option<u64>,
+
+    stream: Option<StreamAnswer>,
+    /// The stream's last one at the beginning, and whether it had gaps then.
+    beginning: Option<Beginning>,
+    /// All that the stream takes is asked for, so its sequences have no gaps of their own.
+    reads_all: bool,
+    /// Several filters are one for this server, and what they do not take is passed over here.
+    uses_cover: bool,
+    picks: bool,
+    missing_subjects: Vec<String>,
+    may_delete: bool,
+
+    consumer: Option<Consumer>,
+    pending: u64,
+    /// Messages that consumers brought, applied or not; and how it stood at the last look.
+    deliveries: u64,
+    last_look: Option<Looked>,
+    stall_wait_ns: u64,
+    stall_not_before_ns: u64,
+
+    pulls: Pulls,
+    present: Present,
+    has_caught_up: bool,
+    trouble: Option<Trouble>,
+    notices: VecDeque<Notice>,
+    to_delete: VecDeque<String>,
+    to_answer: VecDeque<String>,
+    applied_count: u64,
+    resets: u64,
+    consumers_lost: u64,
+    missed: u64,
+    skipped: u64,
+    out: Outgoing,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Offline,
+    Look,
+    CreateStream,
+    CreateConsumer,
+    Reading,
+}
+
+/// A request under way.
+#[derive(Debug)]
+struct Asked {
+    request: Request,
+    token: u64,
+    at_ns: u64,
+    /// As of that moment; the stream cannot be behind this, if it is the same.
+    applied_sequence: u64,
+    /// The same of what the consumer has looked through.
+    seen_sequence: u64,
+    /// Of a consumer that is being made.
+    name: String,
+}
+
+#[derive(Debug)]
+struct Consumer {
+    name: String,
+    made_ns: u64,
+    /// Messages that it has delivered.
+    sequence: u64,
+    /// Stream sequence of the last of them, and how far it said that it has looked.
+    stream_sequence: u64,
+    seen_sequence: u64,
+    heard_ns: u64,
+    /// It has delivered something or said that it has nothing.
+    has_been_heard: bool,
+    /// It was silent for too long once: CONSUMER.INFO asks about it.
+    is_doubted: bool,
+    is_asked_about: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Beginning {
+    last_sequence: u64,
+    has_gaps: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Looked {
+    last_sequence: u64,
+    deliveries: u64,
+}
+
+/// A message is to be applied: it is the next one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Delivery {
+    /// Where it stands in the stream.
+    pub sequence: u64,
+    /// When the stream stored it, in Unix ns: its receipt.
+    pub stored_ns: u64,
+}
+
+impl StreamReader {
+    /// A reader that waits for a connection. The seed must differ between all that read at the same servers.
+    pub fn new(settings: ReaderSettings, seed: u64) -> StreamReader {
+        assert!(is_valid_name(&settings.stream), "a stream's name is one token");
+        assert!(settings.domain.as_deref().is_none_or(is_valid_name), "a domain is one token");
+        assert!(!settings.filters.is_empty(), "something is read");
+        let patterns = settings.filters.iter().chain(&settings.subjects);
+        assert!(patterns.into_iter().all(|pattern| is_valid_pattern(pattern.as_bytes())), "filters are patterns");
+        let mut random = Random(seed);
+        let alphabet = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+        let nuid: String = (0..22).map(|_| char::from(alphabet[random.below(62) as usize])).collect();
+        StreamReader {
+            api: Api::new(&settings),
+            settings,
+            inbox: format!("_INBOX.{nuid}."),
+            nuid,
+            random,
+            stage: Stage::Offline,
+            token: NO_TOKEN,
+            asked: None,
+            failures: 0,
+            retry_at_ns: 0,
+            look_due_ns: 0,
+            start: Start::NewestOfEach,
+            start_moment_ns: None,
+            is_warm: false,
+            applied_sequence: 0,
+            applied_ns: 0,
+            applied_until_ns: 0,
+            settled: None,
+            jumped: 0,
+            settled_at_look: 0,
+            lost_behind: None,
+            stream: None,
+            beginning: None,
+            reads_all: false,
+            uses_cover: false,
+            picks: false,
+            missing_subjects: Vec::new(),
+            may_delete: true,
+            consumer: None,
+            pending: 0,
+            deliveries: 0,
+            last_look: None,
+            stall_wait_ns: 0,
+            stall_not_before_ns: 0,
+            pulls: Pulls::new(),
+            present: Present::default(),
+            has_caught_up: false,
+            trouble: None,
+            notices: VecDeque::with_capacity(NOTICES_MAX),
+            to_delete: VecDeque::new(),
+            to_answer: VecDeque::new(),
+            applied_count: 0,
+            resets: 0,
+            consumers_lost: 0,
+            missed: 0,
+            skipped: 0,
+            out: Outgoing::default(),
+        }
+    }
+
+    /// What is to be subscribed to on every connection, by one subscription.
+    pub fn inbox(&self) -> String {
+        format!("{}*", self.inbox)
+    }
+
+    /// There is a connection, and the server has confirmed the subscription to the inbox.
+    pub fn handle_connected(&mut self, now_ns: u64) {
+        self.handle_disconnected();
+        self.stage = Stage::Look;
+        self.failures = 0;
+        self.retry_at_ns = now_ns;
+        self.may_delete = true;
+        // The filters may be known to this server.
+        (self.uses_cover, self.picks) = (false, false);
+        self.present.handle_moved();
+    }
+
+    /// The connection has ended; what it brought has been handled. Requests and pulls are gone with it.
+    pub fn handle_disconnected(&mut self) {
+        self.leave_consumer();
+        self.asked = None;
+        self.to_answer.clear();
+        self.stage = Stage::Offline;
+    }
+
+    /// So many bytes of frames can be taken from the socket without reading having to stop, as of now. Cheap enough for
+    /// every read.
+    #[inline]
+    pub fn note_room(&mut self, bytes: usize) {
+        self.pulls.note_room(bytes);
+    }
+
+    /// The server has refused to let this user publish or subscribe to `subject`.
+    pub fn handle_refusal(&mut self, operation: Operation, subject: &str, now_ns: u64) {
+        let is_ours = match operation {
+            Operation::Publish => self.api.is_asked_at(subject),
+            Operation::Subscribe => subject.starts_with(&self.inbox),
+        };
+        if !is_ours || self.stage == Stage::Offline {
+            return;
+        }
+        // The server deletes it by itself, a little later.
+        if subject.contains(".CONSUMER.DELETE.") {
+            self.may_delete = false;
+            return;
+        }
+        if subject.contains(".MSG.NEXT.") || subject.contains(".CONSUMER.INFO.") {
+            self.give_up(ConsumerLoss::PullsRefused, now_ns);
+        }
+        self.fail(Trouble::NoPermission(operation, subject.to_owned()), now_ns);
+    }
+
+    /// Time passes. To be called at [`next_deadline`](Self::next_deadline) or soon after, when what has arrived by then has
+    /// been handled; more often does no harm.
+    pub fn handle_time(&mut self, now_ns: u64) {
+        if self.stage == Stage::Offline {
+            return;
+        }
+        self.pulls.handle_time(now_ns);
+        if let Some(asked) = self.asked.take_if(|asked| now_ns >= asked.at_ns.saturating_add(ANSWER_LIMIT_NS)) {
+            match asked.request {
+                Request::ConsumerInfo => self.give_up(ConsumerLoss::Silent, now_ns),
+                // It may have been made all the same.
+                Request::ConsumerCreate => self.delete_consumer(asked.name),
+                Request::StreamInfo | Request::StreamCreate => {}
+            }
+            self.fail(Trouble::NoAnswer(asked.request), now_ns);
+        }
+        if self.silence_due_ns().is_some_and(|due_ns| now_ns >= due_ns) {
+            let consumer = self.consumer.as_mut().expect("it is silent");
+            if std::mem::replace(&mut consumer.is_doubted, true) {
+                self.give_up(ConsumerLoss::Silent, now_ns);
+            } else {
+                consumer.is_asked_about = true;
+                consumer.heard_ns = now_ns;
+            }
+        }
+        if self.renewal_due_ns().is_some_and(|due_ns| now_ns >= due_ns) {
+            self.give_up(ConsumerLoss::Renewed, now_ns);
+        }
+    }
+
+    /// When [`handle_time`](Self::handle_time) and [`poll_request`](Self::poll_request) have something to do at the latest.
+    /// `None`: there is no connection.
+    pub fn next_deadline(&self, now_ns: u64) -> Option<u64> {
+        let request = match (&self.asked, self.stage) {
+            (_, Stage::Offline) => return None,
+            (Some(asked), _) => asked.at_ns.saturating_add(ANSWER_LIMIT_NS),
+            (None, Stage::Reading) => self.look_due_ns,
+            (None, _) => self.retry_at_ns,
+        };
+        let pulls = self.pulls.next_deadline(now_ns).filter(|_| self.stage == Stage::Reading);
+        [Some(request), pulls, self.silence_due_ns(), self.renewal_due_ns()].into_iter().flatten().min()
+    }
+
+    fn silence_due_ns(&self) -> Option<u64> {
+        let (consumer, asked_ns) = (self.consumer.as_ref()?, self.pulls.oldest_ns()?);
+        Some(consumer.heard_ns.max(asked_ns).saturating_add(SILENCE_NS))
+    }
+
+    fn renewal_due_ns(&self) -> Option<u64> {
+        let tells_time = self.stream.as_ref().is_some_and(|stream| stream.server_ns.is_some());
+        let consumer = self.consumer.as_ref().filter(|_| !tells_time && self.has_caught_up)?;
+        Some(consumer.made_ns.saturating_add(RENEW_INTERVAL_NS))
+    }
+
+    /// What happened, oldest first.
+    pub fn poll_notice(&mut self) -> Option<Notice> {
+        self.notices.pop_front()
+    }
+
+    /// Why the stream is not read, while that is so.
+    pub fn trouble(&self) -> Option<&Trouble> {
+        self.trouble.as_ref()
+    }
+
+    /// What it was made with: what [`Trouble::remedy`] wants to know.
+    pub fn settings(&self) -> &ReaderSettings {
+        &self.settings
+    }
+
+    /// The server's time at a moment of the driver's clock, in Unix ns. `None`: not known yet.
+    #[inline]
+    pub fn present(&self, now_ns: u64) -> Option<u64> {
+        self.present.at(now_ns)
+    }
+
+    /// Where it stands.
+    pub fn report(&self, now_ns: u64) -> ReaderReport {
+        let phase = match (self.stage, self.start) {
+            (Stage::Offline, _) => Phase::Offline,
+            (Stage::Look | Stage::CreateStream | Stage::CreateConsumer, _) => Phase::Preparing,
+            (Stage::Reading, Start::NewestOfEach) => Phase::Newest,
+            (Stage::Reading, _) if self.has_caught_up => Phase::Live,
+            (Stage::Reading, _) => Phase::CatchingUp,
+        };
+        // What the last look saw, where nothing has come since.
+        let seen = self.last_look.filter(|look| self.reads_all && look.deliveries == self.deliveries);
+        let unread = seen.map_or(0, |look| look.last_sequence.saturating_sub(self.passed_sequence()));
+        let pending = self.pending.max(unread);
+        let since_applied = || Some(self.present(now_ns)?.saturating_sub(self.applied_ns));
+        ReaderReport {
+            phase,
+            has_caught_up: self.has_caught_up,
+            applied_count: self.applied_count,
+            applied_sequence: self.applied_sequence,
+            pending,
+            beginning_sequence: self.beginning.map(|beginning| beginning.last_sequence),
+            lag_ns: match pending {
+                0 => Some(0),
+                _ if self.applied_count == 0 => None,
+                _ => since_applied(),
+            },
+            resets: self.resets,
+            consumers_lost: self.consumers_lost,
+            missed: self.missed,
+            skipped: self.skipped,
+        }
+    }
+
+    /// Up to here nothing is wanted of the stream any more.
+    fn passed_sequence(&self) -> u64 {
+        self.applied_sequence.max(self.settled.unwrap_or(0))
+    }
+
+    fn notice(&mut self, notice: Notice) {
+        if self.notices.len() == NOTICES_MAX {
+            self.notices.pop_front();
+        }
+        self.notices.push_back(notice);
+    }
+
+    /// A request came to nothing: again, a little later each time.
+    fn fail(&mut self, trouble: Trouble, now_ns: u64) {
+        self.asked = None;
+        self.back_off(now_ns);
+        self.look_due_ns = self.retry_at_ns;
+        // A server that refuses a request does not answer it either.
+        let is_known = matches!((&trouble, &self.trouble), (Trouble::NoAnswer(_), Some(Trouble::NoPermission(..))));
+        if !is_known && self.trouble.as_ref() != Some(&trouble) {
+            self.notice(Notice::Trouble(trouble.clone()));
+            self.trouble = Some(trouble);
+        }
+    }
+
+    fn end_trouble(&mut self) {
+        if self.trouble.take().is_some() {
+            self.notice(Notice::TroubleOver);
+        }
+    }
+
+    fn back_off(&mut self, now_ns: u64) {
+        let wait_ns = (RETRY_FIRST_NS << self.failures.min(10)).min(RETRY_LAST_NS);
+        self.failures = self.failures.saturating_add(1);
+        self.retry_at_ns = now_ns.saturating_add(wait_ns / 2 + self.random.below(wait_ns / 2));
+    }
+
+    /// The consumer is no good any more. What follows is a look at the stream.
+    fn give_up(&mut self, loss: ConsumerLoss, now_ns: u64) {
+        let Some(consumer) = &self.consumer else { return };
+        self.retry_at_ns = now_ns;
+        if !consumer.has_been_heard {
+            self.back_off(now_ns);
+        }
+        self.consumers_lost += 1;
+        self.notice(Notice::ConsumerLost(loss));
+        self.leave_consumer();
+        self.asked = None;
+        self.stage = Stage::Look;
+    }
+
+    /// Its place is known, so that another one takes over from there.
+    fn leave_consumer(&mut self) {
+        self.pulls.forget();
+        self.last_look = None;
+        if let Some(consumer) = self.consumer.take() {
+            self.delete_consumer(consumer.name);
+        }
+    }
+
+    fn delete_consumer(&mut self, name: String) {
+        if self.may_delete && self.to_delete.len() < ERRANDS_MAX {
+            self.to_delete.push_back(name);
+        }
+    }
+
+    /// The newest messages of all subjects are applied: on with the window.
+    fn begin_window(&mut self, now_ns: u64) {
+        self.start = Start::Since(self.start_moment_ns.unwrap_or(0));
+        self.leave_consumer();
+        self.asked = None;
+        self.stage = Stage::CreateConsumer;
+        self.retry_at_ns = now_ns;
+    }
+
+    /// Where the window begins, by the server's clock; `false`: that is not known.
+    fn choose_start_moment(&mut self, now_ns: u64) -> bool {
+        if self.start == Start::NewestOfEach && (self.start_moment_ns.is_none() || self.applied_count == 0) {
+            let back_ns = self.settings.rolling_window_ns.saturating_add(START_MARGIN_NS);
+            self.start_moment_ns = self.present(now_ns).map(|present_ns| present_ns.saturating_sub(back_ns));
+        }
+        self.start != Start::NewestOfEach || self.start_moment_ns.is_some()
+    }
+
+    fn schedule_look(&mut self, now_ns: u64) {
+        self.look_due_ns = now_ns.saturating_add(LOOK_INTERVAL_NS);
+    }
+}

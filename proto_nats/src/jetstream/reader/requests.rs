@@ -1,0 +1,106 @@
+//! What is to be published: errands first, then one request at a time, then pulls as there is room.
+
+use super::{Asked, NO_TOKEN, Stage, StreamReader};
+use crate::jetstream::HEARTBEAT_NS;
+use crate::jetstream::filter::common_cover;
+use crate::jetstream::pulls::Pulls;
+use crate::jetstream::request;
+use crate::jetstream::trouble::Request;
+
+#[derive(Debug, Default)]
+pub(super) struct Outgoing {
+    pub(super) subject: String,
+    pub(super) reply_to: String,
+    pub(super) payload: Vec<u8>,
+}
+
+/// What is to be published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Publication<'a> {
+    /// Where.
+    pub subject: &'a str,
+    /// Where the answer comes to.
+    pub reply_to: Option<&'a str>,
+    /// JSON, or nothing.
+    pub payload: &'a [u8],
+}
+
+impl StreamReader {
+    /// What is to be published next. To be asked until there is nothing more, after every call of a `handle_` function and
+    /// when there is more room.
+    pub fn poll_request(&mut self, now_ns: u64) -> Option<Publication<'_>> {
+        if self.stage == Stage::Offline || !(self.errand() || self.ask(now_ns) || self.pull(now_ns)) {
+            return None;
+        }
+        let Outgoing { subject, reply_to, payload } = &self.out;
+        Some(Publication { subject, reply_to: Some(reply_to.as_str()).filter(|text| !text.is_empty()), payload })
+    }
+
+    fn errand(&mut self) -> bool {
+        if let Some(subject) = self.to_answer.pop_front() {
+            self.out = Outgoing { subject, ..Outgoing::default() };
+        } else if let Some(name) = self.to_delete.pop_front() {
+            self.prepare(self.api.consumer("DELETE", &name), NO_TOKEN, Vec::new());
+        } else {
+            return false;
+        }
+        true
+    }
+
+    fn ask(&mut self, now_ns: u64) -> bool {
+        let is_asked_about = self.consumer.as_ref().is_some_and(|consumer| consumer.is_asked_about);
+        let request = match self.stage {
+            _ if self.asked.is_some() => return false,
+            Stage::Reading if is_asked_about => Request::ConsumerInfo,
+            Stage::Reading if now_ns >= self.look_due_ns => Request::StreamInfo,
+            Stage::Reading => return false,
+            _ if now_ns < self.retry_at_ns => return false,
+            Stage::Look => Request::StreamInfo,
+            Stage::CreateStream => Request::StreamCreate,
+            Stage::CreateConsumer => Request::ConsumerCreate,
+            Stage::Offline => return false,
+        };
+        self.token += 1;
+        // Of a request under way for a consumer, its name.
+        let name = match (&self.consumer, request) {
+            (Some(consumer), Request::ConsumerInfo) => consumer.name.clone(),
+            _ => format!("{}-{}", self.nuid, self.token),
+        };
+        let (subject, payload) = match request {
+            Request::StreamInfo => (self.api.stream_info(), Vec::new()),
+            Request::StreamCreate => (self.api.stream_create(), request::stream_config(&self.settings)),
+            Request::ConsumerInfo => (self.api.consumer("INFO", &name), Vec::new()),
+            Request::ConsumerCreate => {
+                let cover = self.uses_cover.then(|| common_cover(&self.settings.filters));
+                let payload = request::consumer_create(&self.settings, &name, self.start, cover.as_deref());
+                (self.api.consumer("CREATE", &name), payload)
+            }
+        };
+        if let Some(consumer) = &mut self.consumer
+            && request == Request::ConsumerInfo
+        {
+            consumer.is_asked_about = false;
+        }
+        let seen_sequence = self.consumer.as_ref().map_or(0, |consumer| consumer.seen_sequence);
+        let applied_sequence = self.applied_sequence;
+        self.asked = Some(Asked { request, token: self.token, at_ns: now_ns, applied_sequence, seen_sequence, name });
+        self.prepare(subject, self.token, payload);
+        true
+    }
+
+    fn pull(&mut self, now_ns: u64) -> bool {
+        let Some(consumer) = self.consumer.as_mut().filter(|_| self.stage == Stage::Reading) else { return false };
+        let Some(request) = self.pulls.next(now_ns) else { return false };
+        self.token += 1;
+        self.pulls.note_asked(self.token, &request, now_ns);
+        consumer.heard_ns = consumer.heard_ns.max(self.pulls.oldest_ns().unwrap_or(now_ns));
+        let subject = self.api.consumer("MSG.NEXT", &consumer.name);
+        let payload = request::next(&request, Pulls::heartbeat_ns(&request, HEARTBEAT_NS));
+        self.prepare(subject, self.token, payload);
+        true
+    }
+
+    fn prepare(&mut self, subject: String, token: u64, payload: Vec<u8>) {
+        self.out = Outgoing { subject, reply_to: format!("{}{token}", self.inbox), payload };
+    }
+}

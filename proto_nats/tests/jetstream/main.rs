@@ -1,0 +1,9 @@
+//! The reader of a stream: its parsers by tables, against a naive server in simulated time, and against real servers.
+
+mod model;
+#[path = "../common/random.rs"]
+mod random;
+#[path = "../../../tests/seeds/mod.rs"]
+mod seeds;
+mod simulation;
+mod world;
