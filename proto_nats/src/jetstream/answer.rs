@@ -100,6 +100,8 @@ pub struct ConsumerAnswer {
     pub created_ns: Option<u64>,
     /// So many messages it has delivered.
     pub delivered: u64,
+    /// So far it has looked through the stream; of one just made: it starts behind that. `None`: the server did not say.
+    pub stream_sequence: Option<u64>,
     /// So many it has still to deliver.
     pub pending: u64,
     /// So many pull requests it knows of.
@@ -186,6 +188,8 @@ struct RawCluster {
 struct RawDelivered {
     #[serde(deserialize_with = "or_default")]
     consumer_seq: u64,
+    #[serde(deserialize_with = "or_default")]
+    stream_seq: Option<u64>,
 }
 
 /// Reads an answer to STREAM.INFO.
@@ -219,6 +223,7 @@ pub fn decode_consumer(text: &[u8]) -> Result<ConsumerAnswer, AnswerFault> {
     Ok(ConsumerAnswer {
         created_ns: parse_rfc3339(&raw.created),
         delivered: raw.delivered.consumer_seq,
+        stream_sequence: raw.delivered.stream_seq,
         pending: raw.num_pending.ok_or(AnswerFault::Unreadable)?,
         waiting: raw.num_waiting,
         is_filtered: !raw.config.filter_subject.is_empty() || !raw.config.filter_subjects.is_empty(),

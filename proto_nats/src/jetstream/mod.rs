@@ -31,11 +31,16 @@
 //! * **The new one starts at the last message applied, not behind it.** That message comes again and is not applied; but is
 //!   it stored at another moment, then the stream has lost its end and taken other messages since, which would otherwise be
 //!   passed over in silence. Turned down: the next sequence, as ADR-17 has it.
+//!   Where it is not there any more, what follows is looked for by time. Turned down: by time always (clocks of servers that
+//!   take turns in leading differ).
 //! * **A stream that has gone back** goes on behind the moment at which the last message applied was stored: what it still
 //!   holds from before was applied, what came since was not. **One made anew** (another `created`) is read from its first
 //!   message on. Turned down: a warm start for both (it would apply what was applied, or lose what came in between).
 //! * **Warm start in two consumers**: `last_per_subject` until the first message of the window, then `by_start_time`. The
 //!   first ends by time as well as by `pending` 0, as it goes on with what is published meanwhile.
+//! * **Several filters and a start time do not go together**: nats-server passes over the first messages then (issue 6076;
+//!   seen with 2.10.26, 2.12.8 and 2.15.1). A consumer without filters is made to say at which sequence that time is, and the
+//!   one that is read starts there.
 //! * **One request at a time, and pulls beside it.** An answer is for the request whose token its subject ends with; all
 //!   others are late. Turned down: a table of requests under way.
 //! * **Gaps by stream sequence** where all of the stream is read; where a part is, sequences jump anyway, and what was lost
@@ -66,7 +71,8 @@ pub mod status;
 pub mod time;
 pub mod trouble;
 
-use crate::{MILLISECOND_NS, SECOND_NS};
+use crate::MILLISECOND_NS;
+use crate::SECOND_NS;
 pub use answer::{ApiError, Retention};
 pub use reader::{Delivery, Publication, StreamReader};
 pub use report::{ConsumerLoss, Notice, Phase, ReaderReport};
@@ -102,6 +108,8 @@ pub(crate) enum Start {
     NewestOfEach,
     /// What was stored from this moment on, in Unix ns.
     Since(u64),
+    /// From this sequence on.
+    From(u64),
     /// All.
     First,
     /// The last message applied, to see whether it is still the same; what follows is new.

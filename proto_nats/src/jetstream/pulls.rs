@@ -18,7 +18,8 @@
 //! not expire at the same time.
 
 use super::status::{Limit, PullEnd};
-use crate::{MILLISECOND_NS, SECOND_NS};
+use crate::MILLISECOND_NS;
+use crate::SECOND_NS;
 
 /// How long a pull waits at the server. It is asked again then.
 pub const EXPIRES_NS: u64 = 30 * SECOND_NS;

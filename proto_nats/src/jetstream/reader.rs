@@ -468,6 +468,11 @@ impl StreamReader {
         self.start != Start::NewestOfEach || self.start_moment_ns.is_some()
     }
 
+    /// The consumer to be made is to say at which sequence the start moment is.
+    fn is_finding_start(&self) -> bool {
+        matches!(self.start, Start::Since(_)) && self.settings.filters.len() > 1 && !self.uses_cover
+    }
+
     fn schedule_look(&mut self, now_ns: u64) {
         self.look_due_ns = now_ns.saturating_add(LOOK_INTERVAL_NS);
     }

@@ -48,6 +48,9 @@ pub enum ConsumerLoss {
     /// Nothing came for some time, while the stream grew. Filters take a part of it, so that this may be as it should be;
     /// another consumer finds out, less and less often.
     Quiet,
+    /// The last message that was applied is not in its place, and what is there is not for us, so that the stream may have gone
+    /// back: what was stored after it is looked for by time.
+    Misplaced,
     /// Another server leads the stream: what it has may differ.
     LeaderChanged,
     /// The server does not take its pull requests.

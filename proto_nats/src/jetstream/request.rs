@@ -94,18 +94,26 @@ struct ConsumerConfig<'a> {
     mem_storage: bool,
 }
 
-/// `cover`: one filter in the place of several, for a server that knows no `filter_subjects`.
-pub fn consumer_create(settings: &ReaderSettings, name: &str, start: Start, cover: Option<&str>) -> Vec<u8> {
-    let (filter_subject, filter_subjects) = match (cover, settings.filters.as_slice()) {
-        (Some(cover), _) => (Some(cover), &[][..]),
-        (None, [only]) => (Some(only.as_str()), &[][..]),
-        (None, several) => (None, several),
+/// What a consumer takes of the stream.
+#[derive(Debug, Clone, Copy)]
+pub enum Filters<'a> {
+    All,
+    One(&'a str),
+    /// From 2.10 on.
+    Several(&'a [String]),
+}
+
+pub fn consumer_create(settings: &ReaderSettings, name: &str, start: Start, filters: Filters<'_>) -> Vec<u8> {
+    let (filter_subject, filter_subjects) = match filters {
+        Filters::All => (None, &[][..]),
+        Filters::One(filter) => (Some(filter), &[][..]),
+        Filters::Several(filters) => (None, filters),
     };
     let (deliver_policy, opt_start_seq, opt_start_time) = match start {
         Start::NewestOfEach => ("last_per_subject", None, None),
         Start::First => ("all", None, None),
         Start::Since(unix_ns) => ("by_start_time", None, Some(format_rfc3339(unix_ns))),
-        Start::At { sequence, .. } => ("by_start_sequence", Some(sequence), None),
+        Start::From(sequence) | Start::At { sequence, .. } => ("by_start_sequence", Some(sequence), None),
     };
     to_json(&ConsumerCreate {
         stream_name: &settings.stream,

@@ -1,9 +1,13 @@
 //! The reader of a stream: its parsers by tables, against a naive server in simulated time, and against real servers.
 
+mod cases;
+mod live;
 mod model;
+mod parsers;
 #[path = "../common/random.rs"]
 mod random;
 #[path = "../../../tests/seeds/mod.rs"]
 mod seeds;
+mod servers;
 mod simulation;
 mod world;

@@ -160,9 +160,8 @@ impl Server {
 
     pub fn purge(&mut self, count: usize) {
         let Some(stream) = &mut self.stream else { return };
-        for _ in 0..count {
-            self.removed.extend(stream.messages.pop_first());
-        }
+        let count = count.min(stream.messages.len());
+        self.removed.extend((0..count).filter_map(|_| stream.messages.pop_first()));
     }
 
     /// As after a power loss.
@@ -406,8 +405,15 @@ fn make_consumer(stream: &Stream, name: &str, config: &Value, is_old: bool) -> R
         }
         Some("by_start_time") => {
             let start_ns = parse_rfc3339(config["opt_start_time"].as_str().unwrap()).expect("a time");
-            let found = stream.messages.iter().find(|(_, stored)| stored.stored_ns >= start_ns);
-            found.map_or(stream.last_sequence + 1, |(sequence, _)| *sequence)
+            let mut found = stream.messages.iter().filter(|(_, stored)| stored.stored_ns >= start_ns);
+            // With several filters nats-server passes over what comes before the first one of another filter.
+            let is_passed = |(_, stored): &(&u64, &Stored)| {
+                filters.len() > 1
+                    && filters.iter().any(|filter| takes(std::slice::from_ref(filter), stored.subject.as_bytes()))
+            };
+            let first = found.next();
+            let first = if first.as_ref().is_some_and(is_passed) { found.next() } else { first };
+            first.map_or(stream.last_sequence + 1, |(sequence, _)| *sequence)
         }
         other => panic!("{other:?}"),
     };

@@ -164,7 +164,7 @@ impl World {
             if !self.is_connected || (is_answer && self.loses_requests > 0 && self.random.one_in(self.loses_requests)) {
                 continue;
             }
-            let may_lose = frame.is_message() && self.loses_messages > 0 && self.now_ns > self.lost_ns + SECOND_NS;
+            let may_lose = frame.is_message() && self.loses_messages > 0 && self.now_ns > self.lost_ns + 10 * SECOND_NS;
             if may_lose && self.random.one_in(self.loses_messages) {
                 self.lost_ns = self.now_ns;
                 continue;

@@ -191,6 +191,16 @@ impl StreamReader {
             self.stage = Stage::Look;
             return self.fail(Trouble::Unreadable(asked.request), now_ns);
         }
+        if self.is_finding_start() {
+            self.delete_consumer(name);
+            let Some(before) = answer.stream_sequence else {
+                self.stage = Stage::Look;
+                return self.fail(Trouble::Unreadable(asked.request), now_ns);
+            };
+            self.start = Start::From(before.saturating_add(1));
+            self.settled = Some(before);
+            return;
+        }
         let has_several = self.settings.filters.len() > 1;
         self.picks = has_several && (self.uses_cover || !answer.is_filtered);
         let takes_all = self.picks && !answer.is_filtered;
@@ -208,11 +218,17 @@ impl StreamReader {
             is_doubted: false,
             is_asked_about: false,
         });
-        self.pending = answer.pending;
+        // The last message applied comes again, if it is still there.
+        let first_sequence = self.stream.as_ref().map_or(0, |stream| stream.first_sequence);
+        let comes_again = matches!(self.start, Start::At { sequence, .. } if sequence >= first_sequence);
+        self.pending = answer.pending.saturating_sub(u64::from(comes_again));
         self.stage = Stage::Reading;
         self.end_trouble();
-        if answer.pending == 0 {
+        if self.pending == 0 {
             match self.start {
+                Start::At { sequence, .. } if answer.pending == 0 && self.should_be_there(sequence) => {
+                    self.handle_misplaced(now_ns);
+                }
                 Start::NewestOfEach => self.begin_window(now_ns),
                 _ => {
                     self.settle_all();

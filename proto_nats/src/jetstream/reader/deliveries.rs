@@ -58,6 +58,10 @@ impl StreamReader {
                 }
                 None
             }
+            Start::At { sequence, .. } if is_first && self.should_be_there(sequence) => {
+                self.handle_misplaced(now_ns);
+                return None;
+            }
             _ if ack.stream_sequence <= self.applied_sequence || ack.stored_ns <= self.applied_until_ns => None,
             _ => {
                 self.account(ack.stream_sequence, lost);
@@ -73,6 +77,20 @@ impl StreamReader {
             self.note_caught_up(now_ns);
         }
         delivery
+    }
+
+    /// The last message applied must come again, as the stream still reaches back so far. (Where all of the stream is read,
+    /// another message would be in its place.)
+    pub(super) fn should_be_there(&self, sequence: u64) -> bool {
+        let first_sequence = self.stream.as_ref().map_or(u64::MAX, |stream| stream.first_sequence);
+        !self.reads_all && sequence >= first_sequence
+    }
+
+    pub(super) fn handle_misplaced(&mut self, now_ns: u64) {
+        self.start = Start::Since(self.applied_ns.saturating_add(1));
+        self.applied_until_ns = self.applied_ns;
+        self.applied_sequence = 0;
+        self.give_up(ConsumerLoss::Misplaced, now_ns);
     }
 
     fn apply(&mut self, ack: &Ack<'_>) -> Delivery {

@@ -4,7 +4,7 @@ use super::{Asked, NO_TOKEN, Stage, StreamReader};
 use crate::jetstream::HEARTBEAT_NS;
 use crate::jetstream::filter::common_cover;
 use crate::jetstream::pulls::Pulls;
-use crate::jetstream::request;
+use crate::jetstream::request::{self, Filters};
 use crate::jetstream::trouble::Request;
 
 #[derive(Debug, Default)]
@@ -71,8 +71,13 @@ impl StreamReader {
             Request::StreamCreate => (self.api.stream_create(), request::stream_config(&self.settings)),
             Request::ConsumerInfo => (self.api.consumer("INFO", &name), Vec::new()),
             Request::ConsumerCreate => {
-                let cover = self.uses_cover.then(|| common_cover(&self.settings.filters));
-                let payload = request::consumer_create(&self.settings, &name, self.start, cover.as_deref());
+                let cover = common_cover(&self.settings.filters);
+                let filters = match self.settings.filters.as_slice() {
+                    _ if self.is_finding_start() => Filters::All,
+                    [_, _, ..] if !self.uses_cover => Filters::Several(&self.settings.filters),
+                    _ => Filters::One(&cover),
+                };
+                let payload = request::consumer_create(&self.settings, &name, self.start, filters);
                 (self.api.consumer("CREATE", &name), payload)
             }
         };
