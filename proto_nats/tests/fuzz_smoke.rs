@@ -35,9 +35,14 @@ fn texts() {
 }
 
 #[test]
+fn jetstream() {
+    run("jetstream");
+}
+
+#[test]
 fn no_target_is_left_out() {
     let names = entries::ENTRIES.map(|(name, _)| name);
-    assert_eq!(names, ["server_bytes", "client_bytes", "connection_ops", "texts"]);
+    assert_eq!(names, ["server_bytes", "client_bytes", "connection_ops", "texts", "jetstream"]);
 }
 
 fn run(name: &str) {

@@ -10,6 +10,11 @@ use proto_nats::{
 #[path = "../../tests/common/naive.rs"]
 mod naive;
 
+#[path = "jetstream.rs"]
+mod jetstream;
+
+pub use jetstream::jetstream;
+
 /// Small, so that short inputs reach them.
 const LIMITS: DecodeLimits = DecodeLimits { control_line: 96, payload: 200 };
 
@@ -20,11 +25,12 @@ const REENCODED: DecodeLimits = DecodeLimits { control_line: 1 << 20, payload: 2
 pub type Entry = fn(&[u8]);
 
 /// Every entry by the name of its corpus folder.
-pub const ENTRIES: [(&str, Entry); 4] = [
+pub const ENTRIES: [(&str, Entry); 5] = [
     ("server_bytes", server_bytes),
     ("client_bytes", client_bytes),
     ("connection_ops", connection_ops),
     ("texts", texts),
+    ("jetstream", jetstream),
 ];
 
 /// Bytes of a server: the decoder agrees with its naive twin, and with itself on every shorter input.

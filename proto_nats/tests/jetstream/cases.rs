@@ -337,6 +337,19 @@ fn the_newest_of_each_subject_from_before_the_window() {
     }
 }
 
+/// Its answers have no `ts`; but a consumer says when it was made.
+#[test]
+fn an_old_server_tells_its_time_by_new_consumers() {
+    for (is_old, expected) in [(true, 2), (false, 0)] {
+        let mut world = live(is_old);
+        world.run(1_500 * SECOND_NS);
+        let report = world.reader.report(world.now_ns);
+        assert_eq!(report.consumers_lost, expected, "{:?}", world.notices);
+        assert!(world.present_error_ns().is_some_and(|error_ns| error_ns < SECOND_NS / 10));
+        check_recovers(&mut world, None);
+    }
+}
+
 /// What it asks for at first, word for word.
 #[test]
 fn requests() {

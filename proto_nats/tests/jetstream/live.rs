@@ -67,8 +67,8 @@ impl NatsServer {
         let step = NEXT.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("proto_nats-jetstream-{}-{step}", std::process::id()));
         std::fs::create_dir_all(&folder).expect("a folder");
-        // Far from those that other tests use.
-        let mut port = 33_000 + (std::process::id() as u16 % 100) * 100 + step % 100;
+        // Below those that other tests use, and those that the system gives to clients.
+        let mut port = 10_000 + (std::process::id() as u16 % 19) * 100 + step % 100;
         while std::net::TcpListener::bind(("127.0.0.1", port)).is_err() {
             port += 1;
         }
@@ -121,7 +121,9 @@ impl Drop for NatsServer {
 struct Link {
     socket: TcpStream,
     connection: Connection,
+    /// Bytes that arrived and were not handled yet are in front.
     received: Vec<u8>,
+    received_len: usize,
     out: Vec<u8>,
 }
 
@@ -132,7 +134,7 @@ impl Link {
         socket.set_read_timeout(Some(Duration::from_millis(2))).expect("an option");
         let subscriptions = vec![Subscription::new(INBOX_SID, inbox, None)];
         let connection = Connection::new(ConnectionSettings::default(), subscriptions, now_ns);
-        Some(Link { socket, connection, received: Vec::new(), out: Vec::new() })
+        Some(Link { socket, connection, received: vec![0; 1 << 20], received_len: 0, out: Vec::new() })
     }
 
     /// Sends, reads once, and handles all that is whole; `false`: the connection has ended.
@@ -142,19 +144,17 @@ impl Link {
             return false;
         }
         self.out.clear();
-        let before = self.received.len();
-        self.received.resize(before + (256 << 10), 0);
-        let read = self.socket.read(&mut self.received[before..]);
+        let read = self.socket.read(&mut self.received[self.received_len..]);
         let count = match read {
             Ok(0) => return false,
             Ok(count) => count,
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => 0,
             Err(_) => return false,
         };
-        self.received.truncate(before + count);
+        self.received_len += count;
         let mut handled = 0;
         loop {
-            match decode_server_op(&self.received[handled..], &DecodeLimits::default()) {
+            match decode_server_op(&self.received[handled..self.received_len], &DecodeLimits::default()) {
                 Ok(Decoded::Op { op, len }) => {
                     self.connection.handle_op(&op, now_ns, &mut self.out);
                     self.connection.begin_subscribing(&mut self.out);
@@ -165,7 +165,8 @@ impl Link {
                 other => panic!("{other:?}"),
             }
         }
-        self.received.drain(..handled);
+        self.received.copy_within(handled..self.received_len, 0);
+        self.received_len -= handled;
         true
     }
 }
