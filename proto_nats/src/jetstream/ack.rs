@@ -21,7 +21,7 @@ pub struct Ack<'a> {
     pub delivered: u64,
     /// Where it stands in the stream, from 1.
     pub stream_sequence: u64,
-    /// The how manieth message of this consumer it is, from 1.
+    /// Its number among the messages that this consumer has delivered, from 1.
     pub consumer_sequence: u64,
     /// When the stream stored it, in Unix ns.
     pub stored_ns: u64,

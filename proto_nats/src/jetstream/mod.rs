@@ -48,6 +48,11 @@
 //! * **A loss that repeats itself at the same place** (a message that is too long for the driver's buffer) is passed over the
 //!   second time, as it would come to the same for ever.
 //!
+//! Known limits. A stream that goes back under a consumer that lives on, and grows past it again before the next look, is not
+//! noticed (a consumer in memory goes with its server, so that this takes more than one failure). Bytes that a consumer had
+//! on its way when it was given up come on top of the room. What is missed where a part of the stream is read is an upper
+//! bound, and what the stream lost when it went back is not counted.
+//!
 //! | file | job |
 //! |---|---|
 //! | [`reader`] | the state machine; `reader/answers`: what the API answers; `reader/deliveries`: messages and statuses |

@@ -227,7 +227,7 @@ fn what_a_purge_took_is_counted() {
     }
 }
 
-/// There is no connection to the inbox's messages: nothing is asked for that there is no room for, and then it goes on.
+/// The driver takes nothing for a minute: nothing is asked for that there is no room for, and then it goes on.
 #[test]
 fn without_room_nothing_is_asked_for() {
     let mut world = live(false);

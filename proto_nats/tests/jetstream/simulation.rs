@@ -9,12 +9,12 @@ use crate::world::{World, settings};
 
 #[test]
 fn fixed_seeds() {
-    (0..200).for_each(check);
+    (0..120).for_each(check);
 }
 
 #[test]
 fn fresh_seeds() {
-    seeds::fresh("jetstream", 200).for_each(check);
+    seeds::fresh("jetstream", 120).for_each(check);
 }
 
 fn check(seed: u64) {
