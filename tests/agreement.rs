@@ -57,6 +57,10 @@ fn reference_settings(settings: &EngineSettings) -> Settings {
 fn drain(engine: &mut Engine, out: &mut Vec<Published>) {
     while let Some(message) = engine.poll_output() {
         let subject = String::from_utf8(message.subject.to_vec()).unwrap();
+        // The reference has no alerts: tests/alerts has theirs.
+        if subject == "senpai.alerts" {
+            continue;
+        }
         assert!(has_keys_in_order(message.payload), "{subject}: {}", message.payload.escape_ascii());
         out.push(Published::new(&subject, serde_json::from_slice(message.payload).unwrap()));
     }
@@ -66,23 +70,12 @@ fn drain(engine: &mut Engine, out: &mut Vec<Published>) {
 /// they agree on.
 fn check(name: &str, events: &[Event], settings: EngineSettings, drained_each: usize) -> (usize, usize) {
     let mut reference = Reference::new(reference_settings(&settings));
-    // A symbol whose outputs wait keeps its place: what is due before an event is taken before it, as it is live, where a
-    // timer is.
-    let gives_up_places = settings.symbol_idle.is_some() && settings.symbols_max < PLACES_ENOUGH;
     let mut engine = Engine::new(settings).expect("there is memory");
     let (mut expected, mut actual) = (Vec::new(), Vec::new());
     // The next event may be of the same moment.
     engine.set_moment_open(true);
     for (index, (receipt, subject, payload)) in events.iter().enumerate() {
-        let before = reference.local_or_epoch();
         expected.extend(reference.event(*receipt, subject, payload));
-        let local = reference.local_or_epoch();
-        if gives_up_places && local > before {
-            engine.set_moment_open(false);
-            engine.handle_time(UnixNanos(local - 1));
-            drain(&mut engine, &mut actual);
-            engine.set_moment_open(true);
-        }
         let receipt = receipt.map_or(Receipt::Unrecorded, |ns| Receipt::At(UnixNanos(ns)));
         let _ = engine.handle_event(subject.as_bytes(), payload, receipt);
         if index % drained_each == 0 {

@@ -217,8 +217,8 @@ fn invalid_values() {
     check("WINDOW_TRADES", &["0", "16777217", "1e6"], "a number from 1 to 16777216");
     check("DEDUPLICATE_TRADES", &["-1", "8388609", "1e4", "all"], "a number of trades from 0 to 8388608");
     check("PROVIDER_MODE", &["first", "primary,merged"], "one of primary, merged, separate");
-    let providers = "a comma list of providers' names, each of at most 32 bytes and none of them unknown or other";
-    let long = "x".repeat(33);
+    let providers = "a comma list of providers' names, each of at most 64 bytes and none of them unknown or other";
+    let long = "x".repeat(65);
     check("PROVIDERS", &["unknown", "binance, other", &format!("a,{long}")], providers);
     let many = (0..63).map(|index| index.to_string()).collect::<Vec<_>>().join(",");
     assert!(Start::with(&[]).env("PROVIDERS", &many).refusal().ends_with("accepted is at most 62 providers"));
@@ -237,13 +237,15 @@ fn invalid_values() {
         "SIGNAL_MAX_QUOTE_AGE_SECONDS",
         "SIGNAL_MAX_GAP_SECONDS",
         "MAX_CLOCK_SKEW_SECONDS",
-        "PROVIDER_TIMEOUT_SECONDS",
         "SYMBOL_IDLE_SECONDS",
         "ALERT_LAG_SECONDS",
         "ALERT_GAP_SECONDS",
     ] {
         check(name, &not_numbers, "a number of seconds from 0 to 31536000 (fractions too)");
     }
+    let timeout = "a number of seconds from 1 to 31536000 (fractions too)";
+    check("PROVIDER_TIMEOUT_SECONDS", &not_numbers, timeout);
+    check("PROVIDER_TIMEOUT_SECONDS", &["0", "0.999"], timeout);
     let window = "a number of seconds from 1 to 3600 (fractions too)";
     check("ROLLING_WINDOW_SECONDS", &not_numbers, window);
     check("ROLLING_WINDOW_SECONDS", &["0", "0.999", "3600.1"], window);

@@ -1,7 +1,7 @@
 //! What a symbol is when several providers send it, trades that come twice, and symbols that fall silent (SPEC section 1,
 //! "Duplicates", "Providers", and the end of "Event time"): a table of cases for each rule, at the borders of its bounds.
 
-use senpai_md_consumer::engine::counters::{DropReason, Topic};
+use senpai_md_consumer::engine::counters::{DropReason, Topic, Unpublished};
 use senpai_md_consumer::engine::engine::{Engine, Receipt};
 use senpai_md_consumer::engine::input::subject::EventKind;
 use senpai_md_consumer::engine::settings::{EngineSettings, ProviderMode};
@@ -165,10 +165,8 @@ fn a_symbol_has_one_provider_at_a_time() {
     check_primary(&[], &[(0.0, "a"), (1.0, "")], "a", 2, 0);
     check_primary(&[], &[(0.0, "a"), (20.0, ""), (31.0, "b")], "b", 3, 0);
     check_primary(&[], &[(0.0, ""), (1.0, "a"), (2.0, "b")], "a", 2, 1);
-    // Names are told apart by case, and more than are told apart are one.
+    // Names are told apart by case.
     check_primary(&["B"], &[(0.0, "a"), (1.0, "b")], "a", 1, 1);
-    let long = "x".repeat(33);
-    check_primary(&[], &[(0.0, &long), (1.0, &format!("{long}y"))], "other", 2, 0);
 }
 
 #[test]
@@ -263,7 +261,7 @@ fn a_state_for_each_provider_has_a_name_that_a_subject_can_hold() {
     // A symbol may have all its bytes, and its states' names are compared to their ends.
     let long = "x".repeat(128);
     let mut market = Market::of_mode(ProviderMode::Separate);
-    for provider in ["p".repeat(32), "p".repeat(31) + "q"] {
+    for provider in ["p".repeat(64), "p".repeat(63) + "q"] {
         market.event(at(0.0), "trade", &long, &format!(r#"{{"provider":"{provider}","price":1,"size":1}}"#));
     }
     assert_eq!(market.names().len(), 2);
@@ -320,6 +318,9 @@ fn a_trade_that_comes_again_changes_nothing() {
     ] {
         check_duplicates(9, &[ONE, same], 1);
     }
+    // An empty id is none.
+    const EMPTY_ID: &str = r#"{"provider":"a","ts_exchange":1700000000,"price":100,"size":2,"trade_id":""}"#;
+    check_duplicates(9, &[EMPTY_ID, EMPTY_ID], 0);
     const WITHOUT_ID: &str = r#"{"provider":"a","ts_exchange":1700000000,"price":100,"size":2}"#;
     check_duplicates(9, &[WITHOUT_ID, WITHOUT_ID], 0);
     let id_of = |id: usize| format!(r#"{{"price":100,"size":2,"trade_id":{id}}}"#);
@@ -428,23 +429,126 @@ fn a_symbol_that_has_fallen_silent_gives_up_its_place() {
     assert_eq!(market.names(), ["E", "F", "G", "H"], "D, A, and B since 5 s");
 }
 
-/// A symbol of which something still waits keeps its place, and what waits is published under its name.
+/// What waits of a symbol leaves under its own name, also when its place is another's by then: so it does not matter how often the
+/// engine is asked for what is due.
 #[test]
-fn a_symbol_with_outputs_that_wait_keeps_its_place() {
-    let mut market = Market::new(|settings| settings.symbols_max = 2);
+fn outputs_of_a_symbol_outlive_its_place() {
     let trade = |market: &mut Market, second: f64, symbol: &str| {
         let subject = format!("md.events.trade.{symbol}");
         let receipt = Receipt::At(UnixNanos(at(second)));
         market.engine.handle_event(subject.as_bytes(), br#"{"price":1,"size":1}"#, receipt).expect("it is well-formed");
     };
+    let left = |market: &mut Market| -> Vec<String> {
+        let subject = |message: senpai_md_consumer::engine::engine::Message<'_>| message.subject.to_vec();
+        let subjects = std::iter::from_fn(|| market.engine.poll_output().map(subject));
+        subjects.map(|subject| String::from_utf8(subject).expect("text").replace("senpai.features.", "")).collect()
+    };
+    let new = || Market::new(|settings| (settings.symbols_max, settings.symbol_idle) = (1, Some(NANOS_PER_SECOND)));
+    for polls in [false, true] {
+        let (mut market, mut seen) = (new(), Vec::new());
+        for (second, symbol) in [(0.0, "A"), (0.05, "A"), (10.0, "B"), (10.05, "B"), (20.0, "C")] {
+            if polls {
+                market.engine.handle_time(UnixNanos(at(second) - 1));
+                seen.extend(left(&mut market));
+            }
+            trade(&mut market, second, symbol);
+            seen.extend(left(&mut market));
+        }
+        assert_eq!((seen, market.names()), (["A", "A", "B", "B", "C"].map(str::to_owned).into(), vec!["C"]));
+        assert_eq!(market.dropped(DropReason::SymbolLimit), 0);
+    }
+    // While the connection takes nothing, what waits of a symbol that has gone is given up, and counted.
+    let mut market = new();
     trade(&mut market, 0.0, "A");
-    trade(&mut market, 1.0, "B");
-    // Nothing is taken: both wait. Then A's snapshot is.
-    trade(&mut market, 5000.0, "C");
-    assert_eq!((market.names(), market.dropped(DropReason::SymbolLimit)), (vec!["A", "B"], 1));
-    assert_eq!(market.next_output().map(|(subject, _)| subject).as_deref(), Some("senpai.features.A"));
-    trade(&mut market, 5001.0, "C");
-    assert_eq!(market.names(), ["B", "C"]);
-    let left: Vec<String> = std::iter::from_fn(|| market.next_output()).map(|(subject, _)| subject).collect();
-    assert_eq!(left, ["senpai.features.B", "senpai.features.C"]);
+    market.engine.stall_output();
+    trade(&mut market, 10.0, "B");
+    assert_eq!(left(&mut market), ["B"]);
+    assert_eq!(market.engine.counters.publish_dropped[Unpublished::Features as usize], 1);
+}
+
+/// A snapshot that is still to be taken keeps the place.
+#[test]
+fn a_symbol_whose_interval_runs_keeps_its_place() {
+    let mut market = Market::new(|settings| {
+        (settings.symbols_max, settings.symbol_idle) = (1, Some(NANOS_PER_SECOND));
+        settings.publish_interval = Some(5 * NANOS_PER_SECOND);
+    });
+    market.event(at(0.0), "trade", "A", r#"{"price":1,"size":1}"#);
+    market.event(at(1.0), "trade", "A", r#"{"price":2,"size":1}"#);
+    market.event(at(4.0), "trade", "B", r#"{"price":1,"size":1}"#);
+    assert_eq!((market.names(), market.dropped(DropReason::SymbolLimit)), (vec!["A"], 1));
+    market.event(at(5.1), "trade", "B", r#"{"price":1,"size":1}"#);
+    assert_eq!(market.names(), ["B"]);
+    assert_eq!(market.published.iter().filter(|(subject, _)| subject.ends_with(".A")).count(), 2);
+}
+
+/// An id is given once, also when event time goes back with another provider and comes to the same moment again.
+#[test]
+fn an_id_is_given_once_over_a_switch_there_and_back() {
+    let mut market = Market::new(|settings| {
+        settings.providers.preferred = vec!["b".into()];
+        settings.signal.cooldown = NANOS_PER_SECOND;
+        settings.signal.age_limits.event = i64::MAX;
+    });
+    let rise = |market: &mut Market, receipt: f64, provider: &str, t: f64| {
+        for (kind, fields, behind) in [
+            ("quote", r#""bid":100.99,"ask":101.01"#, 10.0),
+            ("trade", r#""price":100,"size":5"#, 10.0),
+            ("trade", r#""price":101,"size":5"#, 0.0),
+        ] {
+            let payload = format!(r#"{{"provider":"{provider}",{fields},"ts_recv":{}}}"#, at(t - behind));
+            market.event(at(receipt), kind, "X", &payload);
+        }
+    };
+    rise(&mut market, 100.0, "a", 60.0);
+    rise(&mut market, 101.0, "b", 55.0);
+    market.event(
+        at(102.0),
+        "trade",
+        "X",
+        &format!(r#"{{"provider":"b","price":101.1,"size":5,"ts_recv":{}}}"#, at(60.0)),
+    );
+    let ids: Vec<&str> = market.signals().iter().map(|signal| signal["id"].as_str().expect("text")).collect();
+    assert_eq!(ids, [at(60.0), at(55.0)].map(|ns| format!("X:momentum_10s:long:{ns}")));
+}
+
+/// Records without any times stand at one moment, and the provider that came first is heard at it.
+#[test]
+fn without_any_times_the_first_provider_stays() {
+    let mut market = Market::primary(&["c"]);
+    for provider in ["a", "b", "a", "b", "c", "b", "a"] {
+        let trade = format!(r#"{{"provider":"{provider}","price":1,"size":1}}"#);
+        market.engine.handle_event(b"md.events.trade.X", trade.as_bytes(), Receipt::Unrecorded).unwrap();
+    }
+    assert_eq!(market.dropped(DropReason::OtherProvider), 4);
+}
+
+/// Providers that are not told apart may be several venues: they have no market, but in the mode that mixes them. Whichever field
+/// says the name, with escapes or without.
+#[test]
+fn providers_that_are_not_told_apart_are_no_market() {
+    let mut many = Market::primary(&[]);
+    for index in 0..62 {
+        many.event(at(0.0), "heartbeat", "x", &format!(r#"{{"provider":"p{index}"}}"#));
+    }
+    many.trade(0.0, "p61", 1.0).trade(1.0, "one more", 2.0);
+    assert_eq!(
+        (many.document("X", 1.0)["provider"].clone(), many.dropped(DropReason::OtherProvider)),
+        ("p61".into(), 1)
+    );
+    for field in ["provider", "exchange", "venue", "source"] {
+        for name in ["x".repeat(65), "\\u0078".repeat(65), "\\u0078".repeat(200)] {
+            for (mode, dropped) in [(ProviderMode::Primary, 1), (ProviderMode::Separate, 1), (ProviderMode::Merged, 0)]
+            {
+                let mut market = Market::of_mode(mode);
+                market.event(at(0.0), "trade", "X", &format!(r#"{{"{field}":"{name}","price":1,"size":1}}"#));
+                assert_eq!(market.dropped(DropReason::OtherProvider), dropped, "{field} {name}");
+                assert_eq!(market.names().len() as u64, 1 - dropped, "{field} {name}");
+            }
+        }
+        let name = "x".repeat(64);
+        let mut market = Market::primary(&[]);
+        market.event(at(0.0), "trade", "X", &format!(r#"{{"{field}":"{name}","price":1,"size":1}}"#));
+        assert_eq!(market.document("X", 0.0)["provider"], name);
+    }
 }

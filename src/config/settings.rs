@@ -384,7 +384,7 @@ pub struct EngineArgs {
     pub providers: ProviderList,
     /// With primary: a provider that has not sent a symbol for so long, in seconds, gives way to another
     #[arg(long = "provider-timeout-seconds", env = "PROVIDER_TIMEOUT_SECONDS", value_name = "S", default_value = "30",
-          value_parser = values::seconds)]
+          value_parser = values::provider_timeout)]
     pub provider_timeout_ns: i64,
     /// A symbol that has been silent for so long, in seconds, gives up its place when a new one needs it (0: never)
     #[arg(long = "symbol-idle-seconds", env = "SYMBOL_IDLE_SECONDS", value_name = "S", default_value = "3600",

@@ -67,6 +67,11 @@ pub fn limit_ms(text: &str) -> Result<f64, String> {
     threshold(text).map(|ms| if ms == 0.0 { f64::INFINITY } else { ms })
 }
 
+/// 1 s to a year; in ns. With less, every pause between two events would be a change of the provider.
+pub fn provider_timeout(text: &str) -> Result<i64, String> {
+    seconds_within(text, 1.0..=SECONDS_MAX)
+}
+
 /// 1 s to an hour; in ns.
 pub fn rolling_window(text: &str) -> Result<i64, String> {
     seconds_within(text, 1.0..=3600.0)

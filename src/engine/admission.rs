@@ -3,11 +3,13 @@
 
 use crate::engine::alerts::watch::Names;
 use crate::engine::bounds::STATE_NAME_BYTES_MAX;
-use crate::engine::counters::DropReason;
+use crate::engine::counters::{DropReason, Unpublished};
 use crate::engine::engine::Engine;
+use crate::engine::input::malformed::Malformed;
 use crate::engine::input::subject::EventKind;
 use crate::engine::state::primary_provider::ProviderMode;
 use crate::engine::state::provider::ProviderId;
+use crate::engine::state::symbol_names::SymbolNames;
 use crate::engine::state::symbol_table::SymbolId;
 
 impl Engine {
@@ -36,9 +38,17 @@ impl Engine {
         }
     }
 
+    /// Providers that are not told apart may be several venues, and one price of two venues is no market.
+    #[cold]
+    pub(super) fn drop_of_others(&mut self, kind: EventKind) -> Result<(), Malformed> {
+        self.counters.count_in(kind, ProviderId::OTHER);
+        self.counters.count_dropped(kind, DropReason::OtherProvider);
+        Ok(())
+    }
+
     /// Whether the symbol's state takes the provider's events. It may begin anew for that.
     #[inline]
-    pub(super) fn takes(&mut self, id: SymbolId, provider: ProviderId) -> bool {
+    pub(super) fn accepts(&mut self, id: SymbolId, provider: ProviderId) -> bool {
         let state = self.symbols.state_mut(id);
         if state.provider == provider {
             state.provider_heard = self.local;
@@ -48,18 +58,18 @@ impl Engine {
             ProviderMode::Merged => true,
             // Two providers whose names differ in what a subject cannot hold.
             ProviderMode::Separate => false,
-            ProviderMode::Primary => provider == ProviderId::UNKNOWN || self.is_switched(id, provider),
+            ProviderMode::Primary => provider == ProviderId::UNKNOWN || self.try_switch(id, provider),
         }
     }
 
-    /// Whether the symbol becomes the provider's, which is not its own yet.
+    /// The symbol becomes the provider's, which is not its own yet, if it may; says whether it does.
     #[inline(never)]
-    fn is_switched(&mut self, id: SymbolId, provider: ProviderId) -> bool {
+    fn try_switch(&mut self, id: SymbolId, provider: ProviderId) -> bool {
         let local = self.local;
         let state = self.symbols.state_mut(id);
         let own = (state.provider, state.provider_heard);
         if own.0 != ProviderId::UNKNOWN {
-            if !self.primaries.may_take_over(id, own, provider, local) {
+            if !self.primaries.try_take_over(id, own, provider, local) {
                 return false;
             }
             state.begin_anew(&mut self.trade_pool, &mut self.row_pool);
@@ -71,7 +81,7 @@ impl Engine {
     }
 
     /// Gives a symbol a place, whose name is valid: a free one, or that of the symbol that has been silent longest, if for long
-    /// enough and with no output that still waits. `None` where there is neither.
+    /// enough and with no snapshot still to be taken. `None` where there is neither, or no memory for its name.
     #[cold]
     pub(super) fn admit(&mut self, kind: EventKind, symbol: &[u8], provider: ProviderId) -> Option<SymbolId> {
         let Engine {
@@ -90,28 +100,35 @@ impl Engine {
         let name = std::str::from_utf8(symbol).expect("a valid symbol is text");
         let mode = settings.providers.mode;
         let suffix = if mode == ProviderMode::Separate { providers.suffix(provider) } else { "" };
-        let id = if symbols.is_full() {
-            let idle = settings.symbol_idle.and_then(|idle| {
-                let can_go = |id| !symbols.state(id).is_publication_pending && !outbox.has_any(id);
-                idle_symbols.take(local.minus(idle), |id| symbols.state(id).last_event, can_go)
-            });
-            idle.filter(|id| {
-                if alerts.has_alerts(*id) {
-                    let names = Names { symbol: symbols.names(*id), own: symbols.state(*id).provider, providers };
-                    alerts.resolve_all(*id, &names, *local, &mut outbox.alerts);
-                }
-                alerts.senders.forget(*id);
-                let last_event = symbols.state(*id).last_event;
-                let is_replaced = symbols.replace(*id, name, suffix, trade_pool, row_pool);
-                idle_symbols.add(*id, if is_replaced { *local } else { last_event });
-                counters.symbols_evicted += u64::from(is_replaced);
-                is_replaced
-            })
-        } else {
-            let id = symbols.add(name, suffix, trade_pool);
-            id.into_iter().filter(|_| settings.symbol_idle.is_some()).for_each(|id| idle_symbols.add(id, *local));
-            id
+        let mut given_up = 0;
+        let mut find_place = || {
+            if !symbols.is_full() {
+                let id = symbols.add(SymbolNames::new(name, suffix)?, trade_pool)?;
+                settings.symbol_idle.into_iter().for_each(|_| idle_symbols.add(id, *local));
+                return Some(id);
+            }
+            let silent_since = local.minus(settings.symbol_idle?);
+            let is_done = |id| !symbols.state(id).is_publication_pending;
+            let id = idle_symbols.take(silent_since, |id| symbols.state(id).last_event, is_done)?;
+            let (last_event, own) = (symbols.state(id).last_event, symbols.state(id).provider);
+            let former = symbols.names(id).clone();
+            let is_replaced = SymbolNames::new(name, suffix)
+                .is_some_and(|new_names| symbols.replace(id, new_names, trade_pool, row_pool));
+            if !is_replaced {
+                idle_symbols.add(id, last_event);
+                return None;
+            }
+            if alerts.has_alerts(id) {
+                alerts.resolve_all(id, &Names { symbol: &former, own, providers }, *local, &mut outbox.alerts);
+            }
+            alerts.senders.forget(id);
+            given_up = u64::from(outbox.leave_place(id));
+            counters.symbols_evicted += 1;
+            idle_symbols.add(id, *local);
+            Some(id)
         };
+        let id = find_place();
+        self.count_unpublished(Unpublished::Features, given_up);
         self.count_dropped_alerts();
         let Some(id) = id else {
             self.counters.count_in(kind, provider);

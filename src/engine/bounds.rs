@@ -14,7 +14,7 @@ pub const STATE_NAME_BYTES_MAX: usize = SYMBOL_BYTES_MAX + 1 + PROVIDER_BYTES_MA
 /// Longest trade id kept, as its JSON token in bytes (a UUID with quotes has 38). A longer one is shown as null.
 pub const TRADE_ID_BYTES_MAX: usize = 48;
 /// Longest provider name kept, in bytes; what is longer counts as the provider `other`.
-pub const PROVIDER_BYTES_MAX: usize = 32;
+pub const PROVIDER_BYTES_MAX: usize = 64;
 /// Providers told apart, the last of them being `other`: a metric label must not grow with hostile input.
 pub const PROVIDERS_MAX: usize = 64;
 /// Providers that `PROVIDERS` may list: all that are told apart, but for `unknown` and `other`.

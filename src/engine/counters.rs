@@ -63,7 +63,7 @@ impl OutputKind {
 }
 
 /// What a message to publish is about.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Topic {
     /// A snapshot of a symbol's features.
     Features {

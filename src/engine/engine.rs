@@ -41,8 +41,9 @@ use crate::engine::settings::EngineSettings;
 use crate::engine::state::bucket_row_pool::BucketRowPool;
 use crate::engine::state::idle_symbols::IdleSymbols;
 use crate::engine::state::primary_provider::{PrimaryProviders, ProviderMode};
-use crate::engine::state::provider::{NO_DEADLINE, Providers};
+use crate::engine::state::provider::{NO_DEADLINE, ProviderId, Providers};
 use crate::engine::state::recent_trades::RecentTrades;
+use crate::engine::state::symbol_names::SymbolNames;
 use crate::engine::state::symbol_state::Arrival;
 use crate::engine::state::symbol_table::{SymbolId, SymbolTable};
 use crate::engine::state::trade_pool::TradePool;
@@ -83,6 +84,8 @@ pub struct Engine {
     pub counters: Counters,
     decoder: Decoder,
     payload: Vec<u8>,
+    /// How the symbol of the message that was polled last is written.
+    polled: Option<Arc<SymbolNames>>,
 }
 
 /// A message to publish.
@@ -131,6 +134,7 @@ impl Engine {
             counters: Counters::default(),
             decoder: Decoder::default(),
             payload: Vec::with_capacity(4096),
+            polled: None,
             settings,
         })
     }
@@ -175,7 +179,7 @@ impl Engine {
             known = self.find_state(symbol, provider);
         }
         if let Body::Trade(trade) = &body
-            && self.recent_trades.is_duplicate(symbol_hash, provider, trade, origin.ts_exchange)
+            && self.recent_trades.remember(symbol_hash, provider, trade, origin.ts_exchange)
         {
             self.note_duplicate(known, provider);
             return Ok(());
@@ -196,6 +200,9 @@ impl Engine {
             self.counters.count_in(kind, provider);
             return Ok(());
         }
+        if provider == ProviderId::OTHER && self.settings.providers.mode != ProviderMode::Merged {
+            return self.drop_of_others(kind);
+        }
         let id = match known {
             Some(id) => id,
             None => match self.admit(kind, symbol, provider) {
@@ -204,7 +211,7 @@ impl Engine {
             },
         };
         self.counters.count_in(kind, provider);
-        if !self.takes(id, provider) {
+        if !self.accepts(id, provider) {
             self.counters.count_dropped(kind, DropReason::OtherProvider);
             return Ok(());
         }
@@ -293,7 +300,7 @@ impl Engine {
         self.counters.signals_emitted[direction as usize] += 1;
         let signal = Signal { direction, watermark, price, snapshot };
         self.latest_signals.push(self.local, self.symbols.names(id), &self.providers, &signal);
-        if self.outbox.push_signal(self.local, id, signal) {
+        if self.outbox.push_signal(self.local, self.symbols.names(id), signal) {
             self.count_unpublished(Unpublished::Signal, 1);
         }
     }
@@ -319,7 +326,7 @@ impl Engine {
     fn publish(&mut self, id: SymbolId, now: UnixNanos, local: UnixNanos, interval: i64) {
         let snapshot = self.snapshot(id, now);
         self.judge_snapshot(id, &snapshot, local);
-        self.outbox.push_snapshot(local, id, snapshot);
+        self.outbox.push_snapshot(local, id, self.symbols.names(id), snapshot);
         let state = self.symbols.state_mut(id);
         state.last_publication = Some(local);
         state.is_publication_pending = false;
@@ -419,29 +426,34 @@ impl Engine {
         let open = if self.is_moment_open { self.local } else { UnixNanos(i64::MAX) };
         let (moment, outgoing) = self.outbox.pop(open)?;
         self.payload.clear();
-        let (topic, subject) = match outgoing {
-            Outgoing::Signal(id, signal) => {
-                let names = self.symbols.names(id);
-                encode_signal(&mut self.payload, names, &self.providers, &signal);
-                (Topic::Signal, &*names.signals_subject)
+        let (topic, names) = match outgoing {
+            Outgoing::Signal(names, signal) => {
+                encode_signal(&mut self.payload, &names, &self.providers, &signal);
+                (Topic::Signal, names)
             }
             Outgoing::Alert(alert) => {
                 alert.encode(&mut self.payload);
-                (Topic::Alert, ALERTS_SUBJECT.as_bytes())
+                let subject = ALERTS_SUBJECT.as_bytes();
+                return Some(Message { topic: Topic::Alert, moment, subject, payload: &self.payload });
             }
-            Outgoing::Features(id, snapshot) => {
-                let names = self.symbols.names(id);
-                encode_snapshot(&mut self.payload, names, &self.providers, &snapshot);
-                let generation = self.symbols.generation(id);
-                (Topic::Features { symbol: id, generation }, &*names.features_subject)
+            Outgoing::Features(symbol, names, snapshot) => {
+                encode_snapshot(&mut self.payload, &names, &self.providers, &snapshot);
+                (Topic::Features { symbol, generation: names.generation }, names)
             }
         };
+        let names = self.polled.insert(names);
+        let subject = if topic == Topic::Signal { &*names.signals_subject } else { &*names.features_subject };
         Some(Message { topic, moment, subject, payload: &self.payload })
     }
 
-    /// A snapshot of the symbol waits to be published.
-    pub fn has_snapshot_waiting(&self, symbol: SymbolId) -> bool {
-        self.outbox.has_snapshot(symbol)
+    /// A newer snapshot of the symbol that a message is about waits to be published.
+    pub fn has_snapshot_waiting(&self, topic: Topic) -> bool {
+        match topic {
+            Topic::Features { symbol, generation } => {
+                self.symbols.names(symbol).generation == generation && self.outbox.has_snapshot(symbol)
+            }
+            Topic::Signal | Topic::Alert => false,
+        }
     }
 
     /// The connection takes no messages for now: newer snapshots may overwrite unsent ones.

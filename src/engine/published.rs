@@ -19,7 +19,7 @@ impl Engine {
     pub fn take_back_published(&mut self, topic: Topic) {
         let Topic::Features { symbol, generation } = topic else { return };
         self.counters.features_published = self.counters.features_published.saturating_sub(1);
-        if self.symbols.generation(symbol) == generation {
+        if self.symbols.names(symbol).generation == generation {
             let published = &mut self.symbols.state_mut(symbol).features_published;
             *published = published.saturating_sub(1);
         }

@@ -58,7 +58,7 @@ pub fn publish(engine: &mut Engine, session: &mut Session<Publication>, clock: &
 fn publish_again(engine: &mut Engine, session: &mut Session<Publication>, now_ns: u64) {
     let unsent = session.take_unsent();
     let snapshots = unsent.iter().enumerate().filter_map(|(index, publication)| match publication.about.topic {
-        Topic::Features { symbol, .. } => Some((symbol, index)),
+        Topic::Features { .. } => Some((publication.about.topic, index)),
         Topic::Signal | Topic::Alert => None,
     });
     let newest: HashMap<_, usize> = snapshots.collect();
@@ -66,7 +66,7 @@ fn publish_again(engine: &mut Engine, session: &mut Session<Publication>, now_ns
     for (index, publication) in unsent.iter().enumerate() {
         let about = publication.about;
         let is_overtaken = match about.topic {
-            Topic::Features { symbol, .. } => newest[&symbol] > index || engine.has_snapshot_waiting(symbol),
+            Topic::Features { .. } => newest[&about.topic] > index || engine.has_snapshot_waiting(about.topic),
             Topic::Signal | Topic::Alert => false,
         };
         let payload_len = publication.payload_len as u64;
@@ -114,7 +114,7 @@ pub fn give_up(engine: &mut Engine, session: &mut Session<Publication>) -> [u64;
 pub fn note_refused(engine: &mut Engine, subject: &str) {
     let symbol = |prefix| engine.symbols().find(subject.strip_prefix(prefix)?.as_bytes());
     let topic = if let Some(symbol) = symbol(FEATURES_PREFIX) {
-        Topic::Features { symbol, generation: engine.symbols().generation(symbol) }
+        Topic::Features { symbol, generation: engine.symbols().names(symbol).generation }
     } else if symbol(SIGNALS_PREFIX).is_some() {
         Topic::Signal
     } else if subject == ALERTS_SUBJECT {

@@ -298,6 +298,10 @@ impl Reference {
         if kind == Kind::Heartbeat {
             return published;
         }
+        if event.provider == providers::OTHER && self.settings.provider_mode != providers::ProviderMode::Merged {
+            count(&mut self.counts.other_provider, kind.name());
+            return published;
+        }
         let state = self.state_name(name, &event);
         if !self.symbols.contains_key(&state) && !self.has_room(local) {
             count(&mut self.counts.symbol_limit, kind.name());
@@ -375,6 +379,10 @@ impl Reference {
     /// Whether it is a trade that came before.
     fn is_duplicate(&mut self, symbol: &str, event: &Event) -> bool {
         let Body::Trade { price, size, trade_id: Some(trade_id), .. } = &event.body else { return false };
+        // An empty id is none.
+        if trade_id.is_empty() {
+            return false;
+        }
         self.duplicates.is_duplicate(Told {
             trade_id: trade_id.clone(),
             symbol: symbol.to_owned(),

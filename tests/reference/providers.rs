@@ -22,9 +22,9 @@ pub fn known(provider: &str) -> Option<&str> {
     (provider != UNKNOWN).then_some(provider)
 }
 
-/// All whose names are not told apart: a known provider.
+/// All whose names are not told apart. They may be several venues: only the mode that mixes venues has a market of them.
 pub const OTHER: &str = "other";
-const NAME_BYTES_MAX: usize = 32;
+const NAME_BYTES_MAX: usize = 64;
 /// Beside `unknown` and `other`.
 const TOLD_APART_MAX: usize = 62;
 

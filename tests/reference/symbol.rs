@@ -31,7 +31,8 @@ pub(super) struct Symbol {
     pub last_snapshot: Option<(i64, u64)>,
     pub pending: bool,
     /// The `now` and the watermark of the last signal by direction.
-    pub last_signal: BTreeMap<&'static str, (i64, i64)>,
+    /// When a signal of the direction was last given, and the watermarks of all of them.
+    pub last_signal: BTreeMap<&'static str, (i64, Vec<i64>)>,
 }
 
 /// t, bid and ask.
@@ -311,9 +312,10 @@ impl Symbol {
         if crossed || !tight || self.volume(now, w10) <= settings.volume_threshold {
             return None;
         }
-        // Before the last one, too: another provider's time may lie behind.
-        let is_cooling =
-            |(last, watermark): &(i64, i64)| (now - last).abs() < settings.cooldown_ns || *watermark == self.watermark;
+        // Before the last one, too: another provider's time may lie behind. And no id is given twice.
+        let is_cooling = |(last, watermarks): &(i64, Vec<i64>)| {
+            (now - last).abs() < settings.cooldown_ns || watermarks.contains(&self.watermark)
+        };
         if self.last_signal.get(direction).is_some_and(is_cooling) {
             return None;
         }
@@ -321,7 +323,9 @@ impl Symbol {
             *counts.signals_suppressed.entry(reason.to_owned()).or_default() += 1;
             return None;
         }
-        self.last_signal.insert(direction, (now, self.watermark));
+        let (last, watermarks) = self.last_signal.entry(direction).or_default();
+        *last = now;
+        watermarks.push(self.watermark);
         let (features, latency) = self.features(now, settings);
         let (trade_age_ms, quote_age_ms) = self.ages_ms(now);
         Some(Published {

@@ -61,7 +61,7 @@ fn a_trade_is_known_by_symbol_provider_id_price_size_and_exchange_time() {
     check_pair(one(), but("id", json!("8")), false);
     check_pair(one(), but("id", json!("7 ")), false);
     check_pair(one(), but("id", json!("07")), false);
-    check_pair(but("id", json!("")), but("id", json!("")), true);
+    check_pair(but("id", json!("")), but("id", json!("")), false);
     check_pair(but("id", json!("T/é")), but("tid", json!("T/é")), false);
     check_pair(but("id", Value::Null), but("id", Value::Null), false);
     check_pair(but("id", json!([7])), but("id", json!([7])), false);

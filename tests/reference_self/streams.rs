@@ -137,7 +137,7 @@ fn streams_of_several_venues_meet_every_limit() {
                 let shown = format!("{mode:?}, {name}: {found:?}, {evicted} evicted, {switches} switches");
                 assert!(found[0] > 20 && evicted > 20, "{shown}");
                 // Of many states one has nearly always been silent for long enough.
-                assert!(found[2] > 5 || mode == ProviderMode::Separate, "{shown}");
+                assert!(found[2] > 0 || mode == ProviderMode::Separate, "{shown}");
                 assert_eq!(found[1] > 5, mode != ProviderMode::Merged, "{shown}");
                 assert_eq!(switches > 20, mode == ProviderMode::Primary, "{shown}");
                 without_effect.retain(|(_, change)| {

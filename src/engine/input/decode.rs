@@ -31,7 +31,7 @@ use crate::engine::input::layouts::{LAYOUT_FIELDS, Layouts};
 use crate::engine::input::malformed::Malformed;
 use crate::engine::input::sides::{Sides, is_update_mark};
 use crate::engine::input::subject::EventKind;
-use crate::engine::input::unescape::unescaped;
+use crate::engine::input::unescape::{ESCAPED_TEXT_BYTES_MAX, unescape, unescaped};
 use crate::engine::time::{TimeDecoder, UnixNanos};
 
 /// The decoder's memory between payloads.
@@ -301,7 +301,11 @@ fn is_provider_name(text: &[u8]) -> bool {
         };
         text.len() >= 3 && (text.iter().any(u8::is_ascii_alphabetic) || has_letter())
     };
-    unescaped(text, |text| is_name(text).then_some(())).is_some()
+    match text.contains(&b'\\') {
+        false => is_name(text),
+        // One that is too long to be read here is no code: it is a provider with too long a name.
+        true => unescape(text, &mut [0; ESCAPED_TEXT_BYTES_MAX]).is_none_or(is_name),
+    }
 }
 
 /// The aggressor's side by the text of a name of that rank.

@@ -1,7 +1,7 @@
 //! Escapes of JSON strings.
 
 /// Longest text of a field that is still read when it has escapes in it.
-const ESCAPED_TEXT_BYTES_MAX: usize = 128;
+pub const ESCAPED_TEXT_BYTES_MAX: usize = 128;
 
 /// What `read` makes of a string, given its inside; escapes are resolved first, where there are any.
 #[inline]

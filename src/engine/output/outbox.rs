@@ -15,6 +15,7 @@
 //! of its unsent one and moves to the end of the order.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use crate::engine::alerts::alert::Alert;
 use crate::engine::alerts::ring::AlertRing;
@@ -22,6 +23,7 @@ use crate::engine::bounds::SIGNALS_WAITING_MAX;
 use crate::engine::features::snapshot::Snapshot;
 use crate::engine::memory::{NoMemory, Table};
 use crate::engine::rules::momentum::Signal;
+use crate::engine::state::symbol_names::SymbolNames;
 use crate::engine::state::symbol_table::SymbolId;
 use crate::engine::time::UnixNanos;
 
@@ -32,7 +34,7 @@ const SIGNALS: Table = Table::new("the signals that wait", "MAX_SYMBOLS");
 const SNAPSHOTS: Table = Table::new("the snapshots that wait", "MAX_SYMBOLS");
 
 pub struct Outbox {
-    signals: VecDeque<(UnixNanos, SymbolId, Signal)>,
+    signals: VecDeque<(UnixNanos, Arc<SymbolNames>, Signal)>,
     pub alerts: AlertRing,
     slots: Vec<Slot>,
     /// Ends of the list of those that wait.
@@ -50,6 +52,8 @@ pub struct Outbox {
 struct Slot {
     moment: UnixNanos,
     symbol: SymbolId,
+    /// Its own for as long as the snapshot waits: the symbol may give up its place meanwhile. `None` in a free slot.
+    names: Option<Arc<SymbolNames>>,
     previous: u32,
     next: u32,
     snapshot: Snapshot,
@@ -57,9 +61,9 @@ struct Slot {
 
 /// One message to publish.
 pub enum Outgoing {
-    Signal(SymbolId, Signal),
+    Signal(Arc<SymbolNames>, Signal),
     Alert(Alert),
-    Features(SymbolId, Snapshot),
+    Features(SymbolId, Arc<SymbolNames>, Snapshot),
 }
 
 impl Outbox {
@@ -84,18 +88,18 @@ impl Outbox {
     }
 
     /// Says whether the oldest signal was dropped for it.
-    pub fn push_signal(&mut self, moment: UnixNanos, symbol: SymbolId, signal: Signal) -> bool {
+    pub fn push_signal(&mut self, moment: UnixNanos, names: &Arc<SymbolNames>, signal: Signal) -> bool {
         debug_assert!(self.signals.back().is_none_or(|(last, ..)| *last <= moment), "moments do not step back");
         let full = self.signals.len() == SIGNALS_WAITING_MAX;
         if full {
             self.signals.pop_front();
         }
-        self.signals.push_back((moment, symbol, signal));
+        self.signals.push_back((moment, names.clone(), signal));
         full
     }
 
     #[inline]
-    pub fn push_snapshot(&mut self, moment: UnixNanos, symbol: SymbolId, snapshot: Snapshot) {
+    pub fn push_snapshot(&mut self, moment: UnixNanos, symbol: SymbolId, names: &Arc<SymbolNames>, snapshot: Snapshot) {
         debug_assert!(self.last == NONE || self.slots[self.last as usize].moment <= moment, "moments do not step back");
         let newest = self.newest[symbol.0 as usize];
         let slot = if newest != NONE && (self.is_stalled || self.snapshot_count >= self.in_order_max) {
@@ -104,7 +108,8 @@ impl Outbox {
         } else {
             self.take_free()
         };
-        let entry = Slot { moment, symbol, previous: self.last, next: NONE, snapshot };
+        let names = Some(names.clone());
+        let entry = Slot { moment, symbol, names, previous: self.last, next: NONE, snapshot };
         match self.slots.get_mut(slot as usize) {
             Some(place) => *place = entry,
             None => {
@@ -153,9 +158,26 @@ impl Outbox {
         self.newest[symbol.0 as usize] != NONE
     }
 
-    /// Whether anything of the symbol waits. Looks at all signals that do.
-    pub fn has_any(&self, symbol: SymbolId) -> bool {
-        self.has_snapshot(symbol) || self.signals.iter().any(|(_, waiting, _)| *waiting == symbol)
+    /// The symbol's place is another's from now on, and what waits leaves under the name that it had. Only while the connection
+    /// takes nothing, where a newer one would take its slot, its last snapshot is given up; says whether it was.
+    #[cold]
+    pub fn leave_place(&mut self, symbol: SymbolId) -> bool {
+        let newest = std::mem::replace(&mut self.newest[symbol.0 as usize], NONE);
+        let is_given_up = newest != NONE && (self.is_stalled || self.snapshot_count >= self.in_order_max);
+        if is_given_up {
+            self.unlink(newest);
+            self.release(newest);
+        }
+        is_given_up
+    }
+
+    /// A slot that is in no list any more is free.
+    #[inline]
+    fn release(&mut self, slot: u32) -> Option<Arc<SymbolNames>> {
+        let free = std::mem::replace(&mut self.free, slot);
+        let entry = &mut self.slots[slot as usize];
+        entry.next = free;
+        entry.names.take()
     }
 
     /// The connection takes no messages for now: until the next is taken, newer snapshots take the slots of unsent ones.
@@ -177,7 +199,7 @@ impl Outbox {
         if let Some((moment, ..)) = self.signals.front()
             && *moment <= snapshot_moment.min(alert_moment)
         {
-            return self.signals.pop_front().map(|(moment, symbol, signal)| (moment, Outgoing::Signal(symbol, signal)));
+            return self.signals.pop_front().map(|(moment, names, signal)| (moment, Outgoing::Signal(names, signal)));
         }
         if snapshot_moment.min(alert_moment) >= open {
             return None;
@@ -186,13 +208,13 @@ impl Outbox {
             return self.alerts.pop().map(|(moment, alert)| (moment, Outgoing::Alert(alert)));
         }
         self.unlink(first);
-        let slot = &mut self.slots[first as usize];
-        slot.next = std::mem::replace(&mut self.free, first);
-        let newest = &mut self.newest[slot.symbol.0 as usize];
+        let names = self.release(first).expect("what waits has its names");
+        let Slot { moment, symbol, snapshot, .. } = self.slots[first as usize];
+        let newest = &mut self.newest[symbol.0 as usize];
         if *newest == first {
             *newest = NONE;
         }
-        Some((slot.moment, Outgoing::Features(slot.symbol, slot.snapshot)))
+        Some((moment, Outgoing::Features(symbol, names, snapshot)))
     }
 
     #[inline]
@@ -251,14 +273,22 @@ mod tests {
         Alert { ts: UnixNanos(number), kind, state, about, value: None, threshold: None }
     }
 
-    /// Kind (0: signal, 1: alert, 2: snapshot), symbol and number.
+    /// Kind (0: signal, 1: alert, 2: snapshot), the symbol's name and number.
     type Shown = (u8, u32, i64);
+
+    fn names(name: u32) -> Arc<SymbolNames> {
+        Arc::new(SymbolNames::new(&name.to_string(), "").expect("there is memory"))
+    }
+
+    fn name_of(names: &SymbolNames) -> u32 {
+        names.name.parse().expect("a number")
+    }
 
     fn shown((_, outgoing): (UnixNanos, Outgoing)) -> Shown {
         match outgoing {
-            Outgoing::Signal(symbol, signal) => (0, symbol.0, signal.snapshot.now.0),
+            Outgoing::Signal(names, signal) => (0, name_of(&names), signal.snapshot.now.0),
             Outgoing::Alert(alert) => (1, 0, alert.ts.0),
-            Outgoing::Features(symbol, snapshot) => (2, symbol.0, snapshot.now.0),
+            Outgoing::Features(_, names, snapshot) => (2, name_of(&names), snapshot.now.0),
         }
     }
 
@@ -301,6 +331,13 @@ mod tests {
             self.entries.push((moment, (2, symbol, number)));
         }
 
+        fn leave_place(&mut self, symbol: u32) -> bool {
+            let snapshots = self.entries.iter().filter(|(_, (kind, ..))| *kind == 2).count();
+            let newest = self.entries.iter().rposition(|(_, (kind, of, _))| *kind == 2 && *of == symbol);
+            let given_up = newest.filter(|_| self.is_stalled || snapshots > 2 * self.symbol_capacity);
+            given_up.map(|index| self.entries.remove(index)).is_some()
+        }
+
         fn pop(&mut self, open: i64) -> Option<Shown> {
             self.is_stalled = false;
             // Of equals `min_by_key` takes the first.
@@ -317,6 +354,9 @@ mod tests {
         let mut outbox = Outbox::new(symbol_capacity).expect("there is memory");
         let mut naive = Naive { entries: Vec::new(), symbol_capacity, is_stalled: false, alerts_dropped: 0 };
         let capacity = outbox.slots.capacity();
+        // Of the symbols that have the places now.
+        let mut places: Vec<Arc<SymbolNames>> = (0..symbol_capacity as u32).map(names).collect();
+        let mut name_count = symbol_capacity as u32;
         // How often one is taken for a hundred that are pushed changes from phase to phase.
         let (mut moment, mut pops, mut signals) = (0, 100, 10);
         for step in 0..steps as i64 {
@@ -324,16 +364,22 @@ mod tests {
                 (pops, signals) = ([0, 20, 100, 1000][random(4) as usize], [1, 10, 80][random(3) as usize]);
             }
             moment += [0, 0, 1, 5][random(4) as usize];
-            let symbol = random(symbol_capacity as u64) as u32;
-            if random(100) < 3 {
+            let place = random(symbol_capacity as u64) as usize;
+            let symbol = name_of(&places[place]);
+            if random(100) < 2 {
+                let is_given_up = outbox.leave_place(SymbolId(place as u32));
+                assert_eq!(is_given_up, naive.leave_place(symbol), "seed {seed}, step {step}");
+                places[place] = names(name_count);
+                name_count += 1;
+            } else if random(100) < 3 {
                 outbox.alerts.push(UnixNanos(moment), alert(step));
                 naive.push_alert(moment, step);
                 assert_eq!(outbox.alerts.take_dropped(), std::mem::take(&mut naive.alerts_dropped), "seed {seed}");
             } else if random(100) < signals {
-                let was_full = outbox.push_signal(UnixNanos(moment), SymbolId(symbol), signal(Direction::Long, step));
+                let was_full = outbox.push_signal(UnixNanos(moment), &places[place], signal(Direction::Long, step));
                 assert_eq!(was_full, naive.push_signal(moment, symbol, step), "seed {seed}");
             } else {
-                outbox.push_snapshot(UnixNanos(moment), SymbolId(symbol), snapshot(step));
+                outbox.push_snapshot(UnixNanos(moment), SymbolId(place as u32), &places[place], snapshot(step));
                 naive.push_snapshot(moment, symbol, step);
             }
             if random(20) == 0 {
@@ -353,9 +399,10 @@ mod tests {
                     break;
                 }
             }
-            let symbol = random(symbol_capacity as u64) as u32;
+            let place = random(symbol_capacity as u64) as usize;
+            let symbol = name_of(&places[place]);
             let waits = naive.entries.iter().any(|(_, (kind, of, _))| *kind == 2 && *of == symbol);
-            assert_eq!(outbox.has_snapshot(SymbolId(symbol)), waits, "seed {seed}, step {step}");
+            assert_eq!(outbox.has_snapshot(SymbolId(place as u32)), waits, "seed {seed}, step {step}");
             assert_eq!(outbox.is_empty(), naive.entries.is_empty(), "seed {seed}, step {step}");
         }
         while let Some(expected) = naive.pop(i64::MAX) {
@@ -378,10 +425,10 @@ mod tests {
     #[test]
     fn the_oldest_signal_goes() {
         let mut outbox = Outbox::new(1).expect("there is memory");
-        outbox.push_snapshot(UnixNanos(0), SymbolId(0), snapshot(-1));
+        outbox.push_snapshot(UnixNanos(0), SymbolId(0), &names(0), snapshot(-1));
         let count = SIGNALS_WAITING_MAX as i64;
         for number in 0..count + 3 {
-            let has_gone = outbox.push_signal(UnixNanos(number), SymbolId(0), signal(Direction::Short, number));
+            let has_gone = outbox.push_signal(UnixNanos(number), &names(0), signal(Direction::Short, number));
             assert_eq!(has_gone, number >= count);
         }
         let left: Vec<Shown> = std::iter::from_fn(|| outbox.pop(ALL).map(shown)).collect();
@@ -392,10 +439,10 @@ mod tests {
     #[test]
     fn signals_first_at_one_moment_then_alerts_and_snapshots_once_it_is_over() {
         let mut outbox = Outbox::new(2).expect("there is memory");
-        outbox.push_snapshot(UnixNanos(10), SymbolId(0), snapshot(1));
-        outbox.push_snapshot(UnixNanos(20), SymbolId(1), snapshot(2));
+        outbox.push_snapshot(UnixNanos(10), SymbolId(0), &names(0), snapshot(1));
+        outbox.push_snapshot(UnixNanos(20), SymbolId(1), &names(1), snapshot(2));
         outbox.alerts.push(UnixNanos(20), alert(4));
-        outbox.push_signal(UnixNanos(20), SymbolId(0), signal(Direction::Long, 3));
+        outbox.push_signal(UnixNanos(20), &names(0), signal(Direction::Long, 3));
         let mut pop = |open: i64| outbox.pop(UnixNanos(open)).map(shown);
         assert_eq!(pop(20), Some((2, 0, 1)));
         assert_eq!(pop(20), Some((0, 0, 3)));

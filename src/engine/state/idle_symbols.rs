@@ -14,6 +14,9 @@ use crate::engine::time::UnixNanos;
 
 const IDLE: Table = Table::new("the order of idle symbols", "MAX_SYMBOLS");
 
+/// Of those that cannot go so many are passed over for one event.
+const KEPT_MAX: usize = 16;
+
 /// See the head of this file.
 pub struct IdleSymbols {
     entries: BinaryHeap<Reverse<(UnixNanos, u32)>>,
@@ -24,7 +27,7 @@ pub struct IdleSymbols {
 impl IdleSymbols {
     /// For up to `symbol_capacity` symbols.
     pub fn new(symbol_capacity: usize) -> Result<Self, NoMemory> {
-        Ok(IdleSymbols { entries: IDLE.list(symbol_capacity)?.into(), kept: IDLE.list(symbol_capacity)? })
+        Ok(IdleSymbols { entries: IDLE.list(symbol_capacity)?.into(), kept: IDLE.list(KEPT_MAX)? })
     }
 
     /// A symbol has a place since `moment`.
@@ -57,6 +60,9 @@ impl IdleSymbols {
                 break;
             }
             self.kept.push(entry);
+            if self.kept.len() == KEPT_MAX {
+                break;
+            }
         }
         self.entries.extend(self.kept.drain(..));
         taken

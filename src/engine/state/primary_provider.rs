@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   event of the symbol's own provider ──► its state takes it                                   (the path of nearly all)
-//!   event of another ──► may_take_over? ── yes ──► the state begins anew, and is the other's
+//!   event of another ──► try_take_over? ── yes ──► the state begins anew, and is the other's
 //!                                       └─ no ───► heard, and dropped
 //! ```
 //!
@@ -52,7 +52,7 @@ pub struct ProviderSettings {
 }
 
 const HEARD: Table = Table::new("the times at which providers were heard", "MAX_SYMBOLS or PROVIDERS");
-/// Not heard yet.
+/// Not heard yet. A moment is kept as its successor, as a replay without any times is at moment 0.
 const NEVER: i64 = 0;
 
 /// When each listed provider was last heard for each symbol, while it was not the symbol's own.
@@ -74,13 +74,13 @@ impl PrimaryProviders {
     /// A provider that is not the symbol's own was heard.
     pub fn note_heard(&mut self, symbol: SymbolId, provider: ProviderId, local: UnixNanos) {
         if let Some(rank) = self.rank(provider) {
-            self.row(symbol)[rank] = local.0;
+            self.row(symbol)[rank] = local.0 + 1;
         }
     }
 
-    /// Whether `provider`, which is heard now, becomes the symbol's own in the place of `own`, which was last heard at
+    /// Notes that `provider` is heard now, and says whether it becomes the symbol's own in the place of `own`, which was last heard at
     /// `own_heard`: where that is heard no more or has a lower rank, and no other with a better rank is heard.
-    pub fn may_take_over(
+    pub fn try_take_over(
         &mut self,
         symbol: SymbolId,
         (own, own_heard): (ProviderId, UnixNanos),
@@ -89,13 +89,13 @@ impl PrimaryProviders {
     ) -> bool {
         self.note_heard(symbol, provider, local);
         let timeout = self.timeout;
-        let is_heard = |heard: i64| heard != NEVER && local.since(UnixNanos(heard)) <= timeout;
+        let is_heard = |heard: UnixNanos| local.since(heard) <= timeout;
         let rank_of = |provider| self.rank(provider).unwrap_or(self.listed);
         let (own_rank, rank) = (rank_of(own), rank_of(provider));
-        if is_heard(own_heard.0) && own_rank <= rank {
+        if is_heard(own_heard) && own_rank <= rank {
             return false;
         }
-        if self.row(symbol)[..rank].iter().any(|heard| is_heard(*heard)) {
+        if self.row(symbol)[..rank].iter().any(|heard| *heard != NEVER && is_heard(UnixNanos(*heard - 1))) {
             return false;
         }
         self.note_heard(symbol, own, own_heard);
@@ -140,7 +140,7 @@ mod tests {
                 primaries.note_heard(SymbolId(1), ids[*provider], UnixNanos(*moment));
             }
             let own = (ids[own.0], UnixNanos(own.1));
-            let taken = primaries.may_take_over(SymbolId(1), own, ids[provider], UnixNanos(local));
+            let taken = primaries.try_take_over(SymbolId(1), own, ids[provider], UnixNanos(local));
             assert_eq!(taken, expected, "{heard:?} {own:?} {provider} {local}");
             assert_eq!(primaries.row(SymbolId(0)), [NEVER; 3], "the other symbol's");
         };
@@ -163,12 +163,12 @@ mod tests {
         // What the own one had been heard is remembered for when it is not that any more.
         let mut primaries = PrimaryProviders::new(&settings, 2).expect("there is memory");
         let one = SymbolId(1);
-        assert!(primaries.may_take_over(one, (ids[1], UnixNanos(100)), ids[0], UnixNanos(101)));
-        assert!(!primaries.may_take_over(one, (ids[0], UnixNanos(90)), ids[2], UnixNanos(110)));
+        assert!(primaries.try_take_over(one, (ids[1], UnixNanos(100)), ids[0], UnixNanos(101)));
+        assert!(!primaries.try_take_over(one, (ids[0], UnixNanos(90)), ids[2], UnixNanos(110)));
         primaries.handle_clock_step(1_000);
-        assert!(!primaries.may_take_over(one, (ids[0], UnixNanos(1_090)), ids[3], UnixNanos(1_110)));
+        assert!(!primaries.try_take_over(one, (ids[0], UnixNanos(1_090)), ids[3], UnixNanos(1_110)));
         primaries.forget(one);
         ids.swap(0, 3);
-        assert!(primaries.may_take_over(one, (ids[3], UnixNanos(1_090)), ids[0], UnixNanos(1_110)));
+        assert!(primaries.try_take_over(one, (ids[3], UnixNanos(1_090)), ids[0], UnixNanos(1_110)));
     }
 }

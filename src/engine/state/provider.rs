@@ -337,7 +337,7 @@ mod tests {
         };
         check("binance", r#","provider":"binance""#, "@binance");
         check("", "", "@unknown");
-        check(&"x".repeat(33), r#","provider":"other""#, "@other");
+        check(&"x".repeat(65), r#","provider":"other""#, "@other");
         check("a b\\tc", r#","provider":"a b\tc""#, "@a_b_c");
         check(r#"a\"*>"#, r#","provider":"a\"*>""#, "@a\"__");
         check("a.b..c.", r#","provider":"a.b..c.""#, "@a.b_.c_");

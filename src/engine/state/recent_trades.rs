@@ -51,17 +51,16 @@ impl RecentTrades {
         })
     }
 
-    /// Whether the trade is one of those that are remembered; it is remembered from now on where it is not. One without an id
-    /// never is. `symbol` is a hash of the symbol's name.
+    /// Remembers the trade; says whether it was remembered before. One without an id, or with an empty one, never is. `symbol` is a hash of the symbol's name.
     #[inline]
-    pub fn is_duplicate(
+    pub fn remember(
         &mut self,
         symbol: u64,
         provider: ProviderId,
         trade: &Trade<'_>,
         ts_exchange: Option<UnixNanos>,
     ) -> bool {
-        if trade.trade_id.is_empty() || self.slots.is_empty() {
+        if matches!(trade.trade_id, b"" | b"\"\"") || self.slots.is_empty() {
             return false;
         }
         let mut hasher = self.hasher.build_hasher();
@@ -72,12 +71,12 @@ impl RecentTrades {
         hasher.write_u64(ts_exchange.map_or(u64::MAX, |t| t.0 as u64));
         hash_id(&mut hasher, trade.trade_id);
         hasher.write_u8(provider.index() as u8);
-        self.is_known(hasher.finish().max(FREE + 1))
+        self.remember_fingerprint(hasher.finish().max(FREE + 1))
     }
 
-    /// Whether the fingerprint is remembered; it is from now on.
+    /// Says whether it was remembered before.
     #[inline]
-    fn is_known(&mut self, fingerprint: u64) -> bool {
+    fn remember_fingerprint(&mut self, fingerprint: u64) -> bool {
         let slot = self.slot_of(fingerprint);
         if self.slots[slot] == fingerprint {
             return true;
@@ -158,7 +157,7 @@ mod tests {
                 let low = random.below(3).wrapping_sub(1) & 0xff;
                 let fingerprint = (1 + random.below(2 * capacity as u64)) << 8 | low;
                 let is_known = naive.contains(&fingerprint);
-                assert_eq!(trades.is_known(fingerprint), is_known, "capacity {capacity}");
+                assert_eq!(trades.remember_fingerprint(fingerprint), is_known, "capacity {capacity}");
                 if !is_known {
                     naive.push_back(fingerprint);
                     if naive.len() > capacity {
@@ -177,7 +176,7 @@ mod tests {
                          known| {
             let trade = Trade { price, size, side: Side::Buy, trade_id: id.as_bytes() };
             let ts = ts.map(UnixNanos);
-            assert_eq!(trades.is_duplicate(symbol, provider, &trade, ts), known, "{symbol} {id} {price} {size} {ts:?}");
+            assert_eq!(trades.remember(symbol, provider, &trade, ts), known, "{symbol} {id} {price} {size} {ts:?}");
         };
         const A: ProviderId = ProviderId::UNKNOWN;
         check((1, A, "7", 100.0, 2.0, Some(5)), false);
@@ -204,8 +203,8 @@ mod tests {
     fn without_room_nothing_is_remembered() {
         let mut trades = RecentTrades::new(0).expect("there is memory");
         let trade = Trade { price: 1.0, size: 1.0, side: Side::Buy, trade_id: b"1" };
-        assert!(!trades.is_duplicate(1, ProviderId::UNKNOWN, &trade, None));
-        assert!(!trades.is_duplicate(1, ProviderId::UNKNOWN, &trade, None));
+        assert!(!trades.remember(1, ProviderId::UNKNOWN, &trade, None));
+        assert!(!trades.remember(1, ProviderId::UNKNOWN, &trade, None));
         assert_eq!(RecentTrades::new(usize::MAX).err().map(|error| error.table), Some(TRADES));
     }
 }

@@ -1,5 +1,7 @@
 //! How a symbol is written, in documents and subjects.
 
+use std::sync::Arc;
+
 use crate::engine::bounds::STATE_NAME_BYTES_MAX;
 use crate::engine::memory::joined;
 
@@ -10,6 +12,8 @@ pub const SIGNALS_PREFIX: &str = "senpai.signals.";
 
 /// How a symbol is written: resolved once, when it is first seen.
 pub struct SymbolNames {
+    /// How many symbols the place has had before: what is about one of those is not about this.
+    pub generation: u32,
     /// The state's: the symbol, and its provider behind it where each has a state of its own.
     pub name: Box<str>,
     symbol_len: u8,
@@ -23,7 +27,7 @@ pub struct SymbolNames {
 
 impl SymbolNames {
     /// `suffix` tells the symbol's states apart. `None` when there is no memory for it.
-    pub(super) fn new(symbol: &str, suffix: &str) -> Option<Self> {
+    pub fn new(symbol: &str, suffix: &str) -> Option<Self> {
         // Names of states have no control characters, so that what is escaped in them takes two bytes.
         let mut place = [0; 2 * STATE_NAME_BYTES_MAX + 2];
         let mut json_of = |text: &str| {
@@ -35,6 +39,7 @@ impl SymbolNames {
         let name = joined(&[symbol, suffix])?;
         let (json, quoted) = (json_of(symbol)?, json_of(&name)?);
         Some(SymbolNames {
+            generation: 0,
             symbol_len: symbol.len() as u8,
             json: json.into(),
             id_start: joined(&[&quoted[..quoted.len() - 1], ":"])?.into(),
@@ -42,6 +47,12 @@ impl SymbolNames {
             signals_subject: joined(&[SIGNALS_PREFIX, &name])?.into(),
             name,
         })
+    }
+
+    /// To be shared. Only where there is memory for it, as an `Arc` does not say when there is none.
+    pub(super) fn shared(self) -> Option<Arc<Self>> {
+        Vec::<Self>::new().try_reserve_exact(2).ok()?;
+        Some(Arc::new(self))
     }
 
     /// The symbol alone.

@@ -1,6 +1,7 @@
 //! The table that finds symbols by name.
 
 use std::slice::SliceIndex;
+use std::sync::Arc;
 
 use hashbrown::HashTable;
 
@@ -25,9 +26,8 @@ pub struct SymbolTable {
     in_order: Vec<SymbolId>,
     hasher: ahash::RandomState,
     states: Vec<SymbolState>,
-    names: Vec<SymbolNames>,
-    /// How many symbols each place has had before.
-    generations: Vec<u32>,
+    /// Shared with outputs that wait, which keep a symbol's names when it gives up its place.
+    names: Vec<Arc<SymbolNames>>,
     symbol_capacity: usize,
 }
 
@@ -43,7 +43,6 @@ impl SymbolTable {
             hasher: ahash::RandomState::new(),
             states: STATES.list(symbol_capacity)?,
             names: STATES.list(symbol_capacity)?,
-            generations: STATES.list(symbol_capacity)?,
             symbol_capacity,
         })
     }
@@ -80,42 +79,40 @@ impl SymbolTable {
         self.states.len() == self.symbol_capacity
     }
 
-    /// Takes a new symbol in; where it has several states, `suffix` tells this one apart. `None` when the table is full, or
-    /// there is no memory for the name.
+    /// Takes a new symbol in; `None` when the table is full, or there is no memory for it.
     #[cold]
-    pub fn add(&mut self, symbol: &str, suffix: &str, trade_pool: &mut TradePool) -> Option<SymbolId> {
+    pub fn add(&mut self, names: SymbolNames, trade_pool: &mut TradePool) -> Option<SymbolId> {
         if self.is_full() {
             return None;
         }
-        let (names, latency) = (SymbolNames::new(symbol, suffix)?, LatencyWindow::new()?);
+        let (names, latency) = (names.shared()?, LatencyWindow::new()?);
         let id = SymbolId(self.states.len() as u32);
         self.states.push(SymbolState::new(&names.name, latency, trade_pool));
         self.names.push(names);
-        self.generations.push(0);
         self.list(id);
         Some(id)
     }
 
-    /// Gives the place of `id` to a new symbol, as [`add`](Self::add) does a free one. False: there is no memory for the name,
-    /// and nothing has changed.
+    /// Gives the place of `id` to a new symbol. False: there is no memory for it, and nothing has changed.
     #[cold]
     pub fn replace(
         &mut self,
         id: SymbolId,
-        symbol: &str,
-        suffix: &str,
+        mut names: SymbolNames,
         trade_pool: &mut TradePool,
         row_pool: &mut BucketRowPool,
     ) -> bool {
-        let Some(names) = SymbolNames::new(symbol, suffix) else { return false };
-        let place = id.0 as usize;
-        let former = std::mem::replace(&mut self.names[place], names);
+        let former = self.names(id).clone();
+        names.generation = former.generation.wrapping_add(1);
+        let Some(names) = names.shared() else { return false };
         if let Ok(entry) = self.by_name.find_entry(self.hash(former.name.as_bytes()), |known| *known == id) {
             entry.remove();
         }
-        self.in_order.retain(|known| *known != id);
-        self.states[place].give_place(&self.names[place].name, trade_pool, row_pool);
-        self.generations[place] = self.generations[place].wrapping_add(1);
+        if let Ok(index) = self.in_order.binary_search_by(|known| self.names(*known).name.cmp(&former.name)) {
+            self.in_order.remove(index);
+        }
+        self.state_mut(id).give_place(&names.name, trade_pool, row_pool);
+        self.names[id.0 as usize] = names;
         self.list(id);
         true
     }
@@ -127,12 +124,6 @@ impl SymbolTable {
         let hash_of = |id: &SymbolId| self.hasher.hash_one(self.names[id.0 as usize].name.as_bytes());
         self.by_name.insert_unique(hash_of(&id), id, hash_of);
         self.in_order.insert(place, id);
-    }
-
-    /// Which symbol of its place this is: what was about an earlier one is not about this.
-    #[inline]
-    pub fn generation(&self, id: SymbolId) -> u32 {
-        self.generations[id.0 as usize]
     }
 
     /// What is known of a symbol.
@@ -156,7 +147,8 @@ impl SymbolTable {
     }
 
     /// How a symbol is written.
-    pub fn names(&self, id: SymbolId) -> &SymbolNames {
+    #[inline]
+    pub fn names(&self, id: SymbolId) -> &Arc<SymbolNames> {
         &self.names[id.0 as usize]
     }
 
@@ -182,30 +174,34 @@ mod tests {
     use super::*;
     use crate::engine::bounds::SYMBOL_BYTES_MAX;
 
+    fn names(name: &str) -> SymbolNames {
+        SymbolNames::new(name, "").expect("there is memory")
+    }
+
     #[test]
     fn symbols_are_told_apart_by_every_byte_of_their_names() {
         let long = "x".repeat(SYMBOL_BYTES_MAX);
         let lengths = [1, NAME_START_BYTES - 1, NAME_START_BYTES, NAME_START_BYTES + 1, SYMBOL_BYTES_MAX];
         let same = lengths.map(|length| long[..length].to_owned());
         let other_ends = lengths.map(|length| format!("{}y", &long[..length - 1]));
-        let names: Vec<String> = same.into_iter().chain(other_ends).collect();
-        let mut trade_pool = TradePool::new(0, names.len()).expect("there is memory");
-        let mut table = SymbolTable::new(names.len()).expect("there is memory");
-        for name in &names {
+        let all: Vec<String> = same.into_iter().chain(other_ends).collect();
+        let mut trade_pool = TradePool::new(0, all.len()).expect("there is memory");
+        let mut table = SymbolTable::new(all.len()).expect("there is memory");
+        for name in &all {
             assert_eq!(table.find(name.as_bytes()), None, "{name} is not there yet");
-            let id = table.add(name, "", &mut trade_pool);
+            let id = table.add(names(name), &mut trade_pool);
             assert!(id.is_some() && table.find(name.as_bytes()) == id, "{name}");
         }
-        let found: Vec<u32> = names.iter().filter_map(|name| Some(table.find(name.as_bytes())?.0)).collect();
-        assert_eq!(found, (0..names.len() as u32).collect::<Vec<_>>());
-        let mut sorted = names.clone();
+        let found: Vec<u32> = all.iter().filter_map(|name| Some(table.find(name.as_bytes())?.0)).collect();
+        assert_eq!(found, (0..all.len() as u32).collect::<Vec<_>>());
+        let mut sorted = all.clone();
         sorted.sort();
         for start in 0..=sorted.len() {
             let last = start.checked_sub(1).map(|index| sorted[index].as_str());
             let listed: Vec<&str> = table.after(last).map(|(name, _)| name).collect();
             assert_eq!(listed, sorted[start..], "after {last:?}");
         }
-        assert_eq!(table.add("one more", "", &mut trade_pool), None);
+        assert_eq!(table.add(names("one more"), &mut trade_pool), None);
         assert_eq!(table.find(b"x".repeat(300).as_slice()), None, "longer than any symbol");
     }
 
@@ -215,17 +211,17 @@ mod tests {
         let mut row_pool = BucketRowPool::new(8).expect("there is memory");
         let mut table = SymbolTable::new(3).expect("there is memory");
         for name in ["b", "d", "f"] {
-            table.add(name, "", &mut trade_pool);
+            table.add(names(name), &mut trade_pool);
         }
         let place = table.find(b"d").expect("it is there");
         for (former, name, expected) in [("d", "a", ["a", "b", "f"]), ("a", "z", ["b", "f", "z"])] {
-            let generation = table.generation(place);
-            assert!(table.replace(place, name, "", &mut trade_pool, &mut row_pool));
+            let generation = table.names(place).generation;
+            assert!(table.replace(place, names(name), &mut trade_pool, &mut row_pool));
             assert_eq!((table.find(former.as_bytes()), table.find(name.as_bytes())), (None, Some(place)));
             assert_eq!(table.after(None).map(|(name, _)| name).collect::<Vec<_>>(), expected);
-            assert_ne!(table.generation(place), generation);
+            assert_ne!(table.names(place).generation, generation);
         }
-        assert!(table.replace(place, "z", "@p", &mut trade_pool, &mut row_pool));
+        assert!(table.replace(place, SymbolNames::new("z", "@p").unwrap(), &mut trade_pool, &mut row_pool));
         assert_eq!((table.find(b"z"), table.find(b"z@p")), (None, Some(place)));
     }
 }

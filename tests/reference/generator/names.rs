@@ -87,7 +87,7 @@ const PROVIDERS: [(&str, i64, i64); 24] = [
     ("a.>", 1, 40),
     ("a..b.", 1, 40),
     ("a_.b_", 1, 40),
-    ("a name of exactly 32 bytes, \u{e9}\u{e9}", 1, 40),
+    ("a name of exactly 64 bytes, which is the longest that is kept, \u{e9}", 1, 40),
     ("\r\n\u{0} \u{85}", 1, 40),
     (
         "a provider whose name is longer than any symbol may be, and that says in it what it sends, from where, under \
