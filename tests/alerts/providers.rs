@@ -102,22 +102,25 @@ fn a_lag_is_five_seconds_of_events_that_all_lag() {
     check(&[(0, late), (4 * SECOND, late)], 5 * SECOND - US, &[]);
     check(&[(0, late), (4 * SECOND, late)], 5 * SECOND, &[("firing", 5 * SECOND)]);
     check(&[(0, limit), (4 * SECOND, limit), (8 * SECOND, limit)], 12 * SECOND, &[]);
-    // From the last timely one on.
+    // From the first one after a timely one on.
     let events = [(0, late), (3 * SECOND, 0), (4 * SECOND, late), (7 * SECOND, late)];
-    check(&events, 8 * SECOND - US, &[]);
-    check(&events, 8 * SECOND, &[("firing", 8 * SECOND)]);
-    // There must be one within the last 5 s, and one event alone is one.
+    check(&events, 9 * SECOND - US, &[]);
+    check(&events, 9 * SECOND, &[("firing", 9 * SECOND)]);
+    // There must be one within the last 5 s. One alone, after a pause, has not lagged for 5 s.
     check(&[(0, late)], 100 * SECOND, &[]);
-    check(&[(0, 0), (60 * SECOND, late)], 61 * SECOND, &[("firing", 60 * SECOND)]);
+    check(&[(0, 0), (60 * SECOND, late)], 100 * SECOND, &[]);
+    check(&[(0, 0), (60 * SECOND, late), (60 * SECOND + MS, 0), (66 * SECOND, late)], 100 * SECOND, &[]);
     check(&[(0, late), (10 * SECOND, late)], 11 * SECOND, &[("firing", 10 * SECOND)]);
     // It ends with a timely one, or when no event lags any more, and resolves 5 s later.
-    let begun = [(0, 0), (60 * SECOND, late)];
-    let silent = [("firing", 60 * SECOND), ("resolved", 70 * SECOND)];
-    check(&begun, 70 * SECOND, &silent);
-    check(&begun, 70 * SECOND - US, &silent[..1]);
-    let timely = [(0, 0), (60 * SECOND, late), (61 * SECOND, late), (62 * SECOND, 0)];
-    check(&timely, 67 * SECOND, &[("firing", 60 * SECOND), ("resolved", 67 * SECOND)]);
-    check(&timely, 67 * SECOND - US, &[("firing", 60 * SECOND)]);
+    let begun = [(0, 0), (60 * SECOND, late), (64 * SECOND, late)];
+    let silent = [("firing", 65 * SECOND), ("resolved", 74 * SECOND)];
+    check(&begun, 74 * SECOND, &silent);
+    check(&begun, 74 * SECOND - US, &silent[..1]);
+    // Exactly, whatever comes after it.
+    let mut timely = vec![(0, 0), (60 * SECOND, late), (64 * SECOND, late), (66 * SECOND + MS, 0)];
+    timely.extend((1..400).map(|index| (66 * SECOND + MS + index * 10 * MS, 0)));
+    check(&timely, 71 * SECOND + MS, &[("firing", 65 * SECOND), ("resolved", 71 * SECOND + MS)]);
+    check(&timely, 71 * SECOND + MS - US, &[("firing", 65 * SECOND)]);
     // Timely ones between those that lag: no backlog.
     let mixed: Vec<(i64, i64)> =
         (0..200).map(|index| (index * 100 * MS, if index % 20 == 0 { 0 } else { late })).collect();

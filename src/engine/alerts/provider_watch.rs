@@ -104,7 +104,7 @@ impl Look<'_> {
         heard.last.plus(limit).min(watched.edge.resolves_at().unwrap_or(NO_DEADLINE))
     }
 
-    /// All events of the last 5 s, at least one, came more than `limit` after their time.
+    /// For 5 s all events have come more than `limit` after their time, and the last of them within these 5 s.
     fn judge_lag(&mut self, watched: &mut Watched, about: About, heard: &Heard, limit: i64) -> UnixNanos {
         if heard.last_lagging == NEVER {
             return NO_DEADLINE;

@@ -75,7 +75,7 @@ pub struct Heard {
     pub last_rejected: UnixNanos,
     /// The first event after silence for as long as the limit; or of all.
     pub resumed: UnixNanos,
-    /// The first event of all whose time was trusted and more than the limit before its receipt,
+    /// The first event since the last timely one whose time was trusted and more than the limit before its receipt,
     pub first_lagging: UnixNanos,
     /// the last one,
     pub last_lagging: UnixNanos,
@@ -105,9 +105,9 @@ impl Heard {
         if other.last_rejected > self.last_rejected {
             self.ahead_ns = other.ahead_ns;
         }
-        if self.first_lagging == NEVER || (NEVER < other.first_lagging && other.first_lagging < self.first_lagging) {
-            self.first_lagging = other.first_lagging;
-        }
+        // What lagged before a timely event, at either of them, is over.
+        let starts = [&*self, other].map(|heard| Some(heard.first_lagging).filter(|start| *start > heard.last_timely));
+        self.first_lagging = starts.into_iter().flatten().min().unwrap_or(NEVER);
         self.last = self.last.max(other.last);
         self.last_timely = self.last_timely.max(other.last_timely);
         self.last_rejected = self.last_rejected.max(other.last_rejected);
@@ -121,12 +121,11 @@ impl Heard {
         local
     }
 
-    /// The first of several that lag is the reason for a look: at this moment or, where an event was timely before, when that is
-    /// long ago.
+    /// The first of several that lag is the reason for a look, when they have for so long.
     #[cold]
     fn note_lagging(&mut self, local: UnixNanos, lag_ns: i64, is_resumed: bool) -> UnixNanos {
         let begins = self.last_lagging <= self.last_timely || local.since(self.last_lagging) >= LAG_SPAN_NS;
-        if self.first_lagging == NEVER {
+        if self.first_lagging <= self.last_timely {
             self.first_lagging = local;
         }
         (self.last_lagging, self.lag_ns) = (local, lag_ns);
@@ -139,9 +138,15 @@ impl Heard {
         }
     }
 
-    /// Since when all events have lagged: the last timely one or, before there is one, the first of those that lag.
+    /// Since when all events have lagged: the first of those that do, or the last timely one where that came later (at another
+    /// core).
     pub fn lag_anchor(&self) -> UnixNanos {
-        if self.last_timely > NEVER { self.last_timely } else { self.first_lagging }
+        self.first_lagging.max(self.last_timely)
+    }
+
+    #[cold]
+    fn lags_long(&self, local: UnixNanos) -> bool {
+        local.since(self.first_lagging) >= LAG_SPAN_NS
     }
 
     fn handle_clock_step(&mut self, step_ns: i64) {
@@ -258,7 +263,13 @@ impl Providers {
         heard.last = local;
         match lag_ns {
             Some(lag_ns) if lag_ns > limits.lag => return heard.note_lagging(local, lag_ns, is_resumed),
-            Some(_) => heard.last_timely = local,
+            Some(_) => {
+                let has_lagged_long = heard.first_lagging > heard.last_timely && heard.lags_long(local);
+                heard.last_timely = local;
+                if has_lagged_long {
+                    return if is_resumed { heard.note_resumed(local) } else { local };
+                }
+            }
             None => {}
         }
         if is_resumed { heard.note_resumed(local) } else { NO_DEADLINE }
