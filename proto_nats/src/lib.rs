@@ -23,7 +23,7 @@
 //! | [`secret`], [`auth`] | passwords, tokens, keys, `.creds`; signing a nonce |
 //! | [`jwt`], [`json`] | when a user's JWT is valid; reading JSON without a document |
 //! | [`server_error`] | the texts of `-ERR`, by kind |
-//! | [`url`], [`pool`], [`discovery`] | addresses; which server to try next, and when; which advertised ones are trusted |
+//! | [`url`], [`pool`], [`discovery`] | lists of addresses, and which of them is wrong and why; which server to try next, and when; which advertised ones are trusted |
 //! | `random` | what spreads the attempts of many clients |
 //! | [`connection`], [`reason`] | one connection from INFO to its end; why it ended, and whether that looks like the cut of a slow consumer |
 //! | `connection_settings`, `connection_action` | what it is made with; what it asks of its driver |

@@ -1,5 +1,5 @@
 //! What HTTP answers: the endpoints and the documents behind them.
-//! `endpoints` has the paths, `documents` the JSON of /health, /ready and /stats, `metrics` the text of /metrics. `symbol_walk` asks the
+//! `endpoints` has the paths, `documents` the JSON of /health, /ready and /stats (it gathers what the cores report, and decides nothing), `metrics` the text of /metrics. `symbol_walk` asks the
 //! shards for all symbols, `part_by_part` sends a long document, `prometheus_text` writes samples. (A symbol's documents come from its shard:
 //! `engine::symbol_documents`.)
 //! In: a request's path and query, and the reports of the shards. Out: documents, a page at a time.

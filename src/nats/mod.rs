@@ -1,6 +1,6 @@
 //! A client's connection to NATS servers.
 //! In: bytes of a socket, the time, what is to be published. Out: bytes for the socket, wishes, a report.
-//! `session` decides everything and owns no socket (`session/`: what serves, the successor of a lame duck, publications, report;
+//! `session` decides everything and owns no socket (`session/`: what serves, the successor of a lame duck, publications; `session/report`: whether it is ready, and why not, in words;
 //! `session_io`: its settings and outputs); `attempt` is an attempt at a server, until it has logged in. Why a connection ended, and whether
 //! that looks like the cut of a slow consumer, is in the crate `proto_nats` (`connection`, `reason`).
 //! Sockets: `dialer` has those of attempts, `transport` is one, `tls_session` its TLS. What is sent: `send_buffer`, `refusals` (by the server).
