@@ -57,6 +57,7 @@
 //! |---|---|
 //! | [`reader`] | the state machine; `reader/answers`: what the API answers; `reader/deliveries`: messages and statuses |
 //! | `pulls` | what was asked for, and what there is room for |
+//! | `settings` | what it is made with |
 //! | `request`, [`answer`] | the API's JSON, both ways |
 //! | [`ack`], [`status`] | what comes with each message; what comes instead of one |
 //! | [`present`](StreamReader::present) | the server's clock |
