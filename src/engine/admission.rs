@@ -38,6 +38,14 @@ impl Engine {
         }
     }
 
+    /// Nothing is to be published: of symbols that have given up their places nothing waits.
+    #[inline]
+    pub(super) fn forget_departed(&mut self) {
+        if self.outbox.is_empty() {
+            self.symbols.forget_departed();
+        }
+    }
+
     /// Providers that are not told apart may be several venues, and one price of two venues is no market.
     #[cold]
     pub(super) fn drop_of_others(&mut self, kind: EventKind) -> Result<(), Malformed> {
@@ -111,7 +119,7 @@ impl Engine {
             let is_done = |id| !symbols.state(id).is_publication_pending;
             let id = idle_symbols.take(silent_since, |id| symbols.state(id).last_event, is_done)?;
             let (last_event, own) = (symbols.state(id).last_event, symbols.state(id).provider);
-            let former = symbols.names(id).clone();
+            let generation = symbols.names(id).generation;
             let is_replaced = SymbolNames::new(name, suffix)
                 .is_some_and(|new_names| symbols.replace(id, new_names, trade_pool, row_pool));
             if !is_replaced {
@@ -119,7 +127,8 @@ impl Engine {
                 return None;
             }
             if alerts.has_alerts(id) {
-                alerts.resolve_all(id, &Names { symbol: &former, own, providers }, *local, &mut outbox.alerts);
+                let names = Names { symbol: symbols.names_of(id, generation), own, providers };
+                alerts.resolve_all(id, &names, *local, &mut outbox.alerts);
             }
             alerts.senders.forget(id);
             given_up = u64::from(outbox.leave_place(id));

@@ -43,7 +43,6 @@ use crate::engine::state::idle_symbols::IdleSymbols;
 use crate::engine::state::primary_provider::{PrimaryProviders, ProviderMode};
 use crate::engine::state::provider::{NO_DEADLINE, ProviderId, Providers};
 use crate::engine::state::recent_trades::RecentTrades;
-use crate::engine::state::symbol_names::SymbolNames;
 use crate::engine::state::symbol_state::Arrival;
 use crate::engine::state::symbol_table::{SymbolId, SymbolTable};
 use crate::engine::state::trade_pool::TradePool;
@@ -84,8 +83,6 @@ pub struct Engine {
     pub counters: Counters,
     decoder: Decoder,
     payload: Vec<u8>,
-    /// How the symbol of the message that was polled last is written.
-    polled: Option<Arc<SymbolNames>>,
 }
 
 /// A message to publish.
@@ -134,7 +131,6 @@ impl Engine {
             counters: Counters::default(),
             decoder: Decoder::default(),
             payload: Vec::with_capacity(4096),
-            polled: None,
             settings,
         })
     }
@@ -300,7 +296,7 @@ impl Engine {
         self.counters.signals_emitted[direction as usize] += 1;
         let signal = Signal { direction, watermark, price, snapshot };
         self.latest_signals.push(self.local, self.symbols.names(id), &self.providers, &signal);
-        if self.outbox.push_signal(self.local, self.symbols.names(id), signal) {
+        if self.outbox.push_signal(self.local, id, self.symbols.names(id).generation, signal) {
             self.count_unpublished(Unpublished::Signal, 1);
         }
     }
@@ -326,7 +322,7 @@ impl Engine {
     fn publish(&mut self, id: SymbolId, now: UnixNanos, local: UnixNanos, interval: i64) {
         let snapshot = self.snapshot(id, now);
         self.judge_snapshot(id, &snapshot, local);
-        self.outbox.push_snapshot(local, id, self.symbols.names(id), snapshot);
+        self.outbox.push_snapshot(local, id, self.symbols.names(id).generation, snapshot);
         let state = self.symbols.state_mut(id);
         state.last_publication = Some(local);
         state.is_publication_pending = false;
@@ -424,25 +420,27 @@ impl Engine {
     /// The next message to publish, in the order of moments.
     pub fn poll_output(&mut self) -> Option<Message<'_>> {
         let open = if self.is_moment_open { self.local } else { UnixNanos(i64::MAX) };
-        let (moment, outgoing) = self.outbox.pop(open)?;
+        let Some((moment, outgoing)) = self.outbox.pop(open) else {
+            self.forget_departed();
+            return None;
+        };
         self.payload.clear();
-        let (topic, names) = match outgoing {
-            Outgoing::Signal(names, signal) => {
-                encode_signal(&mut self.payload, &names, &self.providers, &signal);
-                (Topic::Signal, names)
+        let (topic, subject) = match outgoing {
+            Outgoing::Signal(id, generation, signal) => {
+                let names = self.symbols.names_of(id, generation);
+                encode_signal(&mut self.payload, names, &self.providers, &signal);
+                (Topic::Signal, &*names.signals_subject)
             }
             Outgoing::Alert(alert) => {
                 alert.encode(&mut self.payload);
-                let subject = ALERTS_SUBJECT.as_bytes();
-                return Some(Message { topic: Topic::Alert, moment, subject, payload: &self.payload });
+                (Topic::Alert, ALERTS_SUBJECT.as_bytes())
             }
-            Outgoing::Features(symbol, names, snapshot) => {
-                encode_snapshot(&mut self.payload, &names, &self.providers, &snapshot);
-                (Topic::Features { symbol, generation: names.generation }, names)
+            Outgoing::Features(symbol, generation, snapshot) => {
+                let names = self.symbols.names_of(symbol, generation);
+                encode_snapshot(&mut self.payload, names, &self.providers, &snapshot);
+                (Topic::Features { symbol, generation }, &*names.features_subject)
             }
         };
-        let names = self.polled.insert(names);
-        let subject = if topic == Topic::Signal { &*names.signals_subject } else { &*names.features_subject };
         Some(Message { topic, moment, subject, payload: &self.payload })
     }
 

@@ -15,7 +15,6 @@
 //! of its unsent one and moves to the end of the order.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use crate::engine::alerts::alert::Alert;
 use crate::engine::alerts::ring::AlertRing;
@@ -23,7 +22,6 @@ use crate::engine::bounds::SIGNALS_WAITING_MAX;
 use crate::engine::features::snapshot::Snapshot;
 use crate::engine::memory::{NoMemory, Table};
 use crate::engine::rules::momentum::Signal;
-use crate::engine::state::symbol_names::SymbolNames;
 use crate::engine::state::symbol_table::SymbolId;
 use crate::engine::time::UnixNanos;
 
@@ -34,7 +32,7 @@ const SIGNALS: Table = Table::new("the signals that wait", "MAX_SYMBOLS");
 const SNAPSHOTS: Table = Table::new("the snapshots that wait", "MAX_SYMBOLS");
 
 pub struct Outbox {
-    signals: VecDeque<(UnixNanos, Arc<SymbolNames>, Signal)>,
+    signals: VecDeque<(UnixNanos, SymbolId, u32, Signal)>,
     pub alerts: AlertRing,
     slots: Vec<Slot>,
     /// Ends of the list of those that wait.
@@ -52,8 +50,8 @@ pub struct Outbox {
 struct Slot {
     moment: UnixNanos,
     symbol: SymbolId,
-    /// Its own for as long as the snapshot waits: the symbol may give up its place meanwhile. `None` in a free slot.
-    names: Option<Arc<SymbolNames>>,
+    /// Which symbol of the place: it may give that up meanwhile.
+    generation: u32,
     previous: u32,
     next: u32,
     snapshot: Snapshot,
@@ -61,9 +59,11 @@ struct Slot {
 
 /// One message to publish.
 pub enum Outgoing {
-    Signal(Arc<SymbolNames>, Signal),
+    /// Place and generation of its symbol.
+    Signal(SymbolId, u32, Signal),
     Alert(Alert),
-    Features(SymbolId, Arc<SymbolNames>, Snapshot),
+    /// Likewise.
+    Features(SymbolId, u32, Snapshot),
 }
 
 impl Outbox {
@@ -88,18 +88,18 @@ impl Outbox {
     }
 
     /// Says whether the oldest signal was dropped for it.
-    pub fn push_signal(&mut self, moment: UnixNanos, names: &Arc<SymbolNames>, signal: Signal) -> bool {
+    pub fn push_signal(&mut self, moment: UnixNanos, symbol: SymbolId, generation: u32, signal: Signal) -> bool {
         debug_assert!(self.signals.back().is_none_or(|(last, ..)| *last <= moment), "moments do not step back");
         let full = self.signals.len() == SIGNALS_WAITING_MAX;
         if full {
             self.signals.pop_front();
         }
-        self.signals.push_back((moment, names.clone(), signal));
+        self.signals.push_back((moment, symbol, generation, signal));
         full
     }
 
     #[inline]
-    pub fn push_snapshot(&mut self, moment: UnixNanos, symbol: SymbolId, names: &Arc<SymbolNames>, snapshot: Snapshot) {
+    pub fn push_snapshot(&mut self, moment: UnixNanos, symbol: SymbolId, generation: u32, snapshot: Snapshot) {
         debug_assert!(self.last == NONE || self.slots[self.last as usize].moment <= moment, "moments do not step back");
         let newest = self.newest[symbol.0 as usize];
         let slot = if newest != NONE && (self.is_stalled || self.snapshot_count >= self.in_order_max) {
@@ -108,8 +108,7 @@ impl Outbox {
         } else {
             self.take_free()
         };
-        let names = Some(names.clone());
-        let entry = Slot { moment, symbol, names, previous: self.last, next: NONE, snapshot };
+        let entry = Slot { moment, symbol, generation, previous: self.last, next: NONE, snapshot };
         match self.slots.get_mut(slot as usize) {
             Some(place) => *place = entry,
             None => {
@@ -173,11 +172,8 @@ impl Outbox {
 
     /// A slot that is in no list any more is free.
     #[inline]
-    fn release(&mut self, slot: u32) -> Option<Arc<SymbolNames>> {
-        let free = std::mem::replace(&mut self.free, slot);
-        let entry = &mut self.slots[slot as usize];
-        entry.next = free;
-        entry.names.take()
+    fn release(&mut self, slot: u32) {
+        self.slots[slot as usize].next = std::mem::replace(&mut self.free, slot);
     }
 
     /// The connection takes no messages for now: until the next is taken, newer snapshots take the slots of unsent ones.
@@ -199,7 +195,10 @@ impl Outbox {
         if let Some((moment, ..)) = self.signals.front()
             && *moment <= snapshot_moment.min(alert_moment)
         {
-            return self.signals.pop_front().map(|(moment, names, signal)| (moment, Outgoing::Signal(names, signal)));
+            return self
+                .signals
+                .pop_front()
+                .map(|(moment, symbol, generation, signal)| (moment, Outgoing::Signal(symbol, generation, signal)));
         }
         if snapshot_moment.min(alert_moment) >= open {
             return None;
@@ -208,13 +207,13 @@ impl Outbox {
             return self.alerts.pop().map(|(moment, alert)| (moment, Outgoing::Alert(alert)));
         }
         self.unlink(first);
-        let names = self.release(first).expect("what waits has its names");
-        let Slot { moment, symbol, snapshot, .. } = self.slots[first as usize];
+        self.release(first);
+        let Slot { moment, symbol, generation, snapshot, .. } = self.slots[first as usize];
         let newest = &mut self.newest[symbol.0 as usize];
         if *newest == first {
             *newest = NONE;
         }
-        Some((moment, Outgoing::Features(symbol, names, snapshot)))
+        Some((moment, Outgoing::Features(symbol, generation, snapshot)))
     }
 
     #[inline]
@@ -273,22 +272,14 @@ mod tests {
         Alert { ts: UnixNanos(number), kind, state, about, value: None, threshold: None }
     }
 
-    /// Kind (0: signal, 1: alert, 2: snapshot), the symbol's name and number.
+    /// Kind (0: signal, 1: alert, 2: snapshot), the symbol's generation and number; generations are unique in these tests.
     type Shown = (u8, u32, i64);
-
-    fn names(name: u32) -> Arc<SymbolNames> {
-        Arc::new(SymbolNames::new(&name.to_string(), "").expect("there is memory"))
-    }
-
-    fn name_of(names: &SymbolNames) -> u32 {
-        names.name.parse().expect("a number")
-    }
 
     fn shown((_, outgoing): (UnixNanos, Outgoing)) -> Shown {
         match outgoing {
-            Outgoing::Signal(names, signal) => (0, name_of(&names), signal.snapshot.now.0),
+            Outgoing::Signal(_, generation, signal) => (0, generation, signal.snapshot.now.0),
             Outgoing::Alert(alert) => (1, 0, alert.ts.0),
-            Outgoing::Features(_, names, snapshot) => (2, name_of(&names), snapshot.now.0),
+            Outgoing::Features(_, generation, snapshot) => (2, generation, snapshot.now.0),
         }
     }
 
@@ -355,7 +346,7 @@ mod tests {
         let mut naive = Naive { entries: Vec::new(), symbol_capacity, is_stalled: false, alerts_dropped: 0 };
         let capacity = outbox.slots.capacity();
         // Of the symbols that have the places now.
-        let mut places: Vec<Arc<SymbolNames>> = (0..symbol_capacity as u32).map(names).collect();
+        let mut places: Vec<u32> = (0..symbol_capacity as u32).collect();
         let mut name_count = symbol_capacity as u32;
         // How often one is taken for a hundred that are pushed changes from phase to phase.
         let (mut moment, mut pops, mut signals) = (0, 100, 10);
@@ -365,21 +356,26 @@ mod tests {
             }
             moment += [0, 0, 1, 5][random(4) as usize];
             let place = random(symbol_capacity as u64) as usize;
-            let symbol = name_of(&places[place]);
+            let symbol = places[place];
             if random(100) < 2 {
                 let is_given_up = outbox.leave_place(SymbolId(place as u32));
                 assert_eq!(is_given_up, naive.leave_place(symbol), "seed {seed}, step {step}");
-                places[place] = names(name_count);
+                places[place] = name_count;
                 name_count += 1;
             } else if random(100) < 3 {
                 outbox.alerts.push(UnixNanos(moment), alert(step));
                 naive.push_alert(moment, step);
                 assert_eq!(outbox.alerts.take_dropped(), std::mem::take(&mut naive.alerts_dropped), "seed {seed}");
             } else if random(100) < signals {
-                let was_full = outbox.push_signal(UnixNanos(moment), &places[place], signal(Direction::Long, step));
+                let was_full = outbox.push_signal(
+                    UnixNanos(moment),
+                    SymbolId(place as u32),
+                    symbol,
+                    signal(Direction::Long, step),
+                );
                 assert_eq!(was_full, naive.push_signal(moment, symbol, step), "seed {seed}");
             } else {
-                outbox.push_snapshot(UnixNanos(moment), SymbolId(place as u32), &places[place], snapshot(step));
+                outbox.push_snapshot(UnixNanos(moment), SymbolId(place as u32), symbol, snapshot(step));
                 naive.push_snapshot(moment, symbol, step);
             }
             if random(20) == 0 {
@@ -400,7 +396,7 @@ mod tests {
                 }
             }
             let place = random(symbol_capacity as u64) as usize;
-            let symbol = name_of(&places[place]);
+            let symbol = places[place];
             let waits = naive.entries.iter().any(|(_, (kind, of, _))| *kind == 2 && *of == symbol);
             assert_eq!(outbox.has_snapshot(SymbolId(place as u32)), waits, "seed {seed}, step {step}");
             assert_eq!(outbox.is_empty(), naive.entries.is_empty(), "seed {seed}, step {step}");
@@ -425,10 +421,10 @@ mod tests {
     #[test]
     fn the_oldest_signal_goes() {
         let mut outbox = Outbox::new(1).expect("there is memory");
-        outbox.push_snapshot(UnixNanos(0), SymbolId(0), &names(0), snapshot(-1));
+        outbox.push_snapshot(UnixNanos(0), SymbolId(0), 0, snapshot(-1));
         let count = SIGNALS_WAITING_MAX as i64;
         for number in 0..count + 3 {
-            let has_gone = outbox.push_signal(UnixNanos(number), &names(0), signal(Direction::Short, number));
+            let has_gone = outbox.push_signal(UnixNanos(number), SymbolId(0), 0, signal(Direction::Short, number));
             assert_eq!(has_gone, number >= count);
         }
         let left: Vec<Shown> = std::iter::from_fn(|| outbox.pop(ALL).map(shown)).collect();
@@ -439,10 +435,10 @@ mod tests {
     #[test]
     fn signals_first_at_one_moment_then_alerts_and_snapshots_once_it_is_over() {
         let mut outbox = Outbox::new(2).expect("there is memory");
-        outbox.push_snapshot(UnixNanos(10), SymbolId(0), &names(0), snapshot(1));
-        outbox.push_snapshot(UnixNanos(20), SymbolId(1), &names(1), snapshot(2));
+        outbox.push_snapshot(UnixNanos(10), SymbolId(0), 0, snapshot(1));
+        outbox.push_snapshot(UnixNanos(20), SymbolId(1), 1, snapshot(2));
         outbox.alerts.push(UnixNanos(20), alert(4));
-        outbox.push_signal(UnixNanos(20), &names(0), signal(Direction::Long, 3));
+        outbox.push_signal(UnixNanos(20), SymbolId(0), 0, signal(Direction::Long, 3));
         let mut pop = |open: i64| outbox.pop(UnixNanos(open)).map(shown);
         assert_eq!(pop(20), Some((2, 0, 1)));
         assert_eq!(pop(20), Some((0, 0, 3)));

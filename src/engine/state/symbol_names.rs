@@ -1,7 +1,5 @@
 //! How a symbol is written, in documents and subjects.
 
-use std::sync::Arc;
-
 use crate::engine::bounds::STATE_NAME_BYTES_MAX;
 use crate::engine::memory::joined;
 
@@ -47,12 +45,6 @@ impl SymbolNames {
             signals_subject: joined(&[SIGNALS_PREFIX, &name])?.into(),
             name,
         })
-    }
-
-    /// To be shared. Only where there is memory for it, as an `Arc` does not say when there is none.
-    pub(super) fn shared(self) -> Option<Arc<Self>> {
-        Vec::<Self>::new().try_reserve_exact(2).ok()?;
-        Some(Arc::new(self))
     }
 
     /// The symbol alone.

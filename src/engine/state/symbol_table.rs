@@ -1,7 +1,6 @@
 //! The table that finds symbols by name.
 
 use std::slice::SliceIndex;
-use std::sync::Arc;
 
 use hashbrown::HashTable;
 
@@ -26,8 +25,9 @@ pub struct SymbolTable {
     in_order: Vec<SymbolId>,
     hasher: ahash::RandomState,
     states: Vec<SymbolState>,
-    /// Shared with outputs that wait, which keep a symbol's names when it gives up its place.
-    names: Vec<Arc<SymbolNames>>,
+    names: Vec<SymbolNames>,
+    /// Names of symbols that have given up their places while outputs of them wait.
+    departed: Vec<(SymbolId, SymbolNames)>,
     symbol_capacity: usize,
 }
 
@@ -43,6 +43,7 @@ impl SymbolTable {
             hasher: ahash::RandomState::new(),
             states: STATES.list(symbol_capacity)?,
             names: STATES.list(symbol_capacity)?,
+            departed: Vec::new(),
             symbol_capacity,
         })
     }
@@ -85,7 +86,7 @@ impl SymbolTable {
         if self.is_full() {
             return None;
         }
-        let (names, latency) = (names.shared()?, LatencyWindow::new()?);
+        let latency = LatencyWindow::new()?;
         let id = SymbolId(self.states.len() as u32);
         self.states.push(SymbolState::new(&names.name, latency, trade_pool));
         self.names.push(names);
@@ -93,7 +94,8 @@ impl SymbolTable {
         Some(id)
     }
 
-    /// Gives the place of `id` to a new symbol. False: there is no memory for it, and nothing has changed.
+    /// Gives the place of `id` to a new symbol. Its names are kept until [`forget_departed`](Self::forget_departed). False: there is
+    /// no memory for that, and nothing has changed.
     #[cold]
     pub fn replace(
         &mut self,
@@ -102,19 +104,43 @@ impl SymbolTable {
         trade_pool: &mut TradePool,
         row_pool: &mut BucketRowPool,
     ) -> bool {
-        let former = self.names(id).clone();
+        if self.departed.try_reserve(1).is_err() {
+            return false;
+        }
+        let former = &self.names[id.0 as usize];
         names.generation = former.generation.wrapping_add(1);
-        let Some(names) = names.shared() else { return false };
         if let Ok(entry) = self.by_name.find_entry(self.hash(former.name.as_bytes()), |known| *known == id) {
             entry.remove();
         }
         if let Ok(index) = self.in_order.binary_search_by(|known| self.names(*known).name.cmp(&former.name)) {
             self.in_order.remove(index);
         }
-        self.state_mut(id).give_place(&names.name, trade_pool, row_pool);
-        self.names[id.0 as usize] = names;
+        self.states[id.0 as usize].give_place(&names.name, trade_pool, row_pool);
+        let former = std::mem::replace(&mut self.names[id.0 as usize], names);
+        self.departed.push((id, former));
         self.list(id);
         true
+    }
+
+    /// How the symbol is or was written that is or was the `generation`th of its place.
+    #[inline]
+    pub fn names_of(&self, id: SymbolId, generation: u32) -> &SymbolNames {
+        let names = self.names(id);
+        if names.generation == generation { names } else { self.departed_names(id, generation) }
+    }
+
+    #[cold]
+    fn departed_names(&self, id: SymbolId, generation: u32) -> &SymbolNames {
+        let departed = self.departed.iter().find(|(place, names)| *place == id && names.generation == generation);
+        &departed.expect("names are kept while outputs wait").1
+    }
+
+    /// No output waits: none is of a symbol that has given up its place.
+    #[inline]
+    pub fn forget_departed(&mut self) {
+        if !self.departed.is_empty() {
+            self.departed.clear();
+        }
     }
 
     /// Makes a symbol that has its place findable by its name.
@@ -148,7 +174,7 @@ impl SymbolTable {
 
     /// How a symbol is written.
     #[inline]
-    pub fn names(&self, id: SymbolId) -> &Arc<SymbolNames> {
+    pub fn names(&self, id: SymbolId) -> &SymbolNames {
         &self.names[id.0 as usize]
     }
 
