@@ -101,3 +101,21 @@ fn events_timed_by_a_clock_that_goes_back_are_not_held_against_those_to_come() {
     );
     assert!(known["ts"].as_str().is_some_and(|ts| ts.starts_with("2023-11-14T21:")), "{known}");
 }
+
+#[test]
+fn the_last_signals_follow_the_clock() {
+    let mut engine = Engine::new(EngineSettings::default()).expect("there is memory");
+    let event = |engine: &mut Engine, kind: &str, payload: &str, second: i64| {
+        let subject = format!("md.events.{kind}.A");
+        let receipt = Receipt::At(UnixNanos(START + second * 1_000 * MILLISECOND));
+        engine.handle_event(subject.as_bytes(), payload.as_bytes(), receipt).expect("it is well-formed");
+    };
+    event(&mut engine, "quote", r#"{"bid":99.99,"ask":100.01}"#, 0);
+    event(&mut engine, "trade", r#"{"price":100,"size":2}"#, 0);
+    event(&mut engine, "trade", r#"{"price":101,"size":2}"#, 5);
+    let moments = |engine: &Engine| engine.latest_signals().map(|signal| signal.moment).collect::<Vec<_>>();
+    let before = moments(&engine);
+    assert_eq!(before.len(), 1);
+    engine.handle_clock_step(-HOUR);
+    assert_eq!(moments(&engine), [before[0].minus(HOUR)]);
+}

@@ -125,7 +125,7 @@ impl Api {
         signals.sort_by_key(|signal| Reverse(signal.moment));
         signals.truncate(LATEST_MAX);
         let wanted = symbol(request);
-        signals.retain(|signal| wanted.is_none_or(|wanted| *signal.symbol == *wanted));
+        signals.retain(|signal| wanted.is_none_or(|wanted| signal.is_of(wanted)));
         let documents = signals.iter().take(limit).map(|signal| &signal.document[..]);
         Response::json(200, documents::list("signals", documents))
     }
@@ -136,7 +136,7 @@ impl Api {
             Err(refusal) => return refusal,
         };
         let wanted = symbol(request);
-        let alerts = self.board.latest(limit, |alert| wanted.is_none() || alert.symbol() == wanted);
+        let alerts = self.board.latest(limit, |alert| wanted.is_none_or(|wanted| alert.is_of(wanted)));
         let documents = alerts.iter().map(|alert| {
             let mut document = Vec::new();
             alert.encode(&mut document);

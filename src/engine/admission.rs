@@ -130,7 +130,6 @@ impl Engine {
                 let names = Names { symbol: symbols.names_of(id, generation), own, providers };
                 alerts.resolve_all(id, &names, *local, &mut outbox.alerts);
             }
-            alerts.senders.forget(id);
             given_up = u64::from(outbox.leave_place(id));
             counters.symbols_evicted += 1;
             idle_symbols.add(id, *local);
@@ -146,6 +145,7 @@ impl Engine {
             return None;
         };
         self.primaries.forget(id);
+        self.alerts.admit(id);
         self.symbols.state_mut(id).provider = if mode == ProviderMode::Merged { ProviderId::UNKNOWN } else { provider };
         Some(id)
     }

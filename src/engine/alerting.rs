@@ -140,8 +140,10 @@ impl Engine {
 
     /// What the alerts have to do next; up to `until` nothing else happens.
     pub(super) fn handle_due_alerts(&mut self, until: UnixNanos) {
-        let Engine { symbols, providers, trade_pool, row_pool, lengths, slot_ns, alerts, outbox, .. } = self;
-        let moment = alerts.next_deadline();
+        let Engine { local, symbols, providers, trade_pool, row_pool, lengths, slot_ns, alerts, outbox, .. } = self;
+        // Of several cores' seconds the soonest may be over at a core that is ahead: moments do not step back there.
+        *local = alerts.next_deadline().max(*local);
+        let moment = *local;
         alerts.handle_due(moment, until, symbols, providers, &mut outbox.alerts, |senders, id, state, kind| {
             let now = state.now(moment);
             state.trades.advance(trade_pool, now, *lengths);

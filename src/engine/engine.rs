@@ -253,6 +253,18 @@ impl Engine {
         Ok(())
     }
 
+    /// A heartbeat that another shard owns and counts: here it is a sign of its provider's life, and nothing else.
+    #[cold]
+    pub fn hear_foreign(&mut self, payload: &[u8], receipt: Receipt) {
+        let Ok((origin, _)) = self.decoder.decode(EventKind::Heartbeat, payload) else { return };
+        match receipt {
+            Receipt::At(moment) => self.move_local(moment),
+            Receipt::Unrecorded => self.move_to_stated(&origin),
+        }
+        let provider = self.providers.intern(origin.provider);
+        self.note_heard(provider, None);
+    }
+
     /// Counts an event that was dropped undecoded because the receive buffer was nearly full.
     #[inline]
     pub fn shed(&mut self, kind: EventKind) {
@@ -356,6 +368,7 @@ impl Engine {
             return self.handle_due_alerts(until);
         }
         let Some((deadline, id)) = self.deadlines.pop() else { return };
+        self.local = self.local.max(deadline);
         let Some(interval) = self.settings.publish_interval else { return };
         let state = self.symbols.state_mut(id);
         if state.is_interval_end(deadline, interval) && state.is_publication_pending {
@@ -376,13 +389,21 @@ impl Engine {
     pub fn handle_clock_step(&mut self, step_ns: i64) {
         self.local = self.local.plus(step_ns);
         let (trade_pool, row_pool) = (&mut self.trade_pool, &mut self.row_pool);
-        self.symbols.states_mut(..).for_each(|state| state.handle_clock_step(step_ns, trade_pool, row_pool));
+        for (index, state) in self.symbols.states_mut(..).enumerate() {
+            let watermark = state.watermark();
+            state.handle_clock_step(step_ns, trade_pool, row_pool);
+            // Its state is cleared: what the windows hold no longer has no senders.
+            if state.watermark() != watermark {
+                self.alerts.senders.forget(SymbolId(index as u32));
+            }
+        }
         self.providers.handle_clock_step(step_ns);
         self.primaries.handle_clock_step(step_ns);
         self.idle_symbols.handle_clock_step(step_ns);
         self.release_round.handle_clock_step(step_ns);
         self.deadlines.handle_clock_step(step_ns);
         self.outbox.handle_clock_step(step_ns);
+        self.latest_signals.handle_clock_step(step_ns);
         self.alerts.handle_clock_step(step_ns);
     }
 
@@ -396,8 +417,7 @@ impl Engine {
     /// The input has ended: every snapshot that waits for its interval's end is taken, for that moment, and alerts that wait for
     /// their second's end are told. Other alerts need time that does not pass any more.
     pub fn finish(&mut self) {
-        self.is_moment_open = false;
-        self.handle_time(self.local);
+        self.set_moment_open(false);
         while let Some(deadline) =
             [self.deadlines.next_deadline(), self.alerts.seconds_due()].into_iter().flatten().min()
         {
@@ -412,9 +432,12 @@ impl Engine {
     }
 
     /// Whether more events of the present moment may come. Until they have, its snapshots are held back: at one moment
-    /// signals leave first.
+    /// signals leave first. When they have, what is due at that moment is taken: its alerts leave before its snapshots.
     pub fn set_moment_open(&mut self, is_open: bool) {
         self.is_moment_open = is_open;
+        if !is_open {
+            self.publish_due(self.local);
+        }
     }
 
     /// The next message to publish, in the order of moments.

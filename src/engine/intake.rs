@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   receive buffer ──► frame ──┬─ message of a symbol that this shard owns ──► engine
-//!                              ├─ message of a symbol that another shard owns ──► skipped and counted
+//!                              ├─ message of a symbol that another shard owns ──► skipped and counted; a heartbeat is heard
 //!                              └─ anything else ─────────────────────► observer
 //! ```
 
@@ -12,7 +12,7 @@ use proto_nats::{DecodeLimits, Decoded, Msg, ProtocolError, ServerOp, decode_ser
 use crate::engine::engine::{Engine, Receipt};
 use crate::engine::input::malformed::Malformed;
 use crate::engine::input::receive_buffer::ReceiveBuffer;
-use crate::engine::input::subject::split_subject;
+use crate::engine::input::subject::{EventKind, split_subject};
 use crate::engine::ownership::Ownership;
 
 /// A round ends with the frame that makes it so many bytes: large frames take long, and the socket is to be looked at again,
@@ -96,6 +96,9 @@ pub fn take_messages(
                 let (kind, symbol) = split_subject(message.subject, engine.subject_prefix());
                 if !ownership.owns(symbol) {
                     engine.counters.events_foreign += 1;
+                    if kind == EventKind::Heartbeat {
+                        engine.hear_foreign(message.payload, receipt);
+                    }
                 } else if expects_repeats && observer.is_repeated(message.subject, message.payload) {
                     // Not an event: it has been one.
                     engine.counters.events_repeated += 1;
@@ -165,10 +168,10 @@ fn refuse_oversized(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::alerts::alert::AlertKind;
     use crate::engine::counters::DropReason;
-    use crate::engine::input::subject::EventKind;
     use crate::engine::settings::EngineSettings;
-    use crate::engine::time::UnixNanos;
+    use crate::engine::time::{NANOS_PER_SECOND, UnixNanos};
     use proto_nats::encode;
 
     const QUEUE_BYTES: usize = 64 << 10;
@@ -257,6 +260,36 @@ mod tests {
                     assert_eq!((seen, taken, shed), (vec![said.clone()], 2, 0), "{kind} of {frame_bytes}");
                 }
             }
+        }
+    }
+
+    /// A provider that only another instance's symbols are of is not taken for silent.
+    #[test]
+    fn a_heartbeat_that_another_shard_owns_is_heard_and_counts_there() {
+        const SECOND: i64 = NANOS_PER_SECOND;
+        let settings = EngineSettings { symbols_max: 4, window_trades: 100, ..EngineSettings::default() };
+        for shard_count in [1, 2] {
+            let shards = (0..shard_count).map(|shard| Ownership { shard, shard_count, ..Ownership::ALL });
+            let mut counted = 0;
+            for ownership in shards {
+                let mut engine = Engine::new(settings.clone()).expect("there is memory");
+                let mut buffer = ReceiveBuffer::new(QUEUE_BYTES).expect("there is memory");
+                for second in 0..60 {
+                    let mut frame = Vec::new();
+                    encode::msg(&mut frame, b"md.events.heartbeat.p", b"1", None, None, br#"{"provider":"p"}"#);
+                    assert_eq!(buffer.push(&frame), frame.len());
+                    let receipt = Receipt::At(UnixNanos(second * SECOND));
+                    take_messages(&mut engine, &mut buffer, ownership, receipt, 9, &mut Seen::default()).unwrap();
+                }
+                let counters = &engine.counters;
+                assert_eq!(counters.events_in_total() + counters.events_foreign, 60);
+                counted += counters.events_in_total();
+                let gaps = |engine: &Engine| engine.alert_board().fired()[AlertKind::Gap as usize];
+                assert_eq!(gaps(&engine), 0, "{ownership:?}");
+                engine.handle_time(UnixNanos(75 * SECOND));
+                assert_eq!(gaps(&engine), 1, "{ownership:?}");
+            }
+            assert_eq!(counted, 60, "one of the {shard_count} counts them");
         }
     }
 

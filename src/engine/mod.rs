@@ -29,7 +29,7 @@ pub mod intake;
 pub mod memory;
 mod output;
 pub mod ownership;
-mod published;
+pub mod published;
 pub mod random;
 pub(crate) mod rules;
 pub mod settings;

@@ -4,7 +4,8 @@
 
 /// Which symbols this engine owns. Instances share by FNV-1a modulo their number, as nats-server's `partition()` does;
 /// the cores of an instance share what is its by the quotient, so that every core has its part of every partition.
-/// Heartbeats are owned by their last tokens likewise, so that each counts once.
+/// Heartbeats are owned by their last tokens likewise, so that each counts once; those of others are heard all the same, as a
+/// provider is silent only when nothing of it comes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Ownership {
     /// This instance and how many there are.

@@ -1,8 +1,8 @@
-//! What became of the engine's outputs: whoever takes them off it says so here.
+//! What became of the engine's outputs: what takes them off it says so here.
 
 use crate::engine::counters::{Topic, Unpublished};
 use crate::engine::engine::Engine;
-use crate::engine::time::UnixNanos;
+pub use crate::engine::output::latest_signals::LatestSignal;
 
 impl Engine {
     /// Counts a message that the connection has taken.
@@ -35,8 +35,8 @@ impl Engine {
         self.counters.publish_dropped[what as usize] += count;
     }
 
-    /// The last signals, newest first, also those that were not sent: moment, name of the state and JSON.
-    pub fn latest_signals(&self) -> impl Iterator<Item = (UnixNanos, &str, &[u8])> {
-        self.latest_signals.iter().map(|signal| (signal.moment, signal.state.as_str(), &signal.document[..]))
+    /// The last signals, newest first, also those that were not sent.
+    pub fn latest_signals(&self) -> impl Iterator<Item = &LatestSignal> {
+        self.latest_signals.iter()
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::engine::bounds::PROVIDERS_MAX;
 use crate::engine::counters::{Counters, Histogram};
-use crate::engine::time::UnixNanos;
+use crate::engine::published::LatestSignal;
 use crate::nats::session::SessionReport;
 use crate::service::shard::Shard;
 use crate::service::worker::Worker;
@@ -44,16 +44,6 @@ pub struct SymbolReport {
     pub features_published: u64,
     /// Long and short.
     pub signals_emitted: [u64; 2],
-}
-
-/// A signal that was given.
-#[derive(Clone, Debug)]
-pub struct SignalReport {
-    /// In local time.
-    pub moment: UnixNanos,
-    pub symbol: Box<str>,
-    /// Its JSON.
-    pub document: Box<[u8]>,
 }
 
 impl ShardReport {
@@ -112,11 +102,6 @@ pub fn symbol_page(shard: &Shard, after: Option<&str>) -> Vec<SymbolReport> {
 }
 
 /// The shard's last signals, newest first.
-pub fn latest_signals(shard: &Shard) -> Vec<SignalReport> {
-    let report = |(moment, symbol, document): (UnixNanos, &str, &[u8])| SignalReport {
-        moment,
-        symbol: symbol.into(),
-        document: document.into(),
-    };
-    shard.engine.latest_signals().map(report).collect()
+pub fn latest_signals(shard: &Shard) -> Vec<LatestSignal> {
+    shard.engine.latest_signals().cloned().collect()
 }

@@ -8,10 +8,11 @@ use std::sync::Arc;
 
 use async_channel::{Receiver, Sender, bounded};
 
+use crate::engine::published::LatestSignal;
 use crate::runtime::bell::Bell;
 use crate::runtime::stop::Stop;
 use crate::runtime::turns::Turns;
-use crate::service::report::{ShardReport, SignalReport, SymbolReport, latest_signals, states_of, symbol_page};
+use crate::service::report::{ShardReport, SymbolReport, latest_signals, states_of, symbol_page};
 use crate::service::worker::Worker;
 
 /// Requests that may wait for a shard.
@@ -27,7 +28,7 @@ pub enum ShardRequest {
     Features(String, Sender<Option<Vec<u8>>>),
     Report(Sender<ShardReport>),
     /// The last signals of its symbols, newest first.
-    Signals(Sender<Vec<SignalReport>>),
+    Signals(Sender<Vec<LatestSignal>>),
     /// The first [`PAGE_SYMBOLS`](crate::service::report::PAGE_SYMBOLS) symbols, by name, after this one; fewer are the last.
     Symbols(Option<Box<str>>, Sender<Vec<SymbolReport>>),
     /// Drain and end.

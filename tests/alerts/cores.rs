@@ -6,6 +6,7 @@ use senpai_md_consumer::engine::alerts::alert::{AlertKind, AlertSettings};
 use senpai_md_consumer::engine::alerts::board::AlertBoard;
 use senpai_md_consumer::engine::engine::Engine;
 use senpai_md_consumer::engine::settings::EngineSettings;
+use senpai_md_consumer::engine::time::UnixNanos;
 
 use crate::stage::{MS, SECOND, Seen, Stage, settings};
 
@@ -123,6 +124,55 @@ fn what_is_about_the_process_is_one() {
         .iter()
         .flat_map(|kind| ["firing", "resolved"].map(|state| ((*kind).to_owned(), state.to_owned())));
     assert_eq!(all, expected.collect::<Vec<_>>());
+}
+
+/// The second of one core's alerts is over at another, which is ahead and has had alerts since.
+#[test]
+fn moments_do_not_step_back_at_a_core_that_is_ahead() {
+    let alerts = AlertSettings { latency_p95_ms: 0.5, ..AlertSettings::default() };
+    let mut cores = Cores::new(2, &EngineSettings { alerts, ..settings() });
+    let [behind, ahead] = &mut cores.cores[..] else { panic!("two cores") };
+    for symbol in 0..30 {
+        let (sent, received) = (crate::stage::START, crate::stage::START + MS);
+        let payload = format!(r#"{{"ts_exchange":{sent},"ts_recv":{received},"price":1,"size":1}}"#);
+        behind.event(&format!("md.events.trade.S{symbol}"), &payload, SECOND);
+    }
+    behind.pass(1_600 * MS);
+    ahead.pass(2_100 * MS);
+    ahead.engine.note_backpressure(0.95);
+    // They wait together.
+    ahead.engine.handle_time(UnixNanos(crate::stage::START + 2_200 * MS));
+    ahead.drain();
+    ahead.expect(&[("backpressure", "firing", "-", 2_100 * MS), ("latency", "firing", "-", 2 * SECOND)]);
+    assert_eq!(behind.seen().len(), 20);
+}
+
+/// The cores follow a step of the clock one after the other, whichever is first.
+#[test]
+fn a_step_of_the_clock_holds_no_alerts_back() {
+    const HOUR: i64 = 3600 * SECOND;
+    let alerts = AlertSettings { latency_p95_ms: 0.5, ..AlertSettings::default() };
+    for [first, last] in [[0, 1], [1, 0]] {
+        let mut cores = Cores::new(2, &EngineSettings { alerts, ..settings() });
+        let fire = |core: &mut Stage, name: &str, moment: i64| {
+            let received = crate::stage::START + moment;
+            let payload = format!(r#"{{"ts_exchange":{},"ts_recv":{received},"price":1,"size":1}}"#, received - MS);
+            core.event(&format!("md.events.trade.{name}"), &payload, moment);
+        };
+        for symbol in 0..30 {
+            fire(&mut cores.cores[last], &format!("S{symbol}"), SECOND);
+        }
+        cores.cores[first].pass(SECOND);
+        cores.cores[first].engine.handle_clock_step(-HOUR);
+        fire(&mut cores.cores[first], "A", 2 * SECOND - HOUR);
+        fire(&mut cores.cores[last], "B", 2 * SECOND);
+        cores.cores[last].engine.handle_clock_step(-HOUR);
+        cores.cores[last].pass(2_100 * MS - HOUR);
+        fire(&mut cores.cores[last], "C", 2_200 * MS - HOUR);
+        let all: Vec<String> = cores.seen().into_iter().flatten().map(|(.., about, _)| about).collect();
+        let count = |name: &str| all.iter().filter(|about| *about == name).count();
+        assert_eq!(["-", "A", "B", "C"].map(count), [1; 4], "{all:?}");
+    }
 }
 
 #[test]

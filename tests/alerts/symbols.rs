@@ -130,6 +130,25 @@ fn two_providers_in_one_market_are_an_alert_while_both_are_in_the_window() {
     assert_eq!(mixed(&mut stage), []);
 }
 
+/// The windows are cleared when the clock goes back, and with them who sent what they held.
+#[test]
+fn providers_from_before_a_step_back_are_not_in_the_window() {
+    const HOUR: i64 = 3600 * SECOND;
+    let mut stage = with_mode(ProviderMode::Merged);
+    let quote = |stage: &mut Stage, provider: &str, moment: i64| {
+        let payload = format!(r#"{{"provider":"{provider}","bid":1,"ask":2}}"#);
+        stage.event("md.events.quote.A", &payload, moment);
+    };
+    quote(&mut stage, "first", 0);
+    quote(&mut stage, "second", SECOND);
+    stage.expect(&[("mixed_providers", "firing", "A", SECOND)]);
+    stage.engine.handle_clock_step(-HOUR);
+    for second in 2..12 {
+        quote(&mut stage, "second", second * SECOND - HOUR);
+    }
+    stage.expect(&[("mixed_providers", "resolved", "A", 7 * SECOND - HOUR)]);
+}
+
 #[test]
 fn a_symbol_that_gives_up_its_place_takes_its_alerts_with_it() {
     let settings = EngineSettings { symbols_max: 1, symbol_idle: Some(10 * SECOND), ..settings() };

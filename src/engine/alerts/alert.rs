@@ -2,6 +2,7 @@
 
 use crate::engine::alerts::short_text::ShortText;
 use crate::engine::bounds::{PROVIDER_BYTES_MAX, SYMBOL_BYTES_MAX};
+use crate::engine::state::provider::state_name;
 use crate::engine::time::{NANOS_PER_SECOND, UnixNanos};
 
 /// Where all alerts are published.
@@ -184,6 +185,19 @@ impl Alert {
         }
     }
 
+    /// Whether it is about the symbol of that name or, where each provider has a state of its own, about the state of that name.
+    pub fn is_of(&self, name: &str) -> bool {
+        let About::Symbol(symbol, involved) = &self.about else { return false };
+        let Some(rest) = name.strip_prefix(symbol.as_str()) else { return false };
+        match involved {
+            Involved::Own(provider) => {
+                rest.is_empty()
+                    || rest.strip_prefix('@').is_some_and(|rest| rest.chars().eq(state_name(provider.as_str())))
+            }
+            _ => rest.is_empty(),
+        }
+    }
+
     /// The provider that it is about.
     pub fn provider(&self) -> Option<&str> {
         match &self.about {
@@ -193,5 +207,28 @@ impl Alert {
             }
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_of_its_symbol_and_of_its_state() {
+        let (symbol, name) = (SymbolName::new("BTC@X"), ProviderName::new);
+        let of = |about: About, name: &str| {
+            let (kind, state) = (AlertKind::Latency, AlertState::Firing);
+            Alert { ts: UnixNanos(0), kind, state, about, value: None, threshold: None }.is_of(name)
+        };
+        let own = About::Symbol(symbol, Involved::Own(name("a b.")));
+        for (asked, is_of) in
+            [("BTC@X", true), ("BTC@X@a_b_", true), ("BTC@X@a b.", false), ("BTC", false), ("", false)]
+        {
+            assert_eq!(of(own, asked), is_of, "{asked}");
+        }
+        let both = About::Symbol(symbol, Involved::Both([name("a"), name("b")]));
+        assert!(of(both, "BTC@X") && !of(both, "BTC@X@a"));
+        assert!(!of(About::Provider(name("a")), "a") && !of(About::Process, ""));
     }
 }

@@ -185,7 +185,9 @@ impl Shared {
         let Some(second) = self.quotas[kind as usize][state as usize].take_over(moment) else { return };
         let about = About::Many { sent: second.sent };
         let (value, threshold) = (Some(f64::from(second.total)), Some(ALERTS_A_SECOND_MAX as f64));
-        self.put_out(Alert { ts: second.end(), kind, state, about, value, threshold }, moment, ring);
+        // The second may have its name from before a step of the clock.
+        let ts = second.end().min(moment);
+        self.put_out(Alert { ts, kind, state, about, value, threshold }, moment, ring);
     }
 
     /// All seconds that are over by `moment`.
@@ -200,11 +202,6 @@ impl Shared {
     /// When the next such second is over.
     pub fn seconds_due(&self) -> UnixNanos {
         self.quotas.iter().flatten().filter_map(Quota::due).min().unwrap_or(NO_DEADLINE)
-    }
-
-    /// Of the first core's clock: the others' rows follow with what they tell next.
-    pub fn handle_clock_step(&mut self, step_ns: i64) {
-        self.quotas.iter_mut().flatten().for_each(|quota| quota.handle_clock_step(step_ns));
     }
 
     /// A core tells what it has heard of its providers, complete up to `moment`.

@@ -8,6 +8,9 @@
 //!
 //! A second begins with the first alert after the one before it. The bound holds for any second of time, not only for these, as
 //! one goes out only where the twentieth before it is a second old.
+//!
+//! The cores of a process follow a step of the clock one after the other, and are less than a second apart otherwise: a moment
+//! that is a second or more ahead has its name from before the step, and is over.
 
 use crate::engine::bounds::ALERTS_A_SECOND_MAX;
 use crate::engine::time::{NANOS_PER_SECOND, UnixNanos};
@@ -43,7 +46,7 @@ impl Quota {
         let second = self.second.get_or_insert(Second { since: moment, total: 0, sent: 0 });
         second.total += 1;
         let oldest = &mut self.sent[self.oldest];
-        let goes = oldest.is_none_or(|oldest| moment.since(oldest) >= NANOS_PER_SECOND);
+        let goes = oldest.is_none_or(|oldest| is_over(oldest, moment));
         if goes {
             *oldest = Some(moment);
             self.oldest = (self.oldest + 1) % ALERTS_A_SECOND_MAX;
@@ -54,7 +57,7 @@ impl Quota {
 
     /// A second that is over by `moment`, if some of it did not go out; such alerts are told as one.
     pub fn take_over(&mut self, moment: UnixNanos) -> Option<Second> {
-        let second = self.second.take_if(|second| second.end() <= moment)?;
+        let second = self.second.take_if(|second| is_over(second.since, moment))?;
         (second.sent < second.total).then_some(second)
     }
 
@@ -62,12 +65,11 @@ impl Quota {
     pub fn due(&self) -> Option<UnixNanos> {
         self.second.filter(|second| second.sent < second.total).map(|second| second.end())
     }
+}
 
-    /// The clock was stepped: moments have other names from now on.
-    pub fn handle_clock_step(&mut self, step_ns: i64) {
-        self.sent.iter_mut().flatten().for_each(|moment| *moment = moment.plus(step_ns));
-        self.second.iter_mut().for_each(|second| second.since = second.since.plus(step_ns));
-    }
+/// Whether a second that began at `since` is over by `moment`.
+fn is_over(since: UnixNanos, moment: UnixNanos) -> bool {
+    moment.since(since).abs() >= NANOS_PER_SECOND
 }
 
 #[cfg(test)]
@@ -90,6 +92,25 @@ mod tests {
             assert_eq!(over, (extra > 0).then_some(((MAX + extra) as u32, MAX as u32)));
             assert_eq!((quota.take_over(UnixNanos(SECOND)), quota.due()), (None, None));
         }
+    }
+
+    #[test]
+    fn after_a_step_of_the_clock_it_begins_anew() {
+        for step in [-3600 * SECOND, -SECOND, 3600 * SECOND] {
+            let mut quota = Quota::default();
+            let start = 10_000 * SECOND;
+            assert_eq!((0..MAX + 5).filter(|_| quota.count(UnixNanos(start))).count(), MAX);
+            let moment = UnixNanos(start + step);
+            let over = quota.take_over(moment).map(|second| (second.total, second.sent));
+            assert_eq!(over, Some(((MAX + 5) as u32, MAX as u32)), "step of {step} ns");
+            assert_eq!((0..MAX + 5).filter(|_| quota.count(moment)).count(), MAX, "step of {step} ns");
+            assert_eq!(quota.due(), Some(moment.plus(SECOND)));
+        }
+        // A core that is half a second behind is in the same second.
+        let mut quota = Quota::default();
+        assert_eq!((0..MAX).filter(|_| quota.count(UnixNanos(SECOND))).count(), MAX);
+        assert!(!quota.count(UnixNanos(SECOND / 2)));
+        assert_eq!(quota.take_over(UnixNanos(SECOND / 2)), None);
     }
 
     #[test]

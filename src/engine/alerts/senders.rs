@@ -16,22 +16,19 @@ type Sent = Option<(ProviderId, UnixNanos)>;
 /// By symbol; the newest first.
 pub struct Senders {
     newest: Vec<[Sent; 2]>,
+    is_wanted: bool,
 }
 
 impl Senders {
     /// For up to `symbol_capacity` symbols; 0 where they are of no interest.
     pub fn new(symbol_capacity: usize) -> Result<Senders, NoMemory> {
-        Ok(Senders { newest: SENDERS.list(symbol_capacity)? })
+        Ok(Senders { newest: SENDERS.list(symbol_capacity)?, is_wanted: symbol_capacity > 0 })
     }
 
     /// The symbol has taken an event of the provider. Says whether another one sent the newest before it.
     #[inline]
     pub fn note(&mut self, id: SymbolId, provider: ProviderId, t: UnixNanos) -> bool {
-        let index = id.0 as usize;
-        if self.newest.len() <= index {
-            self.newest.resize(index + 1, [None; 2]);
-        }
-        let newest = &mut self.newest[index];
+        let newest = &mut self.newest[id.0 as usize];
         if let Some((first, first_t)) = &mut newest[0]
             && *first == provider
         {
@@ -57,9 +54,13 @@ impl Senders {
         }
     }
 
-    /// The place is another symbol's from now on.
+    /// The place is a new symbol's, or its state is cleared.
     pub fn forget(&mut self, id: SymbolId) {
-        self.newest.get_mut(id.0 as usize).into_iter().for_each(|newest| *newest = [None; 2]);
+        let index = id.0 as usize;
+        if self.is_wanted && self.newest.len() <= index {
+            self.newest.resize(index + 1, [None; 2]);
+        }
+        self.newest.get_mut(index).into_iter().for_each(|newest| *newest = [None; 2]);
     }
 }
 
@@ -78,6 +79,7 @@ mod tests {
             let mut random = Random::new(seed);
             let mut senders = Senders::new(3).expect("there is memory");
             let id = SymbolId(1);
+            senders.forget(id);
             let (mut events, mut newest): (Vec<(ProviderId, i64)>, i64) = (Vec::new(), 1_000);
             let count = 1 + random.below(4);
             for _ in 0..300 {

@@ -238,12 +238,17 @@ impl Alerts {
         self.is_firing[id.0 as usize] != 0
     }
 
-    fn watched(&mut self, id: SymbolId) -> &mut [Watched; SYMBOL_KINDS] {
-        let index = id.0 as usize;
-        if self.symbols.len() <= index {
-            self.symbols.resize(index + 1, [QUIET; SYMBOL_KINDS]);
+    /// The symbol has been given a place, which may have been another's. The tables grow with each new one, so that no event has
+    /// to fill them for all.
+    pub fn admit(&mut self, id: SymbolId) {
+        if self.symbols.len() <= id.0 as usize {
+            self.symbols.resize(id.0 as usize + 1, [QUIET; SYMBOL_KINDS]);
         }
-        &mut self.symbols[index]
+        self.senders.forget(id);
+    }
+
+    fn watched(&mut self, id: SymbolId) -> &mut [Watched; SYMBOL_KINDS] {
+        &mut self.symbols[id.0 as usize]
     }
 
     /// An alert about a symbol, which is looked at again at `due`.
@@ -473,9 +478,6 @@ impl Alerts {
         step(&mut self.next_look);
         step(&mut self.next_second);
         self.providers.handle_clock_step(step_ns);
-        if self.core == 0 {
-            self.board.lock().handle_clock_step(step_ns);
-        }
         self.renew_next();
     }
 }

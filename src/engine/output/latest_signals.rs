@@ -18,13 +18,24 @@ const DOCUMENT_BYTES: usize = 2048;
 const LATEST: Table = Table::new("the latest signals", "CORES");
 
 /// A signal that was given.
+#[derive(Clone, Debug)]
 pub struct LatestSignal {
     /// In local time.
     pub moment: UnixNanos,
     /// The name of the symbol's state.
     pub state: ShortText<STATE_NAME_BYTES_MAX>,
+    /// Bytes of that name which are the symbol's.
+    symbol_len: usize,
     /// Its JSON.
     pub document: Vec<u8>,
+}
+
+impl LatestSignal {
+    /// Whether it is of the state of that name, or of the symbol of that name, which may have several states.
+    pub fn is_of(&self, name: &str) -> bool {
+        let state = self.state.as_str();
+        name == state || name == &state[..self.symbol_len]
+    }
 }
 
 /// Oldest first; when there are [`LATEST_MAX`] the oldest makes room.
@@ -48,7 +59,13 @@ impl LatestSignals {
         let mut document = place.expect("each place is unused or taken");
         document.clear();
         encode_signal(&mut document, names, providers, signal);
-        self.signals.push_back(LatestSignal { moment, state: ShortText::new(&names.name), document });
+        let (state, symbol_len) = (ShortText::new(&names.name), names.symbol().len());
+        self.signals.push_back(LatestSignal { moment, state, symbol_len, document });
+    }
+
+    /// The clock was stepped: moments have other names from now on.
+    pub fn handle_clock_step(&mut self, step_ns: i64) {
+        self.signals.iter_mut().for_each(|signal| signal.moment = signal.moment.plus(step_ns));
     }
 
     /// Newest first.

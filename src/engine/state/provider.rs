@@ -168,6 +168,17 @@ pub struct ProviderLimits {
     pub gap: i64,
 }
 
+/// A provider's part of the name of a state: what a subject cannot hold is `_`.
+pub fn state_name(provider: &str) -> impl Iterator<Item = char> {
+    let mut characters = provider.chars().peekable();
+    std::iter::from_fn(move || {
+        let character = characters.next()?;
+        let leaves_empty_token = character == '.' && matches!(characters.peek(), None | Some('.'));
+        let is_refused = character.is_whitespace() || character.is_control() || matches!(character, '*' | '>');
+        Some(if leaves_empty_token || is_refused { '_' } else { character })
+    })
+}
+
 impl ProviderNames {
     /// `None` when there is no memory for it.
     fn new(name: &str) -> Option<Self> {
@@ -178,13 +189,8 @@ impl ProviderNames {
         let unused = rest.len();
         let json = std::str::from_utf8(&place[..place.len() - unused]).expect("JSON is text");
         let mut suffix = joined(&["@", name])?.into_string();
-        let mut characters = name.chars().peekable();
         suffix.truncate(1);
-        while let Some(character) = characters.next() {
-            let leaves_empty_token = character == '.' && matches!(characters.peek(), None | Some('.'));
-            let is_refused = character.is_whitespace() || character.is_control() || matches!(character, '*' | '>');
-            suffix.push(if leaves_empty_token || is_refused { '_' } else { character });
-        }
+        suffix.extend(state_name(name));
         Some(ProviderNames {
             name: joined(&[name])?,
             field: joined(&[",\"provider\":", json])?.into_boxed_bytes(),
