@@ -41,7 +41,8 @@
 //! 6. Everything is bounded: the engine's bounds are in `engine::bounds`, those of sockets and HTTP at the head of their
 //!    file; what happens when one is reached is counted.
 //! 7. After start nothing on the path of an event allocates, locks, formats a log line or reads a clock. (A new symbol's
-//!    name does allocate; where there is no memory for it, it is not taken in.)
+//!    name does allocate; where there is no memory for it, it is not taken in. What begins or ends an alert takes the lock of
+//!    `alerts::board` for microseconds, as does a look at the providers.)
 //! 8. The start is one transaction: what the kernel, the memory or the port refuse is one line and exit 1, before anything
 //!    is said to work.
 //!

@@ -237,7 +237,6 @@ fn invalid_values() {
         "SIGNAL_MAX_QUOTE_AGE_SECONDS",
         "SIGNAL_MAX_GAP_SECONDS",
         "MAX_CLOCK_SKEW_SECONDS",
-        "SYMBOL_IDLE_SECONDS",
         "ALERT_LAG_SECONDS",
         "ALERT_GAP_SECONDS",
     ] {
@@ -246,6 +245,9 @@ fn invalid_values() {
     let timeout = "a number of seconds from 1 to 31536000 (fractions too)";
     check("PROVIDER_TIMEOUT_SECONDS", &not_numbers, timeout);
     check("PROVIDER_TIMEOUT_SECONDS", &["0", "0.999"], timeout);
+    let idle = "0 (never) or a number of seconds from 1 to 31536000 (fractions too)";
+    check("SYMBOL_IDLE_SECONDS", &not_numbers, idle);
+    check("SYMBOL_IDLE_SECONDS", &["0.5", "0.999"], idle);
     let window = "a number of seconds from 1 to 3600 (fractions too)";
     check("ROLLING_WINDOW_SECONDS", &not_numbers, window);
     check("ROLLING_WINDOW_SECONDS", &["0", "0.999", "3600.1"], window);

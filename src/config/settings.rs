@@ -386,9 +386,9 @@ pub struct EngineArgs {
     #[arg(long = "provider-timeout-seconds", env = "PROVIDER_TIMEOUT_SECONDS", value_name = "S", default_value = "30",
           value_parser = values::provider_timeout)]
     pub provider_timeout_ns: i64,
-    /// A symbol that has been silent for so long, in seconds, gives up its place when a new one needs it (0: never)
+    /// A symbol that has been silent for so long, in seconds, gives up its place when a new one needs it (1 or more; 0: never)
     #[arg(long = "symbol-idle-seconds", env = "SYMBOL_IDLE_SECONDS", value_name = "S", default_value = "3600",
-          value_parser = values::limit_seconds)]
+          value_parser = values::idle_seconds)]
     pub symbol_idle_ns: i64,
     /// Feature snapshots a second and symbol at most (0: none)
     #[arg(long, env, value_name = "HZ", default_value = "10", value_parser = values::rate)]

@@ -62,6 +62,14 @@ pub fn limit_seconds(text: &str) -> Result<i64, String> {
     seconds(text).map(|ns| if ns == 0 { i64::MAX } else { ns })
 }
 
+/// 0, or 1 s to a year; in ns, as [`limit_seconds`]. A place that changes hands more often holds nothing that is of use.
+pub fn idle_seconds(text: &str) -> Result<i64, String> {
+    match limit_seconds(text) {
+        Ok(ns) if ns >= NANOS_PER_SECOND => Ok(ns),
+        _ => Err(format!("0 (never) or a number of seconds from 1 to {SECONDS_MAX} (fractions too)")),
+    }
+}
+
 /// In ms, as [`threshold`]; 0 is no limit, and read as infinity.
 pub fn limit_ms(text: &str) -> Result<f64, String> {
     threshold(text).map(|ms| if ms == 0.0 { f64::INFINITY } else { ms })

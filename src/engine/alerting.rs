@@ -3,9 +3,10 @@
 
 use std::sync::Arc;
 
-use crate::engine::alerts::alert::AlertKind;
+use crate::engine::alerts::alert::{Alert, AlertKind};
 use crate::engine::alerts::board::AlertBoard;
-use crate::engine::alerts::watch::{BACKPRESSURE_FILL, Figures, JUDGED, Names};
+use crate::engine::alerts::watch::{Figures, JUDGED, Names};
+use crate::engine::bounds::QUEUE_SHED_FILL;
 use crate::engine::counters::Unpublished;
 use crate::engine::engine::Engine;
 use crate::engine::features::snapshot::Snapshot;
@@ -20,10 +21,16 @@ impl Engine {
         self.alerts.board()
     }
 
+    /// The alerts that have come since it was asked last and still wait to be published: for the log.
+    #[inline]
+    pub fn take_new_alerts(&mut self) -> impl Iterator<Item = &Alert> {
+        self.outbox.alerts.take_new()
+    }
+
     /// The queue between socket and engine is nearly full; `fill` is from 0 to 1.
     #[cold]
     pub fn note_backpressure(&mut self, fill: f64) {
-        self.occur(AlertKind::Backpressure, Some(fill), Some(BACKPRESSURE_FILL));
+        self.occur(AlertKind::Backpressure, Some(fill), Some(QUEUE_SHED_FILL));
     }
 
     /// The server has cut the connection, as it does with a consumer that is too slow; how often by now.

@@ -35,7 +35,11 @@ pub const SYMBOLS_MAX: usize = 1 << 20;
 pub const SIGNALS_WAITING_MAX: usize = 4096;
 /// Alerts of a kind and state that go out one by one in a second; those beyond are one, with their number.
 pub const ALERTS_A_SECOND_MAX: usize = 20;
-/// Alerts that wait for the connection: of each kind and state the most that a second gives, six times.
+/// From this part of the receive buffer on, in percent, quotes, books and heartbeats are dropped, and there is an alert.
+pub const QUEUE_SHED_PERCENT: usize = 90;
+/// The same as a number from 0 to 1.
+pub const QUEUE_SHED_FILL: f64 = QUEUE_SHED_PERCENT as f64 / 100.0;
+/// Alerts that wait for the connection: more than twice what ten kinds with two states give in a second at most.
 pub const ALERTS_WAITING_MAX: usize = 1024;
 /// The last alerts and the last signals, as `/alerts/latest` and `/signals/latest` show them.
 pub const LATEST_MAX: usize = 100;

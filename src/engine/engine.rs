@@ -104,8 +104,10 @@ impl Engine {
         Self::of_core(settings, board, 0)
     }
 
-    /// The engine of a core of several, which share the board of their alerts; the first one is 0.
+    /// The engine of a core of several, which share the board of their alerts and its limits, whatever `settings` say; the first
+    /// one is 0.
     pub fn of_core(settings: EngineSettings, board: Arc<AlertBoard>, core: u32) -> Result<Self, NoMemory> {
+        let settings = EngineSettings { alerts: *board.settings(), ..settings };
         let symbols = settings.symbols_max;
         let rows = symbols.saturating_mul(LATENCY_ROWS_PER_SYMBOL).saturating_add(settings.latency_rows_spare);
         let long = settings.rolling_window.min(ROLLING_WINDOW_MAX_NS);

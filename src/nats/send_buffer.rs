@@ -17,7 +17,7 @@ use crate::engine::memory::{NoMemory, Table};
 
 /// Unsent bytes from which no more messages are to be encoded: they wait as values instead, where newer ones replace older.
 const PENDING_BYTES_MAX: usize = 512 << 10;
-/// No snapshot or signal is shorter, so that the marks of a full buffer have room.
+/// No snapshot, signal or alert is shorter, with subject and payload, so that the marks of a full buffer have room.
 const PUBLICATION_BYTES_MIN: usize = 128;
 
 const BUFFER: Table = Table::new("the send buffer", "CORES");

@@ -28,7 +28,7 @@ use crate::runtime::log_sink::{Gap, LINE_BYTES_MAX, Sink, StandardError};
 
 /// Every key that a line may have beside `ts`, `level`, `target` and `message`, and what it holds: the same key for the
 /// same thing everywhere. `tests/log.rs` holds the sources against this.
-pub const KEYS: [(&str, &str); 15] = [
+pub const KEYS: [(&str, &str); 16] = [
     ("address", "host and port that is listened on"),
     ("alerts", "alerts concerned"),
     ("cause", "why, in words"),
@@ -36,6 +36,7 @@ pub const KEYS: [(&str, &str); 15] = [
     ("count", "how many such occurrences the line stands for, itself included; of lost lines, how many"),
     ("events", "events concerned"),
     ("field", "the event's field that is at fault"),
+    ("kind", "kind of the alert, as on senpai.alerts"),
     ("place", "file and line of the source, of an internal error"),
     ("providers", "providers concerned, each with a number"),
     ("server", "NATS server, host:port"),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use proto_nats::Reason;
 
+use crate::engine::alerts::alert::{AlertState, KINDS};
 use crate::engine::alerts::board::AlertBoard;
 use crate::engine::counters::OutputKind;
 use crate::engine::memory::NoMemory;
@@ -15,6 +16,8 @@ use crate::nats::refusals::Line;
 use crate::nats::session::{Session, SessionSettings};
 use crate::nats::transport::Transport;
 use crate::runtime::clock::Clock;
+use crate::runtime::log_limit::LogLimit;
+use crate::runtime::log_text::printable;
 use crate::service::outputs::{self, Publication};
 use crate::service::shard::{ReadOutcome, Shard};
 
@@ -55,6 +58,8 @@ pub struct Worker {
     pub session: Session<Publication>,
     /// Those that the alerts know of.
     slow_consumer_cuts: u64,
+    /// By kind.
+    alert_lines: [LogLimit; KINDS],
 }
 
 impl Worker {
@@ -73,6 +78,7 @@ impl Worker {
             shard: Shard::new(engine.clone(), board, *ownership, *queue_bytes, clock)?,
             session: Session::new(session)?,
             slow_consumer_cuts: 0,
+            alert_lines: Default::default(),
         })
     }
 
@@ -113,10 +119,25 @@ impl Worker {
 
     /// Encodes what the engine has, as far as the session takes it.
     pub fn publish(&mut self, now_ns: u64) {
+        self.log_alerts(now_ns);
         outputs::publish(&mut self.shard.engine, &mut self.session, &self.shard.clock, now_ns);
         while let Some(Line { trouble, count }) = self.session.refusals.poll_line(now_ns) {
             let core = self.shard.ownership.core;
             log::warn!(core, count; "{trouble}; outputs that reached no subscriber since the last such line: {count}");
+        }
+    }
+
+    /// An operator without a subscriber is to see them too. Before they are published, as they are looked at where they wait.
+    fn log_alerts(&mut self, now_ns: u64) {
+        let core = self.shard.ownership.core;
+        for alert in self.shard.engine.take_new_alerts() {
+            let Some(count) = self.alert_lines[alert.kind as usize].count(now_ns) else { continue };
+            let level = match alert.state {
+                AlertState::Firing => log::Level::Warn,
+                AlertState::Resolved => log::Level::Info,
+            };
+            let (kind, state, message) = (alert.kind.name(), alert.state.name(), printable(&alert.message()));
+            log::log!(level, core, kind, count; "alert {kind} {state}: {message}{count}");
         }
     }
 

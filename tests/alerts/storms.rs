@@ -104,7 +104,7 @@ fn whatever_happens_no_alert_fires_twice_within_a_second_and_all_resolve() {
     for seed in 0..40 {
         let mut random = Random::new(seed);
         let mut settings = EngineSettings { symbols_max: 3, window_trades: 40, ..EngineSettings::default() };
-        settings.symbol_idle = Some([SECOND / 2, 5 * SECOND][random.below(2) as usize]);
+        settings.symbol_idle = Some([2 * SECOND, 5 * SECOND][random.below(2) as usize]);
         settings.providers.timeout = SECOND;
         settings.providers.mode = senpai_md_consumer::engine::settings::ProviderMode::ALL[random.below(3) as usize];
         settings.publish_interval = [None, Some(SECOND / 10), Some(3 * SECOND)][random.below(3) as usize];

@@ -24,6 +24,14 @@ pub struct AlertSettings {
     pub gap: i64,
 }
 
+impl AlertSettings {
+    /// Whether a latency in ms is above the limit of its percentile.
+    #[inline]
+    pub fn is_late(&self, latency_ms: f64) -> bool {
+        latency_ms > self.latency_p95_ms
+    }
+}
+
 impl Default for AlertSettings {
     fn default() -> Self {
         AlertSettings { latency_p95_ms: 1000.0, lag: 5 * NANOS_PER_SECOND, gap: 15 * NANOS_PER_SECOND }

@@ -7,7 +7,8 @@
 //!           heard, each 250 ms ──► providers by name ──► core 0 judges
 //! ```
 //!
-//! The lock is held for microseconds; no event that gives no alert takes it.
+//! The lock is held for microseconds. It is taken when an alert begins or ends, when providers are looked at (which an event of a
+//! provider that was silent or begins to lag may ask for, and a deadline), and by HTTP; by no other event.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -103,19 +104,26 @@ impl AlertBoard {
 
     /// The last ones that went out, newest first: those for which `is_wanted` holds, `limit` at most.
     pub fn latest(&self, limit: usize, is_wanted: impl Fn(&Alert) -> bool) -> Vec<Alert> {
+        // Memory is asked for while no core has to wait for it.
+        let mut latest = Vec::with_capacity(LATEST_MAX.min(limit));
         let shared = self.lock();
-        shared.latest.iter().rev().filter(|alert| is_wanted(alert)).take(limit).copied().collect()
+        latest.extend(shared.latest.iter().rev().filter(|alert| is_wanted(alert)).take(limit));
+        latest
     }
 
     /// Those that fire: their number, and the last of them, newest first.
     pub fn firing(&self) -> (u64, Vec<Alert>) {
+        let mut firing = Vec::with_capacity(ALERTS_FIRING_LISTED_MAX);
         let shared = self.lock();
-        (shared.firing_count, shared.firing.iter().rev().map(|(_, alert)| *alert).collect())
+        firing.extend(shared.firing.iter().rev().map(|(_, alert)| *alert));
+        (shared.firing_count, firing)
     }
 
     /// Those about the process that fire.
     pub fn firing_of_process(&self) -> Vec<Alert> {
-        self.lock().process.iter().filter_map(|of_process| of_process.firing).collect()
+        let mut firing = Vec::with_capacity(KINDS);
+        firing.extend(self.lock().process.iter().filter_map(|of_process| of_process.firing));
+        firing
     }
 
     /// How many have fired since the start, by kind.

@@ -14,15 +14,17 @@
 //! Invariant: a function of its inputs, bounded; an alert fires once while its cause lasts, and resolves 5 s after it.
 //! Imports `state`. Imported by `output`, what leads the engine, and those outside who show alerts.
 //!
-//! **One board a process** (`board`), behind a lock that is taken when an alert fires or resolves, and four times a second by
-//! each core of several: so an alert about a provider or the process is one however many cores there are, and the 20 of a
+//! **One board a process** (`board`), behind a lock that is taken when an alert fires or resolves, when providers are looked at,
+//! which each core of several does four times a second, and by HTTP: so an alert about a provider or the process is one however many cores there are, and the 20 of a
 //! second are those of the process. Turned down: each core its own alerts (eight cores, eight alerts that NATS cut us off),
 //! messages between cores (the first core would judge by what it heard last, and there is nobody to send them in a replay),
 //! a lock per event.
 //!
 //! **Deadlines are lazy**: an event only stores when its provider was heard. When a deadline comes, what is known then is
-//! looked at, and the deadline set anew. With one core they are exact to the nanosecond, in a replay too; with several, the
-//! first core judges up to the moment of which all have told their facts, a quarter of a second ago at most.
+//! looked at, and the deadline set anew. With one core they have the moment at which the cause begins or ends, in a replay too; but
+//! the end of a lag for want of events is looked for four times a second, and the figures of a symbol that fires once a second.
+//! With several, the first core judges up to the moment of which all have told their facts: a quarter of a second ago while they
+//! keep up, longer ago while one of them is behind.
 //! Turned down: ticks (a replay over a silent year would take millions of them), a timer set by each event.
 
 pub mod alert;

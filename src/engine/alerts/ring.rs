@@ -12,12 +12,14 @@ const WAITING: Table = Table::new("the alerts that wait", "CORES");
 /// See the head of this file.
 pub struct AlertRing {
     waiting: VecDeque<(UnixNanos, Alert)>,
+    /// The last ones, which `take_new` has not given.
+    new: usize,
     dropped: u64,
 }
 
 impl AlertRing {
     pub fn new() -> Result<AlertRing, NoMemory> {
-        Ok(AlertRing { waiting: WAITING.ring(ALERTS_WAITING_MAX)?, dropped: 0 })
+        Ok(AlertRing { waiting: WAITING.ring(ALERTS_WAITING_MAX)?, new: 0, dropped: 0 })
     }
 
     /// `moment` is where it stands among the outputs.
@@ -28,6 +30,7 @@ impl AlertRing {
             self.dropped += 1;
         }
         self.waiting.push_back((moment, alert));
+        self.new += 1;
     }
 
     /// The moment of the next; the end of time where none waits.
@@ -42,6 +45,12 @@ impl AlertRing {
 
     pub fn pop(&mut self) -> Option<(UnixNanos, Alert)> {
         self.waiting.pop_front()
+    }
+
+    /// Those that have come since it was asked last and still wait, oldest first.
+    pub fn take_new(&mut self) -> impl Iterator<Item = &Alert> {
+        let new = std::mem::take(&mut self.new).min(self.waiting.len());
+        self.waiting.range(self.waiting.len() - new..).map(|(_, alert)| alert)
     }
 
     /// How many were dropped since it was asked last.

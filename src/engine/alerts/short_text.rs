@@ -25,7 +25,7 @@ impl<const N: usize> ShortText<N> {
 
 impl<const N: usize> PartialEq for ShortText<N> {
     fn eq(&self, other: &Self) -> bool {
-        self.as_str() == other.as_str()
+        self.bytes[..self.len as usize] == other.bytes[..other.len as usize]
     }
 }
 

@@ -15,8 +15,9 @@ use crate::engine::alerts::edge::{Edge, RESOLVE_AFTER_NS};
 use crate::engine::alerts::provider_watch::ProviderWatch;
 use crate::engine::alerts::ring::AlertRing;
 use crate::engine::alerts::senders::Senders;
+use crate::engine::bounds::QUEUE_SHED_FILL;
 use crate::engine::memory::{NoMemory, Table};
-use crate::engine::state::provider::{NEVER, NO_DEADLINE, ProviderId, ProviderLimits, Providers};
+use crate::engine::state::provider::{NO_DEADLINE, ProviderId, ProviderLimits, Providers};
 use crate::engine::state::symbol_names::SymbolNames;
 use crate::engine::state::symbol_state::SymbolState;
 use crate::engine::state::symbol_table::{SymbolId, SymbolTable};
@@ -45,6 +46,19 @@ pub struct Figures {
     pub mixed: Option<[ProviderId; 2]>,
 }
 
+impl Figures {
+    /// Whether the cause of an alert of this kind is there; false of a kind that is not judged by figures.
+    #[inline]
+    fn holds(&self, kind: AlertKind, settings: &AlertSettings) -> bool {
+        match kind {
+            AlertKind::Latency => self.latency_p95_ms.is_some_and(|p95_ms| settings.is_late(p95_ms)),
+            AlertKind::WindowTruncated => self.is_truncated,
+            AlertKind::MixedProviders => self.mixed.is_some(),
+            _ => false,
+        }
+    }
+}
+
 /// How a symbol and its providers are written.
 pub struct Names<'a> {
     pub symbol: &'a SymbolNames,
@@ -66,8 +80,6 @@ pub struct Alerts {
     pub senders: Senders,
     /// By kind; of those about the process.
     process: [Watched; KINDS],
-    /// Nothing about symbols fires before: one that has given up its place with an alert of this second may be back at once.
-    quiet_until: UnixNanos,
     /// One for each alert that fires, and those of symbols that were forgotten.
     timers: BinaryHeap<Reverse<Timer>>,
     providers: ProviderWatch,
@@ -84,13 +96,11 @@ struct Watched {
     edge: Edge,
     /// Its number, while it fires.
     number: u64,
-    /// When it fired.
-    fired: UnixNanos,
     /// Its timer's.
     due: UnixNanos,
 }
 
-const QUIET: Watched = Watched { edge: Edge::Quiet, number: 0, fired: NEVER, due: NO_DEADLINE };
+const QUIET: Watched = Watched { edge: Edge::Quiet, number: 0, due: NO_DEADLINE };
 
 /// When an alert that fires is looked at again. Outdated where the alert has another `due`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -121,7 +131,6 @@ impl Alerts {
             symbols: WATCHED.list(symbols_max)?,
             senders: Senders::new(if is_merged { symbols_max } else { 0 })?,
             process: [QUIET; KINDS],
-            quiet_until: NEVER,
             timers: BinaryHeap::from(WATCHED.list(timers)?),
             providers: ProviderWatch::new(),
             next_look,
@@ -165,14 +174,13 @@ impl Alerts {
     /// Whether a latency is above the limit of its percentile.
     #[inline]
     pub fn is_slow(&self, latency_ns: i64) -> bool {
-        latency_ns as f64 / NANOS_PER_MILLI as f64 > self.settings.latency_p95_ms
+        self.settings.is_late(latency_ns as f64 / NANOS_PER_MILLI as f64)
     }
 
     /// Whether such figures of the symbol, or alerts that it has, are a reason to [`judge`](Self::judge).
     #[inline]
     pub fn concerns(&self, id: SymbolId, figures: &Figures) -> bool {
-        let is_late = figures.latency_p95_ms.is_some_and(|p95_ms| p95_ms > self.settings.latency_p95_ms);
-        is_late | figures.is_truncated | figures.mixed.is_some() | self.has_alerts(id)
+        self.has_alerts(id) || JUDGED.iter().any(|kind| figures.holds(*kind, &self.settings))
     }
 
     /// A symbol's figures at `moment`, by which alerts of these kinds begin or end.
@@ -203,9 +211,7 @@ impl Alerts {
         ring: &mut AlertRing,
     ) {
         let kind = AlertKind::ProviderSwitch;
-        let is_quiet = moment < self.quiet_until;
-        let edge = &mut self.watched(id)[kind as usize].edge;
-        if (edge.is_firing() || !is_quiet) && edge.occur(moment) {
+        if self.watched(id)[kind as usize].edge.occur(moment) {
             let [to, from] = [to, from].map(|id| ProviderName::new(names.providers.name(id)));
             let about = About::Symbol(SymbolName::new(names.symbol.symbol()), Involved::Switched { to, from });
             let alert = Alert { ts: moment, kind, state: AlertState::Firing, about, value: None, threshold: None };
@@ -219,9 +225,7 @@ impl Alerts {
     pub fn resolve_all(&mut self, id: SymbolId, names: &Names<'_>, moment: UnixNanos, ring: &mut AlertRing) {
         let figures = Figures::default();
         for kind in &AlertKind::ALL[..SYMBOL_KINDS] {
-            let watched = self.watched(id)[*kind as usize];
-            if watched.edge.is_firing() {
-                self.quiet_until = self.quiet_until.max(watched.fired.plus(NANOS_PER_SECOND));
+            if self.watched(id)[*kind as usize].edge.is_firing() {
                 self.resolve(*kind, id, names, &figures, moment, ring);
             }
         }
@@ -256,7 +260,7 @@ impl Alerts {
         self.is_firing[id.0 as usize] |= 1 << alert.kind as u8;
         let number = self.tell(ring, |shared, ring| shared.fire(alert, alert.ts, ring));
         let watched = &mut self.watched(id)[alert.kind as usize];
-        (watched.number, watched.fired) = (number, alert.ts);
+        watched.number = number;
         self.set_timer(alert.kind, id.0, due);
     }
 
@@ -269,16 +273,11 @@ impl Alerts {
         moment: UnixNanos,
         ring: &mut AlertRing,
     ) {
-        let holds = match kind {
-            AlertKind::Latency => figures.latency_p95_ms.is_some_and(|p95_ms| p95_ms > self.settings.latency_p95_ms),
-            AlertKind::WindowTruncated => figures.is_truncated,
-            _ => figures.mixed.is_some(),
-        };
-        let is_quiet = moment < self.quiet_until;
+        let holds = figures.holds(kind, &self.settings);
         let edge = &mut self.watched(id)[kind as usize].edge;
         if !holds {
             edge.end(moment);
-        } else if (edge.is_firing() || !is_quiet) && edge.begin(moment) {
+        } else if edge.begin(moment) {
             let alert = self.of_symbol(kind, names, figures, moment);
             self.fire(id, alert, moment.plus(JUDGE_NS), ring);
         }
@@ -354,7 +353,7 @@ impl Alerts {
         let (number, kind) = (watched.number, AlertKind::ALL[timer.kind as usize]);
         let threshold = match kind {
             AlertKind::SymbolLimit => Some(self.is_firing.len() as f64),
-            AlertKind::Backpressure => Some(BACKPRESSURE_FILL),
+            AlertKind::Backpressure => Some(QUEUE_SHED_FILL),
             _ => None,
         };
         let about = About::Process;
@@ -469,18 +468,13 @@ impl Alerts {
         for watched in self.symbols.iter_mut().flatten().chain(&mut self.process) {
             watched.edge.handle_clock_step(step_ns);
             step(&mut watched.due);
-            watched.fired = watched.fired.plus(step_ns);
         }
         let mut timers = std::mem::take(&mut self.timers).into_vec();
         timers.iter_mut().for_each(|Reverse(timer)| step(&mut timer.due));
         self.timers = BinaryHeap::from(timers);
-        self.quiet_until = self.quiet_until.plus(step_ns);
         step(&mut self.next_look);
         step(&mut self.next_second);
         self.providers.handle_clock_step(step_ns);
         self.renew_next();
     }
 }
-
-/// From this fill of the queue on, 0 to 1, quotes, books and heartbeats are dropped, and there is an alert.
-pub const BACKPRESSURE_FILL: f64 = 0.9;

@@ -88,7 +88,7 @@ impl Alert {
                 Involved::Both([one, other]) => write!(
                     out,
                     "providers {} and {} both send it, and PROVIDER_MODE=merged makes one market of them, whose prices are \
-                     nobody's. Use primary or separate, or let one of them send",
+                     those of neither. Use primary or separate, or let one of them send",
                     one.as_str(),
                     other.as_str()
                 ),

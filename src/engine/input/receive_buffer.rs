@@ -10,6 +10,7 @@
 //! was consumed, so that a reader that keeps up stays in the same few cache lines; else only when the tail is used up,
 //! which takes at least `capacity` consumed bytes. So a byte is moved at most once on average.
 
+use crate::engine::bounds::QUEUE_SHED_PERCENT;
 use crate::engine::memory::{NoMemory, Table};
 
 const BUFFER: Table = Table::new("the receive buffer", "QUEUE_BYTES");
@@ -55,11 +56,12 @@ impl ReceiveBuffer {
         self.len_bytes() as f64 / self.capacity as f64
     }
 
-    /// At or above 90 %: from here on only trades are taken. `len` is that of the frame at hand: one that makes it 90 % on
-    /// its own says nothing of others that wait.
+    /// At or above [`QUEUE_SHED_PERCENT`]: from here on only trades are taken. `len` is that of the frame at hand: one that makes
+    /// it that full on its own says nothing of others that wait.
     #[inline]
     pub fn is_nearly_full(&self, len: usize) -> bool {
-        self.len_bytes() * 10 >= self.capacity * 9 && len * 10 < self.capacity * 9
+        let limit = self.capacity * QUEUE_SHED_PERCENT;
+        self.len_bytes() * 100 >= limit && len * 100 < limit
     }
 
     /// The first `len` unread bytes have been used.
