@@ -112,7 +112,7 @@ fn the_last_signals_follow_the_clock() {
     };
     event(&mut engine, "quote", r#"{"bid":99.99,"ask":100.01}"#, 0);
     event(&mut engine, "trade", r#"{"price":100,"size":2}"#, 0);
-    event(&mut engine, "trade", r#"{"price":101,"size":2}"#, 5);
+    event(&mut engine, "trade", r#"{"price":101,"size":2}"#, 10);
     let moments = |engine: &Engine| engine.latest_signals().map(|signal| signal.moment).collect::<Vec<_>>();
     let before = moments(&engine);
     assert_eq!(before.len(), 1);
