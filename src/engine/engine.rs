@@ -469,21 +469,6 @@ impl Engine {
         Some(Message { topic, moment, subject, payload: &self.payload })
     }
 
-    /// A newer snapshot of the symbol that a message is about waits to be published.
-    pub fn has_snapshot_waiting(&self, topic: Topic) -> bool {
-        match topic {
-            Topic::Features { symbol, generation } => {
-                self.symbols.names(symbol).generation == generation && self.outbox.has_snapshot(symbol)
-            }
-            Topic::Signal | Topic::Alert => false,
-        }
-    }
-
-    /// The connection takes no messages for now: newer snapshots may overwrite unsent ones.
-    pub fn stall_output(&mut self) {
-        self.outbox.stall();
-    }
-
     /// All symbols with their states.
     pub fn symbols(&self) -> &SymbolTable {
         &self.symbols

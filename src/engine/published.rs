@@ -5,6 +5,21 @@ use crate::engine::engine::Engine;
 pub use crate::engine::output::latest_signals::LatestSignal;
 
 impl Engine {
+    /// A newer snapshot of the symbol that a message is about waits to be published.
+    pub fn has_snapshot_waiting(&self, topic: Topic) -> bool {
+        match topic {
+            Topic::Features { symbol, generation } => {
+                self.symbols.names(symbol).generation == generation && self.outbox.has_snapshot(symbol)
+            }
+            Topic::Signal | Topic::Alert => false,
+        }
+    }
+
+    /// The connection takes no messages for now: newer snapshots may overwrite unsent ones.
+    pub fn stall_output(&mut self) {
+        self.outbox.stall();
+    }
+
     /// Counts a message that the connection has taken.
     #[inline]
     pub fn count_published(&mut self, topic: Topic) {
