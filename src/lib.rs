@@ -12,7 +12,7 @@
 //!
 //! | room | what it is |
 //! |---|---|
-//! | [`commands`] | `run`, `replay`, `feed`, `generate`, `bench`, `demo`: a file each |
+//! | [`commands`] | `run`, `replay`, `feed`, `generate`, `bench`, `check`, `demo`: a file each |
 //! | [`api`] | what HTTP answers: endpoints, documents, metrics |
 //! | [`service`] | a core at work: its shard of the market, its session with NATS, and what others may ask it |
 //! | [`nats`] | a client of NATS servers: [`nats::session`] decides and owns no socket; `attempt` and `dialer` connect, transport, TLS, credentials are beside them |

@@ -5,9 +5,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use senpai_md_consumer::commands::run::{engine_settings, worker_settings};
-use senpai_md_consumer::commands::{bench, demo, feed, generate, replay, run};
+use senpai_md_consumer::commands::{bench, check, demo, feed, generate, replay, run};
 use senpai_md_consumer::config::{
-    self, BenchArgs, Command, DemoArgs, Exit, FeedArgs, GenerateArgs, Notes, ReplayArgs, Settings,
+    self, BenchArgs, CheckArgs, Command, DemoArgs, Exit, FeedArgs, GenerateArgs, Notes, ReplayArgs, Settings,
 };
 use senpai_md_consumer::http::server::resolve;
 use senpai_md_consumer::nats::credentials::Access;
@@ -51,6 +51,7 @@ fn obey() -> Result<(), End> {
         Command::Replay(args) => replay(*args, &notes),
         Command::Generate(args) => generate(&args, &notes),
         Command::Bench(args) => bench(*args, &notes),
+        Command::Check(args) => check(&args, &notes),
     }
 }
 
@@ -130,5 +131,14 @@ fn bench(args: BenchArgs, notes: &Notes) -> Result<(), End> {
         logging::Report::default(),
     )?;
     writeln!(std::io::stdout(), "{report}").map_err(|error| format!("cannot write the report: {}", plain(&error)))?;
+    Ok(())
+}
+
+fn check(args: &CheckArgs, notes: &Notes) -> Result<(), End> {
+    logging::enable(&args.log);
+    notes.log_warnings();
+    let address = check::health(&args.http).map_err(|error| error.to_string())?;
+    writeln!(std::io::stdout(), "ok    http://{address}/health answers 200")
+        .map_err(|error| format!("cannot write the report: {}", plain(&error)))?;
     Ok(())
 }

@@ -1,9 +1,10 @@
-//! The commands of the command line, one file each (`run`, `demo`, `feed`, `replay`, `generate`, `bench`): what they read, run and print.
+//! The commands of the command line, one file each (`run`, `demo`, `feed`, `replay`, `generate`, `bench`, `check`): what they read, run and print.
 //! In: checked settings. Out: an exit, with one line of cause where it failed.
 //! Invariant: what a command needs is reserved before it says that it works.
 //! Imported by `main` alone.
 
 pub mod bench;
+pub mod check;
 pub mod demo;
 pub mod feed;
 pub mod generate;

@@ -141,7 +141,7 @@ fn check_together(cli: &Cli) -> Result<(), Exit> {
         Command::Demo(args) => (&args.subjects, &args.engine),
         Command::Replay(args) => (&args.subjects, &args.engine),
         Command::Bench(args) => (&args.subjects, &args.engine),
-        Command::Feed(_) | Command::Generate(_) => return Ok(()),
+        Command::Feed(_) | Command::Generate(_) | Command::Check(_) => return Ok(()),
     };
     let (count, max) = (subjects.symbols.0.len(), engine.max_symbols);
     match count <= max {

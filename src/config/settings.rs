@@ -96,6 +96,13 @@ Examples:
   senpai-md-consumer bench recording.jsonl.gz
   senpai-md-consumer bench recording.jsonl.gz --seconds 30 --cores 2")]
     Bench(Box<BenchArgs>),
+
+    /// Whether the service of this machine works: 0 if it does, else 1 and one line that says why not
+    #[command(after_help = "\
+Examples:
+  senpai-md-consumer check --health
+  HTTP_PORT=9000 senpai-md-consumer check --health")]
+    Check(CheckArgs),
 }
 
 /// What `run` takes: every setting there is.
@@ -235,6 +242,20 @@ pub struct BenchArgs {
     #[command(flatten)]
     pub engine: EngineArgs,
     /// Of the process; the figures are not a part of it.
+    #[command(flatten)]
+    pub log: LogArgs,
+}
+
+/// What `check` takes: what is checked, and where it is.
+#[derive(Args, Debug, Clone)]
+pub struct CheckArgs {
+    /// Ask /health of the service that listens as the settings say
+    #[arg(long, required = true)]
+    pub health: bool,
+    /// Where the service listens.
+    #[command(flatten)]
+    pub http: HttpArgs,
+    /// Of the process.
     #[command(flatten)]
     pub log: LogArgs,
 }
