@@ -37,11 +37,12 @@ use crate::runtime::kernel;
 use crate::runtime::log_text::plain;
 use crate::runtime::signals::{Listening, Request};
 use crate::runtime::stop::Stop;
+use crate::runtime::supervisor::{State, Supervisor};
 use crate::runtime::task;
 use crate::runtime::turns::Turns;
 use crate::service::cache_warming::CacheWarmer;
 use crate::service::connection_loop;
-use crate::service::requests::{RequestQueue, ShardHandle, ShardRequest, answer_requests, request_channel};
+use crate::service::requests::{Pulse, RequestQueue, ShardHandle, ShardRequest, answer_requests, request_channel};
 use crate::service::worker::{Worker, WorkerSettings};
 
 /// What is beside the tables: connections, answers, and for each core the stacks of its threads. Not kept, but it must be
@@ -49,6 +50,8 @@ use crate::service::worker::{Worker, WorkerSettings};
 const BESIDE: Table = Table::new("threads, connections and answers", "MAX_SYMBOLS or CORES");
 const BESIDE_BYTES: usize = 48 << 20;
 const BESIDE_CORE_BYTES: usize = 16 << 20;
+/// Of the supervisor's interval: so often the shards are asked, and it is told that they have answered.
+const PULSES_PER_INTERVAL: u32 = 4;
 /// From the stop to the end of the last core. A drain takes 5 s at most; systemd and Docker kill after 10.
 const STOP_LIMIT: Duration = Duration::from_secs(8);
 
@@ -226,7 +229,29 @@ impl Service {
         let threads: Vec<_> = self.cores.drain(..).map(Waiting::begin).collect();
         let address = self.address;
         log::info!(address:%; "HTTP on http://{address}");
-        while let Ok(event) = self.events.recv() {
+        let supervisor = Supervisor::of_this_process();
+        supervisor.tell(State::Ready);
+        let pulse_every = supervisor.watchdog().map(|interval| interval / PULSES_PER_INTERVAL);
+        let mut pulse = pulse_every.map(|_| Pulse::ask(&self.shards));
+        let clock = Clock::start();
+        let mut pulse_ns = 0;
+        loop {
+            let event = match pulse_every {
+                None => self.events.recv().ok(),
+                Some(every) => {
+                    let left = every.saturating_sub(Duration::from_nanos(clock.elapsed_ns() - pulse_ns));
+                    self.events.recv_timeout(left).ok()
+                }
+            };
+            let Some(event) = event else {
+                // This holds a sender itself, so it is the time that is over.
+                pulse_ns = clock.elapsed_ns();
+                if pulse.as_ref().is_some_and(Pulse::is_felt) {
+                    supervisor.tell(State::Working);
+                    pulse = Some(Pulse::ask(&self.shards));
+                }
+                continue;
+            };
             match event {
                 ServiceEvent::Signal(Request::Stop) => break,
                 ServiceEvent::Signal(Request::ReadRules) => {
@@ -243,6 +268,7 @@ impl Service {
                 ServiceEvent::Ended { name, .. } => return Err(ended_in_error(&name)),
             }
         }
+        supervisor.tell(State::Stopping);
         log::info!("stopping: draining the NATS connection");
         for shard in &self.shards {
             shard.send_now(ShardRequest::Stop);

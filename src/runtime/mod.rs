@@ -1,7 +1,7 @@
 //! What touches the machine: executors, tasks, timers, sockets, clocks, signals, the log, limits of the kernel, threads that
 //! may block.
 //! Running: `executor` (threads, turns of the reactor), `task`, `turns` (of what runs beside a shard), `bell` (wakes a shard), `stop`,
-//! `timeout`, `blocking` (off the reactor), `signals` (SIGTERM and its like). Sockets: `socket`, `acceptor` (accept loop, limits).
+//! `timeout`, `blocking` (off the reactor), `signals` (SIGTERM and its like), `supervisor` (tells systemd). Sockets: `socket`, `acceptor` (accept loop, limits).
 //! The log: `logging` makes lines, text or JSON; `log_sink` writes them and counts the lost ones; `log_limit` says how often a line may
 //! come; `log_text` makes texts of peers printable. The machine: `kernel` (io_uring, limits, at start), `machine_error`.
 //! In: calls of the rooms above. Out: time, wake-ups, connections, log lines; [`MachineError`] where the machine refuses.
@@ -23,6 +23,7 @@ mod machine_error;
 pub mod signals;
 pub(crate) mod socket;
 pub mod stop;
+pub mod supervisor;
 pub mod task;
 pub mod timeout;
 pub(crate) mod turns;

@@ -31,6 +31,8 @@ pub enum ShardRequest {
     Signals(Sender<Vec<LatestSignal>>),
     /// The first [`PAGE_SYMBOLS`](crate::service::report::PAGE_SYMBOLS) symbols, by name, after this one; fewer are the last.
     Symbols(Option<Box<str>>, Sender<Vec<SymbolReport>>),
+    /// An answer, between two passes of the shard's loop: whether that turns.
+    Pulse(Sender<()>),
     /// Drain and end.
     Stop,
 }
@@ -107,8 +109,65 @@ pub async fn answer_requests(worker: Rc<RefCell<Worker>>, queue: RequestQueue, t
             ShardRequest::Symbols(after, reply) => {
                 let _ = reply.try_send(symbol_page(&worker.borrow().shard, after.as_deref()));
             }
+            ShardRequest::Pulse(reply) => {
+                let _ = reply.try_send(());
+            }
             ShardRequest::Stop => stop.set(),
         }
         queue.requester.ring();
+    }
+}
+
+/// Whether the loops of all shards turn, as far as one question to each of them shows.
+pub struct Pulse {
+    answers: Vec<Receiver<()>>,
+}
+
+impl Pulse {
+    /// Asks every shard. That does not wait.
+    pub fn ask(shards: &[ShardHandle]) -> Pulse {
+        let ask = |shard: &ShardHandle| {
+            let (reply, answer) = bounded(1);
+            shard.send_now(ShardRequest::Pulse(reply));
+            answer
+        };
+        Pulse { answers: shards.iter().map(ask).collect() }
+    }
+
+    /// Whether all have answered by now. A question that was lost (a full queue, a shard that has ended) has no answer.
+    pub fn is_felt(&self) -> bool {
+        self.answers.iter().all(|answer| !answer.is_empty())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pulse_is_felt_when_every_shard_has_answered() {
+        let bell = Arc::new(Bell::new().expect("there are descriptors"));
+        let channels = [0, 1].map(|_| request_channel(bell.clone(), bell.clone()));
+        let shards = channels.each_ref().map(|(shard, _)| shard.clone());
+        let pulse = Pulse::ask(&shards);
+        for (_, queue) in &channels {
+            assert!(!pulse.is_felt());
+            let Ok(ShardRequest::Pulse(reply)) = queue.requests.try_recv() else { panic!("it was asked") };
+            reply.try_send(()).expect("the answer is awaited");
+        }
+        assert!(pulse.is_felt() && pulse.is_felt());
+
+        // One shard's queue is full of others' questions, which it does not answer: its loop hangs.
+        for _ in 0..2 * REQUESTS_MAX {
+            let (reply, _) = bounded(1);
+            shards[0].send_now(ShardRequest::Report(reply));
+        }
+        let pulse = Pulse::ask(&shards);
+        let Ok(ShardRequest::Pulse(reply)) = channels[1].1.requests.try_recv() else { panic!("it was asked") };
+        reply.try_send(()).expect("the answer is awaited");
+        assert!(!pulse.is_felt());
+        // One that has ended.
+        channels[0].1.close();
+        assert!(!Pulse::ask(&shards).is_felt());
     }
 }
