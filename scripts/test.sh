@@ -9,8 +9,8 @@
 #   FUZZ_SECONDS=N    of each fuzz target, with --long (60)
 #
 # It needs cargo, curl and a nats-server of 2.11 or later; a missing nats-server is installed into .tools. What else this
-# machine does not have and cannot get without root (Debian's nats-server 2.9, jq) is in SENPAI_SKIP: the tests that need
-# it say that they are skipped.
+# machine does not have and cannot get without root (Debian's nats-server 2.9) is in SENPAI_SKIP: the tests that need it
+# say that they are skipped.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 
@@ -47,7 +47,6 @@ else
     unset NATS_SERVER_OLD
     skip nats-server-old "there is none here, and it cannot be unpacked from Debian's packages (see above)"
 fi
-command -v jq >/dev/null || skip jq "it is not installed"
 if [ -n "${RECORDINGS:-}" ]; then
     RECORDINGS=$(realpath "$RECORDINGS") && [ -d "$RECORDINGS" ] ||
         { echo "test.sh: RECORDINGS must be a folder that is there" >&2 && exit 1; }

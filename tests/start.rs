@@ -164,7 +164,7 @@ fn a_system_call_that_is_refused_is_said_with_the_remedy() {
     };
     let [setup, enter, register] = [libc::SYS_io_uring_setup, libc::SYS_io_uring_enter, libc::SYS_io_uring_register];
     let all = |errno| [setup, enter, register].map(|call| refused(call, errno));
-    check(&all(libc::EPERM), &["io_uring", "--security-opt seccomp=", "ops/docker-seccomp.sh"]);
+    check(&all(libc::EPERM), &["io_uring", "--security-opt seccomp=", "ops/seccomp.json"]);
     for call in [setup, enter, register] {
         check(&[refused(call, libc::EPERM)], &["io_uring", "--security-opt seccomp="]);
         check(&[refused(call, libc::EACCES)], &["io_uring", "--security-opt seccomp="]);

@@ -63,7 +63,7 @@ pub enum MachineError {
 }
 
 const SECCOMP_PROFILE: &str =
-    "ops/docker-seccomp.sh > seccomp.json, then docker run --security-opt seccomp=seccomp.json, allows it";
+    "docker run --security-opt seccomp=ops/seccomp.json allows it, and so do the compose files in ops/";
 
 impl fmt::Display for MachineError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
