@@ -250,7 +250,9 @@ impl Market {
             ts_exchange: None,
             provider: match provider {
                 0 => None,
-                99 => Some("a provider whose name is longer than any that is kept".to_owned()),
+                99 => Some(
+                    "a provider whose name is longer than any that is kept, which are of 64 bytes at most".to_owned(),
+                ),
                 _ => Some(format!("p{provider}")),
             },
         };
