@@ -75,7 +75,9 @@ fn reachable(ip: IpAddr) -> IpAddr {
 fn ask(address: SocketAddr) -> io::Result<Vec<u8>> {
     let mut stream = TcpStream::connect_timeout(&address, CONNECT_LIMIT)?;
     stream.set_write_timeout(Some(ANSWER_LIMIT))?;
-    write!(stream, "HEAD /health HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    // At once: a peer that answers the first part and closes would reset the connection at the second.
+    let request = format!("HEAD /health HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
     let (clock, mut answer, mut len) = (Clock::start(), vec![0; ANSWER_BYTES_MAX], 0);
     while len < answer.len() {
         let left = ANSWER_LIMIT.saturating_sub(Duration::from_nanos(clock.elapsed_ns()));

@@ -164,7 +164,10 @@ pub fn creds_out_of_date(release: Release) -> Result<Report, &'static str> {
         eventually("a line when it is read and one when it is refused", || {
             let log = stage.service.log();
             let mut lines = log.lines().filter(|line| line.contains(words)).map(|line| line.contains("trying again"));
-            holds(lines.clone().any(|is_refused| is_refused) && lines.any(|is_refused| !is_refused), log.clone())
+            // Where the server's end of the connection comes as a reset, the line about the refusal is that one.
+            let is_reset = log.contains("Connection reset by peer");
+            let is_refused = lines.clone().any(|is_refused| is_refused) || is_reset;
+            holds(is_refused && lines.any(|is_refused| !is_refused), log.clone())
         });
     };
     is_told(&stage, &format!("NATS_CREDS has expired at {}", date(until as i64)));
