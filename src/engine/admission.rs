@@ -2,7 +2,7 @@
 //! engine does when a rule of [`state`](crate::engine::state) has spoken.
 
 use crate::engine::alerts::watch::Names;
-use crate::engine::bounds::STATE_NAME_BYTES_MAX;
+use crate::engine::bounds::{SIGNALS_WAITING_MAX, STATE_NAME_BYTES_MAX};
 use crate::engine::counters::{DropReason, Unpublished};
 use crate::engine::engine::Engine;
 use crate::engine::input::malformed::Malformed;
@@ -35,14 +35,6 @@ impl Engine {
             state.provider_heard = self.local;
         } else {
             self.primaries.note_heard(id, provider, self.local);
-        }
-    }
-
-    /// Nothing is to be published: of symbols that have given up their places nothing waits.
-    #[inline]
-    pub(super) fn forget_departed(&mut self) {
-        if self.outbox.is_empty() {
-            self.symbols.forget_departed();
         }
     }
 
@@ -114,6 +106,12 @@ impl Engine {
                 let id = symbols.add(SymbolNames::new(name, suffix)?, trade_pool)?;
                 settings.symbol_idle.into_iter().for_each(|_| idle_symbols.add(id, *local));
                 return Some(id);
+            }
+            // What was published since needs the names of symbols that have gone no more; where too many wait, none goes.
+            if outbox.is_empty() {
+                symbols.forget_departed();
+            } else if symbols.departed_count() >= SIGNALS_WAITING_MAX {
+                return None;
             }
             let silent_since = local.minus(settings.symbol_idle?);
             let is_done = |id| !symbols.state(id).is_publication_pending;

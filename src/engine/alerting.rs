@@ -84,10 +84,9 @@ impl Engine {
         let may_be_mixed = provider != ProviderId::UNKNOWN && self.alerts.senders.note(id, provider, t);
         if may_be_mixed
             && !self.alerts.is_firing(id, AlertKind::MixedProviders)
-            && self.alerts.senders.mixed(id, now, self.lengths.long).is_some()
+            && let mixed @ Some(_) = self.alerts.senders.mixed(id, now, self.lengths.long)
         {
-            let figures =
-                Figures { mixed: self.alerts.senders.mixed(id, now, self.lengths.long), ..Figures::default() };
+            let figures = Figures { mixed, ..Figures::default() };
             self.judge(id, &[AlertKind::MixedProviders], &figures, self.local);
         }
     }

@@ -445,10 +445,7 @@ impl Engine {
     /// The next message to publish, in the order of moments.
     pub fn poll_output(&mut self) -> Option<Message<'_>> {
         let open = if self.is_moment_open { self.local } else { UnixNanos(i64::MAX) };
-        let Some((moment, outgoing)) = self.outbox.pop(open) else {
-            self.forget_departed();
-            return None;
-        };
+        let (moment, outgoing) = self.outbox.pop(open)?;
         self.payload.clear();
         let (topic, subject) = match outgoing {
             Outgoing::Signal(id, generation, signal) => {

@@ -107,3 +107,26 @@ fn a_symbol_whose_interval_runs_keeps_its_place() {
     assert_eq!(market.names(), ["B"]);
     assert_eq!(market.published.iter().filter(|(subject, _)| subject.ends_with(".A")).count(), 2);
 }
+
+/// Names of symbols that have gone are kept for what waits, and no longer: a churn of symbols takes no memory.
+#[test]
+fn names_of_symbols_that_have_gone_are_bounded() {
+    let mut market = Market::new(|settings| (settings.symbols_max, settings.symbol_idle) = (1, Some(NANOS_PER_SECOND)));
+    let churn = |market: &mut Market, names: std::ops::Range<usize>, is_published: bool| {
+        for name in names {
+            let (subject, second) = (format!("md.events.trade.S{name}"), name as f64 * 2.0);
+            let receipt = Receipt::At(UnixNanos(at(second)));
+            market.engine.handle_event(subject.as_bytes(), br#"{"price":1,"size":1}"#, receipt).expect("well-formed");
+            // As the service does: while there is something.
+            while is_published && market.engine.has_output() {
+                market.engine.poll_output().expect("it is there");
+            }
+            market.engine.stall_output();
+        }
+        market.engine.symbols().departed_count()
+    };
+    assert!(churn(&mut market, 0..10_000, true) <= 1);
+    let kept = churn(&mut market, 10_000..20_000, false);
+    assert!(kept <= 4096 && market.dropped(DropReason::SymbolLimit) > 0, "{kept}");
+    assert!(churn(&mut market, 20_000..30_000, true) <= 1);
+}

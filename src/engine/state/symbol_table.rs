@@ -136,11 +136,13 @@ impl SymbolTable {
     }
 
     /// No output waits: none is of a symbol that has given up its place.
-    #[inline]
     pub fn forget_departed(&mut self) {
-        if !self.departed.is_empty() {
-            self.departed.clear();
-        }
+        self.departed.clear();
+    }
+
+    /// Names that are kept since outputs were last all published.
+    pub fn departed_count(&self) -> usize {
+        self.departed.len()
     }
 
     /// Makes a symbol that has its place findable by its name.
