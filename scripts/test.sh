@@ -14,6 +14,10 @@
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 
+# The slowest target takes three minutes on two cores.
+TARGET_LIMIT_SECONDS=1200
+host=$(rustc -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')
+
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 report=()
@@ -86,6 +90,8 @@ run_long() {
 if [ "${1:-}" = --long ]; then
     run_long
 else
+    # A test that hangs ends its target, with what it has started, and not the run: libtest has said which one it is.
+    export CARGO_TARGET_${host}_RUNNER="timeout --kill-after=10 $TARGET_LIMIT_SECONDS"
     run cargo test --workspace --no-fail-fast "$@"
 fi
 
