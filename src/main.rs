@@ -70,12 +70,18 @@ impl From<String> for End {
 
 fn run(settings: Settings, notes: &Notes) -> Result<(), End> {
     logging::enable(&settings.log);
-    let Settings { nats, subjects, cores, engine, http, .. } = settings;
+    let Settings { nats, jetstream, subjects, cores, engine, http, .. } = settings;
     let access = Access::new(nats).map_err(|error| End::Refused(error.to_string()))?;
     resolve(&http.http_host, http.http_port).map_err(|error| End::Refused(error.to_string()))?;
     notes.log_warnings();
     notes.log_settings();
-    let shards = worker_settings(access, &subjects, &cores, &engine);
+    let shards = worker_settings(
+        access,
+        Some(&jetstream).filter(|jetstream| jetstream.use_jetstream),
+        &subjects,
+        &cores,
+        &engine,
+    );
     Ok(run::run(shards, &http)?)
 }
 

@@ -17,8 +17,9 @@ use reference::recording;
 use reference::recording_files::{self, Recording};
 use reference::{Counts, MILLISECOND, Published, Reference, SECOND, Settings, compare, has_keys_in_order, in_order};
 use senpai_md_consumer::engine::counters::{DropReason, Suppression};
-use senpai_md_consumer::engine::engine::{Engine, Receipt};
+use senpai_md_consumer::engine::engine::Engine;
 use senpai_md_consumer::engine::input::subject::EventKind;
+use senpai_md_consumer::engine::receipt::Receipt;
 use senpai_md_consumer::engine::settings::{EngineSettings, ProviderMode, ProviderSettings};
 use senpai_md_consumer::engine::time::UnixNanos;
 

@@ -16,12 +16,13 @@ use std::cell::{Cell, RefCell};
 
 use proto_nats::{ServerOp, encode};
 use senpai_md_consumer::engine::counters::{DropReason, OutputKind};
-use senpai_md_consumer::engine::engine::{Engine, Receipt};
+use senpai_md_consumer::engine::engine::Engine;
 use senpai_md_consumer::engine::input::malformed::Malformed;
 use senpai_md_consumer::engine::input::receive_buffer::ReceiveBuffer;
 use senpai_md_consumer::engine::input::subject::EventKind;
 use senpai_md_consumer::engine::intake::{Observer, take_messages};
 use senpai_md_consumer::engine::ownership::Ownership;
+use senpai_md_consumer::engine::receipt::Receipt;
 use senpai_md_consumer::engine::settings::EngineSettings;
 use senpai_md_consumer::engine::time::UnixNanos;
 use senpai_md_consumer::recording::reader::RecordReader;

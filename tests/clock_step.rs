@@ -8,7 +8,8 @@ mod reference;
 
 use events::{quote, trade};
 use senpai_md_consumer::engine::counters::Topic;
-use senpai_md_consumer::engine::engine::{Engine, Receipt};
+use senpai_md_consumer::engine::engine::Engine;
+use senpai_md_consumer::engine::receipt::Receipt;
 use senpai_md_consumer::engine::settings::EngineSettings;
 use senpai_md_consumer::engine::time::{NANOS_PER_MILLI as MILLISECOND, UnixNanos};
 

@@ -192,7 +192,10 @@ fn invalid_values() {
         }
     }
     check("HTTP_PORT", &["65536", "-1", "http"], "a port from 0 to 65535");
-    check("USE_JETSTREAM", &["true", "1"], "false: this version reads core NATS only");
+    let name = "a name of 1 to 255 bytes without spaces, dots, slashes and wildcards";
+    check("JETSTREAM_STREAM", &["MD.EVENTS", "a b", "*"], name);
+    check("JETSTREAM_DOMAIN", &["a.b", ">"], name);
+    check("JETSTREAM_MAX_BYTES", &["1000", "-1"], "a number of bytes from 1048576 to 1125899906842624");
     check("USE_JETSTREAM", &["maybe"], "true or false");
     check("BUSY_POLL", &["2", "yess"], "true or false");
     let subject = "a subject like md.events, without spaces or wildcards";

@@ -1,7 +1,8 @@
 //! Which time an event gets (SPEC section 1, "Event time"), at the borders of what is believed: events of providers whose clocks
 //! are ahead, by the `ts` and the latency that /state and /features show.
 
-use senpai_md_consumer::engine::engine::{Engine, Receipt};
+use senpai_md_consumer::engine::engine::Engine;
+use senpai_md_consumer::engine::receipt::Receipt;
 
 use senpai_md_consumer::engine::settings::EngineSettings;
 use senpai_md_consumer::engine::time::{NANOS_PER_SECOND, UnixNanos};

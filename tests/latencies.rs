@@ -1,6 +1,7 @@
 //! Latency percentiles where the engine's room and the system's clock are against them.
 
-use senpai_md_consumer::engine::engine::{Engine, Receipt};
+use senpai_md_consumer::engine::engine::Engine;
+use senpai_md_consumer::engine::receipt::Receipt;
 
 use senpai_md_consumer::engine::settings::EngineSettings;
 use senpai_md_consumer::engine::time::{NANOS_PER_MILLI as MILLISECOND, NANOS_PER_SECOND as SECOND, UnixNanos};

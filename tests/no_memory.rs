@@ -11,10 +11,11 @@ use proto_nats::ServerAddress;
 use senpai_md_consumer::config::NatsArgs;
 use senpai_md_consumer::engine::alerts::board::AlertBoard;
 use senpai_md_consumer::engine::counters::DropReason;
-use senpai_md_consumer::engine::engine::{Engine, Receipt};
+use senpai_md_consumer::engine::engine::Engine;
 use senpai_md_consumer::engine::input::subject::EventKind;
 use senpai_md_consumer::engine::memory::NoMemory;
 use senpai_md_consumer::engine::ownership::Ownership;
+use senpai_md_consumer::engine::receipt::Receipt;
 use senpai_md_consumer::engine::settings::EngineSettings;
 use senpai_md_consumer::engine::time::UnixNanos;
 use senpai_md_consumer::nats::credentials::Access;
@@ -101,6 +102,7 @@ fn every_table_that_cannot_be_had_is_an_error() {
     let server = ServerAddress::parse("a").expect("it is an address");
     let access = Arc::new(Access::new(NatsArgs::open(server, "test")).expect("nothing is to be read"));
     let settings = WorkerSettings {
+        stream: None,
         engine: settings,
         ownership: Ownership::ALL,
         queue_bytes: 64 << 10,

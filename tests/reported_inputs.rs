@@ -2,8 +2,9 @@
 //! out of them: one line of the contract (SPEC sections 1 to 3) each, end to end.
 
 use senpai_md_consumer::engine::counters::{DropReason, Suppression};
-use senpai_md_consumer::engine::engine::{Engine, Receipt};
+use senpai_md_consumer::engine::engine::Engine;
 use senpai_md_consumer::engine::input::subject::EventKind;
+use senpai_md_consumer::engine::receipt::Receipt;
 use senpai_md_consumer::engine::settings::{EngineSettings, ProviderMode};
 use senpai_md_consumer::engine::time::{NANOS_PER_SECOND, UnixNanos};
 use serde_json::{Value, json};

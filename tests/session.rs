@@ -108,6 +108,7 @@ impl World {
         let servers: Vec<Server> = (0..1 + random.below(3)).map(Server::start).collect();
         let addresses = (0..servers.len()).map(|index| ServerAddress::parse(&format!("s{index}")).expect("an address"));
         let settings = SessionSettings {
+            stream: None,
             servers: addresses.collect(),
             discovers: true,
             subjects: SUBJECTS.map(str::to_owned).to_vec(),

@@ -2,7 +2,8 @@
 //! borders.
 
 use senpai_md_consumer::engine::counters::Topic;
-use senpai_md_consumer::engine::engine::{Engine, Receipt};
+use senpai_md_consumer::engine::engine::Engine;
+use senpai_md_consumer::engine::receipt::Receipt;
 
 use senpai_md_consumer::engine::settings::EngineSettings;
 use senpai_md_consumer::engine::time::{NANOS_PER_SECOND, UnixNanos};
@@ -167,7 +168,7 @@ fn an_id_is_given_once() {
 
 /// Signals given, and those suppressed by reason, in the order of the guards.
 fn counts(market: &Market) -> [u64; 4] {
-    let [stale, stale_quote, gap] = market.engine.counters.signals_suppressed;
+    let [_, stale, stale_quote, gap] = market.engine.counters.signals_suppressed;
     [market.engine.counters.signals_emitted.iter().sum(), stale, stale_quote, gap]
 }
 

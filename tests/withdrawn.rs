@@ -1,6 +1,7 @@
 //! The top of market while sides of it are withdrawn (SPEC section 2): in features, signals and the latest state.
 
-use senpai_md_consumer::engine::engine::{Engine, Receipt};
+use senpai_md_consumer::engine::engine::Engine;
+use senpai_md_consumer::engine::receipt::Receipt;
 
 use senpai_md_consumer::engine::settings::EngineSettings;
 use senpai_md_consumer::engine::time::{NANOS_PER_SECOND, UnixNanos};

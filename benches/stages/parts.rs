@@ -4,9 +4,10 @@ use std::hint::black_box;
 use std::ops::Range;
 
 use proto_nats::{DecodeLimits, Decoded, ServerOp, decode_server_op};
-use senpai_md_consumer::engine::engine::{Engine, Receipt};
+use senpai_md_consumer::engine::engine::Engine;
 use senpai_md_consumer::engine::input::decode::Decoder;
 use senpai_md_consumer::engine::input::subject::{EventKind, split_subject};
+use senpai_md_consumer::engine::receipt::Receipt;
 use senpai_md_consumer::engine::settings::EngineSettings;
 use senpai_md_consumer::recording::looped_frames::Stream;
 

@@ -1,12 +1,13 @@
 //! The whole path of an event: receive buffer, frames, engine, outputs as PUB frames.
 
 use proto_nats::{ServerOp, encode};
-use senpai_md_consumer::engine::engine::{Engine, Receipt};
+use senpai_md_consumer::engine::engine::Engine;
 use senpai_md_consumer::engine::input::malformed::Malformed;
 use senpai_md_consumer::engine::input::receive_buffer::ReceiveBuffer;
 use senpai_md_consumer::engine::intake::{Observer, take_messages};
 use senpai_md_consumer::engine::ownership::Ownership;
 use senpai_md_consumer::engine::random::Random;
+use senpai_md_consumer::engine::receipt::Receipt;
 use senpai_md_consumer::engine::settings::EngineSettings;
 use senpai_md_consumer::engine::time::{NANOS_PER_SECOND, UnixNanos, encode_time};
 use senpai_md_consumer::recording::looped_frames::Stream;

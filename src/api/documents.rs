@@ -3,6 +3,7 @@
 
 use std::mem;
 
+use proto_nats::jetstream::{Phase, ReaderReport};
 use serde_json::{Map, Value, json};
 
 use crate::api::part_by_part::PartByPart;
@@ -188,6 +189,7 @@ pub fn stats(reports: &[ShardReport], board: &AlertBoard, http: &HttpCounts, upt
         core.insert("core".into(), report.core.into());
         core.insert("nats_connected".into(), report.connection.is_connected.into());
         core.insert("ready".into(), report.connection.is_ready.into());
+        core.insert("jetstream".into(), report.connection.stream.as_ref().map(stream).into());
         Value::Object(core)
     });
     stats.insert("cores".into(), cores.collect());
@@ -197,6 +199,28 @@ pub fn stats(reports: &[ShardReport], board: &AlertBoard, http: &HttpCounts, upt
     stats.insert("nats_connected".into(), is_connected(reports).into());
     stats.insert("uptime_seconds".into(), uptime_seconds.into());
     Value::Object(stats)
+}
+
+/// Where the reading of a stream stands.
+fn stream(report: &ReaderReport) -> Value {
+    let phase = match report.phase {
+        Phase::Offline => "offline",
+        Phase::Preparing => "preparing",
+        Phase::Newest => "newest",
+        Phase::CatchingUp => "catching_up",
+        Phase::Live => "live",
+    };
+    json!({
+        "phase": phase,
+        "caught_up": report.has_caught_up,
+        "sequence": report.applied_sequence,
+        "messages": report.applied_count,
+        "pending": report.pending,
+        "lag_seconds": report.lag_ns.map(|lag_ns| lag_ns as f64 / NANOS_PER_SECOND as f64),
+        "missed": report.missed,
+        "resets": report.resets,
+        "consumers_lost": report.consumers_lost,
+    })
 }
 
 fn document(alert: &Alert) -> Value {

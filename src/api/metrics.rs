@@ -17,6 +17,7 @@ use crate::engine::alerts::alert::{AlertKind, KINDS};
 use crate::engine::counters::{DropReason, Suppression, Unpublished};
 use crate::engine::input::subject::EventKind;
 use crate::engine::state::cooldowns::Direction;
+use crate::engine::time::NANOS_PER_SECOND;
 use crate::http::counts::{HttpCounts, Unserved};
 use crate::http::response::Parts;
 use crate::runtime::logging;
@@ -190,11 +191,27 @@ fn totals(reports: &[ShardReport], alerts_fired: &[u64; KINDS], http: &HttpCount
         "Idle symbols that gave up their places for new ones.",
         sum(&|report| report.counters.symbols_evicted),
     );
+    let streams = || reports.iter().filter_map(|report| report.connection.stream.as_ref());
+    counter(
+        "senpai_jetstream_resets_total",
+        "Streams that went back or were made anew.",
+        streams().map(|stream| stream.resets).sum(),
+    );
+    counter(
+        "senpai_jetstream_missed_total",
+        "Messages, at most, that the stream no longer held when they were to be read.",
+        streams().map(|stream| stream.missed).sum(),
+    );
     counter("senpai_log_lines_lost_total", "Log lines that standard error did not take.", logging::lines_lost());
 
     let mut gauge = |name, help, value: f64| single(name, Gauge, help, value, out);
     gauge("senpai_queue_fill_ratio", "Fill of the queue between socket and engine, 0..1.", fill_ratio(reports));
     gauge("senpai_nats_connected", "1 when every core has its NATS connection.", f64::from(is_connected(reports)));
+    let pending: u64 = streams().map(|stream| stream.pending).sum();
+    gauge("senpai_jetstream_pending", "Messages of the stream that wait to be read.", pending as f64);
+    let lag_ns = streams().filter_map(|stream| stream.lag_ns).max().unwrap_or(0);
+    let lag_seconds = lag_ns as f64 / NANOS_PER_SECOND as f64;
+    gauge("senpai_jetstream_lag_seconds", "Age of what was read last while more waits.", lag_seconds);
     gauge("senpai_symbols", "Symbols tracked.", sum(&|report| report.symbol_count as u64) as f64);
     gauge("senpai_window_trades", "Trades held in the windows.", sum(&|report| report.window_trade_count) as f64);
     let name = "senpai_build_info";

@@ -16,11 +16,12 @@ use serde_json::json;
 
 use crate::config::Symbols;
 use crate::engine::counters::OutputKind;
-use crate::engine::engine::{Engine, Receipt};
+use crate::engine::engine::Engine;
 use crate::engine::input::receive_buffer::ReceiveBuffer;
 use crate::engine::intake::{MalformedCount, take_messages};
 use crate::engine::memory::NoMemory;
 use crate::engine::ownership::Ownership;
+use crate::engine::receipt::Receipt;
 use crate::engine::settings::EngineSettings;
 use crate::engine::time::NANOS_PER_SECOND;
 use crate::recording::looped_frames::Stream;

@@ -53,7 +53,7 @@ pub fn run(args: DemoArgs) -> Result<(), String> {
     let broker_server = BrokerServer::bind_free(BROKER_HOST, port)?;
     let server = ServerAddress::parse(&broker_server.url()).map_err(|error| error.to_string())?;
     let access = Access::new(NatsArgs::open(server.clone(), "senpai-demo")).map_err(|error| error.to_string())?;
-    let shards = worker_settings(access, &subjects, &cores, &engine);
+    let shards = worker_settings(access, None, &subjects, &cores, &engine);
     // One that the service follows, if there is one.
     let is_followed = |symbol: &&String| {
         let is_asked_for = subjects.symbols.is_all() || subjects.symbols.0.contains(symbol);

@@ -5,8 +5,9 @@ use std::path::Path;
 
 use crate::config::Symbols;
 use crate::engine::counters::{DropReason, OutputKind, Suppression};
-use crate::engine::engine::{Engine, Receipt};
+use crate::engine::engine::Engine;
 use crate::engine::input::subject::EventKind;
+use crate::engine::receipt::Receipt;
 use crate::engine::settings::EngineSettings;
 use crate::engine::time::NANOS_PER_SECOND;
 use crate::recording::line_faults::{Fault, FaultyLine, LineFaults};

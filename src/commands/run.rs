@@ -16,8 +16,10 @@ use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::Duration;
 
+use proto_nats::jetstream::ReaderSettings;
+
 use crate::api::endpoints::Api;
-use crate::config::{CoreArgs, EngineArgs, HttpArgs, SubjectArgs};
+use crate::config::{CoreArgs, EngineArgs, HttpArgs, JetStreamArgs, SubjectArgs};
 use crate::engine::alerts::alert::AlertSettings;
 use crate::engine::alerts::board::AlertBoard;
 use crate::engine::bounds::LATENCY_ROWS_SPARE;
@@ -30,6 +32,7 @@ use crate::engine::settings::{EngineSettings, ProviderMode, ProviderSettings};
 use crate::engine::time::NANOS_PER_SECOND;
 use crate::http::server::{HttpLimits, HttpServer};
 use crate::nats::credentials::Access;
+use crate::nats::session::StreamSettings;
 use crate::runtime::bell::Bell;
 use crate::runtime::clock::Clock;
 use crate::runtime::executor::{self, Waiting};
@@ -52,6 +55,8 @@ const BESIDE_BYTES: usize = 48 << 20;
 const BESIDE_CORE_BYTES: usize = 16 << 20;
 /// Of the supervisor's interval: so often the shards are asked, and it is told that they have answered.
 const PULSES_PER_INTERVAL: u32 = 4;
+/// Of a stream that is made: what it holds at least.
+const STREAM_AGE_MIN_NS: u64 = 300 * NANOS_PER_SECOND as u64;
 /// From the stop to the end of the last core. A drain takes 5 s at most; systemd and Docker kill after 10.
 const STOP_LIMIT: Duration = Duration::from_secs(8);
 
@@ -101,6 +106,7 @@ pub fn engine_settings(subjects: &SubjectArgs, engine: &EngineArgs) -> EngineSet
 /// The settings of each core's shard. The window trades are shared out; symbols and queue are each core's own.
 pub fn worker_settings(
     access: Access,
+    jetstream: Option<&JetStreamArgs>,
     subjects: &SubjectArgs,
     cores: &CoreArgs,
     engine: &EngineArgs,
@@ -122,6 +128,7 @@ pub fn worker_settings(
             busy_poll: cores.busy_poll,
             access: access.clone(),
             client_name: if core_count == 1 { client_name.to_owned() } else { format!("{client_name}-{core}") },
+            stream: jetstream.map(|jetstream| stream_settings(jetstream, subjects, ownership, &engine_settings)),
             subjects: subscriptions(subjects, ownership),
         }
     });
@@ -140,6 +147,30 @@ fn subscriptions(subjects: &SubjectArgs, ownership: Ownership) -> Vec<String> {
         owned.flat_map(|symbol| kinds.map(|kind| format!("{prefix}.{kind}.{symbol}"))).collect();
     list.push(format!("{prefix}.heartbeat.>"));
     list
+}
+
+/// What a core reads of the stream is what it would subscribe to.
+fn stream_settings(
+    jetstream: &JetStreamArgs,
+    subjects: &SubjectArgs,
+    ownership: Ownership,
+    engine: &EngineSettings,
+) -> StreamSettings {
+    let rolling_window_ns = engine.rolling_window as u64;
+    StreamSettings {
+        reader: ReaderSettings {
+            stream: jetstream.jetstream_stream.clone(),
+            domain: jetstream.jetstream_domain.clone(),
+            filters: subscriptions(subjects, ownership),
+            subjects: vec![format!("{}.>", subjects.subject_prefix)],
+            creates_stream: jetstream.jetstream_create_stream,
+            max_age_ns: (2 * rolling_window_ns).max(STREAM_AGE_MIN_NS),
+            max_bytes: jetstream.jetstream_max_bytes,
+            rolling_window_ns,
+            description: format!("senpai-md-consumer {}, core {}", env!("CARGO_PKG_VERSION"), ownership.core),
+        },
+        lag_max_ns: engine.signal.age_limits.event as u64,
+    }
 }
 
 /// Runs until SIGTERM or SIGINT; then drains and returns.

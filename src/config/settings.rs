@@ -17,6 +17,7 @@ use crate::engine::settings::ProviderMode;
 use crate::engine::time::NANOS_PER_SECOND;
 
 use super::files::NamedFile;
+use super::jetstream::JetStreamArgs;
 use super::nats_url::ServerList;
 use super::notes::Notes;
 use super::refusal::Exit;
@@ -111,7 +112,7 @@ pub struct Settings {
     /// The servers, and how to log in.
     #[command(flatten)]
     pub nats: NatsArgs,
-    /// Refused where it asks for JetStream.
+    /// Where events come from.
     #[command(flatten)]
     pub jetstream: JetStreamArgs,
     /// What is subscribed to.
@@ -331,16 +332,6 @@ impl NatsArgs {
             nats_ping_interval_ns: 120 * NANOS_PER_SECOND,
         }
     }
-}
-
-/// Whether events come from a stream that keeps them.
-#[derive(Args, Debug, Clone)]
-#[command(next_help_heading = "NATS")]
-pub struct JetStreamArgs {
-    /// Read from JetStream; this version reads core NATS only
-    #[arg(long, env, value_name = "BOOL", default_value = "false", default_missing_value = "true", num_args = 0..=1,
-          action = ArgAction::Set, value_parser = values::use_jetstream)]
-    pub use_jetstream: bool,
 }
 
 /// Which events are meant.

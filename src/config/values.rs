@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use proto_nats::Secret;
+use proto_nats::jetstream;
 
 use crate::config::files::NamedFile;
 use crate::config::shown::may_be_secret;
@@ -202,12 +203,20 @@ pub fn boolean(text: &str) -> Result<bool, String> {
     }
 }
 
-/// A boolean that is false in this version.
-pub fn use_jetstream(text: &str) -> Result<bool, String> {
-    match boolean(text)? {
-        false => Ok(false),
-        true => Err("false: this version reads core NATS only".to_owned()),
+/// Of a stream, or of a domain.
+pub fn stream(text: &str) -> Result<String, String> {
+    match jetstream::is_valid_name(text) {
+        true => Ok(text.to_owned()),
+        false => Err(format!(
+            "a name of 1 to {} bytes without spaces, dots, slashes and wildcards",
+            jetstream::NAME_BYTES_MAX
+        )),
     }
+}
+
+/// From a mebibyte on.
+pub fn stream_bytes(text: &str) -> Result<u64, String> {
+    integer(text, 1 << 20..=1 << 50, "a number of bytes")
 }
 
 /// In any case.

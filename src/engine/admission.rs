@@ -87,6 +87,7 @@ impl Engine {
         let Engine {
             settings,
             local,
+            moment,
             symbols,
             providers,
             trade_pool,
@@ -126,7 +127,7 @@ impl Engine {
             }
             if alerts.has_alerts(id) {
                 let names = Names { symbol: symbols.names_of(id, generation), own, providers };
-                alerts.resolve_all(id, &names, *local, &mut outbox.alerts);
+                alerts.resolve_all(id, &names, *moment, &mut outbox.alerts);
             }
             given_up = u64::from(outbox.leave_place(id));
             counters.symbols_evicted += 1;

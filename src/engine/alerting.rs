@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::engine::alerts::alert::{Alert, AlertKind};
+use crate::engine::alerts::alert::{About, Alert, AlertKind, StreamTrouble};
 use crate::engine::alerts::board::AlertBoard;
 use crate::engine::alerts::watch::{Figures, JUDGED, Names};
 use crate::engine::bounds::QUEUE_SHED_FILL;
@@ -11,9 +11,11 @@ use crate::engine::counters::Unpublished;
 use crate::engine::engine::Engine;
 use crate::engine::features::snapshot::Snapshot;
 use crate::engine::input::event::Origin;
+use crate::engine::input::subject::EventKind;
+use crate::engine::receipt::Receipt;
 use crate::engine::state::provider::ProviderId;
 use crate::engine::state::symbol_table::SymbolId;
-use crate::engine::time::UnixNanos;
+use crate::engine::time::{NANOS_PER_SECOND, UnixNanos};
 
 impl Engine {
     /// The alerts of the process.
@@ -39,6 +41,14 @@ impl Engine {
         self.occur(AlertKind::NatsSlowConsumer, Some(cuts as f64), None);
     }
 
+    /// Something is wrong with the reading of the stream. `value`: messages that were missed, or seconds that it is behind.
+    #[cold]
+    pub fn note_stream_trouble(&mut self, trouble: StreamTrouble, value: Option<f64>) {
+        let threshold =
+            (trouble == StreamTrouble::Behind).then(|| self.settings.alerts.lag as f64 / NANOS_PER_SECOND as f64);
+        self.occur_with(AlertKind::Jetstream, About::Stream(trouble), value, threshold);
+    }
+
     /// An event was dropped because its symbol found no place.
     pub(super) fn note_symbol_limit(&mut self) {
         let (symbols, places) = (self.symbols.len() as f64, self.settings.symbols_max as f64);
@@ -46,8 +56,14 @@ impl Engine {
     }
 
     fn occur(&mut self, kind: AlertKind, value: Option<f64>, threshold: Option<f64>) {
-        self.alerts.occur(kind, value, threshold, self.local, &mut self.outbox.alerts);
-        self.count_dropped_alerts();
+        self.occur_with(kind, About::Process, value, threshold);
+    }
+
+    fn occur_with(&mut self, kind: AlertKind, about: About, value: Option<f64>, threshold: Option<f64>) {
+        if !self.is_past {
+            self.alerts.occur(kind, about, value, threshold, self.moment, &mut self.outbox.alerts);
+            self.count_dropped_alerts();
+        }
     }
 
     /// Without receipt times the largest stated one is the time. Before there is one, the time at which a provider was heard is not
@@ -68,12 +84,21 @@ impl Engine {
         self.alerts.look_at_providers_by(look_at);
     }
 
+    /// A heartbeat that another shard owns and counts: here it is a sign of its provider's life, and nothing else.
+    #[cold]
+    pub fn hear_foreign(&mut self, payload: &[u8], receipt: Receipt) {
+        let Ok((origin, _)) = self.decoder.decode(EventKind::Heartbeat, payload) else { return };
+        self.move_to(receipt, &origin);
+        let provider = self.providers.intern(origin.provider);
+        self.note_heard(provider, None);
+    }
+
     /// An event's time was too far ahead of its receipt.
     #[cold]
     pub(super) fn note_rejected_time(&mut self, provider: ProviderId, origin: &Origin<'_>) {
         let ahead_ns = origin.stated_time().map_or(0, |stated| stated.since(self.local));
         if self.providers.is_trusted(provider, self.local) {
-            self.alerts.look_at_providers_by(self.local);
+            self.alerts.look_at_providers_by(self.moment);
         }
         self.providers.note_rejected(provider, self.local, ahead_ns);
     }
@@ -83,32 +108,36 @@ impl Engine {
     pub(super) fn note_accepted(&mut self, id: SymbolId, provider: ProviderId, t: UnixNanos, now: UnixNanos) {
         let may_be_mixed = provider != ProviderId::UNKNOWN && self.alerts.senders.note(id, provider, t);
         if may_be_mixed
+            && !self.is_past
             && !self.alerts.is_firing(id, AlertKind::MixedProviders)
             && let mixed @ Some(_) = self.alerts.senders.mixed(id, now, self.lengths.long)
         {
             let figures = Figures { mixed, ..Figures::default() };
-            self.judge(id, &[AlertKind::MixedProviders], &figures, self.local);
+            self.judge(id, &[AlertKind::MixedProviders], &figures, self.moment);
         }
     }
 
     /// The symbol is another provider's from now on.
     #[cold]
     pub(super) fn note_switch(&mut self, id: SymbolId, to_and_from: [ProviderId; 2]) {
+        if self.is_past {
+            return;
+        }
         let names = Names { symbol: self.symbols.names(id), own: to_and_from[0], providers: &self.providers };
-        self.alerts.switch(id, &names, to_and_from, self.local, &mut self.outbox.alerts);
+        self.alerts.switch(id, &names, to_and_from, self.moment, &mut self.outbox.alerts);
         self.count_dropped_alerts();
     }
 
-    /// A snapshot was taken at the moment `local`.
+    /// A snapshot was taken at `moment`.
     #[inline]
-    pub(super) fn judge_snapshot(&mut self, id: SymbolId, snapshot: &Snapshot, local: UnixNanos) {
+    pub(super) fn judge_snapshot(&mut self, id: SymbolId, snapshot: &Snapshot, moment: UnixNanos) {
         let figures = Figures {
             latency_p95_ms: snapshot.features.latency.p95_ms,
             is_truncated: snapshot.window_truncated,
             mixed: self.alerts.senders.mixed(id, snapshot.now, self.lengths.long),
         };
         if self.alerts.concerns(id, &figures) {
-            self.judge(id, &JUDGED, &figures, local);
+            self.judge(id, &JUDGED, &figures, moment);
         }
     }
 
@@ -129,27 +158,27 @@ impl Engine {
             state.trades.is_truncated(now, self.lengths) || state.latency.is_truncated(now, self.slot_ns);
         if is_slow && !self.alerts.is_firing(id, AlertKind::Latency) {
             let snapshot = self.snapshot(id, now);
-            self.judge_snapshot(id, &snapshot, self.local);
+            self.judge_snapshot(id, &snapshot, self.moment);
         } else if is_truncated && !self.alerts.is_firing(id, AlertKind::WindowTruncated) {
             let figures = Figures { is_truncated, ..Figures::default() };
-            self.judge(id, &[AlertKind::WindowTruncated], &figures, self.local);
+            self.judge(id, &[AlertKind::WindowTruncated], &figures, self.moment);
         }
     }
 
     #[cold]
-    fn judge(&mut self, id: SymbolId, kinds: &[AlertKind], figures: &Figures, local: UnixNanos) {
+    fn judge(&mut self, id: SymbolId, kinds: &[AlertKind], figures: &Figures, moment: UnixNanos) {
         let own = self.symbols.state(id).provider;
         let names = Names { symbol: self.symbols.names(id), own, providers: &self.providers };
-        self.alerts.judge(id, kinds, &names, figures, local, &mut self.outbox.alerts);
+        self.alerts.judge(id, kinds, &names, figures, moment, &mut self.outbox.alerts);
         self.count_dropped_alerts();
     }
 
     /// What the alerts have to do next; up to `until` nothing else happens.
     pub(super) fn handle_due_alerts(&mut self, until: UnixNanos) {
-        let Engine { local, symbols, providers, trade_pool, row_pool, lengths, slot_ns, alerts, outbox, .. } = self;
+        let Engine { moment, symbols, providers, trade_pool, row_pool, lengths, slot_ns, alerts, outbox, .. } = self;
         // Of several cores' seconds the soonest may be over at a core that is ahead: moments do not step back there.
-        *local = alerts.next_deadline().max(*local);
-        let moment = *local;
+        *moment = alerts.next_deadline().max(*moment);
+        let moment = *moment;
         alerts.handle_due(moment, until, symbols, providers, &mut outbox.alerts, |senders, id, state, kind| {
             let now = state.now(moment);
             state.trades.advance(trade_pool, now, *lengths);

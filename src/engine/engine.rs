@@ -22,7 +22,7 @@ use crate::engine::alerts::alert::ALERTS_SUBJECT;
 use crate::engine::alerts::board::AlertBoard;
 use crate::engine::alerts::watch::{Alerts, JUDGE_NS};
 use crate::engine::bounds::{LATENCY_ROWS_PER_SYMBOL, LATENCY_SLOTS, ROLLING_WINDOW_MAX_NS, SHORT_WINDOW_NS};
-use crate::engine::counters::{Counters, DropReason, Topic, Unpublished};
+use crate::engine::counters::{Counters, DropReason, Suppression, Topic, Unpublished};
 use crate::engine::deadlines::DeadlineQueue;
 use crate::engine::event_time::EventTime;
 use crate::engine::features::snapshot::Snapshot;
@@ -35,6 +35,7 @@ use crate::engine::memory::NoMemory;
 use crate::engine::output::encode::{encode_signal, encode_snapshot};
 use crate::engine::output::latest_signals::LatestSignals;
 use crate::engine::output::outbox::{Outbox, Outgoing};
+use crate::engine::receipt::Receipt;
 use crate::engine::rules::guards::{Ages, suppression};
 use crate::engine::rules::momentum::{Signal, direction};
 use crate::engine::settings::EngineSettings;
@@ -49,22 +50,16 @@ use crate::engine::state::trade_pool::TradePool;
 use crate::engine::state::trade_window::WindowLengths;
 use crate::engine::time::UnixNanos;
 
-/// When an event was received, in local time. Local time does not step back: a moment before the last one counts as the
-/// last one.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Receipt {
-    /// At this moment.
-    At(UnixNanos),
-    /// A recording without receipt times: the clock is the largest t so far, and nothing is rejected or stale.
-    Unrecorded,
-}
-
 /// The engine: see the head of this file.
 pub struct Engine {
     pub(super) settings: EngineSettings,
     pub(super) lengths: WindowLengths,
     pub(super) slot_ns: i64,
     pub(super) local: UnixNanos,
+    /// The moment of outputs, which never steps back: local time or, where receipts are a stream's, what is due in between.
+    pub(super) moment: UnixNanos,
+    /// The last event was one of the past: see [`Receipt::Stored`].
+    pub(super) is_past: bool,
     pub(super) symbols: SymbolTable,
     pub(super) providers: Providers,
     pub(super) trade_pool: TradePool,
@@ -81,7 +76,7 @@ pub struct Engine {
     is_moment_open: bool,
     /// Since the start.
     pub counters: Counters,
-    decoder: Decoder,
+    pub(super) decoder: Decoder,
     payload: Vec<u8>,
 }
 
@@ -117,6 +112,8 @@ impl Engine {
             lengths: WindowLengths { long, short },
             slot_ns: (long / LATENCY_SLOTS as i64).max(1),
             local: UnixNanos(0),
+            moment: UnixNanos(0),
+            is_past: false,
             symbols: SymbolTable::new(symbols)?,
             providers: Providers::new(&settings.providers.preferred),
             trade_pool: TradePool::new(settings.window_trades, symbols)?,
@@ -168,10 +165,7 @@ impl Engine {
         if known.is_none() && kind != EventKind::Heartbeat && !is_valid_symbol(symbol) {
             return self.refuse(kind, Malformed::Symbol);
         }
-        match receipt {
-            Receipt::At(moment) => self.move_local(moment),
-            Receipt::Unrecorded => self.move_to_stated(&origin),
-        }
+        self.move_to(receipt, &origin);
         let provider = self.providers.intern(origin.provider);
         if is_separate {
             known = self.find_state(symbol, provider);
@@ -192,8 +186,13 @@ impl Engine {
             self.counters.timestamps_rejected[provider.index()] += 1;
             self.note_rejected_time(provider, &origin);
         }
-        // Without receipt times nothing is known to lag.
-        self.note_heard(provider, lag_ns.filter(|_| receipt != Receipt::Unrecorded));
+        let lag_ns = match receipt {
+            Receipt::At(_) => lag_ns,
+            // Nothing is known to lag.
+            Receipt::Unrecorded | Receipt::Stored { is_past: true, .. } => None,
+            Receipt::Stored { present, .. } => lag_ns.map(|lag_ns| lag_ns.saturating_add(present.since(self.local))),
+        };
+        self.note_heard(provider, lag_ns);
         if kind == EventKind::Heartbeat {
             self.counters.count_in(kind, provider);
             return Ok(());
@@ -244,8 +243,9 @@ impl Engine {
         let event_age = match receipt {
             Receipt::At(_) => self.local.since(t),
             Receipt::Unrecorded => 0,
+            Receipt::Stored { present, .. } => present.since(t),
         };
-        self.evaluate_rules(id, now, event_age);
+        self.evaluate_rules(id, now, event_age, matches!(receipt, Receipt::Stored { .. }));
         self.publish_or_wait(id, now, latency_ns);
         if self.trade_pool.is_low() || self.row_pool.is_low() {
             let (trade_pool, row_pool) = (&mut self.trade_pool, &mut self.row_pool);
@@ -253,18 +253,6 @@ impl Engine {
             self.release_round.advance(&mut self.symbols, trade_pool, row_pool, self.local, lengths, slot_ns);
         }
         Ok(())
-    }
-
-    /// A heartbeat that another shard owns and counts: here it is a sign of its provider's life, and nothing else.
-    #[cold]
-    pub fn hear_foreign(&mut self, payload: &[u8], receipt: Receipt) {
-        let Ok((origin, _)) = self.decoder.decode(EventKind::Heartbeat, payload) else { return };
-        match receipt {
-            Receipt::At(moment) => self.move_local(moment),
-            Receipt::Unrecorded => self.move_to_stated(&origin),
-        }
-        let provider = self.providers.intern(origin.provider);
-        self.note_heard(provider, None);
     }
 
     /// Counts an event that was dropped undecoded because the receive buffer was nearly full.
@@ -286,7 +274,7 @@ impl Engine {
     }
 
     #[inline]
-    fn evaluate_rules(&mut self, id: SymbolId, now: UnixNanos, event_age: i64) {
+    fn evaluate_rules(&mut self, id: SymbolId, now: UnixNanos, event_age: i64, is_stored: bool) {
         let state = self.symbols.state(id);
         let direction = direction(&self.settings.signal, state.trades.return_short(), state.best_prices(), || {
             state.trades.volume_short(&self.trade_pool)
@@ -298,8 +286,13 @@ impl Engine {
         }
         let (top_t, _) = state.top_of_market().expect("a spread needs a market");
         let ages = Ages { event: event_age, quote: now.since(top_t), gap: state.trades.gap(&self.trade_pool) };
-        if let Some(reason) = suppression(&ages, &self.settings.signal.age_limits) {
+        let guard = || suppression(&ages, &self.settings.signal.age_limits);
+        if let Some(reason) = if self.is_past { Some(Suppression::CatchingUp) } else { guard() } {
             self.counters.signals_suppressed[reason as usize] += 1;
+            // Who has read the stream in time has given it.
+            if reason == Suppression::CatchingUp || reason == Suppression::Stale && is_stored {
+                self.symbols.state_mut(id).cooldowns.start(direction, now, watermark);
+            }
             return;
         }
         let price = state.trades.newest_price().expect("a return needs a trade");
@@ -309,8 +302,8 @@ impl Engine {
         state.signals_emitted[direction as usize] += 1;
         self.counters.signals_emitted[direction as usize] += 1;
         let signal = Signal { direction, watermark, price, snapshot };
-        self.latest_signals.push(self.local, self.symbols.names(id), &self.providers, &signal);
-        if self.outbox.push_signal(self.local, id, self.symbols.names(id).generation, signal) {
+        self.latest_signals.push(self.moment, self.symbols.names(id), &self.providers, &signal);
+        if self.outbox.push_signal(self.moment, id, self.symbols.names(id).generation, signal) {
             self.count_unpublished(Unpublished::Signal, 1);
         }
     }
@@ -318,29 +311,32 @@ impl Engine {
     /// Takes the snapshot if the symbol's interval is over, else leaves it for the interval's end.
     #[inline]
     fn publish_or_wait(&mut self, id: SymbolId, now: UnixNanos, latency_ns: Option<i64>) {
+        if self.is_past {
+            return;
+        }
         let Some(interval) = self.settings.publish_interval else {
             return self.judge_between_snapshots(id, now, latency_ns);
         };
         let state = self.symbols.state_mut(id);
-        if state.last_publication.is_some_and(|last| self.local.since(last) < interval) {
+        if state.last_publication.is_some_and(|last| self.moment.since(last) < interval) {
             state.is_publication_pending = true;
             if interval > JUDGE_NS {
                 self.judge_between_snapshots(id, now, latency_ns);
             }
             return;
         }
-        self.publish(id, now, self.local, interval);
+        self.publish(id, now, self.moment, interval);
     }
 
-    /// Takes a snapshot for `now`, which leaves at the moment `local`; its interval runs from there on.
-    fn publish(&mut self, id: SymbolId, now: UnixNanos, local: UnixNanos, interval: i64) {
+    /// Takes a snapshot for `now`, which leaves at `moment`; its interval runs from there on.
+    fn publish(&mut self, id: SymbolId, now: UnixNanos, moment: UnixNanos, interval: i64) {
         let snapshot = self.snapshot(id, now);
-        self.judge_snapshot(id, &snapshot, local);
-        self.outbox.push_snapshot(local, id, self.symbols.names(id).generation, snapshot);
+        self.judge_snapshot(id, &snapshot, moment);
+        self.outbox.push_snapshot(moment, id, self.symbols.names(id).generation, snapshot);
         let state = self.symbols.state_mut(id);
-        state.last_publication = Some(local);
+        state.last_publication = Some(moment);
         state.is_publication_pending = false;
-        self.deadlines.push(local.plus(interval), id, &self.symbols, interval);
+        self.deadlines.push(moment.plus(interval), id, &self.symbols, interval);
     }
 
     /// Local time moves to `moment`, never back; snapshots due before it are taken.
@@ -349,12 +345,16 @@ impl Engine {
         if moment > self.local {
             self.publish_due(moment.minus(1));
             self.local = moment;
+            self.moment = self.moment.max(moment);
         }
     }
 
-    /// Takes the snapshots that are due at `moment` or before and judges alerts, each for its own moment.
+    /// Takes the snapshots that are due at `moment` or before and judges alerts, each for its own moment. Of the past nothing is.
     #[inline(always)]
     fn publish_due(&mut self, moment: UnixNanos) {
+        if self.is_past {
+            return;
+        }
         while self.deadlines.next_deadline().is_some_and(|deadline| deadline <= moment)
             || self.alerts.next_deadline() <= moment
         {
@@ -370,7 +370,7 @@ impl Engine {
             return self.handle_due_alerts(until);
         }
         let Some((deadline, id)) = self.deadlines.pop() else { return };
-        self.local = self.local.max(deadline);
+        self.moment = self.moment.max(deadline);
         let Some(interval) = self.settings.publish_interval else { return };
         let state = self.symbols.state_mut(id);
         if state.is_interval_end(deadline, interval) && state.is_publication_pending {
@@ -382,14 +382,22 @@ impl Engine {
 
     /// Time passes without an event: what is due at `moment` or before is published.
     pub fn handle_time(&mut self, moment: UnixNanos) {
-        self.publish_due(moment);
+        self.handle_present(moment);
         self.local = self.local.max(moment);
+    }
+
+    /// The same where receipts are a stream's: the next event may have been stored before `moment`, and counts as of then.
+    pub fn handle_present(&mut self, moment: UnixNanos) {
+        self.is_past = false;
+        self.publish_due(moment);
+        self.moment = self.moment.max(moment);
     }
 
     /// The machine's clock was stepped by `step_ns`: all local moments are shifted by it, so that the times waited and still
     /// to be waited stay the same. Event times are the producer's and stay as they are.
     pub fn handle_clock_step(&mut self, step_ns: i64) {
         self.local = self.local.plus(step_ns);
+        self.moment = self.moment.plus(step_ns);
         let (trade_pool, row_pool) = (&mut self.trade_pool, &mut self.row_pool);
         for (index, state) in self.symbols.states_mut(..).enumerate() {
             let watermark = state.watermark();
@@ -438,13 +446,13 @@ impl Engine {
     pub fn set_moment_open(&mut self, is_open: bool) {
         self.is_moment_open = is_open;
         if !is_open {
-            self.publish_due(self.local);
+            self.publish_due(self.moment);
         }
     }
 
     /// The next message to publish, in the order of moments.
     pub fn poll_output(&mut self) -> Option<Message<'_>> {
-        let open = if self.is_moment_open { self.local } else { UnixNanos(i64::MAX) };
+        let open = if self.is_moment_open { self.moment } else { UnixNanos(i64::MAX) };
         let (moment, outgoing) = self.outbox.pop(open)?;
         self.payload.clear();
         let (topic, subject) = match outgoing {

@@ -9,11 +9,12 @@
 
 use proto_nats::{DecodeLimits, Decoded, Msg, ProtocolError, ServerOp, decode_server_op};
 
-use crate::engine::engine::{Engine, Receipt};
+use crate::engine::engine::Engine;
 use crate::engine::input::malformed::Malformed;
 use crate::engine::input::receive_buffer::ReceiveBuffer;
 use crate::engine::input::subject::{EventKind, split_subject};
 use crate::engine::ownership::Ownership;
+use crate::engine::receipt::Receipt;
 
 /// A round ends with the frame that makes it so many bytes: large frames take long, and the socket is to be looked at again,
 /// above all while the buffer is nearly full and what comes may be shed.
@@ -44,6 +45,17 @@ pub trait Observer {
     /// Whether messages may come that were taken before, on another connection.
     fn expects_repeats(&self) -> bool {
         false
+    }
+
+    /// Whether messages are those of a stream: [`stored`](Self::stored) says which of them are events then, nothing is shed, and
+    /// the receipt that all others have does not count.
+    fn reads_stream(&self) -> bool {
+        false
+    }
+
+    /// The receipt of a message of the stream. `None`: it is not an event, or not the next one.
+    fn stored(&mut self, _message: &Msg<'_>) -> Option<Receipt> {
+        None
     }
 
     /// Where repeats are expected: whether this message was taken before. It is left out then.
@@ -84,6 +96,7 @@ pub fn take_messages(
     // Only control operations change that.
     let mut takes_messages = observer.takes_messages();
     let expects_repeats = observer.expects_repeats();
+    let reads_stream = observer.reads_stream();
     let unread_bytes = buffer.len_bytes();
     for _ in 0..frames_max {
         // Where nothing is left, the round is to say so.
@@ -92,6 +105,16 @@ pub fn take_messages(
         }
         match decode_server_op(buffer.unread(), &limits)? {
             Decoded::Op { op: ServerOp::Msg(message), len } if takes_messages => {
+                let receipt = match reads_stream {
+                    false => receipt,
+                    true => match observer.stored(&message) {
+                        Some(receipt) => receipt,
+                        None => {
+                            buffer.consume(len);
+                            continue;
+                        }
+                    },
+                };
                 round.messages += 1;
                 let (kind, symbol) = split_subject(message.subject, engine.subject_prefix());
                 if !ownership.owns(symbol) {
@@ -102,7 +125,7 @@ pub fn take_messages(
                 } else if expects_repeats && observer.is_repeated(message.subject, message.payload) {
                     // Not an event: it has been one.
                     engine.counters.events_repeated += 1;
-                } else if kind.is_sheddable() && buffer.is_nearly_full(len) {
+                } else if kind.is_sheddable() && !reads_stream && buffer.is_nearly_full(len) {
                     engine.shed(kind);
                 } else if let Err(malformed) = engine.handle_split(kind, symbol, message.payload, receipt) {
                     observer.malformed(message.subject, malformed);

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! `intake` takes messages off the receive buffer, skips those that another shard owns (`ownership` tells which) and sheds where
-//! the buffer is nearly full (`input::receive_buffer` says when). `event_time` says at which time an event counts, `admission` which events a state takes, `alerting` what alerts are told, `engine` when a
+//! the buffer is nearly full (`input::receive_buffer` says when). `receipt` is when an event was received, `event_time` says at which time it counts, `admission` which events a state takes, `alerting` what alerts are told, `engine` when a
 //! snapshot or a signal is due (`deadlines` is only its queue), `counters` what is counted, `bounds` every capacity, `settings` what it is built with.
 //! `symbol_documents` are what HTTP asks of a symbol; `idle_memory` gives back what silent symbols hold; `memory` reserves it all at start.
 //! `published` is what became of outputs, `time` has moments and their text, `random` numbers by seed.
@@ -31,6 +31,7 @@ mod output;
 pub mod ownership;
 pub mod published;
 pub mod random;
+pub mod receipt;
 pub(crate) mod rules;
 pub mod settings;
 pub mod state;

@@ -165,7 +165,8 @@ impl Market {
 mod tests {
     use super::*;
     use crate::engine::counters::OutputKind;
-    use crate::engine::engine::{Engine, Receipt};
+    use crate::engine::engine::Engine;
+    use crate::engine::receipt::Receipt;
     use crate::engine::settings::EngineSettings;
     use std::collections::BTreeMap;
 

@@ -269,6 +269,7 @@ impl Driver {
             servers: access.servers().to_vec(),
             discovers: access.discovers(),
             subjects: Vec::new(),
+            stream: None,
             seed: None,
             drain_limit_ns: PATIENCE.as_nanos() as u64,
             write_limit_ns: PATIENCE.as_nanos() as u64,

@@ -1,10 +1,10 @@
 //! A client's connection to NATS servers.
 //! In: bytes of a socket, the time, what is to be published. Out: bytes for the socket, wishes, a report.
-//! `session` decides everything and owns no socket (`session/`: what serves, the successor of a lame duck, publications; `session/report`: whether it is ready, and why not, in words;
+//! `session` decides everything and owns no socket (`session/`: what serves, the successor of a lame duck, publications, the stream that is read; `session/report`: whether it is ready, and why not, in words;
 //! `session_io`: its settings and outputs); `attempt` is an attempt at a server, until it has logged in. Why a connection ended, and whether
 //! that looks like the cut of a slow consumer, is in the crate `proto_nats` (`connection`, `reason`).
 //! Sockets: `dialer` has those of attempts, `transport` is one, `tls_session` its TLS. What is sent: `send_buffer`, `refusals` (by the server).
-//! Words: `error` and `tls_error` say what is wrong, `connection_log` when it is said. `credentials`: logins and certificates.
+//! Words: `error` and `tls_error` say what is wrong, `stream_words` that of a stream, `connection_log` when it is said. `credentials`: logins and certificates.
 //! `blocking_client` is a loop around all that for `feed`, with its `publish_ledger` of what is confirmed.
 //! Invariant: what was not sent whole is known, and is sent again or counted; an error says who is at fault.
 //! Imported by `service` and `commands`.
@@ -20,6 +20,7 @@ pub(crate) mod refusals;
 pub mod send_buffer;
 pub mod session;
 pub(crate) mod session_io;
+pub(crate) mod stream_words;
 mod tls_error;
 pub(crate) mod tls_session;
 pub(crate) mod transport;

@@ -30,6 +30,7 @@
 mod publications;
 mod report;
 mod serving;
+mod stream;
 mod successor;
 
 use std::collections::VecDeque;
@@ -37,8 +38,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use proto_nats::{
-    Action, Cause, Connection, ConnectionSettings, ConnectionState, Operation, Reason, ServerAddress, ServerError,
-    ServerInfo, ServerOp, ServerPool,
+    Action, Cause, Connection, ConnectionSettings, ConnectionState, Operation, Reason, ServerError, ServerOp,
+    ServerPool,
 };
 
 use crate::engine::memory::NoMemory;
@@ -48,7 +49,8 @@ use crate::nats::error::{ServerTrouble, Trouble};
 use crate::nats::refusals::Refusals;
 use crate::nats::send_buffer::{SendBuffer, Unsent};
 use crate::nats::session::serving::{Serving, Stage, Successor};
-pub use crate::nats::session_io::{Output, SessionReport, SessionSettings};
+use crate::nats::session::stream::Stream;
+pub use crate::nats::session_io::{Output, SessionReport, SessionSettings, StreamSettings};
 use crate::nats::transport::StreamError;
 
 /// From the confirmation of a successor's subscriptions to the drain of the lame duck: within it the cluster's other servers
@@ -82,6 +84,7 @@ pub struct Session<M> {
     trouble: Option<Arc<ServerTrouble>>,
     /// Outputs that this connection does not take.
     pub(crate) refusals: Refusals,
+    stream: Option<Box<Stream>>,
 }
 
 impl<M: Copy> Session<M> {
@@ -91,8 +94,11 @@ impl<M: Copy> Session<M> {
             Some(seed) => ServerPool::new(settings.servers.clone(), seed),
             None => ServerPool::in_order(settings.servers.clone()),
         };
+        let stream = settings.stream.clone().map(|of| Box::new(Stream::new(of, settings.seed)));
+        let inbox = stream.as_ref().map(|stream| vec![stream.reader.inbox()]);
         Ok(Session {
-            attempts: Attempts::new(pool, &settings.subjects, settings.discovers),
+            attempts: Attempts::new(pool, inbox.as_ref().unwrap_or(&settings.subjects), settings.discovers),
+            stream,
             settings,
             serving: None,
             successor: None,
@@ -209,6 +215,9 @@ impl<M: Copy> Session<M> {
             successor.attempt.handle_time(now_ns);
         }
         self.attempts.handle_time(now_ns);
+        if let Some(stream) = &mut self.stream {
+            stream.reader.handle_time(now_ns);
+        }
     }
 
     /// When [`handle_time`](Self::handle_time) and [`poll_output`](Self::poll_output) have something to do at the latest.
@@ -219,7 +228,8 @@ impl<M: Copy> Session<M> {
             Some(_) => None,
             None => successor.attempt.next_deadline(),
         });
-        [serving, successor, self.attempts.next_deadline()].into_iter().flatten().min()
+        let stream = self.stream.as_ref().and_then(|stream| stream.next_deadline());
+        [serving, successor, self.attempts.next_deadline(), stream].into_iter().flatten().min()
     }
 
     /// The session is to end: at once where no connection serves, else after a drain.
@@ -270,8 +280,13 @@ impl<M: Copy> Session<M> {
                     return Some(Output::SubscriptionRefused);
                 }
                 Action::Complaint(error) => {
-                    if let ServerError::PermissionsViolation { operation: Operation::Publish, subject } = &error {
-                        self.refusals.note_refused(subject, now_ns);
+                    if let ServerError::PermissionsViolation { operation, subject } = &error {
+                        if let Some(stream) = &mut self.stream {
+                            stream.reader.handle_refusal(*operation, subject, now_ns);
+                        }
+                        if *operation == Operation::Publish && !subject.starts_with("$JS.") {
+                            self.refusals.note_refused(subject, now_ns);
+                        }
                     }
                     return Some(Output::Complaint(error));
                 }
@@ -314,6 +329,9 @@ impl<M: Copy> Session<M> {
         self.attempts.pool.handle_ready(serving.key, now_ns);
         self.ready_count += 1;
         (serving.has_been_ready, serving.takes_publications) = (true, true);
+        if let Some(stream) = &mut self.stream {
+            stream.reader.handle_connected(now_ns);
+        }
         let refusals = Trouble::of_refusals(&serving.connection);
         self.trouble = refusals.map(|trouble| serving.trouble(trouble));
         Output::Ready
@@ -322,6 +340,9 @@ impl<M: Copy> Session<M> {
     /// The connection that serves is over; the successor takes its place.
     fn close(&mut self, now_ns: u64) -> Output {
         let serving = *self.serving.take().expect("only a connection is closed");
+        if let Some(stream) = &mut self.stream {
+            stream.reader.handle_disconnected();
+        }
         let Serving { key, server, stage, .. } = serving;
         let trouble = match stage {
             Stage::Failed(trouble) => Some(Arc::new(ServerTrouble { server: server.clone(), trouble })),
@@ -438,44 +459,6 @@ impl<M: Copy> Session<M> {
             matches!(serving.stage, Stage::Serving) && serving.connection.state() == ConnectionState::Ready
         };
         self.serving.as_deref().is_some_and(in_use)
-    }
-
-    /// Servers that it knows of.
-    pub fn server_count(&self) -> usize {
-        self.attempts.pool.addresses().count()
-    }
-
-    /// Another connection brings what the one that serves brings.
-    pub fn has_successor(&self) -> bool {
-        self.successor.is_some()
-    }
-
-    /// The session has been stopped, and nothing is left of it but what was not sent.
-    pub fn is_over(&self) -> bool {
-        self.is_over
-    }
-
-    /// Connected, logged in, subscribed, and not about to leave.
-    #[inline]
-    pub fn is_serving(&self) -> bool {
-        self.connection().is_some_and(|connection| connection.state() == ConnectionState::Ready)
-    }
-
-    /// Something is subscribed to, so messages are what was asked for. Others are for [`handle_op`](Self::handle_op).
-    #[inline]
-    pub fn takes_messages(&self) -> bool {
-        self.connection().is_some_and(Connection::takes_messages)
-    }
-
-    /// Of the server of the connection that serves: its address, its last INFO, and whether everything goes through TLS.
-    pub fn server(&self) -> Option<(&ServerAddress, &ServerInfo, bool)> {
-        let serving = self.serving.as_ref()?;
-        Some((&serving.server, serving.connection.info(), serving.connection.is_secured()))
-    }
-
-    /// Why there is no connection, or why it is not ready, or why the last one ended.
-    pub fn trouble(&self) -> Option<&ServerTrouble> {
-        self.trouble.as_deref()
     }
 
     #[inline]

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use proto_nats::jetstream::{ReaderReport, ReaderSettings};
 use proto_nats::{ServerAddress, ServerError};
 
 use crate::nats::attempt::ConnectionId;
@@ -14,14 +15,25 @@ pub struct SessionSettings {
     pub servers: Vec<ServerAddress>,
     /// Servers that these advertise are used as well.
     pub discovers: bool,
-    /// Subscribed to on every connection, with sids from 1.
+    /// Subscribed to on every connection, with sids from 1. Where a stream is read, its inbox is, instead.
     pub subjects: Vec<String>,
+    /// Messages come from this stream.
+    pub stream: Option<StreamSettings>,
     /// Should differ between sessions, so that they do not all try the same server first; `None`: in the order given.
     pub seed: Option<u64>,
     /// For the server to answer a drain.
     pub drain_limit_ns: u64,
     /// nats-server's own `write_deadline`: a server that takes nothing for so long takes nothing any more.
     pub write_limit_ns: u64,
+}
+
+/// Which stream is read.
+#[derive(Debug, Clone)]
+pub struct StreamSettings {
+    /// What of it, and since when.
+    pub reader: ReaderSettings,
+    /// What is read later than so long after it was stored, in ns, is not ready: `SIGNAL_MAX_AGE_SECONDS`.
+    pub lag_max_ns: u64,
 }
 
 /// What the loop around the session is to do, or to tell.
@@ -98,4 +110,6 @@ pub struct SessionReport {
     pub trouble: Option<String>,
     /// Why outputs reach no subscriber though the connection works.
     pub publish_troubles: Vec<String>,
+    /// Where the reading of the stream stands; `None` where none is read.
+    pub stream: Option<ReaderReport>,
 }

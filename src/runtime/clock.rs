@@ -8,6 +8,8 @@ use crate::engine::time::{NANOS_PER_SECOND, UnixNanos};
 
 /// A difference to the system's clock that is not corrected: the two are not read at one instant.
 const DIFFERENCE_MAX_NS: i64 = NANOS_PER_SECOND / 20;
+/// A difference to another machine's clock that is a step: its answers tell its time to within half a round trip.
+const STEP_MIN_NS: i64 = NANOS_PER_SECOND;
 /// Readings of both clocks of which the closest pair counts.
 const READINGS: usize = 3;
 
@@ -50,6 +52,14 @@ impl Clock {
     pub fn correct(&mut self) -> Option<i64> {
         let (boot_ns, system_unix) = both();
         self.correct_to(boot_ns, system_unix)
+    }
+
+    /// Follows another machine's clock: at `elapsed_ns` it is `moment`. Returns by how many ns that one has stepped; what lies
+    /// below is taken over, and no step: the two are not read at one instant.
+    pub fn follow(&mut self, moment: UnixNanos, elapsed_ns: u64) -> Option<i64> {
+        let start_unix = moment.0.saturating_sub_unsigned(elapsed_ns);
+        let step_ns = start_unix - std::mem::replace(&mut self.start_unix, start_unix);
+        (step_ns.abs() > STEP_MIN_NS).then_some(step_ns)
     }
 
     fn correct_to(&mut self, boot_ns: u64, system_unix: i64) -> Option<i64> {

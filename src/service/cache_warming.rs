@@ -10,7 +10,8 @@
 
 use proto_nats::encode;
 
-use crate::engine::engine::{Engine, Receipt};
+use crate::engine::engine::Engine;
+use crate::engine::receipt::Receipt;
 
 use crate::engine::input::receive_buffer::ReceiveBuffer;
 use crate::engine::intake::{MalformedCount, take_messages};

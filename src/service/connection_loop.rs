@@ -311,6 +311,8 @@ impl ConnectionLoop<'_> {
                     trouble.into_iter().for_each(|trouble| self.log.trouble(&trouble, now_ns));
                 }
                 Output::Serve(id) => self.begin_serving(id, worker),
+                // What a stream brings twice its reader takes once.
+                Output::Overlap if worker.session.stream().is_some() => {}
                 Output::Overlap => worker.shard.begin_overlap(),
                 Output::Close { server, trouble } => return self.close(worker, &server, trouble.as_deref()),
                 Output::Ready => {

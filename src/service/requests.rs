@@ -94,7 +94,7 @@ pub async fn answer_requests(worker: Rc<RefCell<Worker>>, queue: RequestQueue, t
             ShardRequest::Features(symbol, reply) => {
                 let shard = &mut worker.borrow_mut().shard;
                 shard.check_clock();
-                let now = shard.clock.now();
+                let now = shard.engine_clock().now();
                 let _ = reply.try_send(shard.engine.features_document(&symbol, now));
             }
             ShardRequest::States(symbol, reply) => {

@@ -16,16 +16,18 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use proto_nats::connection::NOTICES_MAX;
-use proto_nats::{Reason, ServerOp};
+use proto_nats::jetstream::{Delivery, StreamReader};
+use proto_nats::{Msg, Reason, ServerOp};
 
 use crate::engine::alerts::board::AlertBoard;
 use crate::engine::counters::{Histogram, READ_GAP_BOUNDS_NS};
-use crate::engine::engine::{Engine, Receipt};
+use crate::engine::engine::Engine;
 use crate::engine::input::malformed::Malformed;
 use crate::engine::input::receive_buffer::ReceiveBuffer;
 use crate::engine::intake::{Observer, take_messages};
 use crate::engine::memory::{NoMemory, Table};
 use crate::engine::ownership::Ownership;
+use crate::engine::receipt::Receipt;
 use crate::engine::settings::EngineSettings;
 use crate::engine::time::{NANOS_PER_SECOND, UnixNanos};
 use crate::nats::session::Session;
@@ -62,6 +64,8 @@ pub struct Shard {
     pub ownership: Ownership,
     /// Gives the receipt of what is read.
     pub clock: Clock,
+    /// The time that the engine is told, where that is not `clock`'s: the server's, of a stream.
+    stream_clock: Option<Clock>,
     /// Events a second.
     pub rate: Rate,
     /// From one look at the socket to the next, where something was done in between.
@@ -105,6 +109,7 @@ impl Shard {
             receive_buffer: ReceiveBuffer::new(queue_bytes)?,
             ownership,
             clock,
+            stream_clock: None,
             rate: Rate::new(clock.elapsed_ns()),
             read_gap: Histogram::new(&READ_GAP_BOUNDS_NS),
             reads: READS.ring(READS_MAX)?,
@@ -205,9 +210,42 @@ impl Shard {
             // A line a second at most, as it is looked at so often.
             let (core, step_s) = (self.ownership.core, step_ns as f64 / NANOS_PER_SECOND as f64);
             log::warn!(core, step_s; "the system's clock has stepped by {step_s:.3} s: followed");
-            self.engine.handle_clock_step(step_ns);
+            if self.stream_clock.is_none() {
+                self.engine.handle_clock_step(step_ns);
+            }
             self.reads.iter_mut().for_each(|(_, moment)| *moment = moment.plus(step_ns));
         }
+    }
+
+    /// The time that the engine is told.
+    #[inline]
+    pub fn engine_clock(&self) -> &Clock {
+        self.stream_clock.as_ref().unwrap_or(&self.clock)
+    }
+
+    /// Time passes. While the stream's past is read it does not.
+    pub fn handle_time(&mut self, session: &Session<Publication>) {
+        let now = self.engine_clock().now();
+        match session.stream() {
+            None => self.engine.handle_time(now),
+            Some(reader) if reader.has_caught_up() || !self.engine.is_past() => self.engine.handle_present(now),
+            Some(_) => {}
+        }
+    }
+
+    /// The engine's time is that of the stream's server, as soon as it is known.
+    pub fn follow_stream(&mut self, session: &Session<Publication>, now_ns: u64) {
+        let present_ns = session.stream().and_then(|reader| reader.present(now_ns));
+        let Some(present) = present_ns.and_then(|ns| i64::try_from(ns).ok()).map(UnixNanos) else { return };
+        let step_ns = self.stream_clock.get_or_insert(self.clock).follow(present, now_ns);
+        if let Some(step_ns) = step_ns {
+            self.engine.handle_clock_step(step_ns);
+        }
+    }
+
+    /// So many bytes of frames can be read before reading has to stop.
+    pub fn room_bytes(&self) -> usize {
+        self.receive_buffer.capacity() - self.receive_buffer.len_bytes()
     }
 
     /// Reads what the socket has, as far as the buffer has room.
@@ -282,8 +320,15 @@ impl Shard {
             self.end_overlap(now_ns);
         }
         let overlap = self.overlap.as_deref_mut();
-        let mut observer =
-            Listener { session, now_ns, core: self.ownership.core, malformed_lines: &self.malformed_lines, overlap };
+        let present = session.stream().and_then(|reader| reader.present(now_ns)).map_or(0, |ns| ns as i64);
+        let mut observer = Listener {
+            session,
+            now_ns,
+            present: UnixNanos(present),
+            core: self.ownership.core,
+            malformed_lines: &self.malformed_lines,
+            overlap,
+        };
         let passed_over = |engine: &Engine| engine.counters.events_foreign + engine.counters.events_repeated;
         let passed_over_before = passed_over(&self.engine);
         // Only then anything is shed: it empties from here on.
@@ -297,7 +342,7 @@ impl Shard {
             &mut observer,
         )
         .map_err(Reason::Malformed)?;
-        if let Some(fill) = nearly_full {
+        if let Some(fill) = nearly_full.filter(|_| session.stream().is_none()) {
             self.engine.note_backpressure(fill);
         }
         // All messages of one read have one moment, and a slice may have taken a part of them.
@@ -364,6 +409,8 @@ pub enum ReadOutcome {
 struct Listener<'a> {
     session: &'a mut Session<Publication>,
     now_ns: u64,
+    /// The time of the stream's server.
+    present: UnixNanos,
     core: u32,
     malformed_lines: &'a LogLimit,
     overlap: Option<&'a mut Overlap>,
@@ -376,6 +423,17 @@ impl Observer for Listener<'_> {
 
     fn takes_messages(&self) -> bool {
         self.session.takes_messages()
+    }
+
+    fn reads_stream(&self) -> bool {
+        self.session.stream().is_some()
+    }
+
+    fn stored(&mut self, message: &Msg<'_>) -> Option<Receipt> {
+        let Delivery { stored_ns, .. } = self.session.handle_stream_msg(message, self.now_ns)?;
+        let is_past = !self.session.stream().is_some_and(StreamReader::has_caught_up);
+        let stored = UnixNanos(i64::try_from(stored_ns).unwrap_or(i64::MAX));
+        Some(Receipt::Stored { stored, present: self.present.max(stored), is_past })
     }
 
     fn expects_repeats(&self) -> bool {

@@ -13,13 +13,14 @@ use crate::engine::settings::EngineSettings;
 use crate::engine::time::NANOS_PER_SECOND;
 use crate::nats::credentials::Access;
 use crate::nats::refusals::Line;
-use crate::nats::session::{Session, SessionSettings};
+use crate::nats::session::{Session, SessionSettings, StreamSettings};
 use crate::nats::transport::Transport;
 use crate::runtime::clock::Clock;
 use crate::runtime::log_limit::LogLimit;
 use crate::runtime::log_text::printable;
 use crate::service::outputs::{self, Publication};
 use crate::service::shard::{ReadOutcome, Shard};
+use crate::service::stream_watch::StreamWatch;
 
 #[cfg(test)]
 mod tests;
@@ -48,6 +49,8 @@ pub struct WorkerSettings {
     pub client_name: String,
     /// Subscribed to, wildcards among them.
     pub subjects: Vec<String>,
+    /// Where events come from a stream: which one.
+    pub stream: Option<StreamSettings>,
 }
 
 /// A core's shard with its NATS session.
@@ -60,16 +63,18 @@ pub struct Worker {
     slow_consumer_cuts: u64,
     /// By kind.
     alert_lines: [LogLimit; KINDS],
+    stream_watch: StreamWatch,
 }
 
 impl Worker {
     /// Reserves what the shard and its outputs need. `board` is that of all cores.
     pub fn new(settings: &WorkerSettings, board: Arc<AlertBoard>, clock: Clock) -> Result<Worker, NoMemory> {
-        let WorkerSettings { engine, ownership, queue_bytes, access, subjects, .. } = settings;
+        let WorkerSettings { engine, ownership, queue_bytes, access, subjects, stream, .. } = settings;
         let session = SessionSettings {
             servers: access.servers().to_vec(),
             discovers: access.discovers(),
             subjects: subjects.clone(),
+            stream: stream.clone(),
             seed: Some(clock.now().0 as u64 ^ (ownership.core as u64) << 48),
             drain_limit_ns: DRAIN_LIMIT_NS,
             write_limit_ns: WRITE_LIMIT_NS,
@@ -79,6 +84,7 @@ impl Worker {
             session: Session::new(session)?,
             slow_consumer_cuts: 0,
             alert_lines: Default::default(),
+            stream_watch: StreamWatch::new(ownership.core),
         })
     }
 
@@ -94,6 +100,9 @@ impl Worker {
     /// Takes a slice of messages and encodes what it gave; says whether the receive buffer is drained.
     pub fn take_slice(&mut self) -> Result<bool, Reason> {
         let slice = self.shard.take_slice(&mut self.session)?;
+        if self.session.stream().is_some() {
+            self.handle_stream(slice.taken_ns);
+        }
         if slice.messages > 0 {
             self.publish(slice.taken_ns);
             self.shard.note_processed(&slice);
@@ -107,20 +116,31 @@ impl Worker {
     /// Time has passed: snapshots, alerts and PINGs that are due.
     pub fn handle_time(&mut self) {
         let now_ns = self.shard.clock.elapsed_ns();
-        self.shard.engine.handle_time(self.shard.clock.now());
+        self.shard.handle_time(&self.session);
         let cuts = self.session.slow_consumer_cuts();
         if cuts > self.slow_consumer_cuts {
             self.slow_consumer_cuts = cuts;
             self.shard.engine.note_slow_consumer(cuts);
         }
         self.session.handle_time(now_ns);
+        if self.session.stream().is_some() {
+            self.handle_stream(now_ns);
+        }
         self.publish(now_ns);
+    }
+
+    /// What has come of the stream is told, and more is asked for.
+    fn handle_stream(&mut self, now_ns: u64) {
+        self.shard.follow_stream(&self.session, now_ns);
+        self.stream_watch.look(&mut self.shard.engine, &mut self.session, now_ns);
+        self.session.ask_stream(self.shard.room_bytes(), now_ns);
     }
 
     /// Encodes what the engine has, as far as the session takes it.
     pub fn publish(&mut self, now_ns: u64) {
         self.log_alerts(now_ns);
-        outputs::publish(&mut self.shard.engine, &mut self.session, &self.shard.clock, now_ns);
+        let clock = *self.shard.engine_clock();
+        outputs::publish(&mut self.shard.engine, &mut self.session, &clock, now_ns);
         while let Some(Line { trouble, count }) = self.session.refusals.poll_line(now_ns) {
             let core = self.shard.ownership.core;
             log::warn!(core, count; "{trouble}; outputs that reached no subscriber since the last such line: {count}");
@@ -173,7 +193,7 @@ impl Worker {
 
     /// When something is due without any event, in ns of the clock.
     pub fn next_deadline_ns(&self) -> u64 {
-        let engine = self.shard.engine.next_deadline().map(|moment| self.shard.clock.elapsed_at(moment));
+        let engine = self.shard.engine.next_deadline().map(|moment| self.shard.engine_clock().elapsed_at(moment));
         engine.unwrap_or(u64::MAX).min(self.session.next_deadline().unwrap_or(u64::MAX))
     }
 }

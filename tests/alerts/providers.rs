@@ -1,7 +1,7 @@
 //! `gap`, `lag` and `clock_skew`.
 
 use senpai_md_consumer::engine::alerts::alert::AlertSettings;
-use senpai_md_consumer::engine::engine::Receipt;
+use senpai_md_consumer::engine::receipt::Receipt;
 use serde_json::json;
 
 use crate::stage::{MS, SECOND, START, Stage, settings};

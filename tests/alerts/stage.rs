@@ -1,7 +1,8 @@
 //! An engine that is told events and the time, and its alerts.
 
 use senpai_md_consumer::engine::counters::OutputKind;
-use senpai_md_consumer::engine::engine::{Engine, Receipt};
+use senpai_md_consumer::engine::engine::Engine;
+use senpai_md_consumer::engine::receipt::Receipt;
 use senpai_md_consumer::engine::settings::EngineSettings;
 use senpai_md_consumer::engine::time::{NANOS_PER_MILLI, UnixNanos};
 use serde_json::Value;

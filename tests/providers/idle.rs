@@ -1,7 +1,7 @@
 //! Symbols that fall silent.
 
 use senpai_md_consumer::engine::counters::{DropReason, Unpublished};
-use senpai_md_consumer::engine::engine::Receipt;
+use senpai_md_consumer::engine::receipt::Receipt;
 use senpai_md_consumer::engine::time::{NANOS_PER_SECOND, UnixNanos};
 
 use crate::market::{Market, at};

@@ -1,8 +1,9 @@
 //! An engine whose events are received as they happen, and what it publishes.
 
 use senpai_md_consumer::engine::counters::{DropReason, Topic};
-use senpai_md_consumer::engine::engine::{Engine, Receipt};
+use senpai_md_consumer::engine::engine::Engine;
 use senpai_md_consumer::engine::input::subject::EventKind;
+use senpai_md_consumer::engine::receipt::Receipt;
 use senpai_md_consumer::engine::settings::{EngineSettings, ProviderMode};
 use senpai_md_consumer::engine::time::{NANOS_PER_SECOND, UnixNanos};
 use serde_json::Value;

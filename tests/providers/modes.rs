@@ -1,7 +1,7 @@
 //! What a symbol is when several providers send it.
 
 use senpai_md_consumer::engine::counters::DropReason;
-use senpai_md_consumer::engine::engine::Receipt;
+use senpai_md_consumer::engine::receipt::Receipt;
 use senpai_md_consumer::engine::settings::ProviderMode;
 use senpai_md_consumer::engine::time::{NANOS_PER_SECOND, UnixNanos};
 use serde_json::Value;

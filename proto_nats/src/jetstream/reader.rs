@@ -351,6 +351,12 @@ impl StreamReader {
         self.present.at(now_ns)
     }
 
+    /// It has caught up once, since when messages are of the present.
+    #[inline]
+    pub fn has_caught_up(&self) -> bool {
+        self.has_caught_up
+    }
+
     /// Where it stands.
     pub fn report(&self, now_ns: u64) -> ReaderReport {
         let phase = match (self.stage, self.start) {

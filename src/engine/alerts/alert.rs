@@ -62,6 +62,8 @@ pub enum AlertKind {
     Backpressure,
     /// The server has cut the connection, as it does with a consumer that is too slow.
     NatsSlowConsumer,
+    /// The stream is not read, has lost something, is another one, or is read late.
+    Jetstream,
 }
 
 /// Kinds of alerts.
@@ -69,7 +71,7 @@ pub const KINDS: usize = AlertKind::ALL.len();
 
 impl AlertKind {
     /// In the order of the tables of counts.
-    pub const ALL: [AlertKind; 10] = [
+    pub const ALL: [AlertKind; 11] = [
         Self::Latency,
         Self::WindowTruncated,
         Self::MixedProviders,
@@ -80,6 +82,7 @@ impl AlertKind {
         Self::SymbolLimit,
         Self::Backpressure,
         Self::NatsSlowConsumer,
+        Self::Jetstream,
     ];
 
     /// As alerts and metrics name it.
@@ -95,20 +98,21 @@ impl AlertKind {
             Self::SymbolLimit => "symbol_limit",
             Self::Backpressure => "backpressure",
             Self::NatsSlowConsumer => "nats_slow_consumer",
+            Self::Jetstream => "jetstream",
         }
     }
 
     /// Critical is what may have cost trades.
     pub fn severity(self) -> &'static str {
         match self {
-            Self::NatsSlowConsumer => "critical",
+            Self::NatsSlowConsumer | Self::Jetstream => "critical",
             _ => "warning",
         }
     }
 
     /// Whether it is about the process, and none of its symbols or providers.
     pub fn is_of_process(self) -> bool {
-        matches!(self, Self::SymbolLimit | Self::Backpressure | Self::NatsSlowConsumer)
+        matches!(self, Self::SymbolLimit | Self::Backpressure | Self::NatsSlowConsumer | Self::Jetstream)
     }
 }
 
@@ -137,6 +141,8 @@ impl AlertState {
 pub enum About {
     /// The process.
     Process,
+    /// The stream that it reads, and what is wrong with that.
+    Stream(StreamTrouble),
     /// A symbol.
     Symbol(SymbolName, Involved),
     /// A provider.
@@ -146,6 +152,21 @@ pub enum About {
         /// Those that went out one by one.
         sent: u32,
     },
+}
+
+/// What is wrong with the reading of a stream.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum StreamTrouble {
+    /// There is nothing to read from: `/ready` says why.
+    Unreadable,
+    /// It no longer holds what comes next: so many messages are lost.
+    Missed,
+    /// It was made anew, or has lost its newest messages.
+    Replaced,
+    /// The server's consumer was lost, and another one is made.
+    ConsumerLost,
+    /// What is read is old: so many seconds.
+    Behind,
 }
 
 /// The providers that an alert about a symbol names.

@@ -288,6 +288,7 @@ impl Alerts {
     pub fn occur(
         &mut self,
         kind: AlertKind,
+        about: About,
         value: Option<f64>,
         threshold: Option<f64>,
         moment: UnixNanos,
@@ -297,7 +298,7 @@ impl Alerts {
         if !watched.edge.occur(moment) {
             return;
         }
-        let alert = Alert { ts: moment, kind, state: AlertState::Firing, about: About::Process, value, threshold };
+        let alert = Alert { ts: moment, kind, state: AlertState::Firing, about, value, threshold };
         let number = self.tell(ring, |shared, ring| shared.fire(alert, moment, ring));
         self.process[kind as usize].number = number;
         let due = self.process[kind as usize].edge.resolves_at().expect("it is gone already");

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use crate::engine::alerts::alert::{About, Alert, AlertKind, AlertState, Involved};
+use crate::engine::alerts::alert::{About, Alert, AlertKind, AlertState, Involved, StreamTrouble};
 use crate::engine::time::encode_time;
 
 impl Alert {
@@ -47,7 +47,8 @@ impl Alert {
     fn say(&self, out: &mut impl Write) -> fmt::Result {
         let (value, limit) = (self.value.unwrap_or_default(), self.threshold.unwrap_or_default());
         match &self.about {
-            About::Process => self.say_of_process(out, value, limit),
+            About::Stream(trouble) if self.state == AlertState::Firing => say_of_stream(out, *trouble, value, limit),
+            About::Process | About::Stream(_) => self.say_of_process(out, value, limit),
             About::Symbol(symbol, involved) => {
                 write!(out, "{}: ", symbol.as_str())?;
                 self.say_of_symbol(out, involved, value, limit)
@@ -163,6 +164,7 @@ impl Alert {
             (AlertKind::Backpressure, AlertState::Resolved) => {
                 write!(out, "the queue has been under {:.0} % for 5 s, and no event was dropped for it", limit * 100.0)
             }
+            (AlertKind::Jetstream, _) => out.write_str("nothing has been wrong with the reading of the stream for 5 s"),
             (_, AlertState::Firing) => out.write_str(
                 "the NATS server has ended the connection as it does with a consumer that reads too slowly: what it still held \
                  for this service is lost, trades too. It connects again by itself. Use more CORES or follow fewer SYMBOLS, or \
@@ -172,6 +174,33 @@ impl Alert {
                 "the NATS server has not ended the connection of a slow consumer for 5 s; what was lost stays lost",
             ),
         }
+    }
+}
+
+fn say_of_stream(out: &mut impl Write, trouble: StreamTrouble, value: f64, limit: f64) -> fmt::Result {
+    match trouble {
+        StreamTrouble::Unreadable => out.write_str(
+            "the stream of JetStream is not read, so that nothing comes in: /ready and the log say why, and what mends it. It is \
+             tried again all the time",
+        ),
+        StreamTrouble::Missed => write!(
+            out,
+            "the stream no longer holds what comes next, or could not deliver it: {value} messages at most will not be seen, \
+             trades too. Let the stream keep more (max_age, max_bytes), or see why this service was away for so long"
+        ),
+        StreamTrouble::Replaced => out.write_str(
+            "the stream was made anew or has lost its newest messages: what it holds now is read, and what was lost stays \
+             lost. See whether it was restored from an older copy, or its server has lost its memory or its disk",
+        ),
+        StreamTrouble::ConsumerLost => out.write_str(
+            "the consumer on the server was lost and another one is made, which goes on where it stood: nothing is missed by \
+             that. The log says how it was lost; see whether servers restart, or consumers are deleted",
+        ),
+        StreamTrouble::Behind => write!(
+            out,
+            "what is read was stored {value:.1} s ago, and the limit is {limit} s: features and signals are that late. More comes \
+             than is worked off, or the service was away: use more CORES or follow fewer SYMBOLS if it stays so"
+        ),
     }
 }
 
@@ -230,6 +259,7 @@ mod tests {
                 About::Symbol(SymbolName::new("BTCUSDT"), Involved::Switched { to: name("new"), from: name("old") })
             }
             AlertKind::ClockSkew | AlertKind::Lag | AlertKind::Gap => About::Provider(ProviderName::new("binance")),
+            AlertKind::Jetstream => About::Stream(StreamTrouble::Missed),
             _ => About::Process,
         }
     }
@@ -260,6 +290,22 @@ mod tests {
                 assert!(message.contains(symbol.as_str().or(provider.as_str()).unwrap_or_default()), "{message}");
                 assert!(!message.ends_with('.') && messages.insert(message.clone()), "{message}");
             }
+        }
+    }
+
+    #[test]
+    fn each_trouble_with_a_stream_has_its_words() {
+        let troubles = [
+            (StreamTrouble::Unreadable, None, "is not read"),
+            (StreamTrouble::Missed, Some(7.0), "7 messages at most"),
+            (StreamTrouble::Replaced, None, "made anew"),
+            (StreamTrouble::ConsumerLost, None, "the consumer on the server was lost"),
+            (StreamTrouble::Behind, Some(12.34), "12.3 s ago, and the limit is 5 s"),
+        ];
+        for (trouble, value, words) in troubles {
+            let document = document(AlertKind::Jetstream, AlertState::Firing, About::Stream(trouble), value, Some(5.0));
+            assert!(document["message"].as_str().unwrap().contains(words), "{document}");
+            assert_eq!(document["severity"], "critical");
         }
     }
 

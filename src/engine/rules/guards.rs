@@ -6,6 +6,8 @@
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub enum Suppression {
+    /// It is one of the past, given by who read the stream in time: it starts its cooldown (SPEC section 9).
+    CatchingUp,
     /// The event was received long after its time: a backlog.
     Stale,
     /// The top of market is old: the spread may be another by now.
@@ -16,11 +18,12 @@ pub enum Suppression {
 
 impl Suppression {
     /// In the order of the tables of counts.
-    pub const ALL: [Suppression; 3] = [Self::Stale, Self::StaleQuote, Self::Gap];
+    pub const ALL: [Suppression; 4] = [Self::CatchingUp, Self::Stale, Self::StaleQuote, Self::Gap];
 
     /// As metrics and /stats name it.
     pub fn name(self) -> &'static str {
         match self {
+            Self::CatchingUp => "catching_up",
             Self::Stale => "stale",
             Self::StaleQuote => "stale_quote",
             Self::Gap => "gap",
@@ -39,9 +42,10 @@ pub struct Ages {
     pub gap: i64,
 }
 
-/// The first guard that holds.
+/// The first guard that holds, but for [`CatchingUp`](Suppression::CatchingUp), which no age tells.
 pub fn suppression(found: &Ages, limits: &Ages) -> Option<Suppression> {
     let holds = |guard: &Suppression| match guard {
+        Suppression::CatchingUp => false,
         Suppression::Stale => found.event > limits.event,
         Suppression::StaleQuote => found.quote > limits.quote,
         Suppression::Gap => found.gap > limits.gap,

@@ -23,6 +23,7 @@ fn connected() -> (Shard, Transport, TcpStream, Session<Publication>) {
     let settings = SessionSettings {
         servers: vec![server],
         discovers: true,
+        stream: None,
         subjects: vec!["md.events.>".into()],
         seed: None,
         drain_limit_ns: 1,

@@ -3,7 +3,7 @@
 use super::*;
 use crate::config::NatsArgs;
 use crate::engine::counters::Unpublished;
-use crate::engine::engine::Receipt;
+use crate::engine::receipt::Receipt;
 use crate::engine::time::UnixNanos;
 use crate::nats::session::Output;
 use crate::service::shard::SLICE_FRAMES;
@@ -17,6 +17,7 @@ fn worker() -> Worker {
     let access = Access::new(NatsArgs::open(server, "test")).expect("nothing is to be read");
     let engine = EngineSettings { publish_interval: Some(1_000), ..EngineSettings::default() };
     let settings = WorkerSettings {
+        stream: None,
         engine,
         ownership: Ownership::ALL,
         queue_bytes: 64 << 10,
