@@ -80,7 +80,9 @@ impl Engine {
     /// An event of the provider has come, so long after its time; `None` where it states none that is trusted.
     #[inline]
     pub(super) fn note_heard(&mut self, provider: ProviderId, lag_ns: Option<i64>) {
-        let look_at = self.providers.note_event(provider, self.local, lag_ns, &self.alerts.provider_limits());
+        // Of the past it is known when, otherwise it is heard now.
+        let moment = if self.is_past { self.local } else { self.moment };
+        let look_at = self.providers.note_event(provider, moment, lag_ns, &self.alerts.provider_limits());
         self.alerts.look_at_providers_by(look_at);
     }
 

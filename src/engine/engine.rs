@@ -56,7 +56,7 @@ pub struct Engine {
     pub(super) lengths: WindowLengths,
     pub(super) slot_ns: i64,
     pub(super) local: UnixNanos,
-    /// The moment of outputs, which never steps back: local time or, where receipts are a stream's, what is due in between.
+    /// The moment of outputs, which never steps back: local time or, where receipts are a stream's, its server's time.
     pub(super) moment: UnixNanos,
     /// The last event was one of the past: see [`Receipt::Stored`].
     pub(super) is_past: bool,
@@ -351,7 +351,7 @@ impl Engine {
 
     /// Takes the snapshots that are due at `moment` or before and judges alerts, each for its own moment. Of the past nothing is.
     #[inline(always)]
-    fn publish_due(&mut self, moment: UnixNanos) {
+    pub(super) fn publish_due(&mut self, moment: UnixNanos) {
         if self.is_past {
             return;
         }

@@ -16,7 +16,7 @@ pub enum Receipt {
     Stored {
         /// When the stream stored it. What comes of the event is the same whenever it is read.
         stored: UnixNanos,
-        /// The server's time now: how old the event is by now, is told from it.
+        /// The server's time now, no earlier than `stored`: the moment of what comes of the event, and what tells how old it is.
         present: UnixNanos,
         /// The service has not caught up since its start: nothing is published, signals count as given.
         is_past: bool,
@@ -35,9 +35,11 @@ impl Engine {
         match receipt {
             Receipt::At(moment) => self.move_local(moment),
             Receipt::Unrecorded => self.move_to_stated(origin),
-            Receipt::Stored { stored, is_past, .. } => {
+            Receipt::Stored { stored, present, is_past } => {
                 self.is_past = is_past;
-                self.move_local(stored);
+                self.publish_due(present.minus(1));
+                self.local = self.local.max(stored);
+                self.moment = self.moment.max(present);
             }
         }
     }

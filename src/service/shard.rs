@@ -29,7 +29,7 @@ use crate::engine::memory::{NoMemory, Table};
 use crate::engine::ownership::Ownership;
 use crate::engine::receipt::Receipt;
 use crate::engine::settings::EngineSettings;
-use crate::engine::time::{NANOS_PER_SECOND, UnixNanos};
+use crate::engine::time::{NANOS_PER_MILLI, NANOS_PER_SECOND, UnixNanos};
 use crate::nats::session::Session;
 use crate::nats::transport::{Attempt, Transport};
 use crate::runtime::clock::Clock;
@@ -52,6 +52,9 @@ const OPENING_BYTES: u64 = 32 << 20;
 /// Frames between two looks at socket, outputs and clock; each may give a notice.
 pub const SLICE_FRAMES: u64 = 256;
 const _: () = assert!(SLICE_FRAMES < NOTICES_MAX as u64);
+/// What a stream stored longer ago has arrived, in general: so late is the time that the engine is told, so that what is due by
+/// time has seen all events up to its moment.
+const SETTLE_NS: i64 = 2 * NANOS_PER_MILLI;
 /// Between two looks at the system's clock.
 const CLOCK_INTERVAL_NS: u64 = NANOS_PER_SECOND as u64;
 
@@ -237,7 +240,7 @@ impl Shard {
     pub fn follow_stream(&mut self, session: &Session<Publication>, now_ns: u64) {
         let present_ns = session.stream().and_then(|reader| reader.present(now_ns));
         let Some(present) = present_ns.and_then(|ns| i64::try_from(ns).ok()).map(UnixNanos) else { return };
-        let step_ns = self.stream_clock.get_or_insert(self.clock).follow(present, now_ns);
+        let step_ns = self.stream_clock.get_or_insert(self.clock).follow(present.minus(SETTLE_NS), now_ns);
         if let Some(step_ns) = step_ns {
             self.engine.handle_clock_step(step_ns);
         }
@@ -320,11 +323,11 @@ impl Shard {
             self.end_overlap(now_ns);
         }
         let overlap = self.overlap.as_deref_mut();
-        let present = session.stream().and_then(|reader| reader.present(now_ns)).map_or(0, |ns| ns as i64);
+        let present = self.stream_clock.map_or(UnixNanos(0), |clock| clock.now());
         let mut observer = Listener {
             session,
             now_ns,
-            present: UnixNanos(present),
+            present,
             core: self.ownership.core,
             malformed_lines: &self.malformed_lines,
             overlap,
