@@ -73,6 +73,12 @@
 //!   about, so that unsent ones are judged without decoding frames again. It takes operations, not bytes, as messages go
 //!   from the receive buffer straight to the engine. Turned down: futures for each step of a connection (they hide the state
 //!   that must be reported, and cannot be run in simulated time), a copy of each unsent output (memory for the rare case).
+//! * **A stream's events count by when it stored them** (`engine::receipt`): local time is theirs, so that windows, lateness, skew and
+//!   ids are the same whenever they are read; the moment of outputs is the server's present, by which rates, ages and alerts go.
+//!   The reader of the stream is a part of the session (`nats::session`), its requests are control frames: lost with a connection,
+//!   asked again. Turned down: receipt by this machine's clock (a backlog would be a market that stood still, then ran), a
+//!   durable consumer with acknowledgements (its progress is of no use to windows that are rebuilt at each start), a second
+//!   connection for the stream.
 //! * **HTTP takes its turns between two passes of the shard, one slice of work each** (`runtime::turns`): a document over
 //!   all symbols is made and sent a page at a time, and a bell (`runtime::bell`, an epoll beside the NATS socket in `poll(2)`)
 //!   says when there is something to do. Turned down: whole documents (tens of milliseconds with 50,000 symbols), a thread

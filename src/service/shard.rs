@@ -236,14 +236,14 @@ impl Shard {
         }
     }
 
-    /// The engine's time is that of the stream's server, as soon as it is known.
-    pub fn follow_stream(&mut self, session: &Session<Publication>, now_ns: u64) {
-        let present_ns = session.stream().and_then(|reader| reader.present(now_ns));
-        let Some(present) = present_ns.and_then(|ns| i64::try_from(ns).ok()).map(UnixNanos) else { return };
+    /// The engine's time is that of the stream's server, as soon as it is known. Returns by how many ns it has stepped; the first
+    /// time that is the difference to this machine's.
+    pub fn follow_stream(&mut self, session: &Session<Publication>, now_ns: u64) -> Option<i64> {
+        let present_ns = session.stream()?.present(now_ns)?;
+        let present = UnixNanos(i64::try_from(present_ns).ok()?);
         let step_ns = self.stream_clock.get_or_insert(self.clock).follow(present.minus(SETTLE_NS), now_ns);
-        if let Some(step_ns) = step_ns {
-            self.engine.handle_clock_step(step_ns);
-        }
+        step_ns.into_iter().for_each(|step_ns| self.engine.handle_clock_step(step_ns));
+        step_ns
     }
 
     /// So many bytes of frames can be read before reading has to stop.

@@ -60,6 +60,17 @@ impl StreamWatch {
         }
     }
 
+    /// The clock that counts is another than was thought.
+    pub fn tell_step(&self, step_ns: i64, now_ns: u64) {
+        if let Some(count) = self.lines.count_within(now_ns, 0) {
+            let (core, step_s) = (self.core, step_ns as f64 / NANOS_PER_SECOND as f64);
+            log::warn!(
+                core, step_s, count;
+                "the clock of the stream's server is {step_s:.3} s ahead of what was known of it, or of this machine's: it counts{count}"
+            );
+        }
+    }
+
     fn tell(&self, notice: &Notice, engine: &mut Engine, session: &Session<Publication>, now_ns: u64) {
         match notice {
             Notice::StreamMadeAnew | Notice::StreamWentBack { .. } => {

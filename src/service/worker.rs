@@ -131,7 +131,9 @@ impl Worker {
 
     /// What has come of the stream is told, and more is asked for.
     fn handle_stream(&mut self, now_ns: u64) {
-        self.shard.follow_stream(&self.session, now_ns);
+        if let Some(step_ns) = self.shard.follow_stream(&self.session, now_ns) {
+            self.stream_watch.tell_step(step_ns, now_ns);
+        }
         self.stream_watch.look(&mut self.shard.engine, &mut self.session, now_ns);
         self.session.ask_stream(self.shard.room_bytes(), now_ns);
     }

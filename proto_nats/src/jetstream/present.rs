@@ -13,6 +13,9 @@ use std::collections::VecDeque;
 /// Of these the best counts: half a minute of looks at the stream.
 const SAMPLES_MAX: usize = 8;
 
+/// Clocks that are slewed part by less than this from the first sample to the last.
+const DRIFT_MAX_NS: u64 = 250 * crate::MILLISECOND_NS;
+
 #[derive(Debug, Default)]
 pub struct Present {
     samples: VecDeque<Sample>,
@@ -38,7 +41,11 @@ impl Present {
         }
         let middle_ns = (i128::from(sent_ns) + i128::from(received_ns)) / 2;
         let round_trip_ns = received_ns.saturating_sub(sent_ns);
-        self.samples.push_back(Sample { round_trip_ns, offset_ns: i128::from(server_ns) - middle_ns });
+        let sample = Sample { round_trip_ns, offset_ns: i128::from(server_ns) - middle_ns };
+        if self.best().is_some_and(|best| best.contradicts(&sample)) {
+            self.samples.clear();
+        }
+        self.samples.push_back(sample);
     }
 
     /// What comes from now on may be another server's: its first answer replaces what is known.
@@ -48,8 +55,19 @@ impl Present {
 
     /// The server's Unix ns at a moment of our clock; `None`: not known yet.
     pub fn at(&self, now_ns: u64) -> Option<u64> {
-        let best = self.samples.iter().min_by_key(|sample| sample.round_trip_ns)?;
-        Some(u64::try_from(i128::from(now_ns) + best.offset_ns).unwrap_or(0))
+        Some(u64::try_from(i128::from(now_ns) + self.best()?.offset_ns).unwrap_or(0))
+    }
+
+    fn best(&self) -> Option<&Sample> {
+        self.samples.iter().min_by_key(|sample| sample.round_trip_ns)
+    }
+}
+
+impl Sample {
+    /// Both cannot be right, so the server's clock was set in between.
+    fn contradicts(&self, other: &Sample) -> bool {
+        let wrong_ns = self.round_trip_ns / 2 + other.round_trip_ns / 2;
+        (self.offset_ns - other.offset_ns).unsigned_abs() > u128::from(wrong_ns.saturating_add(DRIFT_MAX_NS))
     }
 }
 
@@ -73,6 +91,23 @@ mod tests {
             present.note_sample(5_000, 500, 540);
         }
         assert_eq!(present.at(520), Some(5_000));
+    }
+
+    #[test]
+    fn a_clock_that_was_set_counts_from_then_on() {
+        for (step_ns, is_followed) in [(300 * crate::MILLISECOND_NS, true), (200 * crate::MILLISECOND_NS, false)] {
+            let mut present = Present::default();
+            present.note_sample(SECOND_NS, 100, 102);
+            // Twenty times as long on its way, and still it is certain.
+            present.note_sample(SECOND_NS + step_ns, 200, 240);
+            let expected = if is_followed { SECOND_NS + step_ns } else { SECOND_NS + 119 };
+            assert_eq!(present.at(220), Some(expected), "{step_ns}");
+        }
+        // Half a second on its way says little.
+        let mut present = Present::default();
+        present.note_sample(SECOND_NS, 100, 102);
+        present.note_sample(SECOND_NS * 3 / 2, 200, 200 + SECOND_NS);
+        assert_eq!(present.at(101), Some(SECOND_NS));
     }
 
     #[test]
