@@ -11,6 +11,7 @@ use std::panic::AssertUnwindSafe;
 use futures_lite::{AsyncReadExt, AsyncWriteExt, FutureExt, StreamExt, future};
 
 use crate::http::counts::Unserved;
+use crate::http::indent::indented;
 use crate::http::request::{HEAD_BYTES_MAX, Head, Refusal, Request, decode_head};
 use crate::http::response::{Body, Ending, LAST_CHUNK, Length, Parts, Response, begin_chunk, encode_head, end_chunk};
 use crate::http::server::{Responder, Shared};
@@ -199,15 +200,17 @@ impl<'a, R: Responder> HttpConnection<'a, R> {
     }
 
     async fn answer(&self, request: Request) -> Response {
+        let is_pretty = request.parameter("pretty") == Some("1");
         let answer = async { self.shared.responder.respond(request).await };
-        match within(self.shared.limits.respond, AssertUnwindSafe(answer).catch_unwind()).await {
+        let response = match within(self.shared.limits.respond, AssertUnwindSafe(answer).catch_unwind()).await {
             Some(Ok(response)) => response,
             Some(Err(_)) => Response::error(500, "the answer failed; the service's log has the cause"),
             None => {
                 self.shared.counts.count(Unserved::SlowAnswer);
                 Response::error(503, "no answer in time")
             }
-        }
+        };
+        if is_pretty { indented(response) } else { response }
     }
 
     /// Returns how the connection goes on. `None`: the peer is gone, or reads too slowly, or the rest of the answer is late.

@@ -10,6 +10,9 @@ use std::pin::Pin;
 
 use futures_lite::Stream;
 
+/// The content type of documents.
+pub(super) const JSON: &str = "application/json";
+
 /// What a responder answers.
 pub struct Response {
     /// As 200 or 404.
@@ -34,7 +37,7 @@ pub type Parts = Pin<Box<dyn Stream<Item = Vec<u8>>>>;
 impl Response {
     /// `body` is one JSON document.
     pub fn json(status: u16, body: impl Into<Body>) -> Response {
-        Response { status, content_type: "application/json", body: body.into() }
+        Response { status, content_type: JSON, body: body.into() }
     }
 
     /// `{"error":"…"}`

@@ -189,3 +189,33 @@ fn curl() {
     assert_eq!(old, "A");
     assert_eq!(run(&["-o", "/dev/null", "-w", "%{size_download}", &url("/large")]), "4194304");
 }
+
+/// `?pretty=1` indents every document, also one that is made while it is sent, and errors; it changes nothing else.
+#[test]
+fn documents_are_indented_where_that_is_asked_for() {
+    let server = Server::start();
+    let mut client = server.connect();
+    let check = |plain: &str, pretty: &str| {
+        let value: serde_json::Value = serde_json::from_str(plain).expect("JSON");
+        assert_eq!(pretty, serde_json::to_string_pretty(&value).expect("JSON"));
+    };
+    // Of more than one chunk.
+    let listed = |target: &str| {
+        let url = format!("http://{}{target}", server.address);
+        let output = Command::new("curl").args(["-sSi", "--max-time", "10", &url]).output().expect("curl");
+        let answer = String::from_utf8(output.stdout).expect("text");
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+        assert!(head.contains("Transfer-Encoding: chunked"), "{head}");
+        body.to_owned()
+    };
+    check(&listed("/list"), &listed("/list?pretty=1"));
+    let (plain, pretty) = (client.get("/none"), client.get("/none?a=b&pretty=1"));
+    assert_eq!(pretty.status, 404);
+    check(&plain.body, &pretty.body);
+    assert_eq!(client.get("/symbol?pretty=1").body, "{\n  \"error\": \"symbol is missing\"\n}");
+    assert_eq!(client.get("/later?pretty=1").body, "{}");
+    for target in ["/none?pretty=0", "/none?pretty", "/none?pretty=true"] {
+        assert_eq!(client.get(target).body, r#"{"error":"there is nothing here"}"#, "{target}");
+    }
+    assert_eq!(client.get("/symbol?symbol={[&pretty=1").body, "{[", "that is no JSON");
+}

@@ -47,6 +47,12 @@ impl Responder for Echo {
                 let parts: Parts = Box::pin(futures_lite::stream::iter(parts));
                 Response::text(200, "text/plain; charset=utf-8", parts)
             }
+            "/list" => {
+                let numbers = (0..20_000).map(|number| format!("{}{number}", if number == 0 { "[" } else { "," }));
+                let parts = numbers.chain(["]".to_owned()]).map(String::into_bytes);
+                let parts: Parts = Box::pin(futures_lite::stream::iter(parts));
+                Response::json(200, parts)
+            }
             "/large" => Response::text(200, "text/plain; charset=utf-8", vec![b'x'; 4 << 20]),
             "/later" => {
                 sleep(Duration::from_millis(20)).await;

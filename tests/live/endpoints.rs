@@ -144,6 +144,30 @@ fn errors_say_what_was_wrong() {
 }
 
 #[test]
+fn pretty_is_the_same_document_indented() {
+    let server = NatsServer::start();
+    let service = service_with_symbols(&server);
+    for target in [
+        "/health?",
+        "/ready?",
+        "/stats?",
+        "/state/latest?symbol=BTC/USD&",
+        "/features?symbol=BTCUSDT&",
+        "/signals/latest?",
+        "/alerts/latest?",
+        "/none?",
+    ] {
+        let (status, pretty) = service.get(&format!("{target}pretty=1"));
+        assert_eq!(status, if target == "/none?" { 404 } else { 200 }, "{target}: {pretty}");
+        let fields = json(&pretty).as_object().expect("an object").len();
+        let first_level = pretty.lines().filter(|line| line.starts_with("  \"") && line.contains("\": ")).count();
+        assert_eq!(first_level, fields, "{target}: {pretty}");
+        let (_, plain) = service.get(target);
+        assert_eq!(plain.lines().count(), 1, "{target}: {plain}");
+    }
+}
+
+#[test]
 fn sockets_may_send_as_they_like() {
     let server = NatsServer::start();
     let service = service_with_symbols(&server);
