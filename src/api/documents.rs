@@ -58,6 +58,18 @@ fn troubles_of_process(reports: &[ShardReport], board: &AlertBoard, uptime_secon
     troubles
 }
 
+/// All that is wrong, one line each.
+pub fn all_troubles(reports: &[ShardReport], board: &AlertBoard, uptime_seconds: f64) -> Vec<String> {
+    let mut all: Vec<String> = troubles(reports).into_iter().map(str::to_owned).collect();
+    all.extend(troubles_of_process(reports, board, uptime_seconds));
+    all
+}
+
+/// `ok` or `degraded`.
+pub fn status_word(reports: &[ShardReport], troubles: &[String]) -> &'static str {
+    if is_ready(reports) && troubles.is_empty() { "ok" } else { "degraded" }
+}
+
 /// `{"name":[…]}`, of documents.
 pub fn list(name: &str, documents: impl Iterator<Item = impl AsRef<[u8]>>) -> Vec<u8> {
     let mut out = format!("{{\"{name}\":[").into_bytes();
@@ -73,10 +85,8 @@ pub fn list(name: &str, documents: impl Iterator<Item = impl AsRef<[u8]>>) -> Ve
 
 /// The list of symbols may be longer than it was in the reports; `symbol_count` is its length.
 pub fn health(reports: &[ShardReport], shards: &[ShardHandle], board: &AlertBoard, uptime_seconds: f64) -> Parts {
-    let of_process = troubles_of_process(reports, board, uptime_seconds);
-    let mut troubles = troubles(reports);
-    troubles.extend(of_process.iter().map(String::as_str));
-    let status = if is_ready(reports) && troubles.is_empty() { "ok" } else { "degraded" };
+    let troubles = all_troubles(reports, board, uptime_seconds);
+    let status = status_word(reports, &troubles);
     let begin = format!(
         r#"{{"status":"{status}","troubles":{},"nats_connected":{},"symbols":["#,
         json!(troubles),
@@ -126,7 +136,8 @@ fn dropped(reports: &[ShardReport]) -> Value {
     Value::Object(by_reason.into_iter().collect())
 }
 
-fn figures(reports: &[ShardReport]) -> Map<String, Value> {
+/// What is counted, summed up over the shards.
+pub fn figures(reports: &[ShardReport]) -> Map<String, Value> {
     let sum = |figure: &dyn Fn(&ShardReport) -> u64| reports.iter().map(figure).sum::<u64>();
     let by_kind: Map<String, Value> = EventKind::ALL
         .iter()
@@ -223,7 +234,8 @@ fn stream(report: &ReaderReport) -> Value {
     })
 }
 
-fn document(alert: &Alert) -> Value {
+/// The JSON of an alert.
+pub fn document(alert: &Alert) -> Value {
     let mut document = Vec::new();
     alert.encode(&mut document);
     serde_json::from_slice(&document).expect("it is JSON")

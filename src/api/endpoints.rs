@@ -6,10 +6,13 @@ use std::sync::Arc;
 
 use async_channel::{Sender, bounded};
 use prometheus::process_collector::ProcessCollector;
-use smallvec::SmallVec;
 
 use crate::api::documents;
+use crate::api::event_hub::READERS_MAX;
+use crate::api::event_rounds::Events;
 use crate::api::metrics;
+use crate::api::page;
+use crate::api::shard_reports::reports;
 use crate::engine::alerts::board::AlertBoard;
 use crate::engine::bounds::LATEST_MAX;
 use crate::engine::ownership::Ownership;
@@ -20,11 +23,8 @@ use crate::http::request::Request;
 use crate::http::response::Response;
 use crate::http::server::Responder;
 use crate::runtime::clock::Clock;
-use crate::service::report::ShardReport;
+use crate::runtime::turns::Turns;
 use crate::service::requests::{ShardHandle, ShardRequest};
-
-/// The answers of so many cores are waited for without an allocation.
-const FEW_CORES: usize = 4;
 
 /// Answers HTTP's requests from the shards.
 pub struct Api {
@@ -36,29 +36,31 @@ pub struct Api {
     clock: Clock,
     counts: Rc<HttpCounts>,
     process: Rc<ProcessCollector>,
+    events: Rc<Events>,
 }
 
 impl Responder for Api {
     async fn respond(&self, request: Request) -> Response {
         match request.path.as_str() {
             "/health" => {
-                let reports = self.reports().await;
+                let reports = reports(&self.shards).await;
                 Response::json(200, documents::health(&reports, &self.shards, &self.board, self.uptime_seconds()))
             }
             "/ready" => {
-                let reports = self.reports().await;
+                let reports = reports(&self.shards).await;
                 let status = if documents::is_ready(&reports) { 200 } else { 503 };
                 Response::json(status, documents::ready(&reports).to_string())
             }
             "/stats" => {
-                let reports = self.reports().await;
+                let reports = reports(&self.shards).await;
                 Response::json(
                     200,
                     documents::stats(&reports, &self.board, &self.counts, self.uptime_seconds()).to_string(),
                 )
             }
             "/metrics" => {
-                let (reports, counts, process) = (self.reports().await, self.counts.clone(), self.process.clone());
+                let (reports, counts, process) =
+                    (reports(&self.shards).await, self.counts.clone(), self.process.clone());
                 let text = metrics::metrics(reports, &self.shards, self.board.fired(), counts, process);
                 Response::text(200, metrics::CONTENT_TYPE, text)
             }
@@ -66,17 +68,25 @@ impl Responder for Api {
             "/features/latest" | "/features" => self.symbol_document(&request, ShardRequest::Features).await,
             "/signals/latest" => self.latest_signals(&request).await,
             "/alerts/latest" => self.latest_alerts(&request),
-            _ => Response::error(
-                404,
-                "no such page; there are /health, /ready, /metrics, /stats, /state/latest?symbol=, \
-                 /features/latest?symbol= (or /features?symbol=), /signals/latest and /alerts/latest",
-            ),
+            "/events" => match self.events.join(symbol(&request), request.last_event_id.as_deref()) {
+                Some(reader) => Response::events(reader),
+                None => Response::error(503, &format!("all {READERS_MAX} event streams are taken")),
+            },
+            path => page::file(path).unwrap_or_else(no_such_page),
         }
     }
 }
 
+fn no_such_page() -> Response {
+    Response::error(
+        404,
+        "no such page; there are / (the live page), /events, /health, /ready, /metrics, /stats, /state/latest?symbol=, \
+         /features/latest?symbol= (or /features?symbol=), /signals/latest and /alerts/latest",
+    )
+}
+
 impl Api {
-    /// `shards` in the order of their cores. `counts` are those of the HTTP server.
+    /// `shards` in the order of their cores. `counts` and `turns` are those of the HTTP server.
     pub fn new(
         shards: Vec<ShardHandle>,
         ownership: Ownership,
@@ -84,28 +94,15 @@ impl Api {
         board: Arc<AlertBoard>,
         clock: Clock,
         counts: Rc<HttpCounts>,
+        turns: Rc<Turns>,
     ) -> Api {
-        Api { shards, ownership, provider_mode, board, clock, counts, process: Rc::new(ProcessCollector::for_self()) }
+        let events = Events::new(shards.clone(), board.clone(), clock, turns);
+        let process = Rc::new(ProcessCollector::for_self());
+        Api { shards, ownership, provider_mode, board, clock, counts, process, events }
     }
 
     fn uptime_seconds(&self) -> f64 {
         self.clock.elapsed_ns() as f64 / NANOS_PER_SECOND as f64
-    }
-
-    /// All shards are asked at once; each has its report, also one that has ended.
-    async fn reports(&self) -> Vec<ShardReport> {
-        let mut answers = SmallVec::<[_; FEW_CORES]>::with_capacity(self.shards.len());
-        for shard in &self.shards {
-            let (reply, answer) = bounded(1);
-            // Where the shard has ended the answer's channel closes.
-            shard.send(ShardRequest::Report(reply)).await;
-            answers.push(answer);
-        }
-        let mut reports = Vec::with_capacity(answers.len());
-        for (core, answer) in (0..).zip(answers) {
-            reports.push(answer.recv().await.unwrap_or_else(|_| ShardReport::missing(core)));
-        }
-        reports
     }
 
     /// Of all cores together, those of the symbol that is asked for.
@@ -117,7 +114,7 @@ impl Api {
         let mut signals = Vec::new();
         for shard in &self.shards {
             let (reply, answer) = bounded(1);
-            shard.send(ShardRequest::Signals(reply)).await;
+            shard.send(ShardRequest::Signals(0, reply)).await;
             // A shard that has ended has none any more.
             signals.extend(answer.recv().await.unwrap_or_default());
         }

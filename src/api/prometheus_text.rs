@@ -50,11 +50,7 @@ pub fn single(name: &str, metric_type: MetricType, help: &str, value: impl Displ
 /// The sum of `histograms`, which have the same bounds, in ms.
 pub fn histogram<'a>(name: &str, help: &str, histograms: impl Iterator<Item = &'a Histogram>, out: &mut Vec<u8>) {
     begin_family(name, MetricType::Histogram, help, out);
-    let sum = histograms.cloned().reduce(|mut sum, one| {
-        sum.counts.iter_mut().zip(one.counts).for_each(|(count, more)| *count += more);
-        sum.sum_ns += one.sum_ns;
-        sum
-    });
+    let sum = Histogram::sum(histograms);
     let Some(sum) = sum else { return };
     let (bucket, mut count) = (format!("{name}_bucket"), 0);
     for (index, in_bucket) in sum.counts.iter().enumerate() {

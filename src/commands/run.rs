@@ -362,8 +362,10 @@ impl Core {
         let (stop, turns) = (Stop::new(), Rc::new(Turns::new(requests.bell.clone())));
         let serving = http.map(|Http { server, shards, ownership, provider_mode, board }| {
             let counts = Rc::default();
-            let api = Rc::new(Api::new(shards, ownership, provider_mode, board, clock, Rc::clone(&counts)));
             let (stop, turns) = (stop.clone(), turns.clone());
+            let for_events = turns.clone();
+            let api = Api::new(shards, ownership, provider_mode, board, clock, Rc::clone(&counts), for_events);
+            let api = Rc::new(api);
             task::spawn(async move { server.serve(api, stop, turns, counts).await })
         });
         run_worker(worker, settings, warmer, requests, turns).await;

@@ -252,4 +252,62 @@ impl Histogram {
         self.counts[bucket] += times;
         self.sum_ns += length_ns * times;
     }
+
+    /// The sum of some that have the same bounds; `None` where there is none.
+    pub fn sum<'a>(histograms: impl Iterator<Item = &'a Histogram>) -> Option<Histogram> {
+        histograms.cloned().reduce(|mut sum, one| {
+            sum.counts.iter_mut().zip(one.counts).for_each(|(count, more)| *count += more);
+            sum.sum_ns += one.sum_ns;
+            sum
+        })
+    }
+
+    /// What was counted after `earlier`, a state of this one. Where it counts less (a core has ended), nothing.
+    pub fn since(mut self, earlier: &Histogram) -> Histogram {
+        self.counts.iter_mut().zip(earlier.counts).for_each(|(count, before)| *count = count.saturating_sub(before));
+        self.sum_ns = self.sum_ns.saturating_sub(earlier.sum_ns);
+        self
+    }
+
+    /// The `q`-quantile in ns, taken to lie evenly within its bucket, as Prometheus' `histogram_quantile` has it; above the last
+    /// bound it is that bound. `None`: nothing was counted.
+    pub fn quantile_ns(&self, q: f64) -> Option<f64> {
+        let count: u64 = self.counts.iter().sum();
+        let rank = q * count as f64;
+        let mut below = 0;
+        let (mut lower, last) = (0, self.bounds_ns[BOUNDS - 1] as f64);
+        for (in_bucket, upper) in self.counts.iter().zip(self.bounds_ns) {
+            if *in_bucket > 0 && (below + in_bucket) as f64 >= rank {
+                let part = (rank - below as f64) / *in_bucket as f64;
+                return Some(lower as f64 + (upper - lower) as f64 * part);
+            }
+            (below, lower) = (below + in_bucket, *upper);
+        }
+        (count > 0).then_some(last)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_of_what_was_counted_since() {
+        let mut earlier = Histogram::new(&LATENCY_BOUNDS_NS);
+        earlier.observe(50_000_000, 7);
+        let mut later = earlier.clone();
+        assert_eq!(later.clone().since(&earlier).quantile_ns(0.5), None);
+        later.observe(800, 50);
+        later.observe(2_000, 50);
+        let since = later.clone().since(&earlier);
+        let check = |q, expected: f64| assert_eq!(since.quantile_ns(q), Some(expected), "{q}");
+        check(0.25, 500.0);
+        check(0.5, 1_000.0);
+        check(0.75, 1_750.0);
+        check(1.0, 2_500.0);
+        later.observe(u64::MAX / 2, 1);
+        assert_eq!(later.since(&earlier).quantile_ns(1.0), Some(100_000_000.0));
+        assert_eq!(Histogram::sum([&earlier, &earlier].into_iter()).map(|sum| sum.counts[11]), Some(14));
+        assert!(Histogram::sum(std::iter::empty()).is_none());
+    }
 }

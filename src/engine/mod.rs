@@ -35,5 +35,5 @@ pub mod receipt;
 pub(crate) mod rules;
 pub mod settings;
 pub mod state;
-mod symbol_documents;
+pub mod symbol_documents;
 pub mod time;

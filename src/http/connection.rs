@@ -5,15 +5,19 @@
 //! answered, a part of the answer on its way out: an answer is never held as a whole unless it is small.
 
 use std::cell::Cell;
+use std::future::poll_fn;
 use std::net::Shutdown;
 use std::panic::AssertUnwindSafe;
+use std::time::Duration;
 
 use futures_lite::{AsyncReadExt, AsyncWriteExt, FutureExt, StreamExt, future};
 
 use crate::http::counts::Unserved;
 use crate::http::indent::indented;
 use crate::http::request::{HEAD_BYTES_MAX, Head, Refusal, Request, decode_head};
-use crate::http::response::{Body, Ending, LAST_CHUNK, Length, Parts, Response, begin_chunk, encode_head, end_chunk};
+use crate::http::response::{
+    Body, EVENTS_BYTES, Ending, EventReader, LAST_CHUNK, Length, Parts, Response, begin_chunk, encode_head, end_chunk,
+};
 use crate::http::server::{Responder, Shared};
 use crate::runtime::socket::Stream;
 use crate::runtime::stop::{Stop, Stopped};
@@ -23,6 +27,9 @@ use crate::runtime::timeout::{Timer, within};
 const SMALL_BODY_BYTES_MAX: usize = 16 << 10;
 /// Bytes that are handed to the socket in one turn; a body that is made on the way is made so far ahead.
 const PIECE_BYTES: usize = 32 << 10;
+/// After so long without an event a comment is sent: whether the peer is still there shows, to both sides.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+const KEEP_ALIVE_COMMENT: &[u8] = b":\n\n";
 
 /// What the server knows of a connection.
 #[derive(Default)]
@@ -215,9 +222,19 @@ impl<'a, R: Responder> HttpConnection<'a, R> {
 
     /// Returns how the connection goes on. `None`: the peer is gone, or reads too slowly, or the rest of the answer is late.
     async fn send(&mut self, response: Response, form: Form) -> Option<Ending> {
-        let Response { status, content_type, body } = response;
+        let Response { status, content_type, fields, body } = response;
         let (mut parts, bytes) = match body {
             Body::Whole(bytes) => (None, bytes),
+            Body::Events(mut reader) => {
+                let length = if form.is_http_1_1 { Length::Chunked } else { Length::UntilClose };
+                let mut head = Vec::with_capacity(256);
+                encode_head(status, content_type, fields, length, Ending::Close, &mut head);
+                let is_sent = self.write(&head).await;
+                if is_sent && form.wants_body {
+                    self.write_events(&mut *reader, length).await;
+                }
+                return is_sent.then_some(Ending::Close);
+            }
             Body::Parts(mut parts) => {
                 let mut bytes = Vec::new();
                 let is_whole = self.gather(&mut parts, &mut bytes).await?;
@@ -230,7 +247,7 @@ impl<'a, R: Responder> HttpConnection<'a, R> {
             (Some(_), false) => (Length::UntilClose, Ending::Close),
         };
         let mut head = Vec::with_capacity(256);
-        encode_head(status, content_type, length, ending, &mut head);
+        encode_head(status, content_type, fields, length, ending, &mut head);
         if !form.wants_body {
             return self.write(&head).await.then_some(ending);
         }
@@ -288,6 +305,42 @@ impl<'a, R: Responder> HttpConnection<'a, R> {
         }
     }
 
+    /// Until the peer ends the connection or does not read, or the server stops.
+    async fn write_events(&mut self, reader: &mut dyn EventReader, length: Length) {
+        let mut framed = Vec::with_capacity(2 * EVENTS_BYTES);
+        while let Some(is_ready) = self.next_event(reader).await {
+            self.shared.turns.next_of_many().await;
+            framed.clear();
+            let start = if length == Length::Chunked { begin_chunk(&mut framed) } else { 0 };
+            if is_ready {
+                reader.take(&mut framed);
+            }
+            if framed.len() == start {
+                framed.extend_from_slice(KEEP_ALIVE_COMMENT);
+            }
+            if length == Length::Chunked {
+                end_chunk(start, &mut framed);
+            }
+            if !self.write_within(self.shared.limits.event, &framed).await {
+                return;
+            }
+        }
+        if length == Length::Chunked {
+            self.write(LAST_CHUNK).await;
+        }
+    }
+
+    /// Whether there is something to take, or only the time for a comment. `None`: the connection is to end.
+    /// What a peer sends meanwhile is not read; that it is gone shows when it is written to.
+    async fn next_event(&mut self, reader: &mut dyn EventReader) -> Option<bool> {
+        let ready = async { Some(within(KEEP_ALIVE, poll_fn(|cx| reader.poll_ready(cx))).await.is_some()) };
+        let left = async {
+            (&mut self.leave).await;
+            None
+        };
+        future::or(left, ready).await
+    }
+
     async fn write_in_turns(&mut self, bytes: &[u8]) -> bool {
         for piece in bytes.chunks(PIECE_BYTES) {
             self.shared.turns.next_of_many().await;
@@ -300,7 +353,11 @@ impl<'a, R: Responder> HttpConnection<'a, R> {
 
     /// False: the peer is gone, or reads nothing.
     async fn write(&mut self, bytes: &[u8]) -> bool {
-        match within(self.shared.limits.write, self.stream.write_all(bytes)).await {
+        self.write_within(self.shared.limits.write, bytes).await
+    }
+
+    async fn write_within(&mut self, limit: Duration, bytes: &[u8]) -> bool {
+        match within(limit, self.stream.write_all(bytes)).await {
             Some(written) => written.is_ok(),
             None => {
                 self.shared.counts.count(Unserved::Unread);

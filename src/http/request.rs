@@ -29,6 +29,8 @@ pub struct Request {
     pub path: String,
     /// Percent-decoded, in the order given.
     pub query: Vec<(String, String)>,
+    /// The field `Last-Event-ID`: the last event that a reader has had of a stream that ended.
+    pub last_event_id: Option<String>,
 }
 
 impl Request {
@@ -92,7 +94,7 @@ pub(super) fn decode_head(bytes: &[u8]) -> Result<Option<Head>, Refusal> {
     let is_http_1_1 = parsed.version == Some(1);
     let framing = decode_fields(is_http_1_1, parsed.headers)?;
     let asked = match method {
-        "GET" | "HEAD" => decode_target(target),
+        "GET" | "HEAD" => decode_target(target, framing.last_event_id),
         _ => Err(Refusal::new(405, "only GET and HEAD are answered here")),
     };
     Ok(Some(Head {
@@ -112,12 +114,14 @@ fn too_large() -> Refusal {
 struct Framing {
     ending: Ending,
     body_len_bytes: usize,
+    last_event_id: Option<String>,
 }
 
 /// A missing `Host` is let pass: there is one host here, and a hand-typed request does without.
 fn decode_fields(is_http_1_1: bool, fields: &[httparse::Header<'_>]) -> Result<Framing, Refusal> {
     let malformed = |message| Err(Refusal::new(400, message));
     let mut length: Option<u64> = None;
+    let mut last_event_id = None;
     let mut has_coding = false;
     let mut expects = false;
     let (mut hosts, mut close, mut keep_alive) = (0, false, false);
@@ -138,6 +142,8 @@ fn decode_fields(is_http_1_1: bool, fields: &[httparse::Header<'_>]) -> Result<F
             has_coding = true;
         } else if is("expect") {
             expects = true;
+        } else if is("last-event-id") {
+            last_event_id = String::from_utf8(field.value.to_vec()).ok();
         } else if is("host") {
             hosts += 1;
         } else if is("connection") {
@@ -167,11 +173,11 @@ fn decode_fields(is_http_1_1: bool, fields: &[httparse::Header<'_>]) -> Result<F
         (false, true, _) => Ending::KeepAlive,
         (false, false, true) => Ending::KeepAliveOldClient,
     };
-    Ok(Framing { ending, body_len_bytes })
+    Ok(Framing { ending, body_len_bytes, last_event_id })
 }
 
 /// `/path?query`, or `http://host/path?query` as proxies send it (RFC 9112, section 3.2.2).
-fn decode_target(target: &str) -> Result<Request, Refusal> {
+fn decode_target(target: &str, last_event_id: Option<String>) -> Result<Request, Refusal> {
     let malformed = |message| Refusal::new(400, message);
     let scheme_len = ["http://", "https://"]
         .into_iter()
@@ -208,7 +214,7 @@ fn decode_target(target: &str) -> Result<Request, Refusal> {
             Ok((decode(name)?, decode(value)?))
         })
         .collect::<Result<_, Refusal>>()?;
-    Ok(Request { path: decode(path)?, query })
+    Ok(Request { path: decode(path)?, query, last_event_id })
 }
 
 /// RFC 3986. A `+` stays a `+`: it means a blank only in forms, and no symbol has a blank.
@@ -236,7 +242,7 @@ mod tests {
 
     fn request(path: &str, query: &[(&str, &str)]) -> Request {
         let query = query.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
-        Request { path: path.to_owned(), query }
+        Request { path: path.to_owned(), query, last_event_id: None }
     }
 
     /// Decodes `text`, and makes sure that no part of it is taken for a whole, and that what follows changes nothing.

@@ -7,6 +7,7 @@
 //! ```
 
 use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use futures_lite::Stream;
 
@@ -19,6 +20,8 @@ pub struct Response {
     pub status: u16,
     /// The header of that name.
     pub content_type: &'static str,
+    /// Further fields of the head, each with its line end.
+    pub fields: &'static str,
     /// What follows the head.
     pub body: Body,
 }
@@ -29,15 +32,35 @@ pub enum Body {
     Whole(Vec<u8>),
     /// Made while it is sent: the next part when the last is on its way, so that it may be of any length.
     Parts(Parts),
+    /// Server-sent events, for as long as the peer reads them.
+    Events(Box<dyn EventReader>),
 }
 
 /// The parts of a body, in order.
 pub type Parts = Pin<Box<dyn Stream<Item = Vec<u8>>>>;
 
+/// The content type of server-sent events.
+pub const EVENT_STREAM: &str = "text/event-stream";
+/// What an [`EventReader`] gives at once, unless a single event is larger.
+pub const EVENTS_BYTES: usize = 32 << 10;
+
+/// What one peer is sent of events, as they come and as fast as it reads. What it may miss is decided here.
+pub trait EventReader {
+    /// Ready: there is something to take.
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()>;
+
+    /// Appends what there is, whole events up to about [`EVENTS_BYTES`]: one slice of work.
+    fn take(&mut self, out: &mut Vec<u8>);
+}
+
 impl Response {
     /// `body` is one JSON document.
     pub fn json(status: u16, body: impl Into<Body>) -> Response {
+<<<<<<< HEAD
         Response { status, content_type: JSON, body: body.into() }
+=======
+        Response { status, content_type: "application/json", fields: "", body: body.into() }
+>>>>>>> e9b46fb (/events and the live page at /: a first whole version)
     }
 
     /// `{"error":"…"}`
@@ -48,7 +71,17 @@ impl Response {
 
     /// `content_type` with its charset, as in `text/html; charset=utf-8`.
     pub fn text(status: u16, content_type: &'static str, body: impl Into<Body>) -> Response {
-        Response { status, content_type, body: body.into() }
+        Response { status, content_type, fields: "", body: body.into() }
+    }
+
+    /// Events without an end.
+    pub fn events(reader: impl EventReader + 'static) -> Response {
+        Response { status: 200, content_type: EVENT_STREAM, fields: "", body: Body::Events(Box::new(reader)) }
+    }
+
+    /// With further fields of the head, each with its line end.
+    pub fn with_fields(self, fields: &'static str) -> Response {
+        Response { fields, ..self }
     }
 }
 
@@ -87,7 +120,14 @@ pub(super) enum Length {
 }
 
 /// Appends the status line and the header fields of a response, up to the empty line. For HEAD no body may follow.
-pub(super) fn encode_head(status: u16, content_type: &str, length: Length, ending: Ending, out: &mut Vec<u8>) {
+pub(super) fn encode_head(
+    status: u16,
+    content_type: &str,
+    fields: &str,
+    length: Length,
+    ending: Ending,
+    out: &mut Vec<u8>,
+) {
     use std::io::Write;
     let connection = match ending {
         Ending::KeepAlive => "",
@@ -108,8 +148,8 @@ pub(super) fn encode_head(status: u16, content_type: &str, length: Length, endin
     let reason = reason(status);
     write!(
         out,
-        "HTTP/1.1 {status} {reason}\r\nContent-Type: {content_type}\r\n{length}Cache-Control: no-store\r\n{more}\
-         {connection}\r\n",
+        "HTTP/1.1 {status} {reason}\r\nContent-Type: {content_type}\r\n{length}Cache-Control: no-store\r\n\
+         X-Content-Type-Options: nosniff\r\n{fields}{more}{connection}\r\n",
     )
     .expect("a Vec takes every write");
 }
@@ -168,36 +208,42 @@ mod tests {
 
     #[test]
     fn responses() {
-        let check = |status: u16, length: Length, ending: Ending, expected: &str| {
+        let check = |status: u16, fields: &str, length: Length, ending: Ending, expected: &str| {
             let mut bytes = b"before ".to_vec();
-            encode_head(status, "application/json", length, ending, &mut bytes);
+            encode_head(status, "application/json", fields, length, ending, &mut bytes);
             assert_eq!(String::from_utf8(bytes).unwrap(), format!("before HTTP/1.1 {expected}\r\n\r\n"));
         };
         check(
             200,
+            "",
             Length::Bytes(2),
             Ending::KeepAlive,
-            "200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\nCache-Control: no-store",
+            "200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\nCache-Control: no-store\r\n\
+             X-Content-Type-Options: nosniff",
         );
         check(
             405,
+            "",
             Length::Bytes(14),
             Ending::Close,
             "405 Method Not Allowed\r\nContent-Type: application/json\r\nContent-Length: 14\r\n\
-             Cache-Control: no-store\r\nAllow: GET, HEAD\r\nConnection: close",
+             Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nAllow: GET, HEAD\r\nConnection: close",
         );
         check(
             503,
+            "",
             Length::Chunked,
             Ending::KeepAlive,
             "503 Service Unavailable\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\
-             Cache-Control: no-store\r\nRetry-After: 1",
+             Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nRetry-After: 1",
         );
         check(
             299,
+            "Content-Security-Policy: default-src 'none'\r\n",
             Length::UntilClose,
             Ending::KeepAliveOldClient,
-            "299 \r\nContent-Type: application/json\r\nCache-Control: no-store\r\nConnection: keep-alive",
+            "299 \r\nContent-Type: application/json\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n\
+             Content-Security-Policy: default-src 'none'\r\nConnection: keep-alive",
         );
         let refused = Response::error(400, "a \"b\"\n");
         assert!(matches!(refused.body, Body::Whole(body) if body == br#"{"error":"a \"b\"\n"}"#));

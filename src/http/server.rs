@@ -59,6 +59,8 @@ pub struct HttpLimits {
     pub respond: Duration,
     /// For the peer to read the next piece of an answer (32 KiB at most).
     pub write: Duration,
+    /// For a reader of events to take the next piece: it loses events meanwhile, and is told. Then it is closed.
+    pub event: Duration,
     /// After a response that ends the connection: until the peer has closed its side too. Closing at once with bytes
     /// unread would send a reset, which can overtake the response (RFC 9112, section 9.6).
     pub linger: Duration,
@@ -74,6 +76,7 @@ impl Default for HttpLimits {
             idle: Duration::from_secs(60),
             respond: Duration::from_secs(5),
             write: Duration::from_secs(2),
+            event: Duration::from_secs(30),
             linger: Duration::from_millis(500),
             // The service has 5 s to end in, and more to do than this.
             drain: Duration::from_secs(1),

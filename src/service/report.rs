@@ -101,7 +101,7 @@ pub fn symbol_page(shard: &Shard, after: Option<&str>) -> Vec<SymbolReport> {
     reports.collect()
 }
 
-/// The shard's last signals, newest first.
-pub fn latest_signals(shard: &Shard) -> Vec<LatestSignal> {
-    shard.engine.latest_signals().cloned().collect()
+/// The shard's last signals, newest first: those with numbers above `seen`.
+pub fn latest_signals(shard: &Shard, seen: u64) -> Vec<LatestSignal> {
+    shard.engine.latest_signals().take_while(|signal| signal.number > seen).cloned().collect()
 }

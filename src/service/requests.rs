@@ -9,6 +9,8 @@ use std::sync::Arc;
 use async_channel::{Receiver, Sender, bounded};
 
 use crate::engine::published::LatestSignal;
+use crate::engine::symbol_documents::SymbolUpdates;
+use crate::engine::time::UnixNanos;
 use crate::runtime::bell::Bell;
 use crate::runtime::stop::Stop;
 use crate::runtime::turns::Turns;
@@ -27,8 +29,14 @@ pub enum ShardRequest {
     /// The features of a symbol computed for now, as a JSON document. `None`: the shard does not know the symbol.
     Features(String, Sender<Option<Vec<u8>>>),
     Report(Sender<ShardReport>),
-    /// The last signals of its symbols, newest first.
-    Signals(Sender<Vec<LatestSignal>>),
+    /// The last signals of its symbols, newest first: those with numbers above this one.
+    Signals(u64, Sender<Vec<LatestSignal>>),
+    /// A page of the symbols that have changed, see [`Engine::updates`](crate::engine::engine::Engine::updates).
+    Updates {
+        since: UnixNanos,
+        after: Option<Box<str>>,
+        reply: Sender<SymbolUpdates>,
+    },
     /// The first [`PAGE_SYMBOLS`](crate::service::report::PAGE_SYMBOLS) symbols, by name, after this one; fewer are the last.
     Symbols(Option<Box<str>>, Sender<Vec<SymbolReport>>),
     /// An answer, between two passes of the shard's loop: whether that turns.
@@ -103,8 +111,14 @@ pub async fn answer_requests(worker: Rc<RefCell<Worker>>, queue: RequestQueue, t
             ShardRequest::Report(reply) => {
                 let _ = reply.try_send(ShardReport::new(&mut worker.borrow_mut()));
             }
-            ShardRequest::Signals(reply) => {
-                let _ = reply.try_send(latest_signals(&worker.borrow().shard));
+            ShardRequest::Signals(seen, reply) => {
+                let _ = reply.try_send(latest_signals(&worker.borrow().shard, seen));
+            }
+            ShardRequest::Updates { since, after, reply } => {
+                let shard = &mut worker.borrow_mut().shard;
+                shard.check_clock();
+                let now = shard.clock.now();
+                let _ = reply.try_send(shard.engine.updates(since, after.as_deref(), now));
             }
             ShardRequest::Symbols(after, reply) => {
                 let _ = reply.try_send(symbol_page(&worker.borrow().shard, after.as_deref()));

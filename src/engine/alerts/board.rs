@@ -38,6 +38,8 @@ pub(super) struct Shared {
     quotas: Vec<[Quota; 2]>,
     /// What went out, oldest first.
     latest: VecDeque<Alert>,
+    /// All that went out since the start.
+    sent: u64,
     /// Those that fire, with their numbers, which rise.
     firing: VecDeque<(u64, Alert)>,
     firing_count: u64,
@@ -78,6 +80,7 @@ impl AlertBoard {
             process,
             quotas,
             latest: BOARD.ring(LATEST_MAX)?,
+            sent: 0,
             firing: BOARD.ring(ALERTS_FIRING_LISTED_MAX)?,
             firing_count: 0,
             fired: [0; KINDS],
@@ -109,6 +112,16 @@ impl AlertBoard {
         let shared = self.lock();
         latest.extend(shared.latest.iter().rev().filter(|alert| is_wanted(alert)).take(limit));
         latest
+    }
+
+    /// Those that went out after the first `seen` ones, oldest first, as far as they are among the last; and how many have
+    /// gone out since the start.
+    pub fn sent_after(&self, seen: u64) -> (Vec<Alert>, u64) {
+        let mut alerts = Vec::with_capacity(LATEST_MAX);
+        let shared = self.lock();
+        let new = (shared.sent - seen).min(shared.latest.len() as u64) as usize;
+        alerts.extend(shared.latest.iter().skip(shared.latest.len() - new));
+        (alerts, shared.sent)
     }
 
     /// Those that fire: their number, and the last of them, newest first.
@@ -185,6 +198,7 @@ impl Shared {
             self.latest.pop_front();
         }
         self.latest.push_back(alert);
+        self.sent += 1;
         ring.push(moment, alert);
     }
 

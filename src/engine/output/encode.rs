@@ -4,6 +4,7 @@
 use crate::engine::features::snapshot::{Features, Snapshot};
 use crate::engine::input::event::{Book, BookSide};
 use crate::engine::rules::momentum::{RULE, Signal};
+use crate::engine::state::cooldowns::Direction;
 use crate::engine::state::provider::Providers;
 use crate::engine::state::symbol_names::SymbolNames;
 use crate::engine::state::symbol_state::{Arrival, SymbolState};
@@ -18,6 +19,29 @@ pub fn encode_snapshot(out: &mut Vec<u8>, names: &SymbolNames, providers: &Provi
     out.extend_from_slice(b",\"window_truncated\":");
     out.extend_from_slice(if snapshot.window_truncated { b"true" } else { b"false" });
     put_ages(out, snapshot);
+}
+
+/// A snapshot's document with `"state"`, `"price"` (of the latest trade, or null) and `"signals":{"long","short"}` behind it.
+pub fn encode_update(
+    out: &mut Vec<u8>,
+    names: &SymbolNames,
+    providers: &Providers,
+    snapshot: &Snapshot,
+    state: &SymbolState,
+) {
+    encode_snapshot(out, names, providers, snapshot);
+    let end = out.pop();
+    assert_eq!(end, Some(b'}'), "a document is an object");
+    out.extend_from_slice(b",\"state\":");
+    // What is escaped in the name is in the id's start.
+    out.extend_from_slice(&names.id_start[..names.id_start.len() - 1]);
+    out.push(b'"');
+    put_field(out, b"price", state.trade.as_ref().map(|(_, trade)| trade.price));
+    for (name, direction) in [(&b",\"signals\":{\"long\":"[..], Direction::Long), (b",\"short\":", Direction::Short)] {
+        out.extend_from_slice(name);
+        out.extend_from_slice(itoa::Buffer::new().format(state.signals_emitted[direction as usize]).as_bytes());
+    }
+    out.extend_from_slice(b"}}");
 }
 
 /// `{"id","symbol","provider","ts","direction","rule","price","features":{…},"trade_age_ms","quote_age_ms"}`; the id is

@@ -20,6 +20,8 @@ const LATEST: Table = Table::new("the latest signals", "CORES");
 /// A signal that was given.
 #[derive(Clone, Debug)]
 pub struct LatestSignal {
+    /// From 1 on, one more for each signal of the engine.
+    pub number: u64,
     /// In local time.
     pub moment: UnixNanos,
     /// The name of the symbol's state.
@@ -60,7 +62,8 @@ impl LatestSignals {
         document.clear();
         encode_signal(&mut document, names, providers, signal);
         let (state, symbol_len) = (ShortText::new(&names.name), names.symbol().len());
-        self.signals.push_back(LatestSignal { moment, state, symbol_len, document });
+        let number = self.signals.back().map_or(1, |newest| newest.number + 1);
+        self.signals.push_back(LatestSignal { number, moment, state, symbol_len, document });
     }
 
     /// The clock was stepped: moments have other names from now on.

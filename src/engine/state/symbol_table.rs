@@ -182,8 +182,13 @@ impl SymbolTable {
 
     /// Those whose names come after `name`, in the order of their names; all of them after `None`.
     pub fn after(&self, name: Option<&str>) -> impl Iterator<Item = (&str, &SymbolState)> {
+        self.ids_after(name).map(|id| (&*self.names(id).name, self.state(id)))
+    }
+
+    /// The same, by their numbers.
+    pub fn ids_after(&self, name: Option<&str>) -> impl Iterator<Item = SymbolId> {
         let start = name.map_or(0, |name| self.in_order.partition_point(|id| *self.names(*id).name <= *name));
-        self.in_order[start..].iter().map(|id| (&*self.names(*id).name, self.state(*id)))
+        self.in_order[start..].iter().copied()
     }
 
     /// Symbols that have a place.

@@ -1,0 +1,253 @@
+// The page: takes what /events brings, keeps it in rooms of fixed size, and writes it four times a second at most.
+
+import { draw as drawChart } from "./chart.js";
+import { follow } from "./events.js";
+import { History } from "./history.js";
+import { FIELDS, SymbolView } from "./symbol.js";
+import { SymbolTable } from "./table.js";
+import { NONE, age, bytes, clock, count, element, fixed, latency, put, significant } from "./text.js";
+
+/** The service sends each symbol once a minute at least: one that it does not send for longer is gone. */
+const GONE_MS = 150000;
+/** Signals and alerts that are listed. */
+const LISTED = 100;
+/** Symbols with a history (6 KB each); beyond them only the one that is shown has one, from then on. */
+const HISTORIES = 4000;
+const REDRAW_MS = 250;
+const ARRANGE_MS = 1000;
+
+const byId = (id) => document.getElementById(id);
+const rows = new Map();
+const histories = new Map();
+const signals = [];
+const alerts = [];
+const service = new History(6);
+const [RATE, FILL, DROPS, P50, P99] = [0, 1, 2, 3, 4];
+let status = null;
+let lost = 0;
+let closedAt = null;
+let isLatestWanted = true;
+
+const view = new SymbolView();
+const table = new SymbolTable(rows, { scroll: byId("scroll"), held: byId("held"), filter: byId("filter"), empty: byId("empty"), count: byId("symbol-count") });
+
+const takers = {
+  features(doc) {
+    const row = rows.get(doc.state) ?? { name: doc.state };
+    row.doc = doc;
+    row.receivedAt = performance.now();
+    rows.set(doc.state, row);
+    let history = histories.get(doc.state);
+    if (!history && (histories.size < HISTORIES || doc.state === view.name)) {
+      histories.set(doc.state, (history = new History(5)));
+    }
+    history?.add(Math.floor(Date.parse(doc.ts) / 1000), FIELDS(doc));
+  },
+  status(next) {
+    if (status && status.instance !== next.instance) forgetSymbols();
+    const dropped = total(next.dropped);
+    const isSame = status && status.instance === next.instance;
+    next.drops = isSame ? Math.max(dropped - total(status.dropped), 0) : 0;
+    status = next;
+    const { p50, p99 } = next.processing_latency_ms;
+    service.add(Math.floor(Date.parse(next.ts) / 1000), [next.events_per_second["1s"], next.queue.fill_ratio * 100, next.drops, p50, p99]);
+    drawStatus();
+    if (isLatestWanted) fetchLatest();
+  },
+  signal: (signal) => list(signals, signal, signal.id),
+  alert: (alert) => list(alerts, alert, JSON.stringify(alert)),
+  lost({ features, signals_and_alerts }) {
+    lost += features + signals_and_alerts;
+  },
+};
+
+follow("/events", {
+  open() {
+    closedAt = null;
+    isLatestWanted = true;
+    document.body.dataset.link = "open";
+    lamp("lamp-link", "good", "Service answers");
+    put(byId("gone"), "");
+  },
+  event: (name, data) => takers[name]?.(data),
+  drawn() {},
+  closed(reason) {
+    closedAt ??= new Date();
+    document.body.dataset.link = "gone";
+    lamp("lamp-link", "bad", "Service gone");
+    lamp("lamp-nats", "unknown", `NATS ${NONE}`);
+    lamp("lamp-ready", "unknown", `Ready ${NONE}`);
+    put(byId("gone"), `${reason} The numbers below are from ${closedAt.toISOString().slice(11, 19)} UTC. Trying again each second.`);
+    document.title = "⚠ gone · senpai-md-consumer";
+  },
+});
+
+/** What was given before this page came: the events bring only what is new. */
+async function fetchLatest() {
+  isLatestWanted = false;
+  try {
+    const latest = async (path) => (await fetch(path, { cache: "no-store", signal: AbortSignal.timeout(5000) })).json();
+    const [before, alertsBefore] = await Promise.all([latest("/signals/latest"), latest("/alerts/latest")]);
+    before.signals.reverse().forEach(takers.signal);
+    alertsBefore.alerts.reverse().forEach(takers.alert);
+  } catch {
+    isLatestWanted = true;
+  }
+}
+
+/** Adds what is not there yet, in the order of its time. */
+function list(entries, entry, key) {
+  if (entries.some((other) => other.key === key)) return;
+  entry.key = key;
+  if (entry.id) entry.state = entry.id.split(":").slice(0, -3).join(":");
+  let at = entries.findIndex((other) => other.ts <= entry.ts);
+  if (at < 0) at = entries.length;
+  entries.splice(at, 0, entry);
+  entries.length = Math.min(entries.length, LISTED);
+  entries.isNew = true;
+}
+
+function forgetSymbols() {
+  rows.clear();
+  histories.clear();
+  table.arrange(true);
+}
+
+/** All counts of `{reason: {type: count}}`. */
+const total = (dropped) => Object.values(dropped).reduce((sum, types) => sum + sumOf(types), 0);
+const sumOf = (counts) => Object.values(counts).reduce((sum, of) => sum + of, 0);
+
+function lamp(id, is, text) {
+  byId(id).dataset.is = is;
+  put(byId(id), text);
+}
+
+function drawStatus() {
+  lamp("lamp-nats", status.nats_connected ? "good" : "bad", status.nats_connected ? "NATS connected" : "NATS not connected");
+  lamp("lamp-ready", status.ready ? "good" : "bad", status.ready ? "Ready" : "Not ready");
+  put(byId("about"), `${status.version}, up ${age(status.uptime_seconds * 1000)}, ${clock(status.ts)} UTC`);
+  drawTroubles();
+  const { queue, processing_latency_ms: ms, events_per_second: rate } = status;
+  put(byId("rate"), count(rate["1s"]));
+  put(byId("rate-more"), `${count(rate["60s"])} over a minute, ${count(status.events_in)} in all`);
+  put(byId("queue"), `${fixed(queue.fill_ratio * 100, 1)} %`);
+  put(byId("queue-more"), `${bytes(queue.len_bytes)} of ${bytes(queue.capacity_bytes)}`);
+  put(byId("drops"), count(total(status.dropped)));
+  const reasons = Object.entries(status.dropped).map(([reason, types]) => [reason.replaceAll("_", " "), sumOf(types)]);
+  const dropped = reasons.filter(([, of]) => of > 0).map(([reason, of]) => `${reason} ${count(of)}`);
+  put(byId("drops-more"), dropped.join(", ") || "none");
+  put(byId("latency"), latency(ms.p50));
+  put(byId("latency-more"), `median; p99 ${latency(ms.p99)}`);
+}
+
+/** What is wrong, in words; what is not about the service itself after what is. */
+function drawTroubles() {
+  const lines = status.troubles.map((text) => ({ text, is: "critical" }));
+  for (const alert of status.alerts) {
+    if (!status.troubles.includes(alert.message)) lines.push({ text: alert.message, is: alert.severity });
+  }
+  const more = status.alerts_firing - status.alerts.length;
+  if (more > 0) lines.push({ text: `${count(more)} more alerts fire`, is: "warning" });
+  if (lost > 0) lines.push({ text: `This page does not keep up: it was sent ${count(lost)} updates fewer than there were.`, is: "warning" });
+  const list = byId("troubles").firstElementChild;
+  while (list.children.length > lines.length) list.lastChild.remove();
+  while (list.children.length < lines.length) list.append(element("li"));
+  lines.forEach(({ text, is }, index) => {
+    put(list.children[index], text);
+    list.children[index].dataset.is = is;
+  });
+  document.title = `${lines.length > 0 ? `⚠ ${lines.length} · ` : ""}senpai-md-consumer`;
+}
+
+function drawLists() {
+  const time = (ts) => Object.assign(element("time", clock(ts)), { dateTime: ts, title: ts });
+  if (signals.isNew) {
+    byId("signals").replaceChildren(...signals.map((signal) => {
+      const item = element("li");
+      const link = element("a", signal.state);
+      link.href = `#${encodeURIComponent(signal.state)}`;
+      const isLong = signal.direction === "long";
+      item.append(time(signal.ts), element("b", isLong ? "▲ long" : "▼ short", isLong ? "up" : "down"), link, element("span", `at ${significant(signal.price)}`), element("span", signal.rule, "muted"));
+      return item;
+    }));
+  }
+  if (alerts.isNew) {
+    byId("alerts").replaceChildren(...alerts.map((alert) => {
+      const item = element("li");
+      item.dataset.is = alert.state === "firing" ? alert.severity : "resolved";
+      item.append(time(alert.ts), element("b", alert.state), element("span", alert.message));
+      return item;
+    }));
+  }
+  signals.isNew = alerts.isNew = false;
+}
+
+function drawService() {
+  const line = (field, color) => ({ values: service.series(field), color });
+  drawChart(byId("chart-rate"), [line(RATE, "a")], { text: count, zero: true });
+  drawChart(byId("chart-queue"), [line(FILL, "a")], { text: (value) => `${fixed(value, 1)} %`, zero: true });
+  drawChart(byId("chart-drops"), [{ ...line(DROPS, "a"), isBars: true }], { text: (value) => `${count(value)}/s`, zero: true });
+  drawChart(byId("chart-latency"), [line(P99, "b"), line(P50, "a")], { text: latency, zero: true });
+}
+
+/** In time with the screen, and not at all where the page is hidden. */
+let drawnAt = 0;
+let arrangedAt = 0;
+function frame(now) {
+  requestAnimationFrame(frame);
+  if (now - drawnAt < REDRAW_MS) return;
+  drawnAt = now;
+  if (now - arrangedAt >= ARRANGE_MS) {
+    arrangedAt = now;
+    if (closedAt === null) forgetGone();
+    table.arrange();
+    drawService();
+    drawLists();
+  } else {
+    table.draw();
+  }
+  view.draw(rows.get(view.name), histories.get(view.name), signals, performance.now());
+}
+requestAnimationFrame(frame);
+
+function forgetGone() {
+  const limit = performance.now() - GONE_MS;
+  for (const [name, row] of rows) {
+    if (row.receivedAt < limit) {
+      rows.delete(name);
+      histories.delete(name);
+    }
+  }
+}
+
+function showAddressed() {
+  let name = null;
+  try {
+    name = decodeURIComponent(location.hash.slice(1)) || null;
+  } catch {
+    // An address that was typed wrong shows no symbol.
+  }
+  view.show(name);
+  table.selected = name;
+  table.draw();
+  if (name !== null) byId("symbol-title").focus({ preventScroll: window.innerWidth >= 1200 });
+}
+window.addEventListener("hashchange", showAddressed);
+showAddressed();
+
+function close() {
+  if (view.name === null) return;
+  history.pushState(null, "", location.pathname);
+  showAddressed();
+  byId("scroll").focus({ preventScroll: true });
+}
+byId("close").addEventListener("click", close);
+window.addEventListener("popstate", showAddressed);
+window.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.key === "Escape") close();
+  if (event.key === "/" && document.activeElement !== byId("filter")) {
+    event.preventDefault();
+    byId("filter").focus();
+  }
+});

@@ -1,0 +1,66 @@
+// How values are written. What cannot be computed is a dash; what comes from outside only ever becomes text.
+
+export const NONE = "–";
+const groups = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
+const isNumber = (value) => typeof value === "number";
+
+/** A count, in groups of three digits. */
+export const count = (value) => (isNumber(value) ? groups.format(value) : NONE);
+
+/** As the service gives it. */
+export const exact = (value) => (value === null || value === undefined ? NONE : String(value));
+
+/** With so many significant digits, which keeps the width of a price's cell as it is. */
+export function significant(value, digits = 7) {
+  if (!isNumber(value)) return NONE;
+  if (value === 0) return "0";
+  return Math.abs(value) >= 10 ** digits ? value.toFixed(0) : value.toPrecision(digits);
+}
+
+export const fixed = (value, digits) => (isNumber(value) ? value.toFixed(digits) : NONE);
+
+/** A share of one in percent, with its sign. */
+export function percent(value, digits = 3) {
+  if (!isNumber(value)) return NONE;
+  const text = (value * 100).toFixed(digits);
+  return Number(text) > 0 ? `+${text}` : text.replace("-", "−");
+}
+
+/** A length of time in ms. */
+export function age(ms) {
+  if (!isNumber(ms)) return NONE;
+  const seconds = Math.max(ms, 0) / 1000;
+  if (seconds < 10) return `${seconds.toFixed(1)} s`;
+  if (seconds < 120) return `${Math.floor(seconds)} s`;
+  if (seconds < 7200) return `${Math.floor(seconds / 60)} min`;
+  if (seconds < 172800) return `${Math.floor(seconds / 3600)} h`;
+  return `${Math.floor(seconds / 86400)} d`;
+}
+
+/** A latency in ms. */
+export function latency(ms) {
+  if (!isNumber(ms)) return NONE;
+  return ms < 1 ? `${(ms * 1000).toFixed(0)} µs` : `${ms.toFixed(ms < 10 ? 2 : 0)} ms`;
+}
+
+/** Hours, minutes and seconds of an RFC 3339 time of the service, which is UTC. */
+export const clock = (ts) => (typeof ts === "string" ? ts.slice(11, 19) : NONE);
+
+export function bytes(value) {
+  if (!isNumber(value)) return NONE;
+  if (value < 1024) return `${value} B`;
+  return value < 1 << 20 ? `${(value / 1024).toFixed(0)} KiB` : `${(value / (1 << 20)).toFixed(0)} MiB`;
+}
+
+/** Sets an element's text where it is another, as that is what costs. */
+export function put(element, text) {
+  if (element.firstChild?.data !== text) element.textContent = text;
+}
+
+/** A new element with a text. */
+export function element(name, text = "", className = "") {
+  const made = document.createElement(name);
+  if (text) made.textContent = text;
+  if (className) made.className = className;
+  return made;
+}
