@@ -26,6 +26,7 @@ pub(super) fn indented(response: Response) -> Response {
     let body = match response.body {
         Body::Whole(bytes) => Body::Whole(indenter.indent(&bytes)),
         Body::Parts(parts) => Body::Parts(Box::pin(parts.map(move |part| indenter.indent(&part)))),
+        events @ Body::Events(_) => events,
     };
     Response { body, ..response }
 }

@@ -56,11 +56,7 @@ pub trait EventReader {
 impl Response {
     /// `body` is one JSON document.
     pub fn json(status: u16, body: impl Into<Body>) -> Response {
-<<<<<<< HEAD
-        Response { status, content_type: JSON, body: body.into() }
-=======
-        Response { status, content_type: "application/json", fields: "", body: body.into() }
->>>>>>> e9b46fb (/events and the live page at /: a first whole version)
+        Response { status, content_type: JSON, fields: "", body: body.into() }
     }
 
     /// `{"error":"…"}`

@@ -117,7 +117,7 @@ pub async fn answer_requests(worker: Rc<RefCell<Worker>>, queue: RequestQueue, t
             ShardRequest::Updates { since, after, reply } => {
                 let shard = &mut worker.borrow_mut().shard;
                 shard.check_clock();
-                let now = shard.clock.now();
+                let now = shard.engine_clock().now();
                 let _ = reply.try_send(shard.engine.updates(since, after.as_deref(), now));
             }
             ShardRequest::Symbols(after, reply) => {
