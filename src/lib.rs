@@ -12,14 +12,14 @@
 //!
 //! | room | what it is |
 //! |---|---|
-//! | [`commands`] | `run`, `replay`, `feed`, `generate`, `bench`, `check`, `demo`: a file each |
+//! | [`commands`] | `run`, `replay`, `feed`, `record`, `generate`, `bench`, `check`, `demo`: a file each |
 //! | [`api`] | what HTTP answers: endpoints, documents, metrics |
 //! | [`service`] | a core at work: its shard of the market, its session with NATS, and what others may ask it |
 //! | [`nats`] | a client of NATS servers: [`nats::session`] decides and owns no socket; `attempt` and `dialer` connect, transport, TLS, credentials are beside them |
 //! | [`http`] | an HTTP/1.1 responder that knows nothing of markets |
 //! | [`broker`] | a small NATS server for `demo` and the tests |
 //! | [`market`] | a made-up market |
-//! | [`recording`] | recordings: reader, rebase, looped frames |
+//! | [`recording`] | recordings: reader, writer, rebase, looped frames |
 //! | [`runtime`] | what touches the machine: executors, clock, signals, log, limits |
 //! | [`config`] | every setting: flag, environment, `.env`, default |
 //! | [`engine`] | the core, a function of its inputs. `engine::engine` leads: what an event does, when a snapshot or a signal is due; `intake` takes messages off the receive buffer, skips those that another shard owns (`ownership` tells which) and sheds where `input::receive_buffer` is nearly full; `event_time` says at which time an event counts |

@@ -5,9 +5,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use senpai_md_consumer::commands::run::{engine_settings, worker_settings};
-use senpai_md_consumer::commands::{bench, check, demo, feed, generate, replay, run};
+use senpai_md_consumer::commands::{bench, check, demo, feed, generate, record, replay, run};
 use senpai_md_consumer::config::{
-    self, BenchArgs, CheckArgs, Command, DemoArgs, Exit, FeedArgs, GenerateArgs, Notes, ReplayArgs, Settings,
+    self, BenchArgs, CheckArgs, Command, DemoArgs, Exit, FeedArgs, GenerateArgs, Notes, RecordArgs, ReplayArgs,
+    Settings,
 };
 use senpai_md_consumer::http::server::resolve;
 use senpai_md_consumer::nats::credentials::Access;
@@ -22,10 +23,11 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(end) => {
             let (line, code) = match end {
-                End::Failed(line) => (line, 1),
-                End::Refused(line) => (line, 2),
+                End::Told => (None, 1),
+                End::Failed(line) => (Some(line), 1),
+                End::Refused(line) => (Some(line), 2),
             };
-            logging::report_failure(&line);
+            line.iter().for_each(|line| logging::report_failure(line));
             ExitCode::from(code)
         }
     };
@@ -35,9 +37,16 @@ fn main() -> ExitCode {
 
 /// Does what the command line says.
 fn obey() -> Result<(), End> {
-    let (cli, notes) = match config::parse(std::env::args_os()) {
+    let args: Vec<_> = std::env::args_os().collect();
+    let is_check = args.get(1).is_some_and(|command| command == "check");
+    let (cli, notes) = match config::parse(args) {
         Ok(parsed) => parsed,
-        Err(Exit::Refused(line)) => return Err(End::Refused(line)),
+        // It is what is checked.
+        Err(Exit::Refused(line)) if is_check => {
+            check::refused_settings(&line, std::io::stdout())?;
+            return Err(End::Told);
+        }
+        Err(Exit::Misused(line) | Exit::Refused(line)) => return Err(End::Refused(line)),
         Err(Exit::Told(help)) => {
             // The reader may have gone (`--help | head -1`): nothing is left to be done about that.
             let _ = help.print();
@@ -51,12 +60,15 @@ fn obey() -> Result<(), End> {
         Command::Replay(args) => replay(*args, &notes),
         Command::Generate(args) => generate(&args, &notes),
         Command::Bench(args) => bench(*args, &notes),
-        Command::Check(args) => check(&args, &notes),
+        Command::Record(args) => record(*args, &notes),
+        Command::Check(args) => check(*args, &notes),
     }
 }
 
-/// Why a command has not done what it should; each is one line.
+/// Why a command has not done what it should; the text is one line.
 enum End {
+    /// What its report says already.
+    Told,
     Failed(String),
     /// A setting names a file that is of no use.
     Refused(String),
@@ -140,11 +152,29 @@ fn bench(args: BenchArgs, notes: &Notes) -> Result<(), End> {
     Ok(())
 }
 
-fn check(args: &CheckArgs, notes: &Notes) -> Result<(), End> {
+fn record(args: RecordArgs, notes: &Notes) -> Result<(), End> {
     logging::enable(&args.log);
+    let access = Access::new(args.nats.clone()).map(Arc::new).map_err(|error| End::Refused(error.to_string()))?;
     notes.log_warnings();
-    let address = check::health(&args.http).map_err(|error| error.to_string())?;
-    writeln!(std::io::stdout(), "ok    http://{address}/health answers 200")
-        .map_err(|error| format!("cannot write the report: {}", plain(&error)))?;
+    notes.log_settings();
+    Ok(record::run(&args, &access)?)
+}
+
+fn check(args: CheckArgs, notes: &Notes) -> Result<(), End> {
+    let CheckArgs { health, print, settings } = args;
+    logging::enable(&settings.log);
+    let mut out = std::io::stdout();
+    if !health && !print {
+        return if check::check(settings, notes, out)? { Ok(()) } else { Err(End::Told) };
+    }
+    notes.log_warnings();
+    if print {
+        check::print(notes, &mut out)?;
+    }
+    if health {
+        let address = check::health(&settings.http).map_err(|error| error.to_string())?;
+        writeln!(out, "ok    http://{address}/health answers 200")
+            .map_err(|error| format!("cannot write the report: {}", plain(&error)))?;
+    }
     Ok(())
 }

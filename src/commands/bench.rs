@@ -9,6 +9,7 @@
 use std::io::Write;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use proto_nats::encode;
@@ -27,10 +28,13 @@ use crate::engine::time::NANOS_PER_SECOND;
 use crate::recording::looped_frames::Stream;
 use crate::runtime::MachineError;
 use crate::runtime::clock::Clock;
+use crate::runtime::progress::Progress;
 
 /// Bytes given to the receive buffer at once, as one read of a busy socket gives.
 const READ_BYTES: usize = 64 << 10;
 const SLICE_MESSAGES: u64 = 256;
+/// Between two looks at whether the threads have ended.
+const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Digits of a single event's time that are kept: it is known to a thousandth of itself.
 const TIME_DIGITS: u8 = 3;
@@ -77,11 +81,18 @@ pub fn bench(
             let run = move || measure(stream, duration_ns as u64, engine, receive_buffer, is_stopped);
             std::thread::Builder::new().spawn_scoped(scope, run)
         };
-        let threads = reserved.into_iter().map(start).collect::<Result<Vec<_>, _>>().map_err(|error| {
+        let threads: Vec<_> = reserved.into_iter().map(start).collect::<Result<_, _>>().map_err(|error| {
             // Those that run are waited for.
             is_stopped.store(true, Ordering::Relaxed);
             MachineError::NoThread(error)
         })?;
+        let (clock, mut progress) = (Clock::start(), Progress::start());
+        while threads.iter().any(|thread| !thread.is_finished()) {
+            std::thread::sleep(LOOK_INTERVAL);
+            // Preparing each pass takes time as well, and is not counted.
+            progress.show(Some(clock.elapsed_ns() as f64 / duration_ns as f64), || format!("{cores} cores"));
+        }
+        drop(progress);
         threads
             .into_iter()
             .map(|thread| {

@@ -1,162 +1,160 @@
-//! Whether the service of this machine works, for what watches over it: `check --health` asks its `/health`.
+//! `check`: whether the service would work here. A line for each thing that was looked at, on standard output:
 //!
-//! In: the host and port that the service listens on. Out: one line, or an error that says what did not answer.
-//! Invariant: it ends within [`CONNECT_LIMIT`] and [`ANSWER_LIMIT`], whatever answers. A shard's loop that hangs answers
-//! nothing, so it is found here.
+//! ```text
+//!   ok    NATS: connected to 127.0.0.1:4222 (server n1 2.11.1)
+//!   warn  events: none came on md.events.> within 5 s: does the producer run, and publish to this server?
+//!   fail  HTTP: HTTP_PORT 8892 on 127.0.0.1 is taken by another process: stop that one, or set another HTTP_PORT
+//! ```
+//!
+//! What is looked at are the service's own steps ([`kernel`], [`HttpServer::bind`], the session with NATS, [`Service::start`]), so
+//! that the two cannot differ. What needs something that has failed already is not looked at, so that each cause is one line.
+//! Nothing is left behind, and nothing is published ([`nats`] says how permissions are found out).
 
-use std::fmt;
-use std::io::{self, ErrorKind, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
-use std::time::Duration;
+mod health;
+mod jetstream;
+mod nats;
 
-use crate::config::HttpArgs;
+use std::io::{self, Write};
+
+use crate::commands::run::{Service, worker_settings};
+use crate::config::{HttpArgs, Notes, Settings};
 use crate::http::listen_error::ListenError;
-use crate::http::server::resolve;
-use crate::runtime::clock::Clock;
+use crate::http::server::{HttpLimits, HttpServer};
+use crate::nats::credentials::Access;
+use crate::runtime::MachineError;
+use crate::runtime::kernel;
 use crate::runtime::log_text::plain;
 
-/// For the connection; the service is on this machine.
-const CONNECT_LIMIT: Duration = Duration::from_secs(1);
-/// For the whole answer. Container engines give a check some seconds.
-const ANSWER_LIMIT: Duration = Duration::from_secs(2);
-/// `HTTP/1.1 200`.
-const STATUS_BYTES: usize = 12;
-/// What is read of an answer: its head has no more.
-const ANSWER_BYTES_MAX: usize = 8 << 10;
+pub use health::health;
 
-/// Why the service counts as not working.
-#[derive(Debug)]
-pub enum HealthError {
-    /// `HTTP_HOST` cannot be resolved.
-    Host(ListenError),
-    /// Nothing listens there, or it does not answer in time.
-    NoAnswer(SocketAddr, io::Error),
-    /// Something else than 200, or no HTTP.
-    Refused(SocketAddr, String),
+/// Width of a setting's name in `--print`.
+const NAME_WIDTH: usize = 30;
+
+/// Looks at everything; says whether nothing has failed. The error is that standard output takes no more.
+pub fn check(settings: Settings, notes: &Notes, out: impl Write) -> Result<bool, String> {
+    let mut lines = Lines { out, has_failed: false };
+    lines.run(settings, notes).map_err(writing)?;
+    Ok(!lines.has_failed)
 }
 
-impl fmt::Display for HealthError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Host(error) => write!(f, "{error}"),
-            Self::NoAnswer(address, error) => {
-                write!(f, "http://{address}/health does not answer ({}): is the service running there?", plain(error))
-            }
-            Self::Refused(address, status) => {
-                write!(f, "http://{address}/health answers {status:?}: is it this service that has the port?")
-            }
-        }
-    }
+/// The settings themselves are refused: nothing else can be looked at.
+pub fn refused_settings(line: &str, out: impl Write) -> Result<(), String> {
+    let mut lines = Lines { out, has_failed: false };
+    lines.say(Level::Fail, "settings", line).map_err(writing)
 }
 
-/// Asks `/health` of the service that listens as `http` says; the address that answered with 200.
-pub fn health(http: &HttpArgs) -> Result<SocketAddr, HealthError> {
-    let mut address = resolve(&http.http_host, http.http_port).map_err(HealthError::Host)?;
-    address.set_ip(reachable(address.ip()));
-    let answer = ask(address).map_err(|error| HealthError::NoAnswer(address, error))?;
-    let status = &answer[..answer.len().min(STATUS_BYTES)];
-    match status {
-        b"HTTP/1.1 200" => Ok(address),
-        _ => Err(HealthError::Refused(address, String::from_utf8_lossy(status).into_owned())),
-    }
+/// Every setting in force, its value (masked where it may be a secret) and where that is from.
+pub fn print(notes: &Notes, mut out: impl Write) -> Result<(), String> {
+    let written = notes.settings.iter().try_for_each(|setting| {
+        let value = setting.value.as_deref().unwrap_or("-");
+        writeln!(out, "{:<NAME_WIDTH$} {value} (from {})", setting.name, setting.from)
+    });
+    written.and_then(|()| out.flush()).map_err(writing)
 }
 
-/// Where a service that listens on `ip` is reached from this machine: all addresses are none to connect to.
-fn reachable(ip: IpAddr) -> IpAddr {
-    match ip {
-        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    }
+fn writing(error: io::Error) -> String {
+    format!("cannot write the report: {}", plain(&error))
 }
 
-/// HEAD, as the document itself may be long. The answer is read to its end, so that the service does not count a peer
-/// that did not read.
-fn ask(address: SocketAddr) -> io::Result<Vec<u8>> {
-    let mut stream = TcpStream::connect_timeout(&address, CONNECT_LIMIT)?;
-    stream.set_write_timeout(Some(ANSWER_LIMIT))?;
-    // At once: a peer that answers the first part and closes would reset the connection at the second.
-    let request = format!("HEAD /health HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes())?;
-    let (clock, mut answer, mut len) = (Clock::start(), vec![0; ANSWER_BYTES_MAX], 0);
-    while len < answer.len() {
-        let left = ANSWER_LIMIT.saturating_sub(Duration::from_nanos(clock.elapsed_ns()));
-        if left.is_zero() {
-            return Err(ErrorKind::TimedOut.into());
-        }
-        stream.set_read_timeout(Some(left))?;
-        match stream.read(&mut answer[len..]) {
-            Ok(0) => break,
-            Ok(read) => len += read,
-            // What a socket's time limit gives on Linux.
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return Err(ErrorKind::TimedOut.into()),
-            Err(error) => return Err(error),
-        }
-    }
-    answer.truncate(len);
-    Ok(answer)
+/// What was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Level {
+    Ok,
+    Warn,
+    Fail,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::net::TcpListener;
-    use std::thread;
+/// The report, line by line as things are found out.
+struct Lines<W> {
+    out: W,
+    has_failed: bool,
+}
 
-    /// What comes of a peer on loopback that answers with `answer`, and then closes.
-    fn health_of(answer: &'static str) -> Result<SocketAddr, HealthError> {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("loopback has free ports");
-        let http_port = listener.local_addr().expect("it is bound").port();
-        let peer = thread::spawn(move || {
-            let (mut stream, _) = listener.accept().expect("it is asked");
-            let mut request = [0; 256];
-            let length = stream.read(&mut request).expect("a request");
-            assert!(request[..length].starts_with(b"HEAD /health HTTP/1.1\r\n"));
-            // It may have been given up by then.
-            let _ = stream.write_all(answer.as_bytes());
-        });
-        let health = health(&HttpArgs { http_host: "0.0.0.0".into(), http_port });
-        peer.join().expect("the peer was asked");
-        health
-    }
-
-    #[test]
-    fn answers() {
-        let check = |answer, expected: Option<&str>| match (health_of(answer), expected) {
-            (Ok(address), None) => assert!(address.ip().is_loopback()),
-            (Err(error), Some(expected)) => {
-                let said = error.to_string();
-                assert!(said.contains(expected) && said.lines().count() == 1, "{said}");
-            }
-            (health, _) => panic!("{answer:?}: {health:?}"),
+impl<W: Write> Lines<W> {
+    fn say(&mut self, level: Level, what: &str, found: &str) -> io::Result<()> {
+        self.has_failed |= level == Level::Fail;
+        let level = match level {
+            Level::Ok => "ok",
+            Level::Warn => "warn",
+            Level::Fail => "fail",
         };
-        check("HTTP/1.1 200 OK\r\n\r\n", None);
-        check("HTTP/1.1 200", None);
-        check("HTTP/1.1 404 Not Found\r\n\r\n", Some("\"HTTP/1.1 404\""));
-        check("HTTP/1.1 503 Service Unavailable\r\n\r\n", Some("\"HTTP/1.1 503\""));
-        check("HTTP/1.1 20", Some("\"HTTP/1.1 20\""));
-        check("INFO {\"server_id\":\"\n", Some("is it this service"));
-        check("", Some("is it this service"));
+        writeln!(self.out, "{level:<5} {what}: {found}")?;
+        self.out.flush()
     }
 
-    #[test]
-    fn a_peer_that_says_nothing_is_given_up() {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("loopback has free ports");
-        let http_port = listener.local_addr().expect("it is bound").port();
-        let http = HttpArgs { http_host: "127.0.0.1".into(), http_port };
-        let said = health(&http).expect_err("it is never accepted").to_string();
-        assert!(said.contains("does not answer (timed out)"), "{said}");
+    /// Says what came of a step; whether it was well.
+    fn judge<T, E: ToString>(&mut self, what: &str, found: &str, step: Result<T, E>) -> io::Result<bool> {
+        match &step {
+            Ok(_) => self.say(Level::Ok, what, found)?,
+            Err(error) => self.say(Level::Fail, what, &error.to_string())?,
+        }
+        Ok(step.is_ok())
     }
 
-    #[test]
-    fn nobody_there() {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("loopback has free ports");
-        let http_port = listener.local_addr().expect("it is bound").port();
-        drop(listener);
-        let http = HttpArgs { http_host: "127.0.0.1".into(), http_port };
-        let said = health(&http).expect_err("nobody listens").to_string();
-        assert!(said.contains("does not answer (Connection refused)"), "{said}");
-        let http = HttpArgs { http_host: "no such host.invalid".into(), http_port: 1 };
-        assert!(health(&http).expect_err("it has no address").to_string().starts_with("HTTP_HOST "));
+    fn run(&mut self, settings: Settings, notes: &Notes) -> io::Result<()> {
+        for warning in &notes.warnings {
+            self.say(Level::Warn, "settings", warning)?;
+        }
+        let changed = notes.settings.iter().filter(|setting| setting.is_changed).count();
+        self.say(Level::Ok, "settings", &format!("{changed} differ from their defaults (check --print shows all)"))?;
+
+        let cores = settings.cores.cores;
+        let is_granted = self.kernel(cores)?;
+        let has_address = self.http(&settings.http)?;
+        let access = match Access::new(settings.nats) {
+            Ok(access) => access,
+            Err(error) => return self.say(Level::Fail, "NATS", &error.to_string()),
+        };
+        let jetstream = Some(&settings.jetstream).filter(|jetstream| jetstream.use_jetstream);
+        let shards = worker_settings(access, jetstream, &settings.subjects, &settings.cores, &settings.engine);
+        if nats::look(self, &shards, &settings.subjects)? {
+            jetstream::look(self, &shards)?;
+        }
+
+        // The last, as signals do what they do in the service from here on.
+        if is_granted && has_address {
+            let found = format!("memory, threads and rings are there for CORES {cores}");
+            let anywhere = HttpArgs { http_port: 0, ..settings.http };
+            self.judge("start", &found, Service::start(shards, &anywhere))?;
+        }
+        Ok(())
+    }
+
+    /// What the kernel must grant; whether it does.
+    fn kernel(&mut self, cores: usize) -> io::Result<bool> {
+        let connections = HttpLimits::default().connections;
+        let steps: [(&str, &str, Result<(), MachineError>); 3] = [
+            ("open files", "the limit suffices", kernel::grant_files(cores, connections)),
+            ("locked memory", "the limit suffices", kernel::grant_locked_memory(cores)),
+            ("io_uring", "may be used", kernel::probe_io_uring(cores)),
+        ];
+        let mut is_granted = true;
+        for (what, found, step) in steps {
+            is_granted &= self.judge(what, found, step)?;
+        }
+        Ok(is_granted)
+    }
+
+    /// The port; whether the host is one to listen on.
+    fn http(&mut self, http: &HttpArgs) -> io::Result<bool> {
+        match HttpServer::bind(&http.http_host, http.http_port) {
+            Ok(server) => self.say(Level::Ok, "HTTP", &format!("{} is free", server.local_addr()))?,
+            Err(error @ ListenError::Taken { .. }) => match health(http) {
+                Ok(address) => {
+                    let found = format!(
+                        "http://{address}/health answers 200, so the service runs already: a second one needs another \
+                         HTTP_PORT"
+                    );
+                    self.say(Level::Warn, "HTTP", &found)?;
+                }
+                Err(_) => self.say(Level::Fail, "HTTP", &error.to_string())?,
+            },
+            Err(error @ ListenError::NotAllowed { .. }) => self.say(Level::Fail, "HTTP", &error.to_string())?,
+            Err(error) => {
+                self.say(Level::Fail, "HTTP", &error.to_string())?;
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }

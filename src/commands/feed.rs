@@ -16,8 +16,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use proto_nats::{encode, subject::is_valid_subject};
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::flag;
 
 use crate::config::{FeedArgs, Speed};
 use crate::engine::time::{NANOS_PER_SECOND, UnixNanos};
@@ -28,6 +26,8 @@ use crate::recording::reader::{Record, RecordReader};
 use crate::recording::rebase::{event_time, rebase};
 use crate::runtime::clock::Clock;
 use crate::runtime::logging::Report;
+use crate::runtime::progress::Progress;
+use crate::runtime::signals;
 
 /// Frames are written in batches of this size, where they are not waited for.
 const BATCH_BYTES: usize = 128 << 10;
@@ -35,7 +35,6 @@ const BATCH_BYTES: usize = 128 << 10;
 const NOW_NS: u64 = 50_000;
 /// How long a wait goes on without a look at the stop flag.
 const NAP: Duration = Duration::from_millis(50);
-const PROGRESS_INTERVAL_NS: u64 = 5 * NANOS_PER_SECOND as u64;
 /// A recording that is played several times is kept in memory.
 const TAPE_BYTES_MAX: usize = 4 << 30;
 /// nats-server takes control lines up to 4 KiB.
@@ -56,12 +55,7 @@ pub struct Summary {
 
 /// As [`feed`], until SIGINT or SIGTERM at the latest; a second one ends it at once.
 pub fn run(args: &FeedArgs, access: &Arc<Access>) -> Result<(), String> {
-    let stopped = Arc::new(AtomicBool::new(false));
-    for signal in [SIGTERM, SIGINT] {
-        flag::register_conditional_shutdown(signal, 1, stopped.clone())
-            .and_then(|_| flag::register(signal, stopped.clone()))
-            .map_err(|error| format!("cannot listen for signals: {error}"))?;
-    }
+    let stopped = signals::stop_flag()?;
     feed(args, access, &stopped, Report::default()).map(drop)
 }
 
@@ -85,8 +79,9 @@ pub fn feed(args: &FeedArgs, access: &Arc<Access>, stopped: &AtomicBool, log: im
         batch: Vec::with_capacity(2 * BATCH_BYTES),
         payload: Vec::new(),
         summary: Summary::default(),
-        progress_due_ns: PROGRESS_INTERVAL_NS,
-        events_shown: 0,
+        progress: Progress::start(),
+        read_done: None,
+        events_in_all: None,
     };
     let _ = writeln!(player.log, "feeding {} to {}", file.display(), client.server());
     if *rebase && !matches!(speed, Speed::Times(speed) if *speed <= 1.0) {
@@ -94,6 +89,7 @@ pub fn feed(args: &FeedArgs, access: &Arc<Access>, stopped: &AtomicBool, log: im
     }
     let read = player.play_all(&mut reader, *loops);
     let fed = read.and_then(|()| player.send()).and_then(|()| client.finish(stopped).map_err(in_words));
+    drop(player.progress);
     player.faults.finish(&mut player.log);
     let ClientReport { reconnects, maybe_lost } = client.report();
     if reconnects > 0 || maybe_lost > 0 {
@@ -141,8 +137,11 @@ struct Player<'a, L> {
     /// The rebased one.
     payload: Vec<u8>,
     summary: Summary,
-    progress_due_ns: u64,
-    events_shown: u64,
+    progress: Progress,
+    /// Played as it is read: how much of the file is, of 1.0.
+    read_done: Option<f64>,
+    /// Played from memory: the events of all passes; `None` where there is no last one.
+    events_in_all: Option<u64>,
 }
 
 /// One time through the recording.
@@ -239,9 +238,12 @@ impl<L: Write> Player<'_, L> {
     fn play_all(&mut self, reader: &mut RecordReader, loops: u64) -> Result<(), String> {
         let needs_times = self.rebases || self.speed != Speed::Max;
         let mut tape = Tape::default();
-        while !self.is_stopped()
-            && let Some(record) = reader.next_record()?
-        {
+        loop {
+            let done = reader.done();
+            if self.is_stopped() {
+                break;
+            }
+            let Some(record) = reader.next_record()? else { break };
             let Record { ts, subject, payload, .. } = match self.usable(record) {
                 Ok(record) => record,
                 Err(faulty) => {
@@ -252,6 +254,7 @@ impl<L: Write> Player<'_, L> {
             };
             let at = if needs_times { ts.or_else(|| event_time(payload)) } else { None };
             if loops == 1 {
+                self.read_done = done;
                 self.begin_event(at)?;
                 self.push(subject.as_bytes(), payload)?;
             } else {
@@ -262,6 +265,7 @@ impl<L: Write> Player<'_, L> {
         if loops == 1 || self.is_stopped() {
             return Ok(());
         }
+        self.events_in_all = (loops > 0).then(|| loops.saturating_mul(tape.events.len() as u64));
         self.play_tape(&tape)?;
         while self.summary.passes != loops && !self.is_stopped() && !tape.events.is_empty() {
             self.summary.passes += 1;
@@ -361,14 +365,9 @@ impl<L: Write> Player<'_, L> {
     }
 
     fn show_progress(&mut self) {
-        let elapsed_ns = self.clock.elapsed_ns();
-        if elapsed_ns >= self.progress_due_ns {
-            let events = self.summary.events - self.events_shown;
-            let seconds = (elapsed_ns + PROGRESS_INTERVAL_NS - self.progress_due_ns) as f64 / NANOS_PER_SECOND as f64;
-            let _ = writeln!(self.log, "{} events, {:.0} events/s", self.summary.events, events as f64 / seconds);
-            self.progress_due_ns = elapsed_ns + PROGRESS_INTERVAL_NS;
-            self.events_shown = self.summary.events;
-        }
+        let events = self.summary.events;
+        let done = self.events_in_all.map(|all| events as f64 / all as f64).or(self.read_done);
+        self.progress.show(done, || format!("{events} events"));
     }
 
     fn is_stopped(&self) -> bool {

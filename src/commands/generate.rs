@@ -8,20 +8,18 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::flag;
 
 use crate::config::GenerateArgs;
 use crate::engine::time::{NANOS_PER_SECOND, UnixNanos, encode_time};
 use crate::market::generator::Market;
-use crate::runtime::clock::Clock;
 use crate::runtime::log_text::plain;
-use crate::runtime::logging::{self, Report};
+use crate::runtime::logging::Report;
+use crate::runtime::progress::Progress;
+use crate::runtime::signals;
 
 /// 2026-01-01T00:00:00Z
 pub const START: UnixNanos = UnixNanos(1_767_225_600 * NANOS_PER_SECOND);
@@ -31,7 +29,6 @@ const TRANSIT_NS: i64 = 200_000;
 const BUFFER_BYTES: usize = 1 << 16;
 /// Between two looks at the clock and the stop flag.
 const EVENTS_BETWEEN_LOOKS: u64 = 4096;
-const PROGRESS_INTERVAL_NS: u64 = 2 * NANOS_PER_SECOND as u64;
 
 /// Which recording.
 #[derive(Debug, Clone, Copy)]
@@ -46,23 +43,19 @@ pub struct Recording {
 
 /// Writes the recording that is asked for; `.gz` by the file's name. The error is one line.
 pub fn run(args: &GenerateArgs) -> Result<(), String> {
-    let stopped = Arc::new(AtomicBool::new(false));
-    for signal in [SIGTERM, SIGINT] {
-        flag::register_conditional_shutdown(signal, 1, stopped.clone())
-            .and_then(|_| flag::register(signal, stopped.clone()))
-            .map_err(|error| format!("cannot listen for signals: {}", plain(&error)))?;
-    }
+    let stopped = signals::stop_flag()?;
     let GenerateArgs { file, seed, events, symbols, .. } = args;
     let recording = Recording { seed: *seed, event_count: *events, symbol_count: *symbols };
-    let mut progress = Progress::new(*events);
+    let to_stdout = file.as_path() == Path::new("-");
+    let mut progress = if to_stdout { Progress::beside_results() } else { Progress::start() };
     let mut look = |event_count| match stopped.load(Ordering::Relaxed) {
         true => Err(io::Error::other("stopped before it was whole")),
         false => {
-            progress.show(event_count);
+            progress.show(Some(event_count as f64 / *events as f64), || format!("{event_count} events"));
             Ok(())
         }
     };
-    let written = match file.as_path() == Path::new("-") {
+    let written = match to_stdout {
         true => recording.write(&mut io::stdout().lock(), &mut look),
         false if file.extension().is_some_and(|extension| extension == "gz") => replace(file, |out| {
             let mut gzip = GzEncoder::new(out, Compression::default());
@@ -72,6 +65,7 @@ pub fn run(args: &GenerateArgs) -> Result<(), String> {
         }),
         false => replace(file, |out| recording.write(out, &mut look)),
     };
+    drop(progress);
     let length_ns = written.map_err(|error| format!("cannot write {}: {}", file.display(), plain(&error)))?;
     let seconds = length_ns as f64 / NANOS_PER_SECOND as f64;
     let _ = writeln!(Report::default(), "{events} events, {seconds:.1} s of {symbols} symbols, seed {seed}");
@@ -143,33 +137,4 @@ fn replace<T>(file: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<T>) 
         let _ = fs::remove_file(&part);
     }
     written
-}
-
-/// A line every few seconds on how far it is, where that may be read by a person.
-struct Progress {
-    clock: Clock,
-    due_ns: u64,
-    event_count: u64,
-}
-
-impl Progress {
-    fn new(event_count: u64) -> Progress {
-        let due_ns = if logging::is_on_terminal() { PROGRESS_INTERVAL_NS } else { u64::MAX };
-        Progress { clock: Clock::start(), due_ns, event_count }
-    }
-
-    fn show(&mut self, written: u64) {
-        let elapsed_ns = self.clock.elapsed_ns();
-        if elapsed_ns >= self.due_ns && written > 0 {
-            self.due_ns = elapsed_ns + PROGRESS_INTERVAL_NS;
-            let done = written as f64 / self.event_count as f64;
-            let left_s = elapsed_ns as f64 / NANOS_PER_SECOND as f64 * (1.0 - done) / done;
-            let _ = writeln!(
-                Report::default(),
-                "{written} of {} events, {:.0} %, {left_s:.0} s to go",
-                self.event_count,
-                100.0 * done
-            );
-        }
-    }
 }

@@ -14,6 +14,10 @@ use crate::recording::line_faults::{Fault, FaultyLine, LineFaults};
 use crate::recording::reader::{RecordReader, is_wanted};
 use crate::runtime::clock::Clock;
 use crate::runtime::log_text::plain;
+use crate::runtime::progress::Progress;
+
+/// Between two looks at how far it is.
+const EVENTS_BETWEEN_LOOKS: u64 = 4096;
 
 /// Replays `file` into `out`, with the lines that are wrong and a summary on `log`. With `strict` the first line that is
 /// wrong is the end. An error is one line for the user.
@@ -70,9 +74,14 @@ impl<W: Write> Replay<W> {
         mut note_faulty: impl FnMut(FaultyLine) -> Result<(), String>,
     ) -> Result<(), String> {
         let mut reader = RecordReader::open(file)?;
+        let mut progress = Progress::beside_results();
         // The next record may be of the same moment.
         self.engine.set_moment_open(true);
-        while let Some(record) = reader.next_record()? {
+        loop {
+            if self.events % EVENTS_BETWEEN_LOOKS == 0 {
+                progress.show(reader.done(), || format!("{} events", self.events));
+            }
+            let Some(record) = reader.next_record()? else { break };
             let record = match record {
                 Ok(record) => record,
                 Err(faulty) => {

@@ -12,7 +12,7 @@ use clap::{Arg, ArgMatches, Command as Grammar, CommandFactory, FromArgMatches};
 
 use crate::config::dot_env::DotEnv;
 use crate::config::names::meant_by;
-use crate::config::notes::Notes;
+use crate::config::notes::{InForce, Notes};
 use crate::config::refusal::{Exit, Given};
 use crate::config::shown::shown_accepted;
 use crate::config::{Cli, Command, NatsArgs};
@@ -41,9 +41,9 @@ pub(super) fn parse(args: Vec<OsString>, dot_env: &Path) -> Result<(Cli, Notes),
     let (cli, matches) = read?;
     check_together(&cli)?;
     let mut warnings = warnings_of_environment(&settings);
-    let changed = changed_settings(&declared, &matches);
+    let settings = settings_in_force(&declared, &matches, &dot_env);
     warnings.extend(dot_env.warnings);
-    Ok((cli, Notes { warnings, changed }))
+    Ok((cli, Notes { warnings, settings }))
 }
 
 /// Of every command, each once.
@@ -110,30 +110,32 @@ fn warnings_of_environment(settings: &[&str]) -> Vec<String> {
     warnings
 }
 
-/// `CORES "2" (from --cores)` for each setting that has another value than its default.
-fn changed_settings(declared: &Grammar, matches: &ArgMatches) -> Vec<String> {
+/// Of the command that is to be run.
+fn settings_in_force(declared: &Grammar, matches: &ArgMatches, dot_env: &DotEnv) -> Vec<InForce> {
     let (command, matches) = matches.subcommand().expect("a command was run");
-    let changed = declared.find_subcommand(command).expect("it is declared").get_arguments().filter_map(|arg| {
+    let settings = declared.find_subcommand(command).expect("it is declared").get_arguments().filter_map(|arg| {
         let name = env_name(arg)?;
         let id = arg.get_id().as_str();
-        let value = matches.get_raw(id)?.next()?;
-        if arg.get_default_values().first().is_some_and(|default| default.as_os_str() == value) {
-            return None;
-        }
-        let from = match matches.value_source(id)? {
-            ValueSource::CommandLine => format!("--{}", arg.get_long()?),
-            ValueSource::EnvVariable => "the environment".to_owned(),
-            _ => ".env".to_owned(),
+        let value = matches.get_raw(id).and_then(|mut values| values.next());
+        let is_default = arg.get_default_values().first().map(|default| default.as_os_str()) == value;
+        let from = match matches.value_source(id) {
+            Some(ValueSource::CommandLine) => format!("--{}", arg.get_long()?),
+            Some(ValueSource::EnvVariable) => "the environment".to_owned(),
+            Some(_) if dot_env.value(name).is_some() => ".env".to_owned(),
+            _ => "its default".to_owned(),
         };
-        Some(format!("{name} {} (from {from})", shown_accepted(name, &value.to_string_lossy())))
+        let shown = value.map(|value| shown_accepted(name, &value.to_string_lossy()));
+        Some(InForce { name: name.to_owned(), value: shown, from, is_changed: !is_default })
     });
-    changed.collect()
+    settings.collect()
 }
 
 fn check_together(cli: &Cli) -> Result<(), Exit> {
     match &cli.command {
         Command::Run(args) => check_login(&args.nats)?,
         Command::Feed(args) => check_login(&args.nats)?,
+        Command::Record(args) => check_login(&args.nats)?,
+        Command::Check(args) => check_login(&args.settings.nats)?,
         _ => {}
     }
     let (subjects, engine) = match &cli.command {
@@ -141,7 +143,8 @@ fn check_together(cli: &Cli) -> Result<(), Exit> {
         Command::Demo(args) => (&args.subjects, &args.engine),
         Command::Replay(args) => (&args.subjects, &args.engine),
         Command::Bench(args) => (&args.subjects, &args.engine),
-        Command::Feed(_) | Command::Generate(_) | Command::Check(_) => return Ok(()),
+        Command::Check(args) => (&args.settings.subjects, &args.settings.engine),
+        Command::Feed(_) | Command::Record(_) | Command::Generate(_) => return Ok(()),
     };
     let (count, max) = (subjects.symbols.0.len(), engine.max_symbols);
     match count <= max {

@@ -20,7 +20,9 @@ const FLAG_BYTES_MAX: usize = 40;
 pub enum Exit {
     /// Help or version was asked for.
     Told(clap::Error),
-    /// One line, without its line end.
+    /// The command line is none: one line, without its line end.
+    Misused(String),
+    /// A setting has no value that is accepted, or `.env` cannot be read: one line, without its line end.
     Refused(String),
 }
 
@@ -53,7 +55,10 @@ impl Given {
             Clap::ValueValidation => self.invalid_value(&error, declared, dot_env),
             _ => None,
         };
-        Exit::Refused(line.unwrap_or_else(|| self.wrong_usage(&error, declared)))
+        match line {
+            Some(line) => Exit::Refused(line),
+            None => Exit::Misused(self.wrong_usage(&error, declared)),
+        }
     }
 
     fn invalid_value(&self, error: &clap::Error, declared: &Grammar, dot_env: &DotEnv) -> Option<String> {

@@ -11,14 +11,12 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
-use proto_nats::{Secret, ServerAddress};
 
 use crate::engine::settings::ProviderMode;
 use crate::engine::time::NANOS_PER_SECOND;
 
-use super::files::NamedFile;
 use super::jetstream::JetStreamArgs;
-use super::nats_url::ServerList;
+use super::nats_args::NatsArgs;
 use super::notes::Notes;
 use super::refusal::Exit;
 use super::values::{LogFormat, ProviderList, ShardSpec, Speed, Symbols};
@@ -98,12 +96,28 @@ Examples:
   senpai-md-consumer bench recording.jsonl.gz --seconds 30 --cores 2")]
     Bench(Box<BenchArgs>),
 
-    /// Whether the service of this machine works: 0 if it does, else 1 and one line that says why not
+    /// Writes what arrives over NATS as a recording, with receipt times
     #[command(after_help = "\
+A FILE that is there is not touched. ctrl-C and SIGTERM end it well. Each second it is written up to then, so that a kill
+leaves a file that can be read. A payload that is no JSON is kept as a text.
+
 Examples:
-  senpai-md-consumer check --health
-  HTTP_PORT=9000 senpai-md-consumer check --health")]
-    Check(CheckArgs),
+  senpai-md-consumer record market.jsonl.gz
+  senpai-md-consumer record market.jsonl --seconds 60 --subject 'md.events.*.BTCUSDT' --subject 'md.events.heartbeat.>'
+  senpai-md-consumer record first.jsonl.gz --events 100000")]
+    Record(Box<RecordArgs>),
+
+    /// Whether the service would work here: a line for each thing looked at, `ok`, `warn` or `fail` (then it ends with 1)
+    #[command(after_help = "\
+It looks at the settings, the kernel's limits and io_uring, the port, NATS (connection, login, TLS, permissions, events), and
+what `run` reserves at its start. It takes all settings of `run`, reads them as `run` does, and publishes nothing.
+
+Examples:
+  senpai-md-consumer check
+  senpai-md-consumer check --print
+  senpai-md-consumer check --nats-url tls://nats.example:4222 --nats-creds user.creds
+  senpai-md-consumer check --health")]
+    Check(Box<CheckArgs>),
 }
 
 /// What `run` takes: every setting there is.
@@ -247,91 +261,44 @@ pub struct BenchArgs {
     pub log: LogArgs,
 }
 
-/// What `check` takes: what is checked, and where it is.
+/// What `record` takes: the recording that it writes, and of what.
 #[derive(Args, Debug, Clone)]
-pub struct CheckArgs {
-    /// Ask /health of the service that listens as the settings say
-    #[arg(long, required = true)]
-    pub health: bool,
-    /// Where the service listens.
+pub struct RecordArgs {
+    /// Where the recording goes, a file that is not there yet; .gz is written as such
+    #[arg(value_name = "FILE", value_parser = values::new_recording)]
+    pub file: PathBuf,
+    /// What is recorded, with * and >; may be given several times (none: {SUBJECT_PREFIX}.>)
+    #[arg(long = "subject", value_name = "SUBJECT", value_parser = values::subscription)]
+    pub subjects: Vec<String>,
+    /// End after so many seconds (none: when it is stopped)
+    #[arg(long = "seconds", value_name = "S", value_parser = values::record_seconds)]
+    pub duration_ns: Option<i64>,
+    /// End after so many events (none: when it is stopped)
+    #[arg(long, value_name = "N", value_parser = values::event_count)]
+    pub events: Option<u64>,
+    /// What the event subjects begin with: {prefix}.trade.{symbol} and so on
+    #[arg(long, env, value_name = "SUBJECT", default_value = "md.events", value_parser = values::subject_prefix)]
+    pub subject_prefix: String,
+    /// Where the events come from.
     #[command(flatten)]
-    pub http: HttpArgs,
+    pub nats: NatsArgs,
     /// Of the process.
     #[command(flatten)]
     pub log: LogArgs,
 }
 
-/// Where NATS is and who this is.
+/// What `check` takes: all that `run` takes, as that is what is checked.
 #[derive(Args, Debug, Clone)]
-#[command(next_help_heading = "NATS")]
-pub struct NatsArgs {
-    /// Servers to connect to, a comma list: nats://[user:password@]host[:port], or tls:// for TLS and nothing else
-    #[arg(long, env, value_name = "URLS", default_value = "nats://127.0.0.1:4222", value_parser = ServerList::parse)]
-    pub nats_url: ServerList,
-    /// The connection's name, as `nats-server` shows it in /connz
-    #[arg(long, env, value_name = "NAME", default_value = "senpai-md-consumer", value_parser = values::name)]
-    pub nats_name: String,
-    /// User for servers whose address has none, with NATS_PASSWORD
-    #[arg(long, env, value_name = "USER", value_parser = values::name)]
-    pub nats_user: Option<String>,
-    /// Its password; other users of this machine see flags, so set it in the environment or .env
-    #[arg(long, env, value_name = "PASSWORD", value_parser = values::secret)]
-    pub nats_password: Option<Secret>,
-    /// Token, in the place of a user
-    #[arg(long, env, value_name = "TOKEN", value_parser = values::secret)]
-    pub nats_token: Option<Secret>,
-    /// File with a user's nkey seed
-    #[arg(long, env, value_name = "FILE", value_parser = values::file)]
-    pub nats_nkey: Option<NamedFile>,
-    /// .creds file: a user JWT and its seed
-    #[arg(long, env, value_name = "FILE", value_parser = values::file)]
-    pub nats_creds: Option<NamedFile>,
-    /// PEM file of the authorities that sign the servers' certificates (none: those that this machine trusts)
-    #[arg(long, env, value_name = "FILE", value_parser = values::file)]
-    pub nats_ca: Option<NamedFile>,
-    /// PEM file of the client's certificate, for servers that want one; with NATS_KEY
-    #[arg(long, env, value_name = "FILE", value_parser = values::file)]
-    pub nats_cert: Option<NamedFile>,
-    /// PEM file of its private key
-    #[arg(long, env, value_name = "FILE", value_parser = values::file)]
-    pub nats_key: Option<NamedFile>,
-    /// Name that the servers' certificates are for (none: the name in the address)
-    #[arg(long, env, value_name = "NAME", value_parser = values::host)]
-    pub nats_tls_server_name: Option<String>,
-    /// Start TLS before the server says anything, for servers with handshake_first
-    #[arg(long, env, value_name = "BOOL", default_value = "false", default_missing_value = "true", num_args = 0..=1,
-          action = ArgAction::Set, value_parser = values::boolean)]
-    pub nats_tls_first: bool,
-    /// Use the other servers of the cluster as well, as servers advertise them; false: those of NATS_URL alone
-    #[arg(long, env, value_name = "BOOL", default_value = "true", default_missing_value = "true", num_args = 0..=1,
-          action = ArgAction::Set, value_parser = values::boolean)]
-    pub nats_discover: bool,
-    /// Between two PINGs to the server, in seconds; with two unanswered the connection is given up
-    #[arg(long = "nats-ping-interval-seconds", env = "NATS_PING_INTERVAL_SECONDS", value_name = "S",
-          default_value = "120", value_parser = values::ping_interval)]
-    pub nats_ping_interval_ns: i64,
-}
-
-impl NatsArgs {
-    /// A server that wants nothing but a name.
-    pub fn open(server: ServerAddress, name: &str) -> NatsArgs {
-        NatsArgs {
-            nats_url: ServerList(vec![server]),
-            nats_name: name.to_owned(),
-            nats_user: None,
-            nats_password: None,
-            nats_token: None,
-            nats_nkey: None,
-            nats_creds: None,
-            nats_ca: None,
-            nats_cert: None,
-            nats_key: None,
-            nats_tls_server_name: None,
-            nats_tls_first: false,
-            nats_discover: true,
-            nats_ping_interval_ns: 120 * NANOS_PER_SECOND,
-        }
-    }
+pub struct CheckArgs {
+    /// Look at nothing but the service that listens as the settings say: does its /health answer?
+    #[arg(long)]
+    pub health: bool,
+    /// Look at nothing, and show every setting in force and where it comes from; secrets are masked
+    #[arg(long)]
+    pub print: bool,
+    /// Those of the service.
+    #[command(flatten)]
+    pub settings: Settings,
 }
 
 /// Which events are meant.

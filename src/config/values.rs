@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use proto_nats::Secret;
 use proto_nats::jetstream;
+use proto_nats::subject::is_valid_pattern;
 
 use crate::config::files::NamedFile;
 use crate::config::shown::may_be_secret;
@@ -24,6 +25,8 @@ const SECONDS_MAX: f64 = 31_536_000.0;
 const RATE_MIN_HZ: f64 = 0.0001;
 const RATE_MAX_HZ: f64 = 1000.0;
 const NAME_BYTES_MAX: usize = 256;
+/// nats-server takes control lines up to 4 KiB.
+const SUBSCRIPTION_BYTES_MAX: usize = 4000;
 /// More than any market has, and a few hundred bytes each.
 const GENERATED_SYMBOLS_MAX: usize = 100_000;
 /// Nothing is published under it yet; the subject itself is that of the alerts.
@@ -89,6 +92,19 @@ pub fn rolling_window(text: &str) -> Result<i64, String> {
 /// 0.1 s to a day; in ns.
 pub fn bench_seconds(text: &str) -> Result<i64, String> {
     seconds_within(text, 0.1..=86_400.0)
+}
+
+/// 0.1 s to a year; in ns.
+pub fn record_seconds(text: &str) -> Result<i64, String> {
+    seconds_within(text, 0.1..=31_536_000.0)
+}
+
+/// What is subscribed to, wildcards among it.
+pub fn subscription(text: &str) -> Result<String, String> {
+    match text.len() <= SUBSCRIPTION_BYTES_MAX && is_valid_pattern(text.as_bytes()) {
+        true => Ok(text.to_owned()),
+        false => Err("a subject like md.events.trade.* or md.events.>".to_owned()),
+    }
 }
 
 /// In Hz; 0 is off.

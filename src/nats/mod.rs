@@ -5,12 +5,14 @@
 //! that looks like the cut of a slow consumer, is in the crate `proto_nats` (`connection`, `reason`).
 //! Sockets: `dialer` has those of attempts, `transport` is one, `tls_session` its TLS. What is sent: `send_buffer`, `refusals` (by the server).
 //! Words: `error` and `tls_error` say what is wrong, `stream_words` that of a stream, `connection_log` when it is said. `credentials`: logins and certificates.
-//! `blocking_client` is a loop around all that for `feed`, with its `publish_ledger` of what is confirmed.
+//! `blocking_session` is all that on a thread that may block, for commands; `blocking_client` publishes with it for `feed`, with its
+//! `publish_ledger` of what is confirmed.
 //! Invariant: what was not sent whole is known, and is sent again or counted; an error says who is at fault.
 //! Imported by `service` and `commands`.
 
 pub mod attempt;
 pub(crate) mod blocking_client;
+pub(crate) mod blocking_session;
 pub(crate) mod connection_log;
 pub mod credentials;
 pub(crate) mod dialer;

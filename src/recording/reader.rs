@@ -8,9 +8,11 @@
 //! All commands that read a recording read it here, so that they agree on what one is.
 
 use std::borrow::Cow;
-use std::fs::File;
+use std::cell::Cell;
+use std::fs::{File, Metadata};
 use std::io::{self, BufRead, BufReader, Cursor, ErrorKind, Read};
 use std::path::Path;
+use std::rc::Rc;
 
 use flate2::bufread::GzDecoder;
 
@@ -47,6 +49,9 @@ pub struct RecordReader {
     line_number: u64,
     record_count: u64,
     subject: String,
+    /// Of the file, compressed as it is: what was read, and all there is where that is known.
+    read_bytes: Rc<Cell<u64>>,
+    file_bytes: Option<u64>,
 }
 
 impl RecordReader {
@@ -56,12 +61,22 @@ impl RecordReader {
         let opened = if path == Path::new("-") {
             Self::new(Box::new(io::stdin()), file.clone())
         } else {
-            File::open(path).and_then(|raw| Self::new(Box::new(raw), file.clone()))
+            File::open(path).and_then(|raw| {
+                let file_bytes = raw.metadata().ok().filter(Metadata::is_file).map(|metadata| metadata.len());
+                Ok(RecordReader { file_bytes, ..Self::new(Box::new(raw), file.clone())? })
+            })
         };
         opened.map_err(|cause| RecordingError::Unreadable { file, after_line: 0, cause })
     }
 
-    fn new(mut raw: Box<dyn Read>, file: String) -> io::Result<Self> {
+    /// How much of the file is read, of 1.0; `None` where its length is not known.
+    pub fn done(&self) -> Option<f64> {
+        self.file_bytes.map(|bytes| self.read_bytes.get() as f64 / bytes.max(1) as f64)
+    }
+
+    fn new(raw: Box<dyn Read>, file: String) -> io::Result<Self> {
+        let read_bytes = Rc::new(Cell::new(0));
+        let mut raw = Counted { raw, read_bytes: read_bytes.clone() };
         // A pipe may give a single byte at first.
         let mut start = Vec::new();
         raw.by_ref().take(GZIP_MAGIC.len() as u64).read_to_end(&mut start)?;
@@ -72,7 +87,8 @@ impl RecordReader {
         } else {
             Box::new(plain)
         };
-        Ok(RecordReader { file, input, line: Vec::new(), line_number: 0, record_count: 0, subject: String::new() })
+        let (line, subject) = (Vec::new(), String::new());
+        Ok(RecordReader { file, input, line, line_number: 0, record_count: 0, subject, read_bytes, file_bytes: None })
     }
 
     /// The next record, or what is wrong with the next line; `None` at the end. Empty lines are passed over. The
@@ -116,6 +132,20 @@ impl RecordReader {
                 return Ok(Some(true));
             }
         }
+    }
+}
+
+/// Counts what is read.
+struct Counted {
+    raw: Box<dyn Read>,
+    read_bytes: Rc<Cell<u64>>,
+}
+
+impl Read for Counted {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let len = self.raw.read(buffer)?;
+        self.read_bytes.set(self.read_bytes.get() + len as u64);
+        Ok(len)
     }
 }
 

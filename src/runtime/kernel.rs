@@ -27,17 +27,28 @@ const LOCKED_BYTES_PER_EXECUTOR: u64 = 256 << 10;
 /// Raises the limits as far as they may be raised, and checks that everything is there that `executors` executors and
 /// `connections` accepted connections need.
 pub fn grant(executors: usize, connections: usize) -> Result<(), MachineError> {
+    grant_files(executors, connections)?;
+    grant_locked_memory(executors)?;
+    probe_io_uring(executors)
+}
+
+/// Of [`grant`] the open files.
+pub fn grant_files(executors: usize, connections: usize) -> Result<(), MachineError> {
     let needed = FILES_BESIDE + FILES_PER_EXECUTOR * executors as u64 + connections as u64;
-    let files = raised(Resource::Nofile);
-    if files < needed {
-        return Err(MachineError::FewFiles { granted: files, needed, connections });
-    }
+    let granted = raised(Resource::Nofile);
+    if granted < needed { Err(MachineError::FewFiles { granted, needed, connections }) } else { Ok(()) }
+}
+
+/// Of [`grant`] the memory that may be locked.
+pub fn grant_locked_memory(executors: usize) -> Result<(), MachineError> {
     let locked_bytes = raised(Resource::Memlock);
     let is_counted = !capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::IPC_LOCK));
     let needed_bytes = if is_counted { locked_bytes_needed(executors) } else { LOCKED_BYTES_MIN };
-    if locked_bytes < needed_bytes {
-        return Err(too_little_locked_memory(executors));
-    }
+    if locked_bytes < needed_bytes { Err(too_little_locked_memory(executors)) } else { Ok(()) }
+}
+
+/// Of [`grant`] io_uring.
+pub fn probe_io_uring(executors: usize) -> Result<(), MachineError> {
     probe().map_err(|errno| why_no_uring(errno, &Kernel::of_this_machine(), executors))
 }
 

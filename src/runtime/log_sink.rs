@@ -30,6 +30,9 @@ pub const LINE_BYTES_MAX: usize = 4096;
 /// Lines that wait for standard error, with what keeping them costs: some two thousand.
 const QUEUE_BYTES_MAX: usize = 256 << 10;
 
+/// Back to the line's start, and erase it: before a line where progress is drawn on a terminal.
+pub const ERASE_LINE: &str = "\r\x1b[K";
+
 /// Clones are the same sink.
 #[derive(Clone)]
 pub struct Sink(Arc<Shared>);
@@ -195,13 +198,21 @@ impl<W: FnMut(&str) -> io::Result<()>> Writer<W> {
 pub struct StandardError {
     /// The last write took a part of a line (a disk that is full takes what still fits).
     is_cut: bool,
+    /// What was written last is a progress line, which has no end.
+    is_drawn: bool,
 }
 
 impl StandardError {
     /// Writes a line, for as long as that takes.
     pub fn write(&mut self, line: &str) -> io::Result<()> {
         let stderr = io::stderr();
-        let line = if self.is_cut { Cow::from(format!("\n{line}")) } else { Cow::from(line) };
+        let before = match (self.is_cut, self.is_drawn) {
+            (true, _) => "\n",
+            (false, true) => ERASE_LINE,
+            (false, false) => "",
+        };
+        self.is_drawn = !line.ends_with('\n');
+        let line = if before.is_empty() { Cow::from(line) } else { Cow::from(format!("{before}{line}")) };
         let mut rest = line.as_bytes();
         while !rest.is_empty() {
             match rustix::io::write(&stderr, rest) {

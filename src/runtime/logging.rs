@@ -24,7 +24,7 @@ use crate::engine::time::encode_time;
 use crate::runtime::MachineError;
 use crate::runtime::clock::{Clock, system_now};
 use crate::runtime::log_limit::LogLimit;
-use crate::runtime::log_sink::{Gap, LINE_BYTES_MAX, Sink, StandardError};
+use crate::runtime::log_sink::{ERASE_LINE, Gap, LINE_BYTES_MAX, Sink, StandardError};
 
 /// Every key that a line may have beside `ts`, `level`, `target` and `message`, and what it holds: the same key for the
 /// same thing everywhere. `tests/log.rs` holds the sources against this.
@@ -53,6 +53,9 @@ const END_FLUSH: Duration = Duration::from_millis(500);
 const PANIC_FLUSH: Duration = Duration::from_millis(100);
 /// A text that is one of several in a line; also that of nothing but escapes, six bytes each, leaves room for others.
 const TEXT_BYTES_MAX: usize = 500;
+
+/// Of a terminal that is as narrow as they come.
+const PROGRESS_COLUMNS: usize = 79;
 
 /// Of lines that are a report, or say why something failed.
 const OWN_TARGET: &str = "senpai_md_consumer";
@@ -89,8 +92,20 @@ pub fn flush() {
 }
 
 /// Whether a person may be reading: then work that takes long says how far it is.
-pub fn is_on_terminal() -> bool {
-    io::stderr().is_terminal()
+pub(super) fn shows_progress() -> bool {
+    format() == LogFormat::Text && io::stderr().is_terminal()
+}
+
+/// Whether a person sees what goes to standard output.
+pub(super) fn results_are_seen() -> bool {
+    io::stdout().is_terminal()
+}
+
+/// Draws the line that says how far work is, in the place of the one before; an empty one erases it. It has no line end, so that
+/// the sink knows it.
+pub(super) fn draw_progress(text: &str) {
+    let columns: String = text.chars().take(PROGRESS_COLUMNS).collect();
+    push(format!("{ERASE_LINE}{columns}"));
 }
 
 /// Lines that standard error has not taken, since the start.

@@ -13,9 +13,12 @@
 //! | SIGSTOP, SIGTSTP, SIGTTIN, SIGCONT | stop it, and let it go on | on purpose; nothing is read from a terminal |
 //! | SIGCHLD, SIGWINCH, SIGURG | nothing | as the kernel has it; SIGURG wakes executors |
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::thread::JoinHandle;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXCPU};
+use signal_hook::flag;
 use signal_hook::iterator::{Handle, Signals};
 
 use crate::runtime::MachineError;
@@ -51,6 +54,18 @@ fn ignore_unused_signals() {
         libc::SIGTTOU,
     ];
     named.into_iter().chain(libc::SIGRTMIN()..=libc::SIGRTMAX()).for_each(ignore_signal);
+}
+
+/// For commands that end well when they are asked to: set by the first SIGTERM or SIGINT; a second one ends the process at once,
+/// with 1.
+pub fn stop_flag() -> Result<Arc<AtomicBool>, MachineError> {
+    let stopped = Arc::new(AtomicBool::new(false));
+    for signal in [SIGTERM, SIGINT] {
+        flag::register_conditional_shutdown(signal, 1, stopped.clone())
+            .and_then(|_| flag::register(signal, stopped.clone()))
+            .map_err(MachineError::Signals)?;
+    }
+    Ok(stopped)
 }
 
 /// Listens until it is dropped.
