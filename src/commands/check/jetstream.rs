@@ -37,7 +37,8 @@ pub fn look<W: Write>(lines: &mut Lines<W>, shards: &[WorkerSettings]) -> io::Re
             lines.say(Level::Ok, "JetStream", &found)
         }
         (Some(_), _) | (None, Phase::Offline | Phase::Preparing) => {
-            lines.say(Level::Fail, "JetStream", &stream_words::trouble(reader, now_ns))
+            let trouble = stream_words::trouble(reader, now_ns);
+            lines.say(Level::Fail, "JetStream", trouble.trim_start_matches("JetStream "))
         }
         (None, Phase::Newest | Phase::CatchingUp | Phase::Live) => {
             let (applied, pending) = (report.applied_sequence, report.pending);
