@@ -1,0 +1,352 @@
+//! `record`, as a process, on a real nats-server: what it writes, and how it ends.
+
+#[path = "reference/mod.rs"]
+mod reference;
+#[path = "support/mod.rs"]
+mod support;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+
+use flate2::read::MultiGzDecoder;
+use reference::recording_files::Recording;
+use reference::{Published, Reference, Settings, compare, in_order, recording};
+use serde_json::Value;
+use support::bus::Bus;
+use support::events::{Event, RISE_FLAGS, RISE_WARM_UP, now_ns, rising_market, trade};
+use support::nats_server::{NatsServer, Release, unused_port};
+use support::service::{self, Service};
+use support::{eventually, holds, send_signal};
+
+/// A recorder at work, and what it says. Killed when it is dropped.
+struct Recorder {
+    process: Child,
+    said: Arc<Mutex<Vec<String>>>,
+    path: PathBuf,
+}
+
+impl Recorder {
+    /// Returns when it records.
+    fn start(directory: &Path, file: &str, url: &str, flags: &[&str]) -> Recorder {
+        let recorder = Recorder::spawn(directory, file, url, flags, "");
+        eventually("the recorder's first line", || {
+            let said = recorder.said();
+            holds(said.contains("recording "), said)
+        });
+        recorder
+    }
+
+    /// After `limits`, as bash has them.
+    fn spawn(directory: &Path, file: &str, url: &str, flags: &[&str], limits: &str) -> Recorder {
+        let mut command = Command::new("/bin/bash");
+        command.arg("-c").arg(format!("{limits} exec \"$0\" record \"$@\""));
+        command.arg(env!("CARGO_BIN_EXE_senpai-md-consumer")).args([file, "--nats-url", url]).args(flags);
+        command.env_clear().current_dir(directory).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut process = command.spawn().expect("a shell");
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let (lines, kept) = (BufReader::new(process.stderr.take().expect("it is piped")).lines(), said.clone());
+        std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| kept.lock().unwrap().push(line)));
+        Recorder { process, said, path: directory.join(file) }
+    }
+
+    fn said(&self) -> String {
+        self.said.lock().unwrap().join("\n")
+    }
+
+    fn wait(&mut self) -> ExitStatus {
+        let status = eventually("the recorder's end", || match self.process.try_wait() {
+            Ok(Some(status)) => Ok(status),
+            _ => Err(self.said()),
+        });
+        // Its standard error is read to the end.
+        eventually("its last line", || holds(Arc::strong_count(&self.said) == 1, "it is not read yet"));
+        status
+    }
+
+    /// SIGINT, as ctrl-C, and what it says at its end.
+    #[track_caller]
+    fn stop(&mut self) -> String {
+        send_signal(&self.process, "INT");
+        let status = self.wait();
+        assert_eq!(status.code(), Some(0), "{}", self.said());
+        self.said()
+    }
+
+    /// The file's text, as far as there is one.
+    fn text(&self) -> String {
+        let mut text = Vec::new();
+        let file = fs::File::open(&self.path).expect("it is there");
+        let _ = match self.path.extension().is_some_and(|extension| extension == "gz") {
+            true => MultiGzDecoder::new(file).read_to_end(&mut text),
+            false => BufReader::new(file).read_to_end(&mut text),
+        };
+        String::from_utf8(text).expect("text")
+    }
+
+    fn wait_events(&self, count: usize) {
+        eventually("events in the file", || {
+            let lines = self.text().lines().count();
+            holds(lines >= count, format!("{lines} of {count}"))
+        });
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn trades(count: usize) -> Vec<Event> {
+    let begin = now_ns();
+    (0..count).map(|index| trade("BTCUSDT", begin + index as i64 * 1_000, 100.0)).collect()
+}
+
+/// Subject and payload of each line.
+fn recorded(text: &str) -> Vec<(String, String)> {
+    let record = |line: &str| {
+        let value: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        let (_, payload) = line.split_once(",\"payload\":").expect("a payload");
+        (value["subject"].as_str().expect("text").to_owned(), payload[..payload.len() - 1].to_owned())
+    };
+    text.lines().map(record).collect()
+}
+
+fn sent(events: &[Event]) -> Vec<(String, String)> {
+    let text = |payload: &Vec<u8>| String::from_utf8(payload.clone()).expect("text");
+    events.iter().map(|(subject, payload)| (subject.clone(), text(payload))).collect()
+}
+
+fn replayed(directory: &tempfile::TempDir, file: &Path, flags: &[&str]) -> Vec<Published> {
+    let output = service::command(directory).arg("replay").arg(file).args(flags).output().expect("the binary starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let records = String::from_utf8(output.stdout).expect("text");
+    let record = |line: &str| {
+        let record: Value = serde_json::from_str(line).expect("JSON");
+        Published::new(record["subject"].as_str().expect("a subject"), record["payload"].clone())
+    };
+    records.lines().map(record).collect()
+}
+
+/// SPEC section 8: the same signal ids as a service that ran beside it, and in each snapshot the right features for its `ts`.
+#[test]
+fn a_replay_gives_what_a_service_beside_it_gave() {
+    let server = NatsServer::start();
+    let directory = tempfile::tempdir().expect("a directory for temporary files");
+    let service = Service::start_ready(&server.url(), &RISE_FLAGS);
+    let mut recorder = Recorder::start(directory.path(), "beside.jsonl.gz", &server.url(), &[]);
+    let bus = Bus::connect(&server.url());
+    let mut signals = bus.subscribe("senpai.signals.>");
+    bus.round_trip();
+    let events = [rising_market("BTCUSDT", 700), rising_market("BTC/USD", 600)].concat();
+    bus.publish(&events);
+    service.wait_events_in(events.len());
+    signals.wait_for(1_300 - 2 * RISE_WARM_UP);
+    recorder.wait_events(events.len());
+    let said = recorder.stop();
+    assert!(said.contains(&format!("{} events, ", events.len())) && said.contains("no gaps"), "{said}");
+    assert_eq!(recorded(&recorder.text()), sent(&events), "byte for byte, and in order");
+
+    let outputs = replayed(&directory, &recorder.path, &RISE_FLAGS);
+    let ids = |of: &mut dyn Iterator<Item = &Value>| -> BTreeSet<String> {
+        of.map(|payload| payload["id"].as_str().expect("an id").to_owned()).collect()
+    };
+    let live = ids(&mut signals.iter().map(|message| &message.payload));
+    let is_signal = |output: &&Published| output.subject.starts_with("senpai.signals.");
+    let again = ids(&mut outputs.iter().filter(is_signal).map(|output| &output.payload));
+    assert_eq!(live, again);
+    assert!(live.len() >= 1_300 - 2 * RISE_WARM_UP, "{}", live.len());
+
+    // Each snapshot is the reference's, for the receipts that were recorded.
+    let mut reference = Reference::new(Settings {
+        return_threshold: 0.0,
+        cooldown_ns: 0,
+        signal_max_age_ns: 31_536_000 * reference::SECOND,
+        signal_max_quote_age_ns: 0,
+        ..Settings::default()
+    });
+    let file = Recording { name: "beside.jsonl.gz".to_owned(), path: recorder.path.clone() };
+    let records = recording::read(&file);
+    assert!(
+        records.iter().all(|(receipt, ..)| receipt.is_some_and(|receipt| receipt > now_ns() - 60 * reference::SECOND))
+    );
+    let mut expected = Vec::new();
+    for (receipt, subject, payload) in records {
+        expected.extend(reference.event(receipt, &subject, &payload));
+    }
+    expected.extend(reference.finish());
+    let summary = compare(&in_order(expected), &outputs).unwrap_or_else(|difference| panic!("{difference}"));
+    assert!(summary.snapshots > 2, "{}", summary.snapshots);
+}
+
+/// Up to the last second: what was flushed is there, and is whole.
+#[test]
+fn a_kill_leaves_a_file_that_can_be_read() {
+    let server = NatsServer::start();
+    let bus = Bus::connect(&server.url());
+    for name in ["killed.jsonl", "killed.jsonl.gz"] {
+        let directory = tempfile::tempdir().expect("a directory for temporary files");
+        let mut recorder = Recorder::start(directory.path(), name, &server.url(), &[]);
+        let events = trades(20_000);
+        let (first, second) = events.split_at(10_000);
+        bus.publish(first);
+        recorder.wait_events(first.len());
+        bus.publish(second);
+        recorder.process.kill().expect("it runs");
+        recorder.wait();
+        let found = recorded(&recorder.text());
+        assert!(found.len() >= first.len() && found[..] == sent(&events)[..found.len()], "{}", found.len());
+        // As a whole, to its last byte.
+        replayed(&directory, &recorder.path, &["--strict"]);
+        println!("{name}: {} of {} events", found.len(), events.len());
+    }
+}
+
+#[test]
+fn payloads_that_are_no_line_are_kept_and_said() {
+    let server = NatsServer::start();
+    let directory = tempfile::tempdir().expect("a directory for temporary files");
+    let mut recorder =
+        Recorder::start(directory.path(), "odd.jsonl", &server.url(), &["--subject", "a.*", "--subject", "b.>"]);
+    let bus = Bus::connect(&server.url());
+    let odd: Vec<Event> = [
+        ("a.1", "{\"x\": 1}"),
+        ("a.2", ""),
+        ("c.1", "{}"),
+        ("b.\"\\.c", "{\n  \"a\": \"b\"\n}\n"),
+        ("a.b.c", "{}"),
+        ("a.größe", "no json at all"),
+    ]
+    .map(|(subject, payload)| (subject.to_owned(), payload.as_bytes().to_vec()))
+    .into();
+    bus.publish(&odd);
+    recorder.wait_events(4);
+    let said = recorder.stop();
+    let pairs = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
+        pairs.iter().map(|(subject, payload)| ((*subject).to_owned(), (*payload).to_owned())).collect()
+    };
+    let expected = pairs(&[
+        ("a.1", "{\"x\": 1}"),
+        ("a.2", "\"\""),
+        ("b.\"\\.c", "{   \"a\": \"b\" }"),
+        ("a.größe", "\"no json at all\""),
+    ]);
+    assert_eq!(recorded(&recorder.text()), expected);
+    assert!(said.contains("put on one line: 1, that are no JSON and were kept as a text: 2"), "{said}");
+}
+
+#[test]
+fn limits_end_it() {
+    let server = NatsServer::start();
+    let directory = tempfile::tempdir().expect("a directory for temporary files");
+    let bus = Bus::connect(&server.url());
+    let mut recorder = Recorder::start(directory.path(), "events.jsonl", &server.url(), &["--events", "100"]);
+    let events = trades(1_000);
+    bus.publish(&events);
+    assert_eq!(recorder.wait().code(), Some(0), "{}", recorder.said());
+    assert_eq!(recorded(&recorder.text()), sent(&events[..100]));
+    let mut recorder = Recorder::start(directory.path(), "seconds.jsonl", &server.url(), &["--seconds", "0.5"]);
+    assert_eq!(recorder.wait().code(), Some(0), "{}", recorder.said());
+    assert!(recorder.said().contains("0 events, 0 bytes"), "{}", recorder.said());
+}
+
+#[test]
+fn what_is_there_is_not_touched_and_what_fails_is_one_line() {
+    let server = NatsServer::start();
+    let directory = tempfile::tempdir().expect("a directory for temporary files");
+    let mut check = |file: &str, url: &str, flags: &[&str], limits: &str, code: i32, expected: &[&str]| {
+        let mut recorder = Recorder::spawn(directory.path(), file, url, flags, limits);
+        let status = recorder.wait();
+        let said = recorder.said();
+        assert_eq!(status.code(), Some(code), "{file} {flags:?}: {said}");
+        let last = said.lines().last().unwrap_or_default();
+        assert!(last.starts_with("error: ") && expected.iter().all(|text| last.contains(text)), "{expected:?}: {said}");
+    };
+    let path = directory.path().join("there.jsonl");
+    fs::write(&path, "kept").expect("a file");
+    let url = &server.url();
+    check("there.jsonl", url, &[], "", 1, &["there.jsonl is there already", "name another file"]);
+    assert_eq!(fs::read_to_string(&path).expect("it is there"), "kept");
+    check("none/a.jsonl", url, &[], "", 1, &["cannot write none/a.jsonl", "No such file"]);
+    let nowhere = format!("nats://127.0.0.1:{}", unused_port());
+    check("a.jsonl", &nowhere, &[], "", 1, &["no NATS server can be used", "connection refused"]);
+    assert!(!directory.path().join("a.jsonl").exists(), "nothing stands in the way of the next attempt");
+    check("a.jsonl", url, &["--subject", "a..b"], "", 2, &["--subject", "accepted is a subject like"]);
+    let refusing = "authorization { users: [ { user: a, password: b, permissions: { subscribe: \"other\" } } ] }";
+    let refusing = NatsServer::start_with(Release::Current, refusing);
+    let refused = format!("nats://a:b@127.0.0.1:{}", refusing.port());
+    check("a.jsonl", &refused, &[], "", 1, &["md.events.>", "permission"]);
+    assert!(!directory.path().join("a.jsonl").exists());
+}
+
+/// Of a disk that is full, or a file that may not grow, all that was written before can be read.
+#[test]
+fn a_full_disk_leaves_a_file_that_can_be_read() {
+    let server = NatsServer::start();
+    let bus = Bus::connect(&server.url());
+    for name in ["full.jsonl", "full.jsonl.gz"] {
+        let directory = tempfile::tempdir().expect("a directory for temporary files");
+        // 100 KiB, in bash's units.
+        let mut recorder = Recorder::spawn(directory.path(), name, &server.url(), &[], "ulimit -f 100;");
+        eventually("it records", || holds(recorder.said().contains("recording "), recorder.said()));
+        let mut begin = now_ns();
+        let mut rounds = 0;
+        let status = eventually("the recorder's end", || {
+            if let Ok(Some(status)) = recorder.process.try_wait() {
+                return Ok(status);
+            }
+            // Incompressible enough: each has numbers of its own.
+            let events: Vec<Event> = (0..1_000i64)
+                .map(|index| trade("BTCUSDT", begin + index * 977, 100.0 + (index * 7919 % 1_000) as f64))
+                .collect();
+            begin = now_ns();
+            rounds += 1;
+            bus.publish(&events);
+            bus.round_trip();
+            Err(format!("{rounds} thousand events: {}", recorder.said()))
+        });
+        recorder.wait();
+        let said = recorder.said();
+        assert_eq!(status.code(), Some(1), "{said}");
+        let last = said.lines().last().unwrap_or_default();
+        assert!(last.contains(&format!("cannot write {name}: File too large; it ends after ")), "{said}");
+        let lines = recorded(&recorder.text()).len();
+        assert!(lines > 0 && last.contains(&format!("ends after {lines} events")), "{lines}: {said}");
+        replayed(&directory, &recorder.path, &["--strict"]);
+    }
+    let directory = tempfile::tempdir().expect("a directory for temporary files");
+    let mut recorder = Recorder::start(directory.path(), "/dev/full", &server.url(), &[]);
+    bus.publish(&trades(100));
+    assert_eq!(recorder.wait().code(), Some(1));
+    assert!(recorder.said().contains("cannot write /dev/full: No space left on device"), "{}", recorder.said());
+}
+
+#[test]
+fn a_gap_is_said() {
+    let mut server = NatsServer::start();
+    let directory = tempfile::tempdir().expect("a directory for temporary files");
+    let mut recorder = Recorder::start(directory.path(), "gap.jsonl.gz", &server.url(), &[]);
+    let (first, second) = (trades(10), trades(20));
+    Bus::connect(&server.url()).publish(&first);
+    recorder.wait_events(10);
+    server.kill();
+    eventually("the end of the connection is said", || {
+        let said = recorder.said();
+        holds(said.contains("trying again"), said)
+    });
+    server.start_again();
+    eventually("the gap is said", || {
+        let said = recorder.said();
+        holds(said.contains("nothing could be recorded for "), said)
+    });
+    Bus::connect(&server.url()).publish(&second);
+    recorder.wait_events(30);
+    let said = recorder.stop();
+    assert_eq!(recorded(&recorder.text()), sent(&[first, second].concat()));
+    assert!(said.contains("30 events, ") && said.contains("gaps: 1, of "), "{said}");
+}
