@@ -4,6 +4,8 @@
 import { SECONDS } from "./history.js";
 
 const RIGHT = 58;
+/** Seconds without a value over which a line goes on: they do not come exactly once a second. */
+const GAP = 3;
 const FONT = "11px system-ui, sans-serif";
 
 /**
@@ -50,17 +52,16 @@ export function draw(canvas, series, { text, zero = false, marks = [] }) {
     context.strokeStyle = context.fillStyle = color(name);
     context.lineWidth = 1.5;
     context.beginPath();
-    let isDrawing = false;
+    let drawn = -SECONDS;
     values.forEach((value, index) => {
-      if (Number.isNaN(value)) {
-        isDrawing = false;
-      } else if (isBars) {
+      if (Number.isNaN(value)) return;
+      if (isBars) {
         context.fillRect(x(index) - 0.6, y(value), Math.max((width - RIGHT) / SECONDS, 1), Math.max(y(0) - y(value), 0));
       } else {
-        if (isDrawing) context.lineTo(x(index), y(value));
-        else context.moveTo(x(index) - 0.75, y(value));
+        if (index - drawn > GAP) context.moveTo(x(index) - 0.75, y(value));
+        context.lineTo(x(index), y(value));
         context.lineTo(x(index) + 0.75, y(value));
-        isDrawing = true;
+        drawn = index;
       }
     });
     context.stroke();
@@ -81,6 +82,6 @@ export function draw(canvas, series, { text, zero = false, marks = [] }) {
   context.fillStyle = color("muted");
   context.font = FONT;
   context.textBaseline = "middle";
-  context.fillText(text(high), width - RIGHT + 4, top);
+  context.fillText(text(high), width - RIGHT + 4, y(high));
   if (high !== low) context.fillText(text(low), width - RIGHT + 4, bottom);
 }

@@ -125,7 +125,7 @@ function lamp(id, is, text) {
 function drawStatus() {
   lamp("lamp-nats", status.nats_connected ? "good" : "bad", status.nats_connected ? "NATS connected" : "NATS not connected");
   lamp("lamp-ready", status.ready ? "good" : "bad", status.ready ? "Ready" : "Not ready");
-  put(byId("about"), `${status.version}, up ${age(status.uptime_seconds * 1000)}, ${clock(status.ts)} UTC`);
+  put(byId("about"), `version ${status.version}, up ${age(status.uptime_seconds * 1000)}, ${clock(status.ts)} UTC`);
   drawTroubles();
   const { queue, processing_latency_ms: ms, events_per_second: rate } = status;
   put(byId("rate"), count(rate["1s"]));
@@ -167,7 +167,7 @@ function drawLists() {
       const link = element("a", signal.state);
       link.href = `#${encodeURIComponent(signal.state)}`;
       const isLong = signal.direction === "long";
-      item.append(time(signal.ts), element("b", isLong ? "▲ long" : "▼ short", isLong ? "up" : "down"), link, element("span", `at ${significant(signal.price)}`), element("span", signal.rule, "muted"));
+      item.append(time(signal.ts), element("b", isLong ? "▲ long" : "▼ short", isLong ? "up" : "down"), link, element("span", significant(signal.price)), Object.assign(element("span", signal.rule, "muted"), { title: signal.rule }));
       return item;
     }));
   }
