@@ -67,7 +67,7 @@ pub fn run(args: DemoArgs) -> Result<(), String> {
         Some(_) => broker_server.spawn(seed, on_end, |_, _| async {})?,
     };
     let nats = NatsArgs::open(server, "senpai-demo-feed");
-    let feed = |file| FeedArgs { file, speed: Speed::Times(1.0), rebase: true, loops: 0, nats, log };
+    let feed = |file| FeedArgs { file, speed: Speed::Times(1.0), rebase: true, loops: 0, jetstream: false, nats, log };
     let feeding = file.clone().map(|file| Feeding::start(feed(file))).transpose()?;
     let source = match &file {
         None => format!("a generated market (seed {seed})"),

@@ -21,10 +21,12 @@ use crate::config::{FeedArgs, Speed};
 use crate::engine::time::{NANOS_PER_SECOND, UnixNanos};
 use crate::nats::blocking_client::{BlockingClient, ClientError, ClientReport};
 use crate::nats::credentials::Access;
+use crate::nats::stored_ledger::StoredReport;
 use crate::recording::line_faults::{Fault, FaultyLine, LineFaults};
 use crate::recording::reader::{Record, RecordReader};
 use crate::recording::rebase::{event_time, rebase};
 use crate::runtime::clock::Clock;
+use crate::runtime::log_text::printable;
 use crate::runtime::logging::Report;
 use crate::runtime::progress::Progress;
 use crate::runtime::signals;
@@ -62,10 +64,10 @@ pub fn run(args: &FeedArgs, access: &Arc<Access>) -> Result<(), String> {
 /// Plays until the end, or until `stopped` is set, which is a good end, too. With `Ok` everything was handed to a server;
 /// what it may not have taken is said.
 pub fn feed(args: &FeedArgs, access: &Arc<Access>, stopped: &AtomicBool, log: impl Write) -> Result<Summary, String> {
-    let FeedArgs { file, speed, rebase, loops, .. } = args;
+    let FeedArgs { file, speed, rebase, loops, jetstream, .. } = args;
     // First the file: nothing is to be connected for a recording that is not there.
     let mut reader = RecordReader::open(file)?;
-    let client = BlockingClient::connect(access, stopped).map_err(in_words)?;
+    let client = BlockingClient::connect(access, *jetstream, stopped).map_err(in_words)?;
     let clock = Clock::start();
     let mut player = Player {
         client: &client,
@@ -91,8 +93,15 @@ pub fn feed(args: &FeedArgs, access: &Arc<Access>, stopped: &AtomicBool, log: im
     let fed = read.and_then(|()| player.send()).and_then(|()| client.finish(stopped).map_err(in_words));
     drop(player.progress);
     player.faults.finish(&mut player.log);
-    let ClientReport { reconnects, maybe_lost } = client.report();
-    if reconnects > 0 || maybe_lost > 0 {
+    let ClientReport { reconnects, maybe_lost, stored } = client.report();
+    if let Some(StoredReport { stream, stored, duplicates, sequence }) = &stored {
+        let _ = writeln!(
+            player.log,
+            "{stored} events are stored in the stream {}, up to sequence {sequence}; connected again {reconnects} times; \
+             {duplicates} were published again and stored once; {maybe_lost} are not known to be stored",
+            printable(stream),
+        );
+    } else if reconnects > 0 || maybe_lost > 0 {
         let _ = writeln!(
             player.log,
             "connected again {reconnects} times; up to {maybe_lost} events may be lost: a connection ended before the server \

@@ -190,6 +190,9 @@ pub struct FeedArgs {
     /// How many times (0: until stopped)
     #[arg(long = "loop", value_name = "N", default_value = "1", value_parser = values::count)]
     pub loops: u64,
+    /// Wait until a stream of JetStream has stored each event; what is published again is stored once
+    #[arg(long)]
+    pub jetstream: bool,
     /// Where the events go.
     #[command(flatten)]
     pub nats: NatsArgs,

@@ -7,9 +7,11 @@
 //!
 //! The one that holds the lock drives the session, so both see whole frames. When the connection ends it connects again, as
 //! the service does: a frame that was not handed to the socket whole goes to the next connection. What was handed over
-//! after the last PING that was answered may be lost, and is counted.
+//! after the last PING that was answered may be lost, and is counted. Where a stream is to store it, nothing is lost: it is kept
+//! until the stream has said so ([`StoredLedger`]).
 
 use std::fmt;
+use std::process;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -23,7 +25,9 @@ use crate::nats::credentials::Access;
 use crate::nats::error::Complaint;
 use crate::nats::publish_ledger::{Ledger, count_frames, not_taken};
 use crate::nats::session::{Output, SessionSettings};
+use crate::nats::stored_ledger::{Due, HEADER_BYTES_MAX, StoredLedger, StoredReport};
 use crate::runtime::MachineError;
+use crate::runtime::clock::Clock;
 
 /// For the server to take some bytes, and for the last PONG: more than a busy server takes for what sockets hold.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -44,6 +48,8 @@ pub enum ClientError {
     /// It was to stop while there was no connection, or none that takes anything; so many events were not sent or not
     /// confirmed.
     Stopped { unsent: u64, cause: String },
+    /// A stream was to store it, and does not.
+    NotStored { server: String, cause: String },
     /// The server has not confirmed that it has taken everything.
     Unconfirmed { server: String },
     /// A thread for the client could not be had.
@@ -58,6 +64,7 @@ impl fmt::Display for ClientError {
             ClientError::Stopped { unsent, cause } => {
                 write!(f, "stopped; {unsent} events were not sent, or not confirmed ({cause})")
             }
+            ClientError::NotStored { server, cause } => write!(f, "{server}: {cause}"),
             ClientError::Unconfirmed { server } => {
                 write!(f, "{server} has not confirmed within {} s", PATIENCE.as_secs())
             }
@@ -67,12 +74,14 @@ impl fmt::Display for ClientError {
 }
 
 /// What became of the connections.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ClientReport {
     /// Connections that became ready after the first.
     pub reconnects: u64,
     /// Events that were handed to a connection which ended before the server had confirmed them.
     pub maybe_lost: u64,
+    /// Where a stream is to store them: what it has said.
+    pub stored: Option<StoredReport>,
 }
 
 /// A client that is logged in, or connects again. Dropping it closes the connection.
@@ -85,9 +94,10 @@ pub struct BlockingClient {
 }
 
 impl BlockingClient {
-    /// Connects to the first server that can be used; that each is tried once is enough to know that none is.
-    pub fn connect(access: &Arc<Access>, stopped: &AtomicBool) -> Result<BlockingClient, ClientError> {
-        let mut driver = Driver::new(access).map_err(ClientError::Connect)?;
+    /// Connects to the first server that can be used; that each is tried once is enough to know that none is. With `stores` a
+    /// stream is to store what is published.
+    pub fn connect(access: &Arc<Access>, stores: bool, stopped: &AtomicBool) -> Result<BlockingClient, ClientError> {
+        let mut driver = Driver::new(access, stores).map_err(ClientError::Connect)?;
         while !driver.sockets.session.takes_publications() {
             driver.sockets.check_connecting(stopped).map_err(ClientError::Connect)?;
             driver.drive();
@@ -95,7 +105,8 @@ impl BlockingClient {
         }
         driver.sockets.end_connecting();
         let server = driver.sockets.session.server().expect("it is connected").0.clone();
-        let payload_bytes_max = usize::try_from(driver.sockets.session.max_payload()).unwrap_or(usize::MAX);
+        let message_bytes_max = usize::try_from(driver.sockets.session.max_payload()).unwrap_or(usize::MAX);
+        let payload_bytes_max = message_bytes_max.saturating_sub(if stores { HEADER_BYTES_MAX } else { 0 });
         let driver = Arc::new(Mutex::new(driver));
         let kept = driver.clone();
         let keep = move || {
@@ -122,7 +133,12 @@ impl BlockingClient {
     /// What became of the connections so far.
     pub fn report(&self) -> ClientReport {
         let driver = lock(&self.driver);
-        ClientReport { reconnects: driver.sockets.session.report(0).reconnects, maybe_lost: driver.ledger.maybe_lost }
+        let stored = driver.stored.as_ref();
+        ClientReport {
+            reconnects: driver.sockets.session.report(0).reconnects,
+            maybe_lost: stored.map_or(driver.ledger.maybe_lost, StoredLedger::unstored),
+            stored: stored.map(StoredLedger::report),
+        }
     }
 
     /// Hands whole PUB frames to the server, on as many connections as that takes. Without a connection it waits for one,
@@ -130,7 +146,7 @@ impl BlockingClient {
     pub fn publish(&self, frames: &[u8], stopped: &AtomicBool) -> Result<(), ClientError> {
         let mut driver = lock(&self.driver);
         driver.publish(frames);
-        self.send(&mut driver, stopped)
+        self.send(&mut driver, stopped, |driver| driver.has_unsent() || driver.is_full())
     }
 
     /// Whether anything can be published. Without a connection it can, later.
@@ -141,7 +157,7 @@ impl BlockingClient {
     /// Waits until a server has taken everything; nothing can be published after it.
     pub fn finish(&self, stopped: &AtomicBool) -> Result<(), ClientError> {
         let mut driver = lock(&self.driver);
-        self.send(&mut driver, stopped)?;
+        self.send(&mut driver, stopped, |driver| driver.has_unsent() || driver.unconfirmed() > 0)?;
         let now_ns = driver.sockets.clock.elapsed_ns();
         driver.sockets.session.begin_stop(now_ns);
         while driver.drive() {
@@ -150,19 +166,27 @@ impl BlockingClient {
         self.judge(&driver)
     }
 
-    fn send(&self, driver: &mut Driver, stopped: &AtomicBool) -> Result<(), ClientError> {
+    fn send(
+        &self,
+        driver: &mut Driver,
+        stopped: &AtomicBool,
+        has_more: impl Fn(&Driver) -> bool,
+    ) -> Result<(), ClientError> {
         let mut stopped_ns = None;
         loop {
             driver.drive();
             self.judge(driver)?;
-            if !driver.has_unsent() {
+            if !has_more(driver) {
                 return Ok(());
             }
             if stopped.load(Ordering::Relaxed) {
                 let now_ns = driver.sockets.clock.elapsed_ns();
                 let since_ns = *stopped_ns.get_or_insert(now_ns);
                 if !driver.sockets.session.takes_publications() || now_ns - since_ns > STOP_LIMIT_NS {
-                    let unsent = driver.ledger.unsent() + driver.ledger.unconfirmed();
+                    let unsent = match &driver.stored {
+                        Some(stored) => stored.unstored(),
+                        None => driver.ledger.unsent() + driver.ledger.unconfirmed(),
+                    };
                     let cause = driver.sockets.session.report(0).trouble;
                     let cause = cause.unwrap_or_else(|| "the server takes nothing".to_owned());
                     return Err(ClientError::Stopped { unsent, cause });
@@ -176,6 +200,7 @@ impl BlockingClient {
         let server = self.server.to_string();
         match &driver.end {
             Some(End::Refused(error)) => Err(ClientError::Refused { server, error: error.clone() }),
+            Some(End::NotStored(cause)) => Err(ClientError::NotStored { server, cause: cause.clone() }),
             Some(End::Drained { is_confirmed: false }) => Err(ClientError::Unconfirmed { server }),
             None | Some(End::Drained { is_confirmed: true }) => Ok(()),
         }
@@ -202,6 +227,7 @@ fn lock(driver: &Mutex<Driver>) -> MutexGuard<'_, Driver> {
 enum End {
     Drained { is_confirmed: bool },
     Refused(ServerError),
+    NotStored(String),
 }
 
 /// The session with what is published.
@@ -210,17 +236,22 @@ struct Driver {
     /// Frames for the next connection.
     waiting: Vec<u8>,
     ledger: Ledger,
+    /// Where a stream is to store what is published: this in the place of `waiting` and `ledger`.
+    stored: Option<StoredLedger>,
     /// The server has not failed to answer the drain.
     is_confirmed: bool,
     end: Option<End>,
 }
 
 impl Driver {
-    fn new(access: &Arc<Access>) -> Result<Driver, ConnectFailure> {
+    fn new(access: &Arc<Access>, stores: bool) -> Result<Driver, ConnectFailure> {
+        // No two runs have one name: the clock tells those of a machine apart, and their processes those of a moment.
+        let run = || format!("feed{:x}{:x}", Clock::start().now().0, process::id());
+        let stored = stores.then(|| StoredLedger::new(run()));
         let settings = SessionSettings {
             servers: access.servers().to_vec(),
             discovers: access.discovers(),
-            subjects: Vec::new(),
+            subjects: stored.iter().map(StoredLedger::inbox).collect(),
             stream: None,
             seed: None,
             drain_limit_ns: PATIENCE.as_nanos() as u64,
@@ -236,6 +267,7 @@ impl Driver {
             sockets: BlockingSession::new(access, settings, adjust)?,
             waiting: Vec::new(),
             ledger: Ledger::default(),
+            stored,
             is_confirmed: true,
             end: None,
         })
@@ -244,6 +276,14 @@ impl Driver {
     /// Frames on their way: on this connection, or with the next one.
     fn publish(&mut self, frames: &[u8]) {
         let BlockingSession { session, clock, .. } = &mut self.sockets;
+        if let Some(stored) = &mut self.stored {
+            let now_ns = clock.elapsed_ns();
+            let frames = stored.push(frames, now_ns);
+            if session.takes_publications() {
+                session.publish_frames(&frames, (), now_ns);
+            }
+            return;
+        }
         if session.takes_publications() {
             self.ledger.publish(count_frames(frames));
             session.publish_frames(frames, (), clock.elapsed_ns());
@@ -257,13 +297,42 @@ impl Driver {
         !self.waiting.is_empty() || self.sockets.has_unsent()
     }
 
+    /// A stream has not stored as much as can be kept.
+    fn is_full(&self) -> bool {
+        self.stored.as_ref().is_some_and(StoredLedger::is_full)
+    }
+
+    /// What a stream has not stored.
+    fn unconfirmed(&self) -> u64 {
+        self.stored.as_ref().map_or(0, StoredLedger::unstored)
+    }
+
+    /// Publishes all that a stream has not stored.
+    fn publish_again(&mut self) {
+        let (Some(stored), now_ns) = (&mut self.stored, self.sockets.clock.elapsed_ns()) else { return };
+        let frames = stored.frames(now_ns);
+        if !frames.is_empty() {
+            self.sockets.session.publish_frames(&frames, (), now_ns);
+        }
+    }
+
     /// Reads, answers, connects and sends what can be at this moment; false when it is over.
     fn drive(&mut self) -> bool {
         if self.end.is_some() {
             return false;
         }
-        // Nothing is subscribed to.
-        self.sockets.exchange(&mut |_, _| {});
+        let (stored, now_ns) = (&mut self.stored, self.sockets.clock.elapsed_ns());
+        // Nothing but a stream's answers is subscribed to.
+        self.sockets.exchange(&mut |_, message| {
+            stored.iter_mut().for_each(|stored| stored.handle_msg(message, now_ns));
+        });
+        if self.sockets.session.takes_publications() && !self.sockets.has_unsent() {
+            match self.stored.as_ref().map(|stored| stored.poll(now_ns)) {
+                Some(Due::Again) => self.publish_again(),
+                Some(Due::Never(cause)) => self.end = Some(End::NotStored(cause)),
+                Some(Due::Nothing) | None => {}
+            }
+        }
         // The drain's PONG may be the last thing that came.
         self.note_pings();
         while self.end.is_none()
@@ -291,12 +360,21 @@ impl Driver {
                 self.note_pings();
                 let frames = std::mem::take(&mut self.waiting);
                 self.ledger.end_wait();
-                if !frames.is_empty() {
+                if self.stored.is_some() {
+                    self.publish_again();
+                } else if !frames.is_empty() {
                     self.publish(&frames);
                 }
             }
             Output::Close { trouble, .. } => {
                 let unsent = self.sockets.session.take_unsent();
+                if let Some(stored) = &mut self.stored {
+                    stored.handle_disconnected(self.sockets.clock.elapsed_ns());
+                    if trouble.is_some() && self.sockets.session.is_over() {
+                        self.end = Some(End::Drained { is_confirmed: true });
+                    }
+                    return;
+                }
                 let before = std::mem::take(&mut self.waiting);
                 self.waiting = not_taken(&unsent);
                 self.ledger.close(count_frames(&self.waiting));

@@ -6,7 +6,7 @@
 //! Sockets: `dialer` has those of attempts, `transport` is one, `tls_session` its TLS. What is sent: `send_buffer`, `refusals` (by the server).
 //! Words: `error` and `tls_error` say what is wrong, `stream_words` that of a stream, `connection_log` when it is said. `credentials`: logins and certificates.
 //! `blocking_session` is all that on a thread that may block, for commands; `blocking_client` publishes with it for `feed`, with its
-//! `publish_ledger` of what is confirmed.
+//! `publish_ledger` of what is confirmed; `stored_ledger` is that where a stream stores it.
 //! Invariant: what was not sent whole is known, and is sent again or counted; an error says who is at fault.
 //! Imported by `service` and `commands`.
 
@@ -22,6 +22,7 @@ pub(crate) mod refusals;
 pub mod send_buffer;
 pub mod session;
 pub(crate) mod session_io;
+pub(crate) mod stored_ledger;
 pub(crate) mod stream_words;
 mod tls_error;
 pub(crate) mod tls_session;
