@@ -66,7 +66,7 @@
 //! * **A shard that waits keeps its code warm** with a made-up trade through an engine of its own, as a lone trade's time is
 //!   that of fetching the code; turned down: prefetching (unsafe, gains less), spinning (a core; there as `--busy-poll`).
 //! * **A session owns no socket and reads no clock** (`nats::session`): attempts, handshake, liveness, lame duck, drain, what is
-//!   sent and sent again are one state machine, and the service's loop, `feed` and the simulation in `tests/session.rs` are
+//!   sent and sent again are one state machine, and the service's loop, `nats::blocking_session` (`feed`, `record`, `check`) and the simulation in `tests/session.rs` are
 //!   loops around it that move bytes and grant wishes. Several attempts may be under way (`nats::attempt`; their sockets are
 //!   the `nats::dialer`'s), one connection serves; a lame duck's successor is made and confirmed before that is drained, is not
 //!   read until then, and what both bring is told by its content (`service::overlap`). The send buffer marks where each publication ends and what it is
