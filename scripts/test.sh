@@ -9,8 +9,8 @@
 #   FUZZ_SECONDS=N    of each fuzz target, with --long (60)
 #
 # It needs cargo, curl and a nats-server of 2.11 or later; a missing nats-server is installed into .tools. What else this
-# machine does not have and cannot get without root (Debian's nats-server 2.9) is in SENPAI_SKIP: the tests that need it
-# say that they are skipped.
+# machine does not have and cannot get (Debian's nats-server 2.9; Chromium, which only root can install, for the live page; axe-core)
+# is in SENPAI_SKIP: the tests that need it say that they are skipped.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 
@@ -51,6 +51,18 @@ else
     unset NATS_SERVER_OLD
     skip nats-server-old "there is none here, and it cannot be unpacked from Debian's packages (see above)"
 fi
+# One that is named and is not there is a mistake as well.
+for tool in chromium axe; do
+    name=$(echo $tool | tr a-z A-Z)
+    if path=$(scripts/browser.sh $tool); then
+        report+=("$tool, $path")
+        export "$name=$path"
+    elif [ -n "${!name:-}" ]; then
+        exit 1
+    else
+        skip $tool "there is none here, and it cannot be installed (see above): the live page is not tested, or not for barriers"
+    fi
+done
 if [ -n "${RECORDINGS:-}" ]; then
     RECORDINGS=$(realpath "$RECORDINGS") && [ -d "$RECORDINGS" ] ||
         { echo "test.sh: RECORDINGS must be a folder that is there" >&2 && exit 1; }
@@ -74,7 +86,9 @@ run_long() {
     for name in $(targets_with 'seeds::fresh(' proto_nats/tests); do arguments+=(--test "$name"); done
     run cargo test --release -p proto_nats "${arguments[@]}" -- --nocapture
     arguments=()
-    for name in $(targets_with '#[ignore' tests); do arguments+=(--test "$name"); done
+    for name in $(targets_with '#[ignore' tests) $(targets_with 'with_ignored_flag(' tests); do
+        arguments+=(--test "$name")
+    done
     run cargo test --release "${arguments[@]}" -- --ignored --nocapture
     local fuzz_targets
     fuzz_targets=$(cd proto_nats/fuzz/fuzz_targets && printf '%s\n' *.rs | sed 's/\.rs$//')
@@ -100,7 +114,7 @@ echo "What ran"
 printf '  %s\n' "${report[@]}"
 grep -aohE '^recordings: .*' "$log" | sort -u | sed 's/^/  /'
 grep -aohE '[a-z_]+: SEED=.*' "$log" | sed 's/^/  /'
-grep -aohE '^[a-z_]+: [0-9a-zA-Z ].* (agree|lost for want of room).*|^capacity: Counts.*|^Done [0-9]+ runs.*' "$log" | sed 's/^/  /'
+grep -aohE '^[a-z_]+: [0-9a-zA-Z ].* (agree|lost for want of room).*|^capacity: Counts.*|^page: [0-9].*|^Done [0-9]+ runs.*' "$log" | sed 's/^/  /'
 grep -aE '^test result: ' "$log" | tr -d '.;' |
     awk '{ passed += $4; failed += $6; ignored += $8 } END { printf "  %d passed, %d failed, %d ignored\n", passed, failed, ignored }'
 echo "What was skipped"

@@ -13,7 +13,7 @@
 //! | room | what it is |
 //! |---|---|
 //! | [`commands`] | `run`, `replay`, `feed`, `record`, `generate`, `bench`, `check`, `demo`: a file each |
-//! | [`api`] | what HTTP answers: endpoints, documents, metrics |
+//! | [`api`] | what HTTP answers: endpoints, documents, metrics, events as they come and the live page that shows them |
 //! | [`service`] | a core at work: its shard of the market, its session with NATS, and what others may ask it |
 //! | [`nats`] | a client of NATS servers: [`nats::session`] decides and owns no socket; `attempt` and `dialer` connect, transport, TLS, credentials are beside them |
 //! | [`http`] | an HTTP/1.1 responder that knows nothing of markets |
@@ -83,6 +83,11 @@
 //!   all symbols is made and sent a page at a time, and a bell (`runtime::bell`, an epoll beside the NATS socket in `poll(2)`)
 //!   says when there is something to do. Turned down: whole documents (tens of milliseconds with 50,000 symbols), a thread
 //!   for HTTP (the engine would need locks), one answer kept for all (memory for those who do not read).
+//! * **/events holds the newest of each symbol once, not a queue for each reader** (`api::event_hub`): a reader is a place in it, so that
+//!   one that is slow costs no memory and gets the newest as soon as it reads; what it has not had by then it has lost, and is told. The shards are
+//!   asked every 250 ms for what has changed, by the time of a symbol's last event, which the engine has anyway. Turned down: handing each snapshot to HTTP
+//!   (work for each event, a lock or a queue that fills), WebSocket (its own framing, no gain for one direction), a framework for the page (a build
+//!   between what is written and what is served).
 //! * **The NATS socket is read with `recv` and waited for in `poll(2)`**; io_uring has HTTP, timers and what lies between
 //!   tasks. Turned down: waiting in glommio's reactor (10 to 60 us more at the median, twice the CPU), a ring of the
 //!   shard's own (as fast as `poll(2)`, no faster: a second ring and unsafe code for nothing that shows).

@@ -58,6 +58,10 @@ impl Demo {
 
     fn check_all_endpoints(&self, symbol: &str) {
         assert_eq!(self.commands("curl").len(), 5, "{}", self.text);
+        let page =
+            self.text.lines().next().and_then(|line| line.strip_prefix("The live page:  ")).expect("it comes first");
+        let page = Command::new("curl").args(["-sf", "-m", "20", page]).output().unwrap();
+        assert!(String::from_utf8(page.stdout).unwrap().starts_with("<!DOCTYPE html>"));
         let json = |body: &str| serde_json::from_str::<Value>(body).unwrap();
         self.curl("/health", |body| json(body)["nats_connected"] == true && json(body)["symbol_count"] != 0);
         self.curl("/stats", |body| json(body)["events_in"].as_u64() > Some(10));

@@ -176,6 +176,8 @@ fn what_to_look_at(source: &str, port_asked: u16, broker: &BrokerThread, http: S
     let symbol = percent_encoded(symbol);
     format!(
         "\
+The live page:  http://{http}/
+
 A NATS broker on {nats}{taken}, {source}, and the service.
 In another terminal:
 

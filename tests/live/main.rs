@@ -18,6 +18,7 @@ mod alerts;
 mod connection;
 mod counting;
 mod endpoints;
+mod events;
 mod intake;
 mod providers;
 mod recordings;

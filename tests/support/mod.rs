@@ -3,6 +3,7 @@
 #![allow(dead_code)]
 
 pub mod bus;
+pub mod event_stream;
 pub mod events;
 pub mod http;
 pub mod nats_server;

@@ -28,9 +28,14 @@ pub fn command(directory: &TempDir) -> Command {
 impl Service {
     /// Returns when it listens on HTTP; NATS may be connected or not.
     pub fn start(nats_url: &str, flags: &[&str]) -> Service {
+        Service::start_on(0, nats_url, flags)
+    }
+
+    /// As [`start`](Self::start), on this port; 0: on one that is free.
+    pub fn start_on(port: u16, nats_url: &str, flags: &[&str]) -> Service {
         let directory = tempfile::tempdir().expect("a directory for temporary files");
         let mut process = command(&directory)
-            .args(["run", "--http-port", "0", "--nats-url", nats_url])
+            .args(["run", "--http-port", &port.to_string(), "--nats-url", nats_url])
             .args(flags)
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

@@ -5,7 +5,7 @@ import { follow } from "./events.js";
 import { History } from "./history.js";
 import { FIELDS, SymbolView } from "./symbol.js";
 import { SymbolTable } from "./table.js";
-import { NONE, age, bytes, clock, count, element, fixed, latency, put, significant } from "./text.js";
+import { NONE, age, bytes, clock, count, element, fixed, latency, price, put } from "./text.js";
 
 /** The service sends each symbol once a minute at least: one that it does not send for longer is gone. */
 const GONE_MS = 150000;
@@ -143,11 +143,18 @@ function drawStatus() {
 /** What is wrong, in words; what is not about the service itself after what is. */
 function drawTroubles() {
   const lines = status.troubles.map((text) => ({ text, is: "critical" }));
+  // One line for a kind: the newest.
+  const kinds = new Map();
   for (const alert of status.alerts) {
-    if (!status.troubles.includes(alert.message)) lines.push({ text: alert.message, is: alert.severity });
+    if (status.troubles.includes(alert.message)) continue;
+    kinds.set(alert.kind, [...(kinds.get(alert.kind) ?? []), alert]);
+  }
+  for (const [kind, [newest, ...others]] of kinds) {
+    const more = others.length > 0 ? ` (and ${others.length} more alerts of the kind ${kind})` : "";
+    lines.push({ text: `${newest.message}${more}`, is: newest.severity });
   }
   const more = status.alerts_firing - status.alerts.length;
-  if (more > 0) lines.push({ text: `${count(more)} more alerts fire`, is: "warning" });
+  if (more > 0) lines.push({ text: `${count(more)} more alerts fire.`, is: "warning" });
   if (lost > 0) lines.push({ text: `This page does not keep up: it was sent ${count(lost)} updates fewer than there were.`, is: "warning" });
   const list = byId("troubles").firstElementChild;
   while (list.children.length > lines.length) list.lastChild.remove();
@@ -167,7 +174,7 @@ function drawLists() {
       const link = element("a", signal.state);
       link.href = `#${encodeURIComponent(signal.state)}`;
       const isLong = signal.direction === "long";
-      item.append(time(signal.ts), element("b", isLong ? "▲ long" : "▼ short", isLong ? "up" : "down"), link, element("span", significant(signal.price)), Object.assign(element("span", signal.rule, "muted"), { title: signal.rule }));
+      item.append(time(signal.ts), element("b", isLong ? "▲ long" : "▼ short", isLong ? "up" : "down"), link, element("span", price(signal.price)), Object.assign(element("span", signal.rule, "muted"), { title: signal.rule }));
       return item;
     }));
   }

@@ -1,7 +1,7 @@
 // The view of one symbol: its last minutes, each of its numbers as the service gives it, its latest trade, quote and book.
 
 import { draw } from "./chart.js";
-import { NONE, age, clock, element, exact, fixed, percent, put, significant } from "./text.js";
+import { NONE, age, clock, element, exact, fixed, percent, price, put, significant } from "./text.js";
 
 /** Between two looks at /state/latest. */
 const LOOK_MS = 500;
@@ -79,12 +79,12 @@ export class SymbolView {
     features["window complete"] = doc.window_truncated ? "no: trades left it early for want of room" : "yes";
     pairs(byId("features"), features);
     if (!history) return;
-    const [price, mid, spread, change, volume] = [0, 1, 2, 3, 4].map((field) => history.series(field));
+    const [last, mid, spread, change, volume] = [0, 1, 2, 3, 4].map((field) => history.series(field));
     const marks = signals
       .filter((signal) => signal.state === row.name)
       .map((signal) => ({ at: history.last - Date.parse(signal.ts) / 1000, isUp: signal.direction === "long" }));
     const minutes = "over the last five minutes";
-    chart("symbol-price", [{ values: mid, color: "b" }, { values: price, color: "a" }], { text: (value) => significant(value), marks }, `Price and mid of ${row.name} ${minutes}, ${marks.length} signals among them`);
+    chart("symbol-price", [{ values: mid, color: "b" }, { values: last, color: "a" }], { text: price, marks }, `Price and mid of ${row.name} ${minutes}, ${marks.length} signals among them`);
     chart("symbol-spread", [{ values: spread, color: "a" }], { text: (value) => fixed(value, 2), zero: true }, `Spread in basis points ${minutes}`);
     chart("symbol-return", [{ values: change, color: "a" }], { text: (value) => percent(value), zero: true, marks }, `Return over 10 s ${minutes}`);
     chart("symbol-volume", [{ values: volume, color: "a", isBars: true }], { text: (value) => significant(value, 4), zero: true }, `Volume over 10 s ${minutes}`);
@@ -116,8 +116,8 @@ function level() {
 }
 
 function fillLevel(entry, priceCell, sizeCell, largest) {
-  const [price, size] = entry ?? [null, null];
-  put(priceCell, exact(price));
+  const [at, size] = entry ?? [null, null];
+  put(priceCell, exact(at));
   const [bar, text] = sizeCell.children;
   put(text, exact(size));
   bar.style.width = size === null ? "0" : `${(100 * size) / largest}%`;

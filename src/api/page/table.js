@@ -1,6 +1,6 @@
 // The table of symbols. Only the rows that can be seen are elements, so that thousands of symbols cost as much as thirty.
 
-import { NONE, age, count, element, fixed, percent, put, significant } from "./text.js";
+import { NONE, age, count, difference, element, fixed, percent, price, put, significant } from "./text.js";
 
 const ROW_PX = 26;
 /** Rows beyond those that can be seen, above and below. */
@@ -16,21 +16,21 @@ const sign = (value) => (value > 0 ? "up" : value < 0 ? "down" : "");
 
 /** Each with its least width, its value (to sort by), its text and, where it has one, its class. */
 const COLUMNS = [
-  { label: "Symbol", px: 128, title: "Symbol, or symbol@provider", value: (row) => row.name, text: (value) => value },
-  { label: "Price", px: 80, title: "Price of the latest trade", value: (row) => row.doc.price, text: (value) => significant(value) },
-  { label: "Mid", px: 80, title: "Middle of bid and ask", value: feature("mid"), text: (value) => significant(value) },
-  { label: "Spread", px: 64, title: "Ask minus bid", value: feature("spread_abs"), text: (value) => significant(value, 3) },
-  { label: "bps", px: 56, title: "Spread in basis points of the mid", value: feature("spread_bps"), text: (value) => fixed(value, 2) },
-  { label: "VWAP 10 s", px: 84, title: "Volume-weighted price of the last 10 s", value: feature("trade_vwap_10s"), text: (value) => significant(value) },
-  { label: "VWAP 60 s", px: 84, title: "Volume-weighted price of the last 60 s", value: feature("trade_vwap_60s"), text: (value) => significant(value) },
-  { label: "Return %", px: 72, title: "Return over 10 s, in percent", value: feature("return_10s"), text: (value) => percent(value), className: sign },
-  { label: "Vol. %", px: 64, title: "Realised volatility over 60 s, in percent, not annualised", value: feature("realized_vol_60s"), text: (value) => (value === null ? NONE : fixed(value * 100, 4)) },
-  { label: "Volume", px: 66, title: "Volume traded in the last 10 s", value: feature("trade_volume_10s"), text: (value) => significant(value, 4) },
-  { label: "Trades", px: 58, title: "Trades in the last 10 s", value: feature("trade_count_10s"), text: count },
-  { label: "Trade age", px: 74, title: "Age of the latest trade", value: aged("trade_age_ms"), text: age },
-  { label: "Quote age", px: 78, title: "Age of the top of market", value: aged("quote_age_ms"), text: age },
-  { label: "p95 ms", px: 60, title: "95th percentile of the latency from the exchange to receipt, in ms", value: feature("latency_ms_p95"), text: (value) => fixed(value, 1) },
-  { label: "Signals", px: 66, title: "Signals since the start: long / short", value: (row) => row.doc.signals.long + row.doc.signals.short, text: (value, row) => (value ? `${row.doc.signals.long} / ${row.doc.signals.short}` : NONE) },
+  { label: "Symbol", px: 118, title: "Symbol, or symbol@provider", value: (row) => row.name, text: (value) => value },
+  { label: "Price", px: 84, title: "Price of the latest trade", value: (row) => row.doc.price, text: price },
+  { label: "Mid", px: 84, title: "Middle of bid and ask", value: feature("mid"), text: price },
+  { label: "Spread", px: 66, title: "Ask minus bid", value: feature("spread_abs"), text: difference },
+  { label: "bps", px: 50, title: "Spread in basis points of the mid", value: feature("spread_bps"), text: (value) => fixed(value, 2) },
+  { label: "VWAP 10 s", px: 84, title: "Volume-weighted price of the last 10 s", value: feature("trade_vwap_10s"), text: price },
+  { label: "VWAP 60 s", px: 84, title: "Volume-weighted price of the last 60 s", value: feature("trade_vwap_60s"), text: price },
+  { label: "Return %", px: 68, title: "Return over 10 s, in percent", value: feature("return_10s"), text: (value) => percent(value), className: sign },
+  { label: "Vol. %", px: 60, title: "Realised volatility over 60 s, in percent, not annualised", value: feature("realized_vol_60s"), text: (value) => (value === null ? NONE : fixed(value * 100, 4)) },
+  { label: "Volume", px: 62, title: "Volume traded in the last 10 s", value: feature("trade_volume_10s"), text: (value) => significant(value, 4) },
+  { label: "Trades", px: 56, title: "Trades in the last 10 s", value: feature("trade_count_10s"), text: count },
+  { label: "Trade age", px: 76, title: "Age of the latest trade", value: aged("trade_age_ms"), text: age },
+  { label: "Quote age", px: 80, title: "Age of the top of market", value: aged("quote_age_ms"), text: age },
+  { label: "p95 ms", px: 56, title: "95th percentile of the latency from the exchange to receipt, in ms", value: feature("latency_ms_p95"), text: (value) => fixed(value, 1) },
+  { label: "Signals", px: 62, title: "Signals since the start: long / short", value: (row) => row.doc.signals.long + row.doc.signals.short, text: (value, row) => (value ? `${row.doc.signals.long} / ${row.doc.signals.short}` : NONE) },
 ];
 
 export class SymbolTable {
@@ -47,6 +47,7 @@ export class SymbolTable {
     this.body.append(...this.spaces);
     this.headers = COLUMNS.map((column, index) => this.header(column, index));
     this.table.tHead.rows[0].append(...this.headers);
+    this.table.style.minWidth = `${COLUMNS.reduce((sum, { px }) => sum + px, 0)}px`;
     this.table.setAttribute("aria-colcount", COLUMNS.length);
     this.isPointedAt = false;
     this.body.addEventListener("pointerenter", () => { this.isPointedAt = true; });

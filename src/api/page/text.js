@@ -10,11 +10,23 @@ export const count = (value) => (isNumber(value) ? groups.format(value) : NONE);
 /** As the service gives it. */
 export const exact = (value) => (value === null || value === undefined ? NONE : String(value));
 
-/** With so many significant digits, which keeps the width of a price's cell as it is. */
+/** With so many significant digits. */
 export function significant(value, digits = 7) {
   if (!isNumber(value)) return NONE;
   if (value === 0) return "0";
   return Math.abs(value) >= 10 ** digits ? value.toFixed(0) : value.toPrecision(digits);
+}
+
+/** A price, in ten characters at most. */
+export function price(value) {
+  if (!isNumber(value) || Math.abs(value) >= 1) return significant(value);
+  return Math.abs(value) >= 1e-6 ? value.toFixed(8) : value.toExponential(4);
+}
+
+/** A difference of prices, in eight characters at most. */
+export function difference(value) {
+  if (!isNumber(value) || value === 0 || Math.abs(value) >= 0.01) return significant(value, 3);
+  return Math.abs(value) >= 1e-4 ? value.toFixed(5) : value.toExponential(1);
 }
 
 export const fixed = (value, digits) => (isNumber(value) ? value.toFixed(digits) : NONE);
