@@ -259,7 +259,7 @@ fn limits_end_it() {
 fn what_is_there_is_not_touched_and_what_fails_is_one_line() {
     let server = NatsServer::start();
     let directory = tempfile::tempdir().expect("a directory for temporary files");
-    let mut check = |file: &str, url: &str, flags: &[&str], limits: &str, code: i32, expected: &[&str]| {
+    let check = |file: &str, url: &str, flags: &[&str], limits: &str, code: i32, expected: &[&str]| {
         let mut recorder = Recorder::spawn(directory.path(), file, url, flags, limits);
         let status = recorder.wait();
         let said = recorder.said();

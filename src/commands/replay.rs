@@ -46,7 +46,7 @@ pub fn replay(
         Ok(())
     });
     // What was published up to an error is written as well.
-    replay.engine.set_moment_open(false);
+    replay.engine.stop();
     let ended = ended.and(replay.write_outputs()).and(replay.out.flush().map_err(writing));
     faults.finish(&mut log);
     ended?;

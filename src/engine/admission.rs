@@ -1,7 +1,7 @@
 //! Which events a state takes (SPEC section 1, "Duplicates" and "Providers"), and which symbols have a place. Here is what the
 //! engine does when a rule of [`state`](crate::engine::state) has spoken.
 
-use crate::engine::alerts::watch::Names;
+use crate::engine::alerts::figures::Names;
 use crate::engine::bounds::{SIGNALS_WAITING_MAX, STATE_NAME_BYTES_MAX};
 use crate::engine::counters::{DropReason, Unpublished};
 use crate::engine::engine::Engine;

@@ -5,11 +5,10 @@ use std::sync::Arc;
 
 use crate::engine::alerts::alert::{About, Alert, AlertKind, StreamTrouble};
 use crate::engine::alerts::board::AlertBoard;
-use crate::engine::alerts::watch::{Figures, JUDGED, Names};
+use crate::engine::alerts::figures::{Figures, Names};
 use crate::engine::bounds::QUEUE_SHED_FILL;
 use crate::engine::counters::Unpublished;
 use crate::engine::engine::Engine;
-use crate::engine::features::snapshot::Snapshot;
 use crate::engine::input::event::Origin;
 use crate::engine::input::subject::EventKind;
 use crate::engine::receipt::Receipt;
@@ -110,12 +109,11 @@ impl Engine {
     pub(super) fn note_accepted(&mut self, id: SymbolId, provider: ProviderId, t: UnixNanos, now: UnixNanos) {
         let may_be_mixed = provider != ProviderId::UNKNOWN && self.alerts.senders.note(id, provider, t);
         if may_be_mixed
-            && !self.is_past
             && !self.alerts.is_firing(id, AlertKind::MixedProviders)
             && let mixed @ Some(_) = self.alerts.senders.mixed(id, now, self.lengths.long)
         {
             let figures = Figures { mixed, ..Figures::default() };
-            self.judge(id, &[AlertKind::MixedProviders], &figures, self.moment);
+            self.judge(id, AlertKind::MixedProviders, &figures);
         }
     }
 
@@ -130,48 +128,26 @@ impl Engine {
         self.count_dropped_alerts();
     }
 
-    /// A snapshot was taken at `moment`.
-    #[inline]
-    pub(super) fn judge_snapshot(&mut self, id: SymbolId, snapshot: &Snapshot, moment: UnixNanos) {
-        let figures = Figures {
-            latency_p95_ms: snapshot.features.latency.p95_ms,
-            is_truncated: snapshot.window_truncated,
-            mixed: self.alerts.senders.mixed(id, snapshot.now, self.lengths.long),
-        };
-        if self.alerts.concerns(id, &figures) {
-            self.judge(id, &JUDGED, &figures, moment);
-        }
-    }
-
-    /// Where there are no snapshots, or one in more than a second: an event by which an alert may begin is the occasion to judge.
-    /// A window can lack something only by an event that finds its pool empty.
-    #[inline]
-    pub(super) fn judge_between_snapshots(&mut self, id: SymbolId, now: UnixNanos, latency_ns: Option<i64>) {
-        let is_slow = latency_ns.is_some_and(|latency_ns| self.alerts.is_slow(latency_ns));
-        if is_slow || self.trade_pool.is_low() || self.row_pool.is_low() {
-            self.judge_event(id, now, is_slow);
-        }
-    }
-
+    /// A window can lack something only by an event that finds a pool empty.
     #[cold]
-    fn judge_event(&mut self, id: SymbolId, now: UnixNanos, is_slow: bool) {
+    pub(super) fn judge_room(&mut self, id: SymbolId, now: UnixNanos) {
         let state = self.symbols.state(id);
         let is_truncated =
             state.trades.is_truncated(now, self.lengths) || state.latency.is_truncated(now, self.slot_ns);
-        if is_slow && !self.alerts.is_firing(id, AlertKind::Latency) {
-            let snapshot = self.snapshot(id, now);
-            self.judge_snapshot(id, &snapshot, self.moment);
-        } else if is_truncated && !self.alerts.is_firing(id, AlertKind::WindowTruncated) {
+        if is_truncated && !self.alerts.is_firing(id, AlertKind::WindowTruncated) {
             let figures = Figures { is_truncated, ..Figures::default() };
-            self.judge(id, &[AlertKind::WindowTruncated], &figures, self.moment);
+            self.judge(id, AlertKind::WindowTruncated, &figures);
         }
     }
 
     #[cold]
-    fn judge(&mut self, id: SymbolId, kinds: &[AlertKind], figures: &Figures, moment: UnixNanos) {
+    fn judge(&mut self, id: SymbolId, kind: AlertKind, figures: &Figures) {
+        if self.is_past {
+            return;
+        }
         let own = self.symbols.state(id).provider;
         let names = Names { symbol: self.symbols.names(id), own, providers: &self.providers };
-        self.alerts.judge(id, kinds, &names, figures, moment, &mut self.outbox.alerts);
+        self.alerts.judge(id, kind, &names, figures, self.moment, &mut self.outbox.alerts);
         self.count_dropped_alerts();
     }
 

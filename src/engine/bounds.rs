@@ -33,13 +33,13 @@ pub const WINDOW_TRADES_MAX: usize = 1 << 24;
 pub const SYMBOLS_MAX: usize = 1 << 20;
 /// Signals that wait for the connection. At 10 s cooldown this is hours of a quiet market, minutes of a volatile one.
 pub const SIGNALS_WAITING_MAX: usize = 4096;
-/// Alerts of a kind and state that go out one by one in a second; those beyond are one, with their number.
+/// Alerts of a kind that go out one by one in a second, firing and resolved together; those beyond are one, with their number.
 pub const ALERTS_A_SECOND_MAX: usize = 20;
 /// From this part of the receive buffer on, in percent, quotes, books and heartbeats are dropped, and there is an alert.
 pub const QUEUE_SHED_PERCENT: usize = 90;
 /// The same as a number from 0 to 1.
 pub const QUEUE_SHED_FILL: f64 = QUEUE_SHED_PERCENT as f64 / 100.0;
-/// Alerts that wait for the connection: more than twice what ten kinds with two states give in a second at most.
+/// Alerts that wait for the connection: more than four times what ten kinds give in a second at most.
 pub const ALERTS_WAITING_MAX: usize = 1024;
 /// The last alerts and the last signals, as `/alerts/latest` and `/signals/latest` show them.
 pub const LATEST_MAX: usize = 100;

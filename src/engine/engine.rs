@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use crate::engine::alerts::alert::ALERTS_SUBJECT;
 use crate::engine::alerts::board::AlertBoard;
-use crate::engine::alerts::watch::{Alerts, JUDGE_NS};
+use crate::engine::alerts::watch::Alerts;
 use crate::engine::bounds::{LATENCY_ROWS_PER_SYMBOL, LATENCY_SLOTS, ROLLING_WINDOW_MAX_NS, SHORT_WINDOW_NS};
 use crate::engine::counters::{Counters, DropReason, Suppression, Topic, Unpublished};
 use crate::engine::deadlines::DeadlineQueue;
@@ -155,9 +155,11 @@ impl Engine {
         payload: &[u8],
         receipt: Receipt,
     ) -> Result<(), Malformed> {
-        let (origin, body) = match self.decoder.decode(kind, payload) {
-            Ok(decoded) => decoded,
-            Err(malformed) => return self.refuse(kind, malformed),
+        // Read where it was written: a copy would cost each event thirty moves.
+        let decoded = self.decoder.decode(kind, payload);
+        let (origin, body) = match &decoded {
+            Ok((origin, body)) => (origin, body),
+            Err(malformed) => return self.refuse(kind, *malformed),
         };
         let symbol_hash = self.symbols.hash(symbol);
         let is_separate = self.settings.providers.mode == ProviderMode::Separate;
@@ -165,12 +167,12 @@ impl Engine {
         if known.is_none() && kind != EventKind::Heartbeat && !is_valid_symbol(symbol) {
             return self.refuse(kind, Malformed::Symbol);
         }
-        self.move_to(receipt, &origin);
+        self.move_to(receipt, origin);
         let provider = self.providers.intern(origin.provider);
         if is_separate {
             known = self.find_state(symbol, provider);
         }
-        if let Body::Trade(trade) = &body
+        if let Body::Trade(trade) = body
             && self.recent_trades.remember(symbol_hash, provider, trade, origin.ts_exchange)
         {
             self.note_duplicate(known, provider);
@@ -181,10 +183,10 @@ impl Engine {
         }
         let is_trusted = self.providers.is_trusted(provider, self.local);
         let EventTime { t, latency_ns, lag_ns, is_rejected } =
-            EventTime::settle(&origin, self.local, self.settings.clock_skew_max, is_trusted);
+            EventTime::settle(origin, self.local, self.settings.clock_skew_max, is_trusted);
         if is_rejected {
             self.counters.timestamps_rejected[provider.index()] += 1;
-            self.note_rejected_time(provider, &origin);
+            self.note_rejected_time(provider, origin);
         }
         let lag_ns = match receipt {
             Receipt::At(_) => lag_ns,
@@ -218,12 +220,12 @@ impl Engine {
         let arrival = Arrival { t, provider, ts_exchange: origin.ts_exchange, ts_recv: origin.ts_recv };
         match body {
             Body::Trade(trade) => {
-                state.apply_trade(arrival, &trade);
+                state.apply_trade(arrival, trade);
                 if !is_late {
                     state.trades.push(&mut self.trade_pool, t, trade.price, trade.size);
                 }
             }
-            Body::Quote(quote) => state.apply_quote(arrival, quote),
+            Body::Quote(quote) => state.apply_quote(arrival, *quote),
             Body::Book => state.apply_book(arrival, &self.decoder.book),
             Body::Heartbeat => unreachable!("heartbeats end above"),
         }
@@ -231,6 +233,9 @@ impl Engine {
             self.counters.count_dropped(kind, DropReason::Late);
         } else if let Some(latency_ns) = latency_ns {
             state.latency.push(&mut self.row_pool, t, latency_ns, self.slot_ns);
+            if self.alerts.is_slow(latency_ns) {
+                self.alerts.note_slow(id, self.moment, self.moment.plus(self.lengths.long));
+            }
         }
         let now = state.now(self.local);
         if self.settings.providers.mode == ProviderMode::Merged && !is_late {
@@ -246,8 +251,9 @@ impl Engine {
             Receipt::Stored { present, .. } => present.since(t),
         };
         self.evaluate_rules(id, now, event_age, matches!(receipt, Receipt::Stored { .. }));
-        self.publish_or_wait(id, now, latency_ns);
+        self.publish_or_wait(id, now);
         if self.trade_pool.is_low() || self.row_pool.is_low() {
+            self.judge_room(id, now);
             let (trade_pool, row_pool) = (&mut self.trade_pool, &mut self.row_pool);
             let (lengths, slot_ns) = (self.lengths, self.slot_ns);
             self.release_round.advance(&mut self.symbols, trade_pool, row_pool, self.local, lengths, slot_ns);
@@ -310,19 +316,14 @@ impl Engine {
 
     /// Takes the snapshot if the symbol's interval is over, else leaves it for the interval's end.
     #[inline]
-    fn publish_or_wait(&mut self, id: SymbolId, now: UnixNanos, latency_ns: Option<i64>) {
+    fn publish_or_wait(&mut self, id: SymbolId, now: UnixNanos) {
         if self.is_past {
             return;
         }
-        let Some(interval) = self.settings.publish_interval else {
-            return self.judge_between_snapshots(id, now, latency_ns);
-        };
+        let Some(interval) = self.settings.publish_interval else { return };
         let state = self.symbols.state_mut(id);
         if state.last_publication.is_some_and(|last| self.moment.since(last) < interval) {
             state.is_publication_pending = true;
-            if interval > JUDGE_NS {
-                self.judge_between_snapshots(id, now, latency_ns);
-            }
             return;
         }
         self.publish(id, now, self.moment, interval);
@@ -331,7 +332,6 @@ impl Engine {
     /// Takes a snapshot for `now`, which leaves at `moment`; its interval runs from there on.
     fn publish(&mut self, id: SymbolId, now: UnixNanos, moment: UnixNanos, interval: i64) {
         let snapshot = self.snapshot(id, now);
-        self.judge_snapshot(id, &snapshot, moment);
         self.outbox.push_snapshot(moment, id, self.symbols.names(id).generation, snapshot);
         let state = self.symbols.state_mut(id);
         state.last_publication = Some(moment);
@@ -433,6 +433,14 @@ impl Engine {
         {
             self.handle_time(deadline);
         }
+    }
+
+    /// No more events come, and no time passes: what is due at the present moment is taken, and alerts that wait for their
+    /// second's end are told.
+    pub fn stop(&mut self) {
+        self.set_moment_open(false);
+        self.alerts.end_present_seconds(self.moment, &mut self.outbox.alerts);
+        self.count_dropped_alerts();
     }
 
     /// Something waits to be published, if only for the end of the present moment.

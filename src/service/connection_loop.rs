@@ -424,7 +424,7 @@ fn handle_end(worker: &mut Worker, transport: &mut Transport) {
 fn flush(worker: &mut Worker, transport: &mut Transport) {
     let clock = worker.shard.clock;
     let start_ns = clock.elapsed_ns();
-    worker.shard.engine.set_moment_open(false);
+    worker.shard.engine.stop();
     while clock.elapsed_ns() - start_ns < FLUSH_LIMIT_NS {
         worker.publish(clock.elapsed_ns());
         if !transport.send(&mut worker.session, clock.elapsed_ns()) {

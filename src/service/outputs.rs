@@ -96,7 +96,7 @@ pub fn expire(engine: &mut Engine, session: &mut Session<Publication>, now_ns: u
 
 /// There will be no further connection: what is still unsent is counted. Returns how many of each kind that are.
 pub fn give_up(engine: &mut Engine, session: &mut Session<Publication>) -> [u64; OutputKind::ALL.len()] {
-    engine.set_moment_open(false);
+    engine.stop();
     let mut given_up = [0u64; OutputKind::ALL.len()];
     for publication in session.take_unsent().iter() {
         take_back(engine, publication.about);

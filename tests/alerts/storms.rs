@@ -97,6 +97,46 @@ fn ten_thousand_symbols_that_change_their_provider_at_once_are_twenty_alerts_and
     assert_eq!(stage.engine.counters.publish_dropped[Unpublished::Alert as usize], 0);
 }
 
+/// 15 alerts are over in the second in which 15 others begin.
+#[test]
+fn what_begins_and_what_is_over_share_the_twenty_of_a_second() {
+    let mut stage = Stage::new(settings());
+    let all = |stage: &mut Stage, symbols: std::ops::Range<usize>, provider: &str, moment: i64| {
+        for symbol in symbols {
+            stage.trade(&format!("S{symbol}"), provider, moment, 0);
+        }
+    };
+    all(&mut stage, 0..30, "first", 0);
+    for (symbols, moment) in [(0..15, 31 * SECOND), (15..30, 36 * SECOND)] {
+        stage.heartbeat("first", moment);
+        all(&mut stage, symbols, "second", moment);
+    }
+    stage.pass(36 * SECOND);
+    let switches: Vec<_> = stage.seen().into_iter().filter(|(kind, ..)| kind == "provider_switch").collect();
+    assert_eq!(switches.len(), 15 + 20, "{switches:?}");
+    stage.pass(37 * SECOND);
+    let many = stage.documents.last().expect("one stands for the others");
+    assert_eq!((&many["value"], &many["state"], &many["symbol"]), (&json!(30.0), &json!("resolved"), &json!(null)));
+}
+
+#[test]
+fn a_stop_within_the_second_of_a_storm_tells_its_number() {
+    let mut stage = Stage::new(settings());
+    for (provider, moment) in [("first", 0), ("second", 31 * SECOND)] {
+        for symbol in 0..30 {
+            stage.trade(&format!("S{symbol}"), provider, moment, 0);
+        }
+    }
+    stage.seen();
+    stage.engine.stop();
+    stage.drain();
+    stage.expect(&[("provider_switch", "firing", "-", 31 * SECOND)]);
+    assert_eq!(stage.documents.last().expect("it has come")["value"], 30.0);
+    stage.engine.stop();
+    stage.drain();
+    stage.expect(&[]);
+}
+
 /// Everything at once, with seeds: rates hold, and what has fired resolves when all is quiet.
 #[test]
 fn whatever_happens_no_alert_fires_twice_within_a_second_and_all_resolve() {

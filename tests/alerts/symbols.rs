@@ -1,5 +1,6 @@
 //! `latency`, `window_truncated`, `mixed_providers`, `provider_switch`, `symbol_limit`.
 
+use senpai_md_consumer::engine::alerts::alert::AlertKind;
 use senpai_md_consumer::engine::settings::{EngineSettings, ProviderMode};
 use serde_json::json;
 
@@ -37,6 +38,34 @@ fn latency_above_the_limit_until_it_has_been_gone_for_five_seconds() {
         assert_eq!((state.as_str(), symbol.as_str()), ("resolved", "B"));
         assert!((60 * SECOND..=71 * SECOND).contains(at), "{at}");
         assert_eq!(stage.documents.last().map(|document| document["value"].clone()), Some(json!(null)));
+    }
+}
+
+/// Few are above the limit until the others have left the window.
+#[test]
+fn a_percentile_that_rises_while_nothing_comes_is_an_alert() {
+    for publish_interval in [Some(SECOND / 10), None, Some(1_000 * SECOND)] {
+        let mut stage = Stage::new(EngineSettings { publish_interval, ..settings() });
+        for index in 0..100 {
+            slow(&mut stage, "A", index * 10 * MS, 10);
+        }
+        for index in 0..3 {
+            slow(&mut stage, "A", 30 * SECOND + index * MS, 3_000);
+        }
+        stage.pass(54 * SECOND);
+        let latency = |stage: &mut Stage| -> Vec<(String, i64)> {
+            let seen = stage.seen().into_iter().filter(|(kind, ..)| kind == "latency");
+            seen.map(|(_, state, _, at)| (state, at)).collect()
+        };
+        assert_eq!(latency(&mut stage), []);
+        stage.pass(100 * SECOND);
+        let [(firing, began), (resolved, ended)] = &latency(&mut stage)[..] else { panic!("both, once") };
+        assert_eq!((firing.as_str(), resolved.as_str()), ("firing", "resolved"));
+        // A minute after the first ones, and after the last ones and 5 s: the window may end 5 s early, and is looked at once a second.
+        assert!((55 * SECOND..=62 * SECOND).contains(began), "{began}");
+        assert!((90 * SECOND..=97 * SECOND).contains(ended), "{ended}");
+        // Nothing is looked at any more.
+        assert_eq!(stage.engine.next_deadline(), None);
     }
 }
 
@@ -102,6 +131,48 @@ fn a_switch_of_providers_is_an_alert_with_both() {
     stage.pass(36 * SECOND + 1_000);
     let resolved = ("provider_switch".to_owned(), "resolved".to_owned(), "A".to_owned(), 36 * SECOND + 1_000);
     assert_eq!(gaps(stage.seen()), [resolved]);
+}
+
+/// Who has it to and fro: the last alert tells which provider is in force, and no two are less than a second apart.
+#[test]
+fn a_further_switch_is_a_further_alert_at_most_once_a_second() {
+    let mut settings = settings();
+    settings.providers.preferred = vec!["first".into()];
+    settings.providers.timeout = 300 * MS;
+    settings.alerts.gap = i64::MAX;
+    let mut stage = Stage::new(settings);
+    let switches = |stage: &mut Stage| -> Vec<(String, String, i64)> {
+        let before = stage.documents.len() - stage.unseen();
+        let seen = stage.seen();
+        let provider = |index: usize| stage.documents[before + index]["provider"].as_str().expect("text").to_owned();
+        let of = |(index, (_, state, _, at)): (usize, crate::stage::Seen)| (state, provider(index), at);
+        seen.into_iter().enumerate().map(of).collect()
+    };
+    let expected = |of: &[(&str, &str, i64)]| -> Vec<(String, String, i64)> {
+        of.iter().map(|(state, provider, at)| ((*state).into(), (*provider).into(), *at)).collect()
+    };
+    stage.trade("A", "second", 0, 0);
+    stage.trade("A", "first", SECOND, 0);
+    stage.trade("A", "second", 1_400 * MS, 0);
+    stage.pass(2 * SECOND - 1_000);
+    assert_eq!(switches(&mut stage), expected(&[("firing", "first", SECOND)]));
+    stage.pass(2 * SECOND);
+    assert_eq!(switches(&mut stage), expected(&[("firing", "second", 2 * SECOND)]));
+    let message = stage.documents[1]["message"].as_str().expect("text");
+    assert!(message.contains("from provider second now") && message.contains("no longer from first"), "{message}");
+    assert_eq!(stage.engine.alert_board().firing().0, 1, "one takes the other's place");
+    stage.trade("A", "first", 3_500 * MS, 0);
+    assert_eq!(switches(&mut stage), expected(&[("firing", "first", 3_500 * MS)]));
+    // Back before the second is over: what was told is right.
+    stage.trade("A", "second", 3_900 * MS, 0);
+    stage.trade("A", "first", 4_200 * MS, 0);
+    stage.pass(9_200 * MS - 1_000);
+    assert_eq!(switches(&mut stage), []);
+    stage.pass(9_200 * MS);
+    assert_eq!(switches(&mut stage), expected(&[("resolved", "first", 9_200 * MS)]));
+    let board = stage.engine.alert_board();
+    assert_eq!((board.firing().0, board.fired()[AlertKind::ProviderSwitch as usize]), (0, 3));
+    assert_eq!(stage.engine.next_deadline(), None);
 }
 
 #[test]

@@ -147,6 +147,23 @@ fn what_fires_while_nats_is_away_is_published_when_it_is_back() {
     assert_eq!(latest["alerts"].as_array().map(Vec::len), Some(2));
 }
 
+#[test]
+fn a_stop_within_a_second_of_a_storm_publishes_its_number() {
+    let server = NatsServer::start();
+    let mut service = Service::start_ready(&server.url(), &["--features-pub-rate-hz", "0"]);
+    let bus = Bus::connect(&server.url());
+    let mut inbox = bus.subscribe("senpai.alerts");
+    let now = now_ns();
+    let slow = json!({"ts_exchange": now - 3 * SECOND, "ts_recv": now, "price": 1, "size": 1});
+    bus.publish(&(0..30).map(|index| event("trade", &format!("S{index}"), slow.clone())).collect::<Vec<Event>>());
+    inbox.wait_for(20);
+    service.terminate();
+    let alerts = inbox.wait_until("the number", |alerts| alerts.len() > 20);
+    let many: Vec<&Value> =
+        alerts.iter().map(|alert| &alert.payload).filter(|alert| alert["symbol"].is_null()).collect();
+    assert_eq!((many.len(), &many[0]["kind"], &many[0]["value"]), (1, &json!("latency"), &json!(30.0)));
+}
+
 /// A flood through the smallest queue.
 #[test]
 fn a_queue_that_is_nearly_full_is_one_alert() {

@@ -3,7 +3,7 @@
 use crate::engine::alerts::short_text::ShortText;
 use crate::engine::bounds::{PROVIDER_BYTES_MAX, SYMBOL_BYTES_MAX};
 use crate::engine::state::provider::state_name;
-use crate::engine::time::{NANOS_PER_SECOND, UnixNanos};
+use crate::engine::time::{NANOS_PER_MILLI, NANOS_PER_SECOND, UnixNanos};
 
 /// Where all alerts are published.
 pub const ALERTS_SUBJECT: &str = "senpai.alerts";
@@ -29,6 +29,11 @@ impl AlertSettings {
     #[inline]
     pub fn is_late(&self, latency_ms: f64) -> bool {
         latency_ms > self.latency_p95_ms
+    }
+
+    /// The same limit in whole ns; `i64::MAX` where that alert is off.
+    pub fn latency_max_ns(&self) -> i64 {
+        (self.latency_p95_ms * NANOS_PER_MILLI as f64) as i64
     }
 }
 
@@ -147,9 +152,13 @@ pub enum About {
     Symbol(SymbolName, Involved),
     /// A provider.
     Provider(ProviderName),
-    /// More of a kind than go out one by one: `value` is the number of all in that second, of which so many went out.
+    /// More of a kind than go out one by one: `value` is the number of all in that second.
     Many {
-        /// Those that went out one by one.
+        /// Those that began.
+        began: u32,
+        /// Those that were over.
+        ended: u32,
+        /// Those of both that went out one by one.
         sent: u32,
     },
 }

@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::engine::alerts::alert::{About, Alert, AlertKind, AlertSettings, AlertState, KINDS, ProviderName};
-use crate::engine::alerts::quota::Quota;
+use crate::engine::alerts::quota::{Quota, Second};
 use crate::engine::alerts::ring::AlertRing;
 use crate::engine::bounds::{ALERTS_A_SECOND_MAX, ALERTS_FIRING_LISTED_MAX, LATEST_MAX, PROVIDERS_MAX};
 use crate::engine::memory::{NoMemory, Table};
@@ -34,8 +34,8 @@ pub struct AlertBoard {
 pub(super) struct Shared {
     /// By kind, of those about the process.
     process: Vec<OfProcess>,
-    /// By kind and state.
-    quotas: Vec<[Quota; 2]>,
+    /// By kind.
+    quotas: Vec<Quota>,
     /// What went out, oldest first.
     latest: VecDeque<Alert>,
     /// All that went out since the start.
@@ -179,16 +179,23 @@ impl Shared {
             }
             of_process.firing = None;
         }
+        self.remove(number);
+        self.send(alert, moment, ring);
+    }
+
+    /// The alert of that number is over, and nothing is said of it: another one takes its place.
+    pub fn remove(&mut self, number: u64) {
         self.firing_count -= 1;
         if let Ok(index) = self.firing.binary_search_by_key(&number, |(number, _)| *number) {
             self.firing.remove(index);
         }
-        self.send(alert, moment, ring);
     }
 
     fn send(&mut self, alert: Alert, moment: UnixNanos, ring: &mut AlertRing) {
-        self.end_second(alert.kind, alert.state, moment, ring);
-        if self.quotas[alert.kind as usize][alert.state as usize].count(moment) {
+        if let Some(second) = self.quotas[alert.kind as usize].take_over(moment) {
+            self.tell_second(alert.kind, &second, moment, ring);
+        }
+        if self.quotas[alert.kind as usize].count(alert.state, moment) {
             self.put_out(alert, moment, ring);
         }
     }
@@ -202,28 +209,38 @@ impl Shared {
         ring.push(moment, alert);
     }
 
-    /// If a second is over by `moment` in which more began or ended than went out, they are told as one.
-    fn end_second(&mut self, kind: AlertKind, state: AlertState, moment: UnixNanos, ring: &mut AlertRing) {
-        let Some(second) = self.quotas[kind as usize][state as usize].take_over(moment) else { return };
-        let about = About::Many { sent: second.sent };
-        let (value, threshold) = (Some(f64::from(second.total)), Some(ALERTS_A_SECOND_MAX as f64));
-        // The second may have its name from before a step of the clock.
+    /// A second in which there were more than went out: they are told as one.
+    fn tell_second(&mut self, kind: AlertKind, second: &Second, moment: UnixNanos, ring: &mut AlertRing) {
+        let [began, ended] = [AlertState::Firing, AlertState::Resolved].map(|state| second.total(state));
+        let about = About::Many { began, ended, sent: second.sent() };
+        let (value, threshold) = (Some(f64::from(began + ended)), Some(ALERTS_A_SECOND_MAX as f64));
+        // It may not be over, or have its name from before a step of the clock.
         let ts = second.end().min(moment);
-        self.put_out(Alert { ts, kind, state, about, value, threshold }, moment, ring);
+        self.put_out(Alert { ts, kind, state: second.state(), about, value, threshold }, moment, ring);
     }
 
-    /// All seconds that are over by `moment`.
-    pub fn end_seconds(&mut self, moment: UnixNanos, ring: &mut AlertRing) {
+    /// All seconds that `take` takes of the quotas.
+    fn tell_seconds(&mut self, moment: UnixNanos, ring: &mut AlertRing, take: impl Fn(&mut Quota) -> Option<Second>) {
         for kind in AlertKind::ALL {
-            for state in [AlertState::Firing, AlertState::Resolved] {
-                self.end_second(kind, state, moment, ring);
+            if let Some(second) = take(&mut self.quotas[kind as usize]) {
+                self.tell_second(kind, &second, moment, ring);
             }
         }
     }
 
+    /// All seconds that are over by `moment`.
+    pub fn end_seconds(&mut self, moment: UnixNanos, ring: &mut AlertRing) {
+        self.tell_seconds(moment, ring, |quota| quota.take_over(moment));
+    }
+
+    /// No time will pass any more: also the seconds that are not over.
+    pub fn end_present_seconds(&mut self, moment: UnixNanos, ring: &mut AlertRing) {
+        self.tell_seconds(moment, ring, Quota::take_present);
+    }
+
     /// When the next such second is over.
     pub fn seconds_due(&self) -> UnixNanos {
-        self.quotas.iter().flatten().filter_map(Quota::due).min().unwrap_or(NO_DEADLINE)
+        self.quotas.iter().filter_map(Quota::due).min().unwrap_or(NO_DEADLINE)
     }
 
     /// A core tells what it has heard of its providers, complete up to `moment`.
@@ -320,7 +337,10 @@ mod tests {
         assert_eq!(sent.len(), ALERTS_A_SECOND_MAX + 1);
         assert_eq!(sent[0].symbol(), Some("S0"));
         let many = sent[ALERTS_A_SECOND_MAX];
-        assert_eq!((many.about, many.value), (About::Many { sent: 20 }, Some(COUNT as f64)));
+        assert_eq!(
+            (many.about, many.value),
+            (About::Many { began: COUNT as u32, ended: 0, sent: 20 }, Some(COUNT as f64))
+        );
         assert_eq!(many.ts, UnixNanos(NANOS_PER_SECOND));
         let (count, listed) = board.firing();
         assert_eq!((count, listed.len()), (COUNT as u64, ALERTS_FIRING_LISTED_MAX));
@@ -331,14 +351,14 @@ mod tests {
             board.lock().resolve(*number, symbol(name, AlertState::Resolved, later.0), later, &mut ring);
         }
         assert_eq!(board.firing(), (0, Vec::new()));
-        // The next one after the second tells it as well.
+        // The next one after the second tells it as well, before itself.
         let next = later.plus(NANOS_PER_SECOND);
         let number = board.lock().fire(symbol("S0", AlertState::Firing, next.0), next, &mut ring);
         board.lock().resolve(number, symbol("S0", AlertState::Resolved, next.0), next, &mut ring);
         let sent = drain(&mut ring);
         assert_eq!(sent.len(), ALERTS_A_SECOND_MAX + 3);
         let last: Vec<About> = sent[ALERTS_A_SECOND_MAX..].iter().map(|alert| alert.about).collect();
-        assert_eq!(last[1], About::Many { sent: 20 });
+        assert_eq!(last[0], About::Many { began: 0, ended: COUNT as u32, sent: 20 });
         assert_eq!(board.latest(1_000, |_| true).len(), 2 * ALERTS_A_SECOND_MAX + 4);
         assert_eq!(board.latest(2, |alert| alert.symbol() == Some("S7")).len(), 2);
     }

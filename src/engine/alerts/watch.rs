@@ -1,6 +1,6 @@
 //! The alerts of one engine: knows which fire, and when it must look at something again.
 //!
-//! Where something happens (an event is refused, a snapshot is taken) the engine says so here; what an alert waits for (its cause
+//! Where something happens (an event is refused, one comes late) the engine says so here; what an alert waits for (its cause
 //! to be gone for 5 s, a provider to have been silent for long) has a deadline, and the engine comes back at that moment.
 
 use std::cmp::Reverse;
@@ -11,71 +11,40 @@ use crate::engine::alerts::alert::{
     About, Alert, AlertKind, AlertSettings, AlertState, Involved, KINDS, ProviderName, SymbolName,
 };
 use crate::engine::alerts::board::{AlertBoard, Shared};
-use crate::engine::alerts::edge::{Edge, RESOLVE_AFTER_NS};
+use crate::engine::alerts::figures::{Figures, Names};
 use crate::engine::alerts::provider_watch::ProviderWatch;
 use crate::engine::alerts::ring::AlertRing;
 use crate::engine::alerts::senders::Senders;
+use crate::engine::alerts::watched::{NOTHING, OfSymbol, PROCESS, QUIET, SYMBOL_KINDS, Timer, Watched};
 use crate::engine::bounds::QUEUE_SHED_FILL;
 use crate::engine::memory::{NoMemory, Table};
 use crate::engine::state::provider::{NO_DEADLINE, ProviderId, ProviderLimits, Providers};
-use crate::engine::state::symbol_names::SymbolNames;
 use crate::engine::state::symbol_state::SymbolState;
 use crate::engine::state::symbol_table::{SymbolId, SymbolTable};
-use crate::engine::time::{NANOS_PER_MILLI, NANOS_PER_SECOND, UnixNanos};
+use crate::engine::time::{NANOS_PER_SECOND, UnixNanos};
 
-/// The first kinds are about a symbol; the last of them of one moment.
-const SYMBOL_KINDS: usize = 4;
-const _: () = assert!(AlertKind::ProviderSwitch as usize + 1 == SYMBOL_KINDS);
 /// Those that are judged by a symbol's figures.
-pub const JUDGED: [AlertKind; 3] = [AlertKind::Latency, AlertKind::WindowTruncated, AlertKind::MixedProviders];
-/// A symbol that fires is judged so often, also when nothing comes from it.
-pub const JUDGE_NS: i64 = NANOS_PER_SECOND;
+const JUDGED: [AlertKind; 3] = [AlertKind::Latency, AlertKind::WindowTruncated, AlertKind::MixedProviders];
+/// So often a symbol is judged that fires, or whose percentile may rise; also when nothing comes from it.
+const JUDGE_NS: i64 = NANOS_PER_SECOND;
+/// No alert of a kind about a subject fires again sooner.
+const REFIRE_NS: i64 = NANOS_PER_SECOND;
 /// Of several cores each tells so often what it has heard, and the first one judges.
 const TELL_NS: i64 = NANOS_PER_SECOND / 4;
-/// In the place of a symbol: the process.
-const PROCESS: u32 = u32::MAX;
 
 const WATCHED: Table = Table::new("the alerts of symbols", "MAX_SYMBOLS");
-
-/// The figures of a symbol that its alerts are judged by.
-#[derive(Clone, Copy, Default)]
-pub struct Figures {
-    pub latency_p95_ms: Option<f64>,
-    pub is_truncated: bool,
-    /// Two providers that both have an event in the window.
-    pub mixed: Option<[ProviderId; 2]>,
-}
-
-impl Figures {
-    /// Whether the cause of an alert of this kind is there; false of a kind that is not judged by figures.
-    #[inline]
-    fn holds(&self, kind: AlertKind, settings: &AlertSettings) -> bool {
-        match kind {
-            AlertKind::Latency => self.latency_p95_ms.is_some_and(|p95_ms| settings.is_late(p95_ms)),
-            AlertKind::WindowTruncated => self.is_truncated,
-            AlertKind::MixedProviders => self.mixed.is_some(),
-            _ => false,
-        }
-    }
-}
-
-/// How a symbol and its providers are written.
-pub struct Names<'a> {
-    pub symbol: &'a SymbolNames,
-    /// Whose market the symbol is.
-    pub own: ProviderId,
-    pub providers: &'a Providers,
-}
 
 /// See the head of this file.
 pub struct Alerts {
     board: Arc<AlertBoard>,
     core: usize,
     settings: AlertSettings,
+    /// The limit of the percentile of latency, in whole ns.
+    latency_max_ns: i64,
     skew_max_ns: i64,
-    /// Whether any alert of a symbol fires. Zeros until one does.
+    /// Which alerts of a symbol fire, a bit for each kind. Zeros until one does.
     is_firing: Vec<u8>,
-    symbols: Vec<[Watched; SYMBOL_KINDS]>,
+    symbols: Vec<OfSymbol>,
     /// Where several providers make one market of a symbol.
     pub senders: Senders,
     /// By kind; of those about the process.
@@ -88,26 +57,6 @@ pub struct Alerts {
     next_second: UnixNanos,
     /// The soonest of all.
     next: UnixNanos,
-}
-
-/// An alert of one kind about one subject.
-#[derive(Clone, Copy)]
-struct Watched {
-    edge: Edge,
-    /// Its number, while it fires.
-    number: u64,
-    /// Its timer's.
-    due: UnixNanos,
-}
-
-const QUIET: Watched = Watched { edge: Edge::Quiet, number: 0, due: NO_DEADLINE };
-
-/// When an alert that fires is looked at again. Outdated where the alert has another `due`.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Timer {
-    due: UnixNanos,
-    kind: u8,
-    symbol: u32,
 }
 
 impl Alerts {
@@ -126,6 +75,7 @@ impl Alerts {
         Ok(Alerts {
             core: core as usize,
             settings,
+            latency_max_ns: settings.latency_max_ns(),
             skew_max_ns,
             is_firing: WATCHED.zeros(symbols_max)?,
             symbols: WATCHED.list(symbols_max)?,
@@ -174,33 +124,38 @@ impl Alerts {
     /// Whether a latency is above the limit of its percentile.
     #[inline]
     pub fn is_slow(&self, latency_ns: i64) -> bool {
-        self.settings.is_late(latency_ns as f64 / NANOS_PER_MILLI as f64)
+        latency_ns > self.latency_max_ns
     }
 
-    /// Whether such figures of the symbol, or alerts that it has, are a reason to [`judge`](Self::judge).
-    #[inline]
-    pub fn concerns(&self, id: SymbolId, figures: &Figures) -> bool {
-        self.has_alerts(id) || JUDGED.iter().any(|kind| figures.holds(*kind, &self.settings))
+    /// A latency above the limit is in the symbol's window, up to the moment `until` at the latest. From `moment` on the symbol's
+    /// percentile is judged once a second, as it may rise by what leaves the window.
+    #[cold]
+    pub fn note_slow(&mut self, id: SymbolId, moment: UnixNanos, until: UnixNanos) {
+        let of_symbol = &mut self.symbols[id.0 as usize];
+        of_symbol.slow_until = until;
+        if of_symbol.by_kind[AlertKind::Latency as usize].due == NO_DEADLINE {
+            self.set_timer(AlertKind::Latency, id.0, moment);
+            self.renew_next();
+        }
     }
 
-    /// A symbol's figures at `moment`, by which alerts of these kinds begin or end.
+    /// A symbol's figures at `moment`, by which an alert of that kind begins.
     #[cold]
     pub fn judge(
         &mut self,
         id: SymbolId,
-        kinds: &[AlertKind],
+        kind: AlertKind,
         names: &Names<'_>,
         figures: &Figures,
         moment: UnixNanos,
         ring: &mut AlertRing,
     ) {
-        for kind in kinds {
-            self.judge_kind(*kind, id, names, figures, moment, ring);
-        }
+        self.judge_kind(kind, id, names, figures, moment, ring);
         self.renew_next();
     }
 
-    /// The symbol has changed its provider.
+    /// The symbol has changed its provider. That is a new alert each time, but within a second only where the provider is still
+    /// another one at its end: the last one that fired tells which is in force.
     #[cold]
     pub fn switch(
         &mut self,
@@ -211,13 +166,31 @@ impl Alerts {
         ring: &mut AlertRing,
     ) {
         let kind = AlertKind::ProviderSwitch;
-        if self.watched(id)[kind as usize].edge.occur(moment) {
-            let [to, from] = [to, from].map(|id| ProviderName::new(names.providers.name(id)));
-            let about = About::Symbol(SymbolName::new(names.symbol.symbol()), Involved::Switched { to, from });
-            let alert = Alert { ts: moment, kind, state: AlertState::Firing, about, value: None, threshold: None };
-            self.fire(id, alert, moment.plus(RESOLVE_AFTER_NS), ring);
-            self.renew_next();
+        let is_new = self.watched(id)[kind as usize].edge.occur(moment);
+        let may_fire_at = self.symbols[id.0 as usize].told.1.plus(REFIRE_NS);
+        if is_new || may_fire_at <= moment {
+            self.fire_switch(id, names, [to, from], moment, ring);
+        } else {
+            self.set_timer(kind, id.0, may_fire_at);
         }
+        self.renew_next();
+    }
+
+    fn fire_switch(
+        &mut self,
+        id: SymbolId,
+        names: &Names<'_>,
+        [to, from]: [ProviderId; 2],
+        moment: UnixNanos,
+        ring: &mut AlertRing,
+    ) {
+        self.symbols[id.0 as usize].told = (to, moment);
+        let [to, from] = [to, from].map(|id| ProviderName::new(names.providers.name(id)));
+        let about = About::Symbol(SymbolName::new(names.symbol.symbol()), Involved::Switched { to, from });
+        let kind = AlertKind::ProviderSwitch;
+        let alert = Alert { ts: moment, kind, state: AlertState::Firing, about, value: None, threshold: None };
+        let due = self.watched(id)[kind as usize].edge.resolves_at().expect("a switch is over at once");
+        self.fire(id, alert, due, ring);
     }
 
     /// The symbol gives up its place: what alerts are about it are over.
@@ -246,21 +219,25 @@ impl Alerts {
     /// to fill them for all.
     pub fn admit(&mut self, id: SymbolId) {
         if self.symbols.len() <= id.0 as usize {
-            self.symbols.resize(id.0 as usize + 1, [QUIET; SYMBOL_KINDS]);
+            self.symbols.resize(id.0 as usize + 1, NOTHING);
         }
+        self.symbols[id.0 as usize] = NOTHING;
         self.senders.forget(id);
     }
 
     fn watched(&mut self, id: SymbolId) -> &mut [Watched; SYMBOL_KINDS] {
-        &mut self.symbols[id.0 as usize]
+        &mut self.symbols[id.0 as usize].by_kind
     }
 
-    /// An alert about a symbol, which is looked at again at `due`.
+    /// An alert about a symbol, which is looked at again at `due`. It may fire already: then it takes the place of what it was.
     fn fire(&mut self, id: SymbolId, alert: Alert, due: UnixNanos, ring: &mut AlertRing) {
+        let kind = alert.kind as usize;
+        let former = self.is_firing(id, alert.kind).then_some(self.watched(id)[kind].number);
         self.is_firing[id.0 as usize] |= 1 << alert.kind as u8;
-        let number = self.tell(ring, |shared, ring| shared.fire(alert, alert.ts, ring));
-        let watched = &mut self.watched(id)[alert.kind as usize];
-        watched.number = number;
+        self.watched(id)[kind].number = self.tell(ring, |shared, ring| {
+            former.into_iter().for_each(|number| shared.remove(number));
+            shared.fire(alert, alert.ts, ring)
+        });
         self.set_timer(alert.kind, id.0, due);
     }
 
@@ -326,7 +303,7 @@ impl Alerts {
                 PROCESS => self.handle_process_timer(timer, moment, ring),
                 symbol => {
                     let id = SymbolId(symbol);
-                    if self.symbols[symbol as usize][timer.kind as usize].due == timer.due {
+                    if self.watched(id)[timer.kind as usize].due == timer.due {
                         let kind = AlertKind::ALL[timer.kind as usize];
                         let figures = figures(&self.senders, id, symbols.state_mut(id), kind);
                         let names = Names { symbol: symbols.names(id), own: symbols.state(id).provider, providers };
@@ -343,6 +320,11 @@ impl Alerts {
             self.tell(ring, |shared, ring| shared.end_seconds(moment, ring));
         }
         self.renew_next();
+    }
+
+    /// No time will pass any more: more alerts than go out one by one are told as one though their second is not over.
+    pub fn end_present_seconds(&mut self, moment: UnixNanos, ring: &mut AlertRing) {
+        self.tell(ring, |shared, ring| shared.end_present_seconds(moment, ring));
     }
 
     fn handle_process_timer(&mut self, timer: Timer, moment: UnixNanos, ring: &mut AlertRing) {
@@ -377,8 +359,16 @@ impl Alerts {
             self.judge_kind(kind, id, names, figures, moment, ring);
             judged_at = moment.plus(JUDGE_NS);
         }
-        let resolves_at = self.watched(id)[kind as usize].edge.resolves_at().unwrap_or(NO_DEADLINE);
-        if resolves_at <= moment {
+        let OfSymbol { slow_until, told: (told, _), .. } = self.symbols[id.0 as usize];
+        if kind == AlertKind::ProviderSwitch && told != names.own {
+            return self.fire_switch(id, names, [names.own, told], moment, ring);
+        }
+        let edge = self.watched(id)[kind as usize].edge;
+        let resolves_at = edge.resolves_at().unwrap_or(NO_DEADLINE);
+        if !edge.is_firing() {
+            // Only a latency is waited for.
+            self.set_timer(kind, id.0, if moment < slow_until { judged_at } else { NO_DEADLINE });
+        } else if resolves_at <= moment {
             self.resolve(kind, id, names, figures, moment, ring);
         } else {
             self.set_timer(kind, id.0, judged_at.min(resolves_at));
@@ -398,6 +388,10 @@ impl Alerts {
         let number = std::mem::replace(&mut self.watched(id)[kind as usize], QUIET).number;
         let alert = Alert { state: AlertState::Resolved, ..self.of_symbol(kind, names, figures, moment) };
         self.tell(ring, |shared, ring| shared.resolve(number, alert, moment, ring));
+        // Fewer than one in twenty may be above the limit yet.
+        if kind == AlertKind::Latency && moment < self.symbols[id.0 as usize].slow_until {
+            self.set_timer(kind, id.0, moment.plus(JUDGE_NS));
+        }
     }
 
     fn of_symbol(&self, kind: AlertKind, names: &Names<'_>, figures: &Figures, moment: UnixNanos) -> Alert {
@@ -441,14 +435,17 @@ impl Alerts {
     fn set_timer(&mut self, kind: AlertKind, symbol: u32, due: UnixNanos) {
         let watched = match symbol {
             PROCESS => &mut self.process[kind as usize],
-            symbol => &mut self.symbols[symbol as usize][kind as usize],
+            symbol => &mut self.symbols[symbol as usize].by_kind[kind as usize],
         };
         watched.due = due;
+        if due == NO_DEADLINE {
+            return;
+        }
         if self.timers.len() == self.timers.capacity() {
             let Alerts { timers, symbols, process, .. } = self;
             timers.retain(|Reverse(timer)| match timer.symbol {
                 PROCESS => process[timer.kind as usize].due == timer.due,
-                symbol => symbols[symbol as usize][timer.kind as usize].due == timer.due,
+                symbol => symbols[symbol as usize].by_kind[timer.kind as usize].due == timer.due,
             });
         }
         self.timers.push(Reverse(Timer { due, kind: kind as u8, symbol }));
@@ -466,7 +463,12 @@ impl Alerts {
                 *moment = moment.plus(step_ns);
             }
         };
-        for watched in self.symbols.iter_mut().flatten().chain(&mut self.process) {
+        for of_symbol in &mut self.symbols {
+            step(&mut of_symbol.slow_until);
+            step(&mut of_symbol.told.1);
+        }
+        let of_symbols = self.symbols.iter_mut().flat_map(|of_symbol| &mut of_symbol.by_kind);
+        for watched in of_symbols.chain(&mut self.process) {
             watched.edge.handle_clock_step(step_ns);
             step(&mut watched.due);
         }

@@ -57,18 +57,12 @@ impl Alert {
                 write!(out, "provider {}: ", provider.as_str())?;
                 self.say_of_provider(out, value, limit)
             }
-            About::Many { sent } => {
-                let what = match self.state {
-                    AlertState::Firing => "began",
-                    AlertState::Resolved => "were over",
-                };
-                write!(
-                    out,
-                    "{value} alerts of the kind {} {what} within one second: {sent} of them were sent one by one, this stands \
-                     for the others. Look for one cause of them all",
-                    self.kind.name()
-                )
-            }
+            About::Many { began, ended, sent } => write!(
+                out,
+                "within one second {began} alerts of the kind {} began and {ended} were over: {sent} of them were sent one by \
+                 one, this stands for the others. Look for one cause of them all",
+                self.kind.name()
+            ),
         }
     }
 
@@ -100,9 +94,10 @@ impl Alert {
             }
             (AlertKind::Latency, AlertState::Firing) => write!(
                 out,
-                "one event in twenty takes {value:.0} ms or more from the exchange to its receipt, and the limit is {limit} ms: \
+                "one event in twenty takes {} ms or more from the exchange to its receipt, and the limit is {limit} ms: \
                  its features and signals are that late. Look for a backlog at the producer or in the network, or a clock \
-                 that is wrong"
+                 that is wrong",
+                rounded_ms(value)
             ),
             (AlertKind::Latency, AlertState::Resolved) => {
                 write!(out, "the 95th percentile of its latency has not been above {limit} ms for 5 s")
@@ -117,18 +112,19 @@ impl Alert {
     }
 
     fn say_of_provider(&self, out: &mut impl Write, value: f64, limit: f64) -> fmt::Result {
+        let (value, limit) = (Seconds(value), Seconds(limit));
         match (self.kind, self.state) {
             (AlertKind::Lag, AlertState::Firing) => write!(
                 out,
-                "for 5 s every event has come more than {limit} s after its time, the last one {value:.1} s after it: features \
+                "for 5 s every event has come more than {limit} after its time, the last one {value} after it: features \
                  and signals are that late. It is a backlog at the producer or in NATS, or a clock or time zone that is wrong"
             ),
             (AlertKind::Lag, AlertState::Resolved) => {
-                write!(out, "for 5 s its events have not all come more than {limit} s after their time")
+                write!(out, "for 5 s its events have not all come more than {limit} after their time")
             }
             (AlertKind::ClockSkew, AlertState::Firing) => write!(
                 out,
-                "the time of an event was {value:.3} s ahead of its receipt, and {limit} s are believed: its events take the time \
+                "the time of an event was {value} ahead of its receipt, and {limit} are believed: its events take the time \
                  of their receipt until 5 s without another. Compare the producer's clock with this machine's (NTP)"
             ),
             (AlertKind::ClockSkew, AlertState::Resolved) => out.write_str(
@@ -136,10 +132,10 @@ impl Alert {
             ),
             (_, AlertState::Firing) => write!(
                 out,
-                "no event and no heartbeat has come for {value:.0} s, and the limit is {limit} s: what is known of its symbols grows \
+                "no event and no heartbeat has come for {value}, and the limit is {limit}: what is known of its symbols grows \
                  old. See whether the producer runs, and whether it reaches NATS"
             ),
-            (_, AlertState::Resolved) => write!(out, "it has been heard for 5 s without a gap of {limit} s"),
+            (_, AlertState::Resolved) => write!(out, "it has been heard for 5 s without a gap of {limit}"),
         }
     }
 
@@ -202,6 +198,21 @@ fn say_of_stream(out: &mut impl Write, trouble: StreamTrouble, value: f64, limit
              than is worked off, or the service was away: use more CORES or follow fewer SYMBOLS if it stays so"
         ),
     }
+}
+
+/// A length of time in seconds, as people read it: in ms below one second, else in seconds, to the ms.
+struct Seconds(f64);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ms = rounded_ms(self.0 * 1000.0);
+        if ms < 1000.0 { write!(out, "{ms} ms") } else { write!(out, "{} s", ms / 1000.0) }
+    }
+}
+
+/// Whole ms, below ten of them to a hundredth.
+fn rounded_ms(ms: f64) -> f64 {
+    if ms < 10.0 { (ms * 100.0).round() / 100.0 } else { ms.round() }
 }
 
 fn put_text(out: &mut Vec<u8>, text: Option<&str>) {
@@ -336,13 +347,31 @@ mod tests {
     }
 
     #[test]
+    fn lengths_of_time_are_in_ms_below_a_second() {
+        let check = |kind: AlertKind, value: f64, limit: f64, expected: [&str; 2]| {
+            let document = document(kind, AlertState::Firing, about(kind), Some(value), Some(limit));
+            let message = document["message"].as_str().unwrap();
+            assert!(expected.iter().all(|part| message.contains(part)), "{message}");
+        };
+        check(AlertKind::Gap, 0.04, 0.04, ["has come for 40 ms,", "the limit is 40 ms:"]);
+        check(AlertKind::Gap, 15.0, 15.0, ["has come for 15 s,", "the limit is 15 s:"]);
+        check(AlertKind::Gap, 0.9999, 0.5, ["has come for 1 s,", "the limit is 500 ms:"]);
+        check(AlertKind::Lag, 1.2345678, 0.25, ["more than 250 ms after", "the last one 1.235 s after"]);
+        check(AlertKind::Lag, 3600.0, 5.0, ["more than 5 s after", "the last one 3600 s after"]);
+        check(AlertKind::ClockSkew, 0.0021234, 0.002, ["was 2.12 ms ahead", "and 2 ms are believed"]);
+        check(AlertKind::ClockSkew, 0.0, 0.0, ["was 0 ms ahead", "and 0 ms are believed"]);
+        check(AlertKind::Latency, 1532.5, 1000.0, ["takes 1533 ms or", "the limit is 1000 ms:"]);
+        check(AlertKind::Latency, 0.6123, 0.5, ["takes 0.61 ms or", "the limit is 0.5 ms:"]);
+    }
+
+    #[test]
     fn many_are_one_with_their_number() {
-        let about = About::Many { sent: 20 };
+        let about = About::Many { began: 9_990, ended: 10, sent: 20 };
         let document = document(AlertKind::Latency, AlertState::Firing, about, Some(10_000.0), Some(20.0));
         assert_eq!((&document["symbol"], &document["value"]), (&Value::Null, &json!(10_000.0)));
         let message = document["message"].as_str().unwrap();
         assert!(
-            message.starts_with("10000 alerts of the kind latency began within one second: 20 of them"),
+            message.starts_with("within one second 9990 alerts of the kind latency began and 10 were over: 20 of them"),
             "{message}"
         );
     }

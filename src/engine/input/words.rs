@@ -42,6 +42,19 @@ fn last_word_at(input: &[u8], at: usize) -> u64 {
     }
 }
 
+/// Whether `byte` is among the bytes: as quick for eight to sixteen of them as for one.
+#[inline]
+pub fn has_byte(input: &[u8], byte: u8) -> bool {
+    let is_in = |bytes: &[u8; 8]| {
+        let others = u64::from_le_bytes(*bytes) ^ (ONE_BITS * byte as u64);
+        others.wrapping_sub(ONE_BITS) & !others & HIGH_BITS != 0
+    };
+    match (input.first_chunk(), input.last_chunk()) {
+        (Some(first), Some(last)) if input.len() <= 16 => is_in(first) || is_in(last),
+        _ => input.contains(&byte),
+    }
+}
+
 /// How many digits the word starts with; 8 when it is all digits.
 #[inline(always)]
 pub fn digits_in(word: u64) -> usize {
@@ -60,4 +73,23 @@ pub fn join_digits(word: u64, len: usize) -> u64 {
     let pairs = digits.wrapping_mul(2561) >> 8;
     let fours = (pairs & 0x00ff_00ff_00ff_00ff).wrapping_mul(6_553_601) >> 16;
     (fours & 0x0000_ffff_0000_ffff).wrapping_mul(42_949_672_960_001) >> 32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_byte_is_found_wherever_it_stands() {
+        for len in 0..40 {
+            let mut input = vec![b'\\' + 1; len];
+            input.iter_mut().step_by(3).for_each(|byte| *byte = b'\\' | 0x80);
+            assert!(!has_byte(&input, b'\\'), "{len}");
+            for place in 0..len {
+                let before = std::mem::replace(&mut input[place], b'\\');
+                assert!(has_byte(&input, b'\\'), "{place} of {len}");
+                input[place] = before;
+            }
+        }
+    }
 }

@@ -10,10 +10,11 @@
 //! of them 4e-15. Turned down: the trades themselves (ten times the memory, and what they are compared by would still be
 //! hashed), a table that forgets by age without a ring (it keeps fewer than it says, or more).
 
-use std::hash::{BuildHasher, Hash, Hasher};
+use std::hash::{BuildHasher, Hasher};
 
 use crate::engine::input::event::Trade;
 use crate::engine::input::unescape::unescape;
+use crate::engine::input::words::has_byte;
 use crate::engine::memory::{NoMemory, Table};
 use crate::engine::state::provider::ProviderId;
 use crate::engine::time::UnixNanos;
@@ -131,11 +132,12 @@ impl RecentTrades {
 #[inline]
 fn hash_id(hasher: &mut impl Hasher, token: &[u8]) {
     let text = token.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")).unwrap_or(token);
-    if text.contains(&b'\\') {
+    // The length is a part of the hash.
+    if has_byte(text, b'\\') {
         let mut place = [0; ESCAPED_ID_BYTES_MAX];
-        unescape(text, &mut place).unwrap_or(text).hash(hasher);
+        hasher.write(unescape(text, &mut place).unwrap_or(text));
     } else {
-        text.hash(hasher);
+        hasher.write(text);
     }
 }
 
