@@ -6,7 +6,7 @@
 //! ```
 //!
 //! `intake` takes messages off the receive buffer, skips those that another shard owns (`ownership` tells which) and sheds where
-//! the buffer is nearly full (`input::receive_buffer` says when). `receipt` is when an event was received, `event_time` says at which time it counts, `admission` which events a state takes, `alerting` what alerts are told, `engine` when a
+//! the buffer is nearly full (`input::receive_buffer` says when). `receipt` is when an event was received (`clock_step`: what a clock that is set moves), `event_time` says at which time it counts, `admission` which events a state takes, `alerting` what alerts are told, `engine` when a
 //! snapshot or a signal is due (`deadlines` is only its queue), `counters` what is counted, `bounds` every capacity, `settings` what it is built with.
 //! `symbol_documents` are what HTTP asks of a symbol; `idle_memory` gives back what silent symbols hold; `memory` reserves it all at start.
 //! `published` is what became of outputs, `time` has moments and their text, `random` numbers by seed.
@@ -17,6 +17,7 @@ mod admission;
 mod alerting;
 pub mod alerts;
 pub mod bounds;
+mod clock_step;
 pub mod counters;
 mod deadlines;
 #[allow(clippy::module_inception)]
