@@ -62,9 +62,9 @@ impl Check {
     fn limited(limits: &str, nats_url: &str, flags: &[&str]) -> Check {
         let directory = tempfile::tempdir().expect("a directory for temporary files");
         let mut command = Command::new("/bin/bash");
-        let script = format!("{limits} exec \"$0\" check --http-port 0 --nats-url \"$@\"");
+        let script = format!("{limits} exec \"$0\" check --nats-url \"$@\"");
         command.arg("-c").arg(script).arg(env!("CARGO_BIN_EXE_senpai-md-consumer")).arg(nats_url).args(flags);
-        command.env_clear().current_dir(directory.path()).stdin(Stdio::null());
+        command.env_clear().env("HTTP_PORT", "0").current_dir(directory.path()).stdin(Stdio::null());
         Check { directory, command }
     }
 
@@ -222,13 +222,14 @@ fn permissions() {
             continue;
         }
         let start = |permissions: &str| {
+            // The others need no login.
             let configuration = format!(
-                "authorization {{ users: [\n\
+                "no_auth_user: publisher\nauthorization {{ users: [\n\
                  {{ user: service, password: secret, permissions: {{ {permissions} }} }}\n\
                  {{ user: publisher, password: other }}\n] }}"
             );
             let server = NatsServer::start_with(release, &configuration);
-            let producer = Producer::start(&format!("nats://publisher:other@127.0.0.1:{}", server.port()));
+            let producer = Producer::start(&server.url());
             (format!("nats://service:secret@127.0.0.1:{}", server.port()), producer, server)
         };
         let (url, _producer, server) = start("subscribe: { allow: \"md.events.>\" }, publish: { allow: \"senpai.>\" }");
@@ -239,9 +240,8 @@ fn permissions() {
         let (url, _producer, _server) = start("subscribe: { allow: \"other.>\" }");
         Check::of(&url, &[]).fails(&["subscribe", "md.events.>", "permission"]);
 
-        let bus_url = |server: &NatsServer| format!("nats://publisher:other@127.0.0.1:{}", server.port());
         let (url, _producer, server) = start("publish: { deny: \"senpai.signals.>\" }");
-        let bus = Bus::connect(&bus_url(&server));
+        let bus = Bus::connect(&server.url());
         let mut outputs = bus.subscribe("senpai.>");
         bus.round_trip();
         Check::of(&url, &[]).fails(&["publish", "refuses senpai.signals.CHECK:", "senpai.>"]);

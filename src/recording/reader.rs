@@ -10,11 +10,9 @@
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::fs::{File, Metadata};
-use std::io::{self, BufRead, BufReader, Cursor, ErrorKind, Read};
+use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::path::Path;
 use std::rc::Rc;
-
-use flate2::bufread::GzDecoder;
 
 use crate::config::Symbols;
 use crate::engine::input::json::{Scanner, Value};
@@ -22,6 +20,7 @@ use crate::engine::input::subject::{EventKind, split_subject};
 use crate::engine::input::unescape::unescaped;
 use crate::engine::time::{UnixNanos, decode_time_number, decode_time_text};
 use crate::recording::RecordingError;
+use crate::recording::gzip_members::{GZIP_MAGIC, GzipMembers};
 use crate::recording::line_faults::{Fault, FaultyLine};
 
 /// Longest line that is read: nats-server's largest payload (it must fit into its `max_pending`), and the rest of a
@@ -83,7 +82,7 @@ impl RecordReader {
         let is_gzip = start == GZIP_MAGIC;
         let plain = BufReader::with_capacity(BUFFER_BYTES, Cursor::new(start).chain(raw));
         let input: Box<dyn BufRead> = if is_gzip {
-            Box::new(BufReader::with_capacity(BUFFER_BYTES, GzipMembers { member: Some(GzDecoder::new(plain)) }))
+            Box::new(BufReader::with_capacity(BUFFER_BYTES, GzipMembers::of(plain)))
         } else {
             Box::new(plain)
         };
@@ -211,46 +210,6 @@ fn decode_ts(value: &[u8]) -> Option<Option<UnixNanos>> {
         Value::Bool(_) | Value::Other => return None,
     };
     (scanner.position() == value.len()).then_some(moment)
-}
-
-const GZIP_MAGIC: &[u8] = &[0x1f, 0x8b];
-
-/// All members of a gzip file as one text. Zeros may follow them, which tapes and block devices pad with; as with gzip
-/// itself they mean nothing.
-struct GzipMembers<R> {
-    /// `None` once the last one has ended.
-    member: Option<GzDecoder<R>>,
-}
-
-impl<R: BufRead> Read for GzipMembers<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while let Some(member) = &mut self.member {
-            let len = member.read(buffer)?;
-            if len > 0 || buffer.is_empty() {
-                return Ok(len);
-            }
-            let mut rest = self.member.take().expect("it has just ended").into_inner();
-            match first_behind_zeros(&mut rest)? {
-                None => {}
-                Some(first) if first == GZIP_MAGIC[0] => self.member = Some(GzDecoder::new(rest)),
-                Some(_) => return Err(io::Error::new(ErrorKind::InvalidData, "other bytes follow its gzip data")),
-            }
-        }
-        Ok(0)
-    }
-}
-
-fn first_behind_zeros(input: &mut impl BufRead) -> io::Result<Option<u8>> {
-    loop {
-        let bytes = input.fill_buf()?;
-        let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
-        let first = bytes.get(zeros).copied();
-        if first.is_some() || bytes.is_empty() {
-            input.consume(zeros);
-            return Ok(first);
-        }
-        input.consume(zeros);
-    }
 }
 
 /// Whether a service that follows `symbols` would have subscribed to this.

@@ -149,16 +149,37 @@ impl RecordFile {
     }
 
     fn append(&mut self, bytes: &[u8], events: u64) -> io::Result<()> {
-        if let Err(error) = self.file.write_all(bytes) {
-            // What is there of it would be a broken line, or a broken member.
-            if self.is_regular {
-                let _ = self.file.set_len(self.whole_bytes);
+        let (written, outcome) = self.write_some(bytes);
+        let (kept, kept_events) = match &outcome {
+            Ok(()) => (written, events),
+            // The lines that are whole; a member that is not is of no use.
+            Err(_) if self.gzip.is_none() => {
+                let lines = &bytes[..written];
+                let kept = memchr::memrchr(b'\n', lines).map_or(0, |last| last + 1);
+                (kept, memchr::memchr_iter(b'\n', lines).count() as u64)
             }
-            return Err(error);
+            Err(_) => (0, 0),
+        };
+        self.whole_bytes += kept as u64;
+        self.whole_events += kept_events;
+        if outcome.is_err() && self.is_regular {
+            let _ = self.file.set_len(self.whole_bytes);
         }
-        self.whole_bytes += bytes.len() as u64;
-        self.whole_events += events;
-        Ok(())
+        outcome
+    }
+
+    /// How many of `bytes` are in the file; all of them, or there is an error.
+    fn write_some(&mut self, bytes: &[u8]) -> (usize, io::Result<()>) {
+        let mut written = 0;
+        while written < bytes.len() {
+            match self.file.write(&bytes[written..]) {
+                Ok(0) => return (written, Err(ErrorKind::WriteZero.into())),
+                Ok(len) => written += len,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return (written, Err(error)),
+            }
+        }
+        (written, Ok(()))
     }
 }
 
