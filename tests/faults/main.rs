@@ -22,7 +22,6 @@ mod cluster;
 mod jwt;
 mod limits;
 mod permissions;
-mod proxy;
 mod publisher;
 mod restarts;
 mod silence;

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use crate::proxy::{Direction, Proxy};
 use crate::publisher::Login;
 use crate::stage::{Loss, RECOVERY_LIMIT, Report, Stage};
 use crate::support::nats_server::{NatsServer, Release};
+use crate::support::proxy::{Direction, Proxy};
 use crate::support::{eventually, holds};
 
 const STANDSTILL: Duration = Duration::from_secs(15);

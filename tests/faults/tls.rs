@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use crate::certificates::Authority;
-use crate::proxy::{Direction, Proxy};
 use crate::publisher::Login;
 use crate::stage::{Loss, NAME, RECOVERY_LIMIT, Report, Stage};
 use crate::support::nats_server::{NatsServer, Release};
+use crate::support::proxy::{Direction, Proxy};
 use crate::support::{eventually, holds};
 
 /// Of a server whose certificate was refused, or that had no TLS.

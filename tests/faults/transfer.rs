@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use crate::proxy::{Direction, Plan, Proxy};
 use crate::publisher::Login;
 use crate::stage::{Loss, RECOVERY_LIMIT, Report, Stage};
 use crate::support::nats_server::{NatsServer, Release};
+use crate::support::proxy::{Direction, Plan, Proxy};
 use crate::support::{eventually, holds};
 
 /// The service waits longer and longer before it tries an address again that has failed it; many addresses of one

@@ -7,6 +7,7 @@ pub mod event_stream;
 pub mod events;
 pub mod http;
 pub mod nats_server;
+pub mod proxy;
 pub mod seccomp;
 pub mod service;
 
