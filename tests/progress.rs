@@ -6,7 +6,6 @@
 #[path = "support/mod.rs"]
 mod support;
 // What `support` builds its events from.
-#[allow(dead_code)]
 #[path = "reference/mod.rs"]
 mod reference;
 

@@ -78,7 +78,7 @@ impl<W: Write> Replay<W> {
         // The next record may be of the same moment.
         self.engine.set_moment_open(true);
         loop {
-            if self.events % EVENTS_BETWEEN_LOOKS == 0 {
+            if self.events.is_multiple_of(EVENTS_BETWEEN_LOOKS) {
                 progress.show(reader.done(), || format!("{} events", self.events));
             }
             let Some(record) = reader.next_record()? else { break };

@@ -40,7 +40,7 @@ pub fn trouble(reader: &StreamReader, now_ns: u64) -> String {
 pub fn progress(report: &ReaderReport) -> String {
     let ReaderReport { applied_count, pending, .. } = report;
     let all = applied_count + pending;
-    let percent = if all == 0 { 0 } else { applied_count * 100 / all };
+    let percent = (applied_count * 100).checked_div(all).unwrap_or(0);
     format!("{applied_count} messages read and {pending} to go ({percent} %)")
 }
 

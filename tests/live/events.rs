@@ -47,7 +47,7 @@ fn symbols_come_as_features_latest_has_them_and_the_status_each_second() {
     assert_eq!(without_time(sent), without_time(&latest));
     assert_eq!((&sent["price"], &sent["state"]), (&json!(100.0), &json!("BTC/USD")));
     assert_eq!(sent["signals"], json!({ "long": 0, "short": 0 }));
-    assert_eq!(sent["trade_age_ms"].is_u64(), true);
+    assert!(sent["trade_age_ms"].is_u64());
 
     // What changes comes; what does not change any more is looked at once a second.
     bus.publish(&[quote("B", now_ns(), 1.0, 3.0)]);
@@ -103,7 +103,7 @@ fn signals_go_on_where_a_reader_was_cut_off() {
         let events =
             [reader.until("a status", |e| e.name == "status"), reader.until("a status", |e| e.name == "status")];
         assert_eq!(ids(&events.concat()), expected, "after {last:?}");
-        assert_eq!(status(&mut reader).is_u64(), true);
+        assert!(status(&mut reader).is_u64());
     };
     check(Some(&all[3]), &all[4..]);
     check(Some(&all[9]), &[]);
