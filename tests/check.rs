@@ -245,7 +245,7 @@ fn permissions() {
         let mut outputs = bus.subscribe("senpai.>");
         bus.round_trip();
         Check::of(&url, &[]).fails(&["publish", "refuses senpai.signals.CHECK:", "senpai.>"]);
-        Check::of(&url, &["--symbols", "A,B"]).fails(&["publish", "refuses senpai.signals.A:", "senpai.>"]);
+        Check::of(&url, &["--symbols", "BTCUSDT,B"]).fails(&["publish", "refuses senpai.signals.BTCUSDT:", "senpai.>"]);
         bus.round_trip();
         assert!(outputs.take_arrived().is_empty(), "{:?}", outputs.take_arrived());
         let (url, _producer, _server) = start("publish: { allow: \"senpai.features.>\" }");
