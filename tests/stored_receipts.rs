@@ -48,6 +48,9 @@ fn settings() -> EngineSettings {
     settings
 }
 
+/// By subject and `ts`.
+type Snapshots = HashMap<(String, String), Vec<String>>;
+
 /// What an engine has published.
 #[derive(Default)]
 struct Outputs {
@@ -79,7 +82,7 @@ impl Outputs {
 }
 
 /// Who has read it all along.
-fn uninterrupted(events: &[Event]) -> (HashMap<(String, String), Vec<String>>, Vec<String>) {
+fn uninterrupted(events: &[Event]) -> (Snapshots, Vec<String>) {
     let mut engine = Engine::new(settings()).unwrap();
     let mut outputs = Outputs::default();
     for Event { subject, payload, stored } in events {
@@ -88,14 +91,14 @@ fn uninterrupted(events: &[Event]) -> (HashMap<(String, String), Vec<String>>, V
         engine.handle_event(subject.as_bytes(), payload, receipt).unwrap();
         outputs.take(&mut engine);
     }
-    let mut snapshots: HashMap<_, Vec<String>> = HashMap::new();
+    let mut snapshots = Snapshots::new();
     outputs.snapshots.into_iter().for_each(|(at, payload)| snapshots.entry(at).or_default().push(payload));
     (snapshots, outputs.signals)
 }
 
 /// Each snapshot is one that the uninterrupted reader has for that moment.
 #[track_caller]
-fn check_snapshots(seed: u64, outputs: &Outputs, expected: &HashMap<(String, String), Vec<String>>) {
+fn check_snapshots(seed: u64, outputs: &Outputs, expected: &Snapshots) {
     assert!(outputs.snapshots.len() > 1000, "seed {seed}: {} snapshots", outputs.snapshots.len());
     for (at, payload) in &outputs.snapshots {
         let payloads = expected.get(at).unwrap_or_else(|| panic!("seed {seed}: nothing at {at:?}"));

@@ -80,7 +80,7 @@ pub fn events_that_waited(release: Release) -> Result<Report, &'static str> {
         let oldest = back_ns - SIGNAL_MAX_AGE.as_nanos() as i64;
         assert!(watermark >= oldest, "an old signal went out as fresh: {}", message.payload);
     }
-    assert!(received.iter().all(|message| is_of_market(message)), "none of OLD");
+    assert!(received.iter().all(is_of_market), "none of OLD");
     // The twin is told that nothing is old.
     let market_messages: Vec<_> = messages.into_iter().filter(|message| !message.subject.ends_with(".OLD")).collect();
     market::check_signals(received, &market::signals(&market_messages));
