@@ -25,7 +25,7 @@ const ROUNDS: usize = 3;
 /// At 10 Hz a symbol may come back after 100 ms.
 const SYMBOL_MS: u64 = 120;
 /// That of a symbol without quotes.
-const SNAPSHOT_BYTES: usize = 360;
+pub const SNAPSHOT_BYTES: usize = 360;
 
 /// Where trades go and snapshots come from.
 #[derive(Clone, Copy)]
@@ -34,12 +34,23 @@ pub struct Route {
     pub prefix: &'static str,
     pub answers: &'static str,
     pub symbol: &'static str,
+    /// The symbol stands behind that; else there is one subject for all.
+    pub answers_by_symbol: bool,
 }
 
-const ECHO: Route = Route { name: "bare server hops", prefix: "echo", answers: "echoed", symbol: "E" };
-const SERVICE: Route = Route { name: "service", prefix: "service", answers: "senpai.features", symbol: "S" };
-const BUSY: Route = Route { name: "service --busy-poll", prefix: "busy", answers: "senpai.features", symbol: "B" };
-const PEER: Route = Route { name: "peer", prefix: "peer", answers: "senpai.features", symbol: "P" };
+const ECHO: Route =
+    Route { name: "bare server hops", prefix: "echo", answers: "echoed", symbol: "E", answers_by_symbol: false };
+const SERVICE: Route =
+    Route { name: "service", prefix: "service", answers: "senpai.features", symbol: "S", answers_by_symbol: true };
+const BUSY: Route = Route {
+    name: "service --busy-poll",
+    prefix: "busy",
+    answers: "senpai.features",
+    symbol: "B",
+    answers_by_symbol: true,
+};
+const PEER: Route =
+    Route { name: "peer", prefix: "peer", answers: "senpai.features", symbol: "P", answers_by_symbol: true };
 
 pub fn latency(server: &NatsServer, peer: Option<&Path>) {
     for (gap_ms, trades) in [(5, 1_500), (50, 300), (150, 100)] {
@@ -47,7 +58,7 @@ pub fn latency(server: &NatsServer, peer: Option<&Path>) {
         println!("\nLatency, us from trade to snapshot, each has one some {gap_ms} ms after its last");
         println!("{:<24}{:>8}{:>10}{:>10}{:>10}", "", "trades", "p50", "p90", "p99");
         let _echo = Echo::start(server);
-        let mut probe = Probe::start(server, 1 + SYMBOL_MS.div_ceil(gap_ms) as usize);
+        let mut probe = Probe::start(server, 1 + SYMBOL_MS.div_ceil(gap_ms) as usize, &[ECHO.answers]);
         let mut measured: Vec<(Route, Vec<u64>)> = Vec::new();
         for _ in 0..ROUNDS {
             let service = Service::start(server, &["--subject-prefix", SERVICE.prefix]);
@@ -97,14 +108,17 @@ pub struct Probe {
 }
 
 impl Probe {
-    pub fn start(server: &NatsServer, symbols: usize) -> Probe {
+    /// `more`: what is answered on beside the snapshots.
+    pub fn start(server: &NatsServer, symbols: usize, more: &[&str]) -> Probe {
         let mut client = Client::connect(server.port).expect("the server takes clients");
         client.subscribe("senpai.features.>").expect("the server takes subscriptions");
-        client.subscribe(ECHO.answers).expect("the server takes subscriptions");
+        for subject in more {
+            client.subscribe(subject).expect("the server takes subscriptions");
+        }
         Probe { client, symbols, trades: 0 }
     }
 
-    fn measure(&mut self, routes: &[Route], trades: usize, gap: Duration, measured: &mut Vec<(Route, Vec<u64>)>) {
+    pub fn measure(&mut self, routes: &[Route], trades: usize, gap: Duration, measured: &mut Vec<(Route, Vec<u64>)>) {
         let pause = gap / routes.len() as u32;
         for index in 0..trades {
             self.trades += 1;
@@ -134,7 +148,7 @@ impl Probe {
         );
         let subject = format!("{}.trade.{symbol}", route.prefix);
         let expected =
-            if route.name == ECHO.name { route.answers.to_owned() } else { format!("{}.{symbol}", route.answers) };
+            if route.answers_by_symbol { format!("{}.{symbol}", route.answers) } else { route.answers.to_owned() };
         let start = Instant::now();
         self.client.publish(&subject, payload.as_bytes()).expect("the server takes it");
         loop {

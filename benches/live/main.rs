@@ -6,10 +6,11 @@
 //! ```
 //!
 //! The nats-server is $NATS_SERVER; `--base` is another version of the service, for scrapes and peers. Sections: memory,
-//! latency, flood, http, scrapes, peers, resources. Everything that is compared runs in turns, so that whatever else the machine does falls on all alike.
+//! latency, flood, http, scrapes, peers, resources; jetstream alone where it is asked for, against a bare pull consumer (`benches/jetstream.sh`). Everything that is compared runs in turns, so that whatever else the machine does falls on all alike.
 
 mod client;
 mod flood;
+mod jetstream;
 mod latency;
 mod peers;
 mod processes;
@@ -22,7 +23,7 @@ use senpai_md_consumer::commands::generate::Recording;
 use senpai_md_consumer::config::Symbols;
 use senpai_md_consumer::recording::looped_frames::Stream;
 
-use processes::{ECHO_FLAG, NatsServer, report};
+use processes::{ECHO_FLAG, NatsServer, PULL_FLAG, report};
 
 const PREFIX: &str = "md.events";
 /// What is measured where no recording is given.
@@ -39,11 +40,18 @@ fn main() {
             "--base" => base = args.next().map(PathBuf::from),
             "--only" => only = args.next(),
             ECHO_FLAG => return latency::echo(args.next().and_then(|port| port.parse().ok()).expect("a port")),
+            PULL_FLAG => {
+                let port = args.next().and_then(|port| port.parse().ok()).expect("a port");
+                return jetstream::pull(port, &args.next().expect("a filter"));
+            }
             _ => recording = Some(PathBuf::from(arg)),
         }
     }
     let binary = std::env::var_os("NATS_SERVER").map(PathBuf::from);
     let binary = binary.expect("NATS_SERVER says where the nats-server is, as benches/compare.sh has it");
+    if only.as_deref() == Some("jetstream") {
+        return jetstream::jetstream(&binary);
+    }
     let directory = tempfile::tempdir().expect("a directory for temporary files");
     let recording = recording.unwrap_or_else(|| generate(directory.path()));
     let mut stream =

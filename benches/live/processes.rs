@@ -48,6 +48,10 @@ impl Process {
         eventually(what, || self.lines.lock().unwrap().iter().find_map(|line| find(line)))
     }
 
+    fn last_count(&self) -> u64 {
+        self.lines.lock().unwrap().iter().rev().find_map(|line| line.parse().ok()).unwrap_or(0)
+    }
+
     /// CPU time of all threads so far, in ns.
     pub fn cpu_ns(&self) -> u64 {
         let threads = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("it runs");
@@ -89,8 +93,12 @@ pub struct NatsServer {
 
 impl NatsServer {
     pub fn start(binary: &Path) -> NatsServer {
+        NatsServer::start_with(binary, &[])
+    }
+
+    pub fn start_with(binary: &Path, flags: &[&str]) -> NatsServer {
         let mut command = Command::new(binary);
-        command.args(["-a", "127.0.0.1", "-p", "-1"]);
+        command.args(["-a", "127.0.0.1", "-p", "-1"]).args(flags);
         let process = Process::start(command);
         let port = process.wait_for_line("nats-server's port", |line| {
             line.split_once("Listening for client connections on 127.0.0.1:")?.1.trim().parse().ok()
@@ -173,6 +181,32 @@ impl Echo {
     }
 }
 
+/// This program again, as a bare pull consumer of a stream.
+pub struct Puller(Process);
+
+/// Makes this program a pull consumer; the server's port and the filter follow.
+pub const PULL_FLAG: &str = "--pull";
+
+impl Puller {
+    pub fn start(server: &NatsServer, filter: &str) -> Puller {
+        let mut command = Command::new(std::env::current_exe().expect("this program has a path"));
+        command.args([PULL_FLAG, &server.port.to_string(), filter]);
+        let process = Process::start(command);
+        process.wait_for_line("the bare consumer", |line| (line == "ready").then_some(()));
+        Puller(process)
+    }
+}
+
+impl Consumer for Puller {
+    fn process(&self) -> &Process {
+        &self.0
+    }
+
+    fn events(&self) -> u64 {
+        self.0.last_count()
+    }
+}
+
 pub struct Peer(Process);
 
 impl Peer {
@@ -191,7 +225,7 @@ impl Consumer for Peer {
     }
 
     fn events(&self) -> u64 {
-        self.0.lines.lock().unwrap().iter().rev().find_map(|line| line.parse().ok()).unwrap_or(0)
+        self.0.last_count()
     }
 }
 

@@ -35,7 +35,7 @@ pub fn resources(server: &NatsServer) {
 }
 
 /// In turn, with latencies as a feed over the internet has them: mostly 4 to 12 ms, one in a hundred up to 200.
-fn publish_minute(server: &NatsServer, symbols: usize, trades: usize, quotes: usize) -> u64 {
+pub fn publish_minute(server: &NatsServer, symbols: usize, trades: usize, quotes: usize) -> u64 {
     let mut publisher = Client::connect(server.port).expect("the server takes clients");
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is after 1970").as_nanos() as i64;
     let count = symbols * (trades + quotes);

@@ -41,7 +41,7 @@ fn measure(name: &str, binary: &Path, server: &NatsServer, symbols: usize) {
     let service = Service::start_binary(binary, server, &flags);
     let events = make_known(server, symbols);
     eventually("every symbol", || (service.events() == events).then_some(()));
-    let mut probe = Probe::start(server, 1);
+    let mut probe = Probe::start(server, 1, &[]);
     let (mut without, mut with, mut scrapes, mut cpu) = (Vec::new(), Vec::new(), Vec::new(), [0.0; 2]);
     for round in 0..2 * ROUNDS {
         let is_over = AtomicBool::new(false);

@@ -330,6 +330,12 @@ impl fmt::Display for Trouble {
             Trouble::SubscriptionsRefused { named, count } => {
                 let names = named.iter().map(|subject| printable(subject)).collect::<Vec<_>>().join(", ");
                 match (count, count.saturating_sub(named.len())) {
+                    // It has another name at each start.
+                    (1, 0) if names.starts_with("_INBOX.") => write!(
+                        f,
+                        "NATS refuses the subscription to {names}: grant this user permissions: {{subscribe: [\"_INBOX.>\"]}} in the \
+                         server's configuration"
+                    ),
                     (1, 0) => write!(f, "NATS refuses the subscription to {names}: grant this user that permission"),
                     (_, 0) => {
                         write!(f, "NATS refuses {count} subscriptions, to {names}: grant this user these permissions")

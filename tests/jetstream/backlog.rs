@@ -46,7 +46,7 @@ pub fn events_that_waited(release: Release) -> Result<Report, &'static str> {
     assert!(stats["signals_suppressed"]["stale"].as_u64() > Some(10), "{}", stats["signals_suppressed"]);
     assert_eq!(stats["signals_emitted"], 0, "{stats}");
 
-    let market = Market::start(server.port());
+    let market = Market::start(server.port(), 0);
     let is_of_market = |message: &Message| message.subject.starts_with("senpai.signals.S");
     inbox.wait_until("signals", |messages| messages.iter().any(is_of_market));
     let stale_before = service.stats()["signals_suppressed"]["stale"].as_u64().expect("a count");

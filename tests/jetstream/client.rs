@@ -20,6 +20,8 @@ pub struct Client {
     unread: Vec<u8>,
     /// Up to here it has been handled.
     position: usize,
+    /// For what comes next.
+    pub patience: Duration,
 }
 
 pub struct Message {
@@ -36,7 +38,7 @@ impl Client {
         socket.set_nodelay(true)?;
         socket.set_read_timeout(Some(LOOK))?;
         socket.set_write_timeout(Some(ANSWER_LIMIT))?;
-        let mut client = Client { socket, out: Vec::new(), unread: Vec::new(), position: 0 };
+        let mut client = Client { socket, out: Vec::new(), unread: Vec::new(), position: 0, patience: ANSWER_LIMIT };
         let mut connect = json!({
             "verbose": false, "pedantic": false, "name": "test", "lang": "rust", "version": "0", "protocol": 1,
             "headers": true, "no_responders": true,
@@ -70,7 +72,7 @@ impl Client {
 
     /// The next message; `None`: a PONG came first.
     pub fn next(&mut self) -> std::io::Result<Option<Message>> {
-        let deadline = Instant::now() + ANSWER_LIMIT;
+        let deadline = Instant::now() + self.patience;
         loop {
             let line = self.line(deadline)?;
             let words: Vec<&str> = line.split_ascii_whitespace().collect();
@@ -167,8 +169,9 @@ impl Operator {
             client.flush().map_err(|error| error.to_string())?;
             let answer = client.next().map_err(|error| error.to_string())?.ok_or("a PONG")?;
             let answer: Value = serde_json::from_slice(&answer.payload).map_err(|_| "no responders".to_owned())?;
-            let code = answer["error"]["code"].as_u64();
-            holds(code != Some(503), format!("{answer}")).map(|()| answer)
+            let error = &answer["error"];
+            let is_early = error["code"] == 503 || error["err_code"] == NO_PEERS;
+            holds(!is_early, format!("{answer}")).map(|()| answer)
         })
     }
 
@@ -225,5 +228,7 @@ impl Operator {
     }
 }
 
+/// The nodes of a cluster do not know each other's resources yet.
+const NO_PEERS: u64 = 10005;
 /// The service's default.
 pub const STREAM: &str = "MD_EVENTS";

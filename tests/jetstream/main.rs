@@ -17,6 +17,7 @@ mod support;
 
 mod backlog;
 mod client;
+mod clock;
 mod cluster;
 mod connection;
 mod market;
@@ -52,6 +53,8 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("backlog", backlog::events_that_waited),
     ("behind", backlog::behind),
     ("catch_up_100000", backlog::catch_up_100_000),
+    ("clock_an_hour_before", clock::an_hour_before),
+    ("clock_an_hour_behind", clock::an_hour_behind),
     ("kill_file", servers::killed_with_file_storage),
     ("kill_memory", servers::killed_with_memory_storage),
     ("kill_memory_made_anew", servers::killed_and_made_anew),

@@ -52,17 +52,18 @@ pub struct Market {
 }
 
 impl Market {
-    pub fn start(port: u16) -> Market {
+    /// Its events have times of a clock that is `shift_ns` before the host's.
+    pub fn start(port: u16, shift_ns: i64) -> Market {
         let is_over = Arc::new(AtomicBool::new(false));
         let mut client = Client::open(port, None, "_INBOX.none").expect("a server");
         let thread = std::thread::spawn({
             let is_over = is_over.clone();
             move || {
-                let begun_ns = now_ns();
+                let begun_ns = now_ns() + shift_ns;
                 let mut round = 0;
                 while !is_over.load(Ordering::Relaxed) {
                     for symbol in 0..SYMBOLS {
-                        publish(&mut client, symbol, begun_ns, round);
+                        publish(&mut client, symbol, now_ns() + shift_ns, begun_ns, round);
                     }
                     client.flush().expect("the server takes it");
                     round += 1;
@@ -84,8 +85,7 @@ impl Drop for Market {
     }
 }
 
-fn publish(client: &mut Client, symbol: i64, begun_ns: i64, round: i64) {
-    let t = now_ns();
+fn publish(client: &mut Client, symbol: i64, t: i64, begun_ns: i64, round: i64) {
     let cycles = (t - begun_ns + CYCLE_NS - symbol * APART_NS) / CYCLE_NS;
     let price = 100.0 * 1.005_f64.powi(cycles as i32) + (round % 7) as f64 * 0.01;
     let name = format!("S{symbol}");

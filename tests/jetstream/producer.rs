@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::client::Client;
+use crate::stage::LIMIT;
 use crate::support::events::{now_ns, trade};
 
 const BATCH: usize = 4;
@@ -18,6 +19,8 @@ const BATCH: usize = 4;
 const PACE: Duration = Duration::from_millis(10);
 /// Between two attempts to connect.
 const RETRY: Duration = Duration::from_millis(5);
+/// For an acknowledgement: one that is lost with a leader never comes.
+const STORED_LIMIT: Duration = Duration::from_secs(1);
 /// Written at once, of events that are not acknowledged one by one.
 const CHUNK_BYTES: usize = 64 << 10;
 
@@ -91,6 +94,7 @@ impl Drop for Producer {
 /// Every wait in it ends by the client's own limit.
 fn produce(shared: &Shared) -> std::io::Result<()> {
     let mut client = Client::open(shared.port.load(Ordering::Relaxed), None, "_INBOX.stored.*")?;
+    client.patience = STORED_LIMIT;
     while !shared.is_over.load(Ordering::Relaxed) {
         let first = {
             let mut events = shared.events.lock().unwrap();
@@ -119,6 +123,7 @@ fn produce(shared: &Shared) -> std::io::Result<()> {
 /// As many events as there are numbers, as fast as the server takes them; they have got there when this returns.
 pub fn produce_at_once(port: u16, numbers: std::ops::Range<usize>) {
     let mut client = Client::open(port, None, "_INBOX.none").expect("a server");
+    client.patience = LIMIT;
     let last = numbers.end - 1;
     for number in numbers {
         let (subject, payload) = trade(&symbol(number), now_ns(), 100.0);

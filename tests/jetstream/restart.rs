@@ -36,7 +36,7 @@ pub fn against_an_uninterrupted_run(release: Release) -> Result<Report, &'static
     let bus = Bus::connect(&server.url());
     let mut inbox = bus.subscribe("senpai.>");
     bus.round_trip();
-    let market = Market::start(server.port());
+    let market = Market::start(server.port(), 0);
     std::thread::sleep(BEFORE);
 
     drop(interrupted);

@@ -35,7 +35,7 @@ pub fn killed_with_memory_storage(release: Release) -> Result<Report, &'static s
     server.kill();
     server.start_again();
     stage.wait_trouble(&["MD_EVENTS", "there is no such stream", "nats stream add MD_EVENTS", "md.events.>"]);
-    stage.wait_alert("");
+    stage.wait_alert("is not read");
     stage.operator.make_stream(&json!({}));
     let back = Instant::now();
     stage.produce();

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::client::{Operator, STREAM};
-use crate::producer::{Producer, number, symbol};
+use crate::producer::{Producer, number, produce_at_once, symbol};
 use crate::support::nats_server::{NatsServer, Release};
 use crate::support::service::Service;
 use crate::support::{holds, within};
@@ -84,6 +84,14 @@ impl Stage {
 
     pub fn produce(&mut self) {
         self.producer = Some(Producer::start(self.operator.port, self.produced.len()));
+    }
+
+    /// So many at once, while the producer pauses.
+    pub fn produce_at_once(&mut self, count: usize) {
+        assert!(self.producer.is_none(), "the producer pauses");
+        let first = self.produced.len();
+        produce_at_once(self.operator.port, first..first + count);
+        self.produced.resize(first + count, true);
     }
 
     pub fn pause(&mut self) {

@@ -20,7 +20,7 @@ fn check(
     prepare(&server);
     let mut stage = Stage::begin(&server.url(), server.port(), &[]);
     let told = stage.wait_trouble(words);
-    stage.wait_alert("");
+    stage.wait_alert("is not read");
     assert!(stage.service.log().contains(words[0]), "{}", stage.service.log());
     assert_eq!(stage.events_in(), 0, "nothing is read by another way");
     mend(&mut server);
@@ -93,7 +93,11 @@ pub fn may_not_publish(release: Release) -> Result<Report, &'static str> {
 }
 
 pub fn may_not_subscribe(release: Release) -> Result<Report, &'static str> {
-    of_permissions(release, "publish: \">\", subscribe: [\"md.>\"]", &["_INBOX", "may not subscribe"])
+    of_permissions(
+        release,
+        "publish: \">\", subscribe: [\"md.>\"]",
+        &["subscription to _INBOX.", "grant this user permissions: {subscribe: [", "_INBOX.>"],
+    )
 }
 
 pub fn no_jetstream(release: Release) -> Result<Report, &'static str> {

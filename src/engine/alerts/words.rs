@@ -189,8 +189,9 @@ fn say_of_stream(out: &mut impl Write, trouble: StreamTrouble, value: f64, limit
              lost. See whether it was restored from an older copy, or its server has lost its memory or its disk",
         ),
         StreamTrouble::ConsumerLost => out.write_str(
-            "the consumer on the server was lost and another one is made, which goes on where it stood: nothing is missed by \
-             that. The log says how it was lost; see whether servers restart, or consumers are deleted",
+            "the consumer on the server was lost and another one is made, which goes on where it stood, if the stream is still the \
+             same: the log says how it was lost, and whether messages are; see whether servers restart, or consumers or streams \
+             are deleted",
         ),
         StreamTrouble::Behind => write!(
             out,
