@@ -18,7 +18,8 @@ const TRADES: usize = 1_000;
 const GAP: Duration = Duration::from_millis(3);
 const SCRAPES_PER_SECOND: u32 = 5;
 const TARGETS: [&str; 3] = ["/metrics", "/health", "/stats"];
-const ROUTE: Route = Route { name: "service", prefix: "md.events", answers: "senpai.features", symbol: "" };
+const ROUTE: Route =
+    Route { name: "service", prefix: "md.events", answers: "senpai.features", symbol: "", answers_by_symbol: true };
 
 /// Of the service and, where it is given, of another binary of it.
 pub fn scrapes(server: &NatsServer, base: Option<&Path>) {

@@ -79,25 +79,33 @@ fn permitted(permissions: &str) -> String {
     )
 }
 
-fn of_permissions(release: Release, permissions: &str, words: &[&str]) -> Result<Report, &'static str> {
-    let prepare = |server: &NatsServer| Operator::as_user(server.port(), "operator").make_stream(&json!({}));
+fn of_permissions(
+    release: Release,
+    permissions: &str,
+    words: &[&str],
+    apply: impl Fn(&mut NatsServer),
+) -> Result<Report, &'static str> {
+    let prepare = |server: &NatsServer| {
+        Operator::as_user(server.port(), "operator").make_stream(&json!({ "storage": "file" }));
+    };
     check(release, &permitted(permissions), prepare, words, |server| {
         server.configure(&permitted("publish: \">\", subscribe: \">\""));
-        server.reload();
+        apply(server);
     })
 }
 
 pub fn may_not_publish(release: Release) -> Result<Report, &'static str> {
     let words = ["may not publish to $JS.API", "permissions", "$JS.API.CONSUMER.MSG.NEXT.MD_EVENTS"];
-    of_permissions(release, "publish: [\"senpai.>\"], subscribe: \">\"", &words)
+    of_permissions(release, "publish: [\"senpai.>\"], subscribe: \">\"", &words, |server| server.reload())
 }
 
+/// A subscription that was refused is asked for again on the next connection, as without JetStream.
 pub fn may_not_subscribe(release: Release) -> Result<Report, &'static str> {
-    of_permissions(
-        release,
-        "publish: \">\", subscribe: [\"md.>\"]",
-        &["subscription to _INBOX.", "grant this user permissions: {subscribe: [", "_INBOX.>"],
-    )
+    let words = ["subscription to _INBOX.", "grant this user permissions: {subscribe: [", "_INBOX.>"];
+    of_permissions(release, "publish: \">\", subscribe: [\"md.>\"]", &words, |server| {
+        server.terminate();
+        server.start_again();
+    })
 }
 
 pub fn no_jetstream(release: Release) -> Result<Report, &'static str> {
