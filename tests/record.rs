@@ -10,7 +10,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 
 use flate2::read::MultiGzDecoder;
 use reference::recording_files::Recording;
@@ -20,7 +20,7 @@ use support::bus::Bus;
 use support::events::{Event, RISE_FLAGS, RISE_WARM_UP, now_ns, rising_market, trade};
 use support::nats_server::{NatsServer, Release, unused_port};
 use support::service::{self, Service};
-use support::{eventually, holds, send_signal};
+use support::{PATIENCE, eventually, holds, send_signal};
 
 /// A recorder at work, and what it says. Killed when it is dropped.
 struct Recorder {
@@ -351,4 +351,111 @@ fn a_gap_is_said() {
     let said = recorder.stop();
     assert_eq!(recorded(&recorder.text()), sent(&[first, second].concat()));
     assert!(said.contains("30 events, ") && said.contains("gaps: 1, of "), "{said}");
+}
+
+/// While the other end takes nothing the socket is not read; that the server then gives up on it is said, and what was taken
+/// before is all there.
+#[test]
+fn a_disk_that_is_too_slow_is_said() {
+    let server = NatsServer::start_with(Release::Current, "max_pending: 8MB\nwrite_deadline: \"1s\"");
+    let directory = tempfile::tempdir().expect("a directory for temporary files");
+    let path = directory.path().join("pipe.jsonl");
+    assert!(Command::new("mkfifo").arg(&path).status().expect("it is there").success());
+    let mut recorder = Recorder::spawn(directory.path(), "pipe.jsonl", &server.url(), &[], "");
+    let (tell, opened) = mpsc::channel();
+    std::thread::spawn({
+        let path = path.clone();
+        move || tell.send(fs::File::open(path))
+    });
+    let pipe = opened.recv_timeout(PATIENCE).expect("both ends are open").expect("it is there");
+    eventually("it records", || holds(recorder.said().contains("recording "), recorder.said()));
+    let bus = Bus::connect(&server.url());
+    let filling = "x".repeat(900_000);
+    let mut sent = 0;
+    eventually("the cut", || {
+        let said = recorder.said();
+        if said.contains("as a slow consumer, most likely; events may be lost") {
+            return Ok(());
+        }
+        bus.publish(&[(
+            "md.events.trade.A".to_owned(),
+            format!("{{\"number\":{sent},\"filling\":\"{filling}\"}}").into(),
+        )]);
+        sent += 1;
+        Err(format!("{sent} large events: {said}"))
+    });
+    eventually("the gap is said", || {
+        holds(recorder.said().contains("nothing could be recorded for "), recorder.said())
+    });
+    let (tell, read) = mpsc::channel();
+    std::thread::spawn(move || {
+        let lines = BufReader::new(pipe).lines().map_while(Result::ok);
+        let numbers: Vec<u64> = lines.map(|line| number_of(&line)).collect();
+        tell.send(numbers)
+    });
+    let said = recorder.stop();
+    let numbers = read.recv_timeout(PATIENCE).expect("the writer's end is closed");
+    assert!(
+        said.contains(&format!("{} events, ", numbers.len())) && said.contains("cut as a slow consumer: "),
+        "{said}"
+    );
+    let expected: Vec<u64> = (0..numbers.len() as u64).collect();
+    // What came before the cut, without a hole; what is behind it is missing.
+    assert!(numbers.len() > 64 && numbers.len() < sent && numbers[..64] == expected[..64], "{sent}: {numbers:?}");
+    assert!(numbers.is_sorted_by(|one, next| one < next), "{numbers:?}");
+}
+
+fn number_of(line: &str) -> u64 {
+    let (_, rest) = line.split_once("{\"number\":").expect("a whole line");
+    assert!(rest.ends_with("\"}}"), "a whole line");
+    rest.split(',').next().and_then(|number| number.parse().ok()).expect("a number")
+}
+
+/// What both servers bring of the move is written once, and nothing is missing.
+#[test]
+fn a_lame_duck_costs_nothing() {
+    let ports = [unused_port(), unused_port()];
+    let nodes = [0, 1].map(|index: usize| {
+        let configuration = format!(
+            "server_name: node{index}\nlame_duck_duration: 30s\nlame_duck_grace_period: 10s\n\
+             cluster {{ name: two, listen: \"127.0.0.1:{}\", routes: [\"nats://127.0.0.1:{}\"] }}",
+            ports[index],
+            ports[1 - index],
+        );
+        NatsServer::start_with(Release::Current, &configuration)
+    });
+    for (node, other) in [(&nodes[0], &nodes[1]), (&nodes[1], &nodes[0])] {
+        eventually("the nodes know each other", || {
+            let urls = node.report("/varz")["connect_urls"].to_string();
+            holds(urls.contains(&other.port().to_string()), urls)
+        });
+    }
+    let directory = tempfile::tempdir().expect("a directory for temporary files");
+    let mut recorder = Recorder::start(directory.path(), "moved.jsonl", &nodes[0].url(), &[]);
+    let bus = Bus::connect(&nodes[1].url());
+    let begin = now_ns();
+    let mut published: Vec<Event> = Vec::new();
+    let publish = |published: &mut Vec<Event>| {
+        let event = trade("BTCUSDT", begin + published.len() as i64 * 1_000, 100.0);
+        bus.publish(std::slice::from_ref(&event));
+        published.push(event);
+    };
+    // Interest has to reach the other node before anything is counted.
+    eventually("the first event", || {
+        publish(&mut published);
+        holds(recorder.text().lines().count() > 0, "none yet")
+    });
+    let first = recorded(&recorder.text())[0].clone();
+    nodes[0].signal("USR2");
+    eventually("the move", || {
+        publish(&mut published);
+        holds(recorder.said().contains("left NATS"), recorder.said())
+    });
+    (0..100).for_each(|_| publish(&mut published));
+    let all = sent(&published);
+    let from = all.iter().position(|event| *event == first).expect("it was sent");
+    recorder.wait_events(all.len() - from);
+    let said = recorder.stop();
+    assert_eq!(recorded(&recorder.text()), all[from..]);
+    assert!(said.contains("no gaps"), "{said}");
 }

@@ -6,9 +6,9 @@
 //!   fail  HTTP: HTTP_PORT 8892 on 127.0.0.1 is taken by another process: stop that one, or set another HTTP_PORT
 //! ```
 //!
-//! What is looked at are the service's own steps ([`kernel`], [`HttpServer::bind`], the session with NATS, [`Service::start`]), so
+//! What is looked at are the service's own steps (the kernel's limits, the port, the session with NATS, `Service::start`), so
 //! that the two cannot differ. What needs something that has failed already is not looked at, so that each cause is one line.
-//! Nothing is left behind, and nothing is published ([`nats`] says how permissions are found out).
+//! Nothing is left behind, and nothing is published (`check/nats.rs` says how permissions are found out).
 
 mod health;
 mod jetstream;

@@ -71,6 +71,17 @@ Examples:
   zcat recording.jsonl.gz | senpai-md-consumer feed - --speed max")]
     Feed(Box<FeedArgs>),
 
+    /// Writes what arrives over NATS as a recording, with receipt times
+    #[command(after_help = "\
+A FILE that is there is not touched. ctrl-C and SIGTERM end it well. Each second it is written up to then, so that a kill
+leaves a file that can be read. A payload that is no JSON is kept as a text.
+
+Examples:
+  senpai-md-consumer record market.jsonl.gz
+  senpai-md-consumer record market.jsonl --seconds 60 --subject 'md.events.*.BTCUSDT' --subject 'md.events.heartbeat.>'
+  senpai-md-consumer record first.jsonl.gz --events 100000")]
+    Record(Box<RecordArgs>),
+
     /// Plays a recording through the engine and writes what would have been published to standard output
     #[command(after_help = "\
 Examples:
@@ -95,17 +106,6 @@ Examples:
   senpai-md-consumer bench recording.jsonl.gz
   senpai-md-consumer bench recording.jsonl.gz --seconds 30 --cores 2")]
     Bench(Box<BenchArgs>),
-
-    /// Writes what arrives over NATS as a recording, with receipt times
-    #[command(after_help = "\
-A FILE that is there is not touched. ctrl-C and SIGTERM end it well. Each second it is written up to then, so that a kill
-leaves a file that can be read. A payload that is no JSON is kept as a text.
-
-Examples:
-  senpai-md-consumer record market.jsonl.gz
-  senpai-md-consumer record market.jsonl --seconds 60 --subject 'md.events.*.BTCUSDT' --subject 'md.events.heartbeat.>'
-  senpai-md-consumer record first.jsonl.gz --events 100000")]
-    Record(Box<RecordArgs>),
 
     /// Whether the service would work here: a line for each thing looked at, `ok`, `warn` or `fail` (then it ends with 1)
     #[command(after_help = "\
