@@ -14,6 +14,7 @@ const LISTED = 100;
 /** Symbols with a history (6 KB each); beyond them only the one that is shown has one, from then on. */
 const HISTORIES = 4000;
 const REDRAW_MS = 250;
+const LOST_SAID_MS = 60000;
 const ARRANGE_MS = 1000;
 
 const byId = (id) => document.getElementById(id);
@@ -24,7 +25,8 @@ const alerts = [];
 const service = new History(6);
 const [RATE, FILL, DROPS, P50, P99] = [0, 1, 2, 3, 4];
 let status = null;
-let lost = 0;
+/** When updates were lost, and how many; forgotten after a minute. */
+let lost = [];
 let closedAt = null;
 let isLatestWanted = true;
 
@@ -57,7 +59,7 @@ const takers = {
   signal: (signal) => list(signals, signal, signal.id),
   alert: (alert) => list(alerts, alert, JSON.stringify(alert)),
   lost({ features, signals_and_alerts }) {
-    lost += features + signals_and_alerts;
+    lost.push({ at: performance.now(), count: features + signals_and_alerts });
   },
 };
 
@@ -66,7 +68,7 @@ follow("/events", {
     closedAt = null;
     isLatestWanted = true;
     document.body.dataset.link = "open";
-    lamp("lamp-link", "good", "Service answers");
+    lamp("lamp-link", "good", "Service up");
     put(byId("gone"), "");
   },
   event: (name, data) => takers[name]?.(data),
@@ -155,7 +157,11 @@ function drawTroubles() {
   }
   const more = status.alerts_firing - status.alerts.length;
   if (more > 0) lines.push({ text: `${count(more)} more alerts fire.`, is: "warning" });
-  if (lost > 0) lines.push({ text: `This page does not keep up: it was sent ${count(lost)} updates fewer than there were.`, is: "warning" });
+  lost = lost.filter(({ at }) => performance.now() - at < LOST_SAID_MS);
+  if (lost.length > 0) {
+    const sum = lost.reduce((total, entry) => total + entry.count, 0);
+    lines.push({ text: `This page does not keep up: of the last minute's updates it was not sent ${count(sum)}. Its numbers are late, the service's are not.`, is: "warning" });
+  }
   const list = byId("troubles").firstElementChild;
   while (list.children.length > lines.length) list.lastChild.remove();
   while (list.children.length < lines.length) list.append(element("li"));

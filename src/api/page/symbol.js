@@ -45,6 +45,7 @@ export class SymbolView {
   }
 
   drawState() {
+    if (this.state === null && !this.trouble) return;
     const { trade, quote, book } = this.state ?? {};
     pairs(byId("trade"), trade && { price: exact(trade.price), size: exact(trade.size), side: trade.side, id: exact(trade.trade_id), provider: trade.provider, time: clock(trade.ts) });
     pairs(byId("quote"), quote && { bid: exact(quote.bid), "bid size": exact(quote.bid_size), ask: exact(quote.ask), "ask size": exact(quote.ask_size), provider: quote.provider, time: clock(quote.ts) });
