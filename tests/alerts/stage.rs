@@ -36,10 +36,11 @@ impl Stage {
         Stage { engine, documents: Vec::new(), looked_at: 0 }
     }
 
-    /// An event at `moment`.
+    /// An event at `moment`, the last one of what was read then.
     pub fn event(&mut self, subject: &str, payload: &str, moment: i64) {
         let receipt = Receipt::At(UnixNanos(START + moment));
         let _ = self.engine.handle_event(subject.as_bytes(), payload.as_bytes(), receipt);
+        self.engine.set_moment_open(false);
         self.drain();
     }
 

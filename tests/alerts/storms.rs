@@ -116,7 +116,7 @@ fn what_begins_and_what_is_over_share_the_twenty_of_a_second() {
     assert_eq!(switches.len(), 15 + 20, "{switches:?}");
     stage.pass(37 * SECOND);
     let many = stage.documents.last().expect("one stands for the others");
-    assert_eq!((&many["value"], &many["state"], &many["symbol"]), (&json!(30.0), &json!("resolved"), &json!(null)));
+    assert_eq!((&many["value"], &many["state"], &many["symbol"]), (&json!(30.0), &json!("firing"), &json!(null)));
 }
 
 #[test]

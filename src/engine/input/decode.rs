@@ -390,35 +390,6 @@ mod tests {
     }
 
     #[test]
-    fn an_event_type_that_is_the_subjects_stands_before_the_next_value() {
-        let first_prefix = |payload: &str| {
-            let mut decoder = Decoder::default();
-            for is_again in [false, true] {
-                let (origin, body) = decoder.decode(EventKind::Trade, payload.as_bytes()).expect("it is well-formed");
-                let Body::Trade(trade) = body else { panic!("a trade") };
-                assert_eq!((origin.provider, trade.price, trade.size), (&b"p"[..], 1.5, 2.0), "{payload}");
-                assert_ne!(decoder.layouts[EventKind::Trade as usize].is_learning, is_again, "{payload}");
-            }
-            let layouts = &decoder.layouts[EventKind::Trade as usize];
-            layouts.remembered[layouts.current][0].0.len as usize
-        };
-        for (before, behind) in [
-            (r#"{"event_type":"trade","provider":"#, r#""p","price":1.5,"size":2}"#),
-            (r#"{"event_type": "trade", "provider": "#, r#""p", "price": 1.5, "size": 2}"#),
-            (r#"{"event_type":"#, r#""quote","provider":"p","price":1.5,"size":2}"#),
-            (r#"{"event_type":"#, r#""trade","provider":"p","price":1.5,"size":2}"#),
-            (r#"{"event_type":"#, r#"{"trade":"trade"},"provider":"p","price":1.5,"size":2}"#),
-            (
-                r#"{"event_type":"#,
-                r#""trade","a name that is too long to be remembered":1,"provider":"p","price":1.5,"size":2}"#,
-            ),
-            (r#"{"type":"#, r#""trade","provider":"p","price":1.5,"size":2}"#),
-        ] {
-            assert_eq!(first_prefix(&format!("{before}{behind}")), before.len(), "{before}{behind}");
-        }
-    }
-
-    #[test]
     fn eight_layouts_and_keys_of_forty_bytes_are_remembered() {
         for layouts in 1..=8 {
             for key_len in [1, 16, 20, 21, 24, 40] {

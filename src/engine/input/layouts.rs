@@ -3,8 +3,7 @@
 //! A producer writes its fields in the same order every time. So the bytes before each value are remembered and compared
 //! first: a key that is where it was costs two word comparisons, with all punctuation around it. What is found is the same
 //! either way; only the search is saved. A few layouts are kept for each type of event, as producers differ and some
-//! fields are not in every message. An `event_type` that says what the subject says is no value to be skipped each time: it
-//! stands in the bytes before the next one.
+//! fields are not in every message.
 
 use crate::engine::input::field::{Field, Name, UNKNOWN, name_of};
 use crate::engine::input::json::Scanner;
@@ -58,7 +57,7 @@ impl Layouts {
                 return Ok(*name);
             }
         }
-        let (prefix, name) = search_known_type(scanner, kind, index == 0)?;
+        let (prefix, name) = search_name(scanner, kind, index == 0)?;
         if index < LAYOUT_FIELDS {
             if !self.is_learning {
                 // The new layout begins like the one that was followed up to here.
@@ -72,29 +71,6 @@ impl Layouts {
         }
         Ok(name)
     }
-}
-
-/// As [`search_name`]; past an `event_type` that is that of the subject, where the bytes before the value behind it can be remembered.
-fn search_known_type<'a>(
-    scanner: &mut Scanner<'a>,
-    kind: EventKind,
-    is_first: bool,
-) -> Result<(&'a [u8], Name), Malformed> {
-    let start = scanner.position();
-    let (prefix, name) = search_name(scanner, kind, is_first)?;
-    let is_type =
-        name == UNKNOWN && [&b"\"event_type\":"[..], b"\"event_type\": "].iter().any(|key| prefix.ends_with(key));
-    if is_type {
-        let mut behind = *scanner;
-        if behind.text() == Ok(Some(kind.name().as_bytes()))
-            && let Ok((_, name)) = search_name(&mut behind, kind, false)
-            && ValuePrefix::new(behind.bytes_since(start)).is_some()
-        {
-            *scanner = behind;
-            return Ok((scanner.bytes_since(start), name));
-        }
-    }
-    Ok((prefix, name))
 }
 
 /// The next field's name, and the bytes before its value.

@@ -1,9 +1,7 @@
 //! The bytes before a value, remembered to be compared with the next payload.
 
-use crate::engine::input::words::window_at;
-
 /// What stood before a value in an earlier message (punctuation, white space, the key in its quotes, the colon), in the
-/// form in which it is compared: two words under a mask; of a long one also the last two, and those in the middle.
+/// form in which it is compared: two words under a mask, and the rest of a long one.
 ///
 /// ```text
 ///   {"bid":  63943.9  ,"ask":  63944  }
@@ -13,19 +11,19 @@ use crate::engine::input::words::window_at;
 pub struct ValuePrefix {
     text: u128,
     mask: u128,
-    /// Of one that is longer than sixteen bytes the last sixteen, which may overlap the first.
-    last: u128,
-    /// Of one that is longer than 32 bytes the seventeenth byte and the fifteen behind it.
-    middle: u128,
+    /// The seventeenth byte and those behind it.
+    more: [u8; ValuePrefix::MORE_BYTES_MAX],
     pub(super) len: u8,
 }
 
 impl ValuePrefix {
     /// A key of 40 bytes with its punctuation, and a few blanks.
     const BYTES_MAX: usize = 48;
+    const MORE_BYTES_MAX: usize = Self::BYTES_MAX - 16;
 
     /// What no JSON text can match.
-    pub const NONE: ValuePrefix = ValuePrefix { text: u128::MAX, mask: u128::MAX, last: 0, middle: 0, len: 0 };
+    pub const NONE: ValuePrefix =
+        ValuePrefix { text: u128::MAX, mask: u128::MAX, more: [0; Self::MORE_BYTES_MAX], len: 0 };
 
     /// `None` for one that is too long to be remembered, or not ASCII: that must be seen by the check of UTF-8 each time.
     pub fn new(bytes: &[u8]) -> Option<Self> {
@@ -33,9 +31,11 @@ impl ValuePrefix {
         if !(1..=Self::BYTES_MAX).contains(&len) || !bytes.is_ascii() {
             return None;
         }
+        let mut text = [0; Self::BYTES_MAX];
+        text[..len].copy_from_slice(bytes);
+        let (text, more) = (text.first_chunk()?, text.last_chunk()?);
         let mask = u128::MAX >> (8 * 16usize.saturating_sub(len));
-        let (text, middle) = (window_at(bytes, 0), window_at(bytes, 16));
-        Some(ValuePrefix { text, mask, last: window_at(bytes, len.saturating_sub(16)), middle, len: len as u8 })
+        Some(ValuePrefix { text: u128::from_le_bytes(*text), mask, more: *more, len: len as u8 })
     }
 
     /// Whether `input` has it at `at`.
@@ -52,14 +52,7 @@ impl ValuePrefix {
 
     #[inline(never)]
     fn is_more_at(&self, input: &[u8], at: usize) -> bool {
-        let len = self.len as usize - 16;
-        match input.get(at..at + len) {
-            // Whatever is not among the last sixteen bytes is among the first, or in the middle.
-            Some(more) => {
-                window_at(input, at + len - 16) == self.last && (len <= 16 || window_at(more, 0) == self.middle)
-            }
-            None => false,
-        }
+        input[at..].starts_with(&self.more[..self.len as usize - 16])
     }
 
     /// Whether a text of less than sixteen bytes starts with it.
