@@ -378,7 +378,7 @@ fn wrong_usage() {
     check(&["run", "A"], &format!("argument 2 {secret}; see senpai-md-consumer run --help"));
     check(&["--cores", "1", "A"], &format!("argument 3 {secret}; see senpai-md-consumer run --help"));
     check(&["-x1"], &format!("argument 1 {secret}; see senpai-md-consumer run --help"));
-    let commands = "run, demo, feed, replay, generate, bench, check";
+    let commands = "run, demo, feed, record, replay, generate, bench, check";
     check(
         &["none"],
         &format!("argument 1 is no command, accepted is one of {commands}; see senpai-md-consumer --help"),
