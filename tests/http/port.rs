@@ -1,5 +1,6 @@
 //! Taking the port, and giving it back at the stop.
 
+use std::io::Read;
 use std::net::TcpListener;
 
 use senpai_md_consumer::http::server::{HttpLimits, HttpServer};
