@@ -291,6 +291,17 @@ mod tests {
     }
 
     #[test]
+    fn the_last_event_that_was_had() {
+        let check = |fields: &str, expected: Option<&str>| {
+            let head = decode_in_parts(&format!("GET /events HTTP/1.1\r\n{fields}\r\n"));
+            assert_eq!(head.asked.expect("it is asked").last_event_id.as_deref(), expected, "{fields}");
+        };
+        check("", None);
+        check("Last-Event-ID: 18ecb6-7\r\n", Some("18ecb6-7"));
+        check("last-event-id:\r\n", Some(""));
+    }
+
+    #[test]
     fn the_first_of_a_repeated_parameter_wins() {
         let asked = request("/s", &[("symbol", "A"), ("symbol", "B"), ("empty", "")]);
         assert_eq!(asked.parameter("symbol"), Some("A"));

@@ -152,6 +152,30 @@ fn answers_that_are_not_read_delay_no_other_peer() {
 }
 
 #[test]
+fn a_reader_of_events_has_its_time_and_delays_no_other_peer() {
+    let server = Server::with_limits(HttpLimits { event: SHORT, write: PATIENCE, ..HttpLimits::default() });
+    let mut unread: Vec<Client> = (0..20).map(|_| server.connect()).collect();
+    for client in &mut unread {
+        client.send("GET /events HTTP/1.1\r\n\r\n");
+    }
+    let mut reader = server.connect();
+    reader.send("GET /events HTTP/1.0\r\nLast-Event-ID: a-7\r\n\r\n");
+    let mut text = vec![0; 1 << 20];
+    reader.stream.read_exact(&mut text).expect("it goes on for as long as it is read");
+    let text = String::from_utf8(text).expect("text");
+    assert!(text.starts_with("HTTP/1.1 200 OK\r\n") && text.contains("Connection: close\r\n"), "{}", &text[..300]);
+    assert!(text.contains("\r\n\r\ndata: a-7 "), "of HTTP/1.0 there are no chunks: {}", &text[..300]);
+    assert_eq!(server.connect().get("/echo").status, 200);
+    drop(reader);
+    // The others are closed, and counted; that one has only left.
+    let start = std::time::Instant::now();
+    while server.unserved("unread") < 20 {
+        assert!(start.elapsed() < PATIENCE, "{} of 20 are closed", server.unserved("unread"));
+    }
+    assert_eq!(server.unserved("unread"), 20);
+}
+
+#[test]
 fn a_peer_that_takes_nothing_is_dropped() {
     let server = Server::with_limits(HttpLimits { write: SHORT, connections: 1, ..HttpLimits::default() });
     let mut reader = server.connect();

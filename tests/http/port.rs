@@ -50,6 +50,19 @@ fn stopping_closes_what_is_idle_and_finishes_what_is_not() {
 }
 
 #[test]
+fn stopping_ends_events_in_good_order() {
+    let mut server = Server::with_limits(HttpLimits { drain: PATIENCE, ..HttpLimits::default() });
+    let mut reader = server.connect();
+    reader.send("GET /events HTTP/1.1\r\n\r\n");
+    let mut text = vec![0; 10_000];
+    reader.stream.read_exact(&mut text).expect("events");
+    server.begin_stop();
+    reader.stream.read_to_end(&mut text).expect("an end, and no reset");
+    assert!(text.ends_with(b"\r\n0\r\n\r\n"), "{}", text[text.len() - 50..].escape_ascii());
+    server.join();
+}
+
+#[test]
 fn stopping_does_not_wait_for_what_never_ends() {
     let mut server = Server::with_limits(HttpLimits { drain: SHORT, respond: PATIENCE, ..HttpLimits::default() });
     let mut stuck = server.connect();

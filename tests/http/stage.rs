@@ -5,11 +5,12 @@ use std::future::pending;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::rc::Rc;
+use std::task::{Context, Poll};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use senpai_md_consumer::http::counts::{HttpCounts, Unserved};
-use senpai_md_consumer::http::response::Parts;
+use senpai_md_consumer::http::response::{EventReader, Parts};
 use senpai_md_consumer::http::server::{HttpLimits, HttpServer, Request, Responder, Response};
 use senpai_md_consumer::runtime::executor;
 use senpai_md_consumer::runtime::stop::Stop;
@@ -54,6 +55,7 @@ impl Responder for Echo {
                 Response::json(200, parts)
             }
             "/large" => Response::text(200, "text/plain; charset=utf-8", vec![b'x'; 4 << 20]),
+            "/events" => Response::events(Endless { last: request.last_event_id }),
             "/later" => {
                 sleep(Duration::from_millis(20)).await;
                 Response::json(200, "{}")
@@ -62,6 +64,21 @@ impl Responder for Echo {
             "/panic" => panic!("as the test wants it"),
             _ => Response::error(404, "there is nothing here"),
         }
+    }
+}
+
+/// Events without an end: what a reader asked to go on from, again and again.
+struct Endless {
+    last: Option<String>,
+}
+
+impl EventReader for Endless {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Ready(())
+    }
+
+    fn take(&mut self, out: &mut Vec<u8>) {
+        out.extend_from_slice(format!("data: {:<1000}\n\n", self.last.as_deref().unwrap_or("-")).as_bytes());
     }
 }
 
