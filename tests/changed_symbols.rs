@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use senpai_md_consumer::engine::engine::{Engine, Receipt};
+use senpai_md_consumer::engine::engine::Engine;
+use senpai_md_consumer::engine::receipt::Receipt;
 use senpai_md_consumer::engine::settings::EngineSettings;
 use senpai_md_consumer::engine::time::{NANOS_PER_SECOND, UnixNanos};
 use serde_json::Value;
