@@ -199,10 +199,16 @@ fn a_kill_leaves_a_file_that_can_be_read() {
         bus.publish(second);
         recorder.process.kill().expect("it runs");
         recorder.wait();
-        let found = recorded(&recorder.text());
+        let text = recorder.text();
+        // A kill in the midst of a write cuts the last line, or the last member.
+        let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
+        let found = recorded(whole);
         assert!(found.len() >= first.len() && found[..] == sent(&events)[..found.len()], "{}", found.len());
-        // As a whole, to its last byte.
-        replayed(&directory, &recorder.path, &["--strict"]);
+        let output =
+            service::command(&directory).arg("replay").arg(&recorder.path).output().expect("the binary starts");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() || said.contains("its gzip data is cut off"), "{said}");
+        assert!(said.contains(&format!("{} events, ", found.len())) || !output.status.success(), "{said}");
         println!("{name}: {} of {} events", found.len(), events.len());
     }
 }
@@ -373,8 +379,7 @@ fn a_disk_that_is_too_slow_is_said() {
     let filling = "x".repeat(900_000);
     let mut sent = 0;
     eventually("the cut", || {
-        let said = recorder.said();
-        if said.contains("as a slow consumer, most likely; events may be lost") {
+        if server.connections_of("senpai-md-consumer", false).is_empty() {
             return Ok(());
         }
         bus.publish(&[(
@@ -392,6 +397,12 @@ fn a_disk_that_is_too_slow_is_said() {
         let lines = BufReader::new(pipe).lines().map_while(Result::ok);
         let numbers: Vec<u64> = lines.map(|line| number_of(&line)).collect();
         tell.send(numbers)
+    });
+    eventually("the cut and the gap are said", || {
+        let said = recorder.said();
+        let is_said = said.contains("as a slow consumer, most likely; events may be lost")
+            && said.contains("nothing could be recorded for ");
+        holds(is_said, said)
     });
     let said = recorder.stop();
     let numbers = read.recv_timeout(PATIENCE).expect("the writer's end is closed");

@@ -215,6 +215,10 @@ impl<L: Write> Recorder<L> {
             }
             let is_full = writer.queued_bytes() >= QUEUE_BYTES_MAX;
             sockets.pause_reading(is_full);
+            // What is in the socket is still taken once there is room, and the end is told then; the gap has begun.
+            if is_full && sockets.is_hung_up() {
+                self.gaps.begin(now_ns);
+            }
             sockets.wait(if is_full { FULL_LOOK_INTERVAL } else { LOOK_INTERVAL });
         };
         writer.send(self.intake.take_batch());

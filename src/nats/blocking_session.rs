@@ -224,6 +224,11 @@ impl BlockingSession {
         }
     }
 
+    /// The server has ended the connection, whatever is still to be read. While reading is paused nothing else tells.
+    pub fn is_hung_up(&self) -> bool {
+        self.transport.as_ref().is_some_and(Transport::is_hung_up)
+    }
+
     /// Until a socket is ready, or it is time for another look at the clock.
     pub fn wait(&mut self, limit: Duration) {
         let (reading, writing) = (!self.is_paused, self.has_unsent());
