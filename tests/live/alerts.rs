@@ -116,6 +116,16 @@ fn a_switch_of_providers_is_published() {
     let alert = wait_for(&mut inbox, "provider_switch", "firing");
     assert_eq!((&alert["symbol"], &alert["provider"]), (&json!("A"), &json!("good")));
     wait_for(&mut inbox, "provider_switch", "resolved");
+    // A line of the log for each, written before it was published.
+    let said =
+        [("WARN", "firing: A: it is taken from provider good now"), ("INFO", "resolved: A: its provider has not")];
+    for (level, text) in said {
+        let text = format!("alert provider_switch {text}");
+        eventually("the log line", || {
+            let log = service.log();
+            holds(log.lines().any(|line| line.contains(level) && line.contains(&text)), &log)
+        });
+    }
     assert_eq!(service.metric("senpai_alerts_total", &[("kind", "provider_switch")]), 1.0);
 }
 
