@@ -1,17 +1,18 @@
 //! Alerts (SPEC section 3): what an operator should know of, said when it begins and when it is over.
 //!
 //! ```text
-//!   events, time ──► watch (a core's)            ──► edge: begins? over? ──► board (the process's) ──► ring ──► outbox
+//!           events, time ──► watch (a core's) ──► edge: begins? over? ──► board (the process's) ──► ring ──► outbox
 //!                               provider_watch                              quota: 20 a second, then one
 //!                               (the first core, of all cores' facts)
 //! ```
 //!
 //! `alert` says what an alert is (`short_text` its names) and `words` how it reads; `edge` is the state machine that makes a cause
 //! that comes and goes one alert, `quota` the one that makes many alerts of a second one; `watch` knows the causes of one engine and
-//! when it must look again (`watched` its tables, `figures` what a symbol is judged by), `provider_watch` those that are judged over all cores, `senders` who sends a symbol; `board` is what the
-//! cores share, `ring` where alerts wait to be sent.
+//! when it must look again (`watched` its tables, `figures` what a symbol is judged by), `provider_watch` those that are judged over
+//! all cores, `senders` who sends a symbol; `board` is what the cores share, `ring` where alerts wait to be sent.
 //! In: figures of symbols, when providers were heard, what was refused, and moments of engine time. Out: alerts in a ring.
-//! Invariant: a function of its inputs, bounded; an alert fires once while its cause lasts, and resolves 5 s after it.
+//! Invariant: a function of its inputs, bounded; an alert fires once while its cause lasts, and resolves 5 s after it. (A switch of
+//! providers lasts for a moment: a further one fires again, though not within a second.)
 //! Imports `state`. Imported by `output`, what leads the engine, and those outside who show alerts.
 //!
 //! **One board a process** (`board`), behind a lock that is taken when an alert fires or resolves, when providers are looked at,

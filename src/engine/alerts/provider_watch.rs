@@ -86,7 +86,9 @@ fn seconds(ns: i64) -> f64 {
 }
 
 impl Look<'_> {
-    /// No event at all for `limit`.
+    /// No event at all for `limit`, whatever the reason: while NATS is away every provider that was heard has its gap, as SPEC says it
+    /// of events and not of producers (an operator sees the cause in /health and /ready). They are no storm: 20 go out one by one, and
+    /// one stands for the rest.
     fn judge_gap(&mut self, watched: &mut Watched, about: About, heard: &Heard, limit: i64) -> UnixNanos {
         if heard.last == NEVER || limit == i64::MAX {
             return NO_DEADLINE;
