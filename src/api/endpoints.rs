@@ -7,6 +7,7 @@ use std::sync::Arc;
 use async_channel::{Sender, bounded};
 use prometheus::process_collector::ProcessCollector;
 
+use crate::api::contract::openapi;
 use crate::api::documents;
 use crate::api::event_hub::READERS_MAX;
 use crate::api::event_rounds::Events;
@@ -37,6 +38,7 @@ pub struct Api {
     counts: Rc<HttpCounts>,
     process: Rc<ProcessCollector>,
     events: Rc<Events>,
+    openapi: String,
 }
 
 impl Responder for Api {
@@ -72,6 +74,7 @@ impl Responder for Api {
                 Some(reader) => Response::events(reader),
                 None => Response::error(503, &format!("all {READERS_MAX} event streams are taken")),
             },
+            "/openapi.json" => Response::json(200, self.openapi.as_str()),
             path => page::file(path).unwrap_or_else(no_such_page),
         }
     }
@@ -81,7 +84,7 @@ fn no_such_page() -> Response {
     Response::error(
         404,
         "no such page; there are / (the live page), /events, /health, /ready, /metrics, /stats, /state/latest?symbol=, \
-         /features/latest?symbol= (or /features?symbol=), /signals/latest and /alerts/latest",
+         /features/latest?symbol= (or /features?symbol=), /signals/latest, /alerts/latest and /openapi.json",
     )
 }
 
@@ -98,7 +101,7 @@ impl Api {
     ) -> Api {
         let events = Events::new(shards.clone(), board.clone(), clock, turns);
         let process = Rc::new(ProcessCollector::for_self());
-        Api { shards, ownership, provider_mode, board, clock, counts, process, events }
+        Api { shards, ownership, provider_mode, board, clock, counts, process, events, openapi: openapi() }
     }
 
     fn uptime_seconds(&self) -> f64 {
@@ -193,9 +196,11 @@ fn symbol(request: &Request) -> Option<&str> {
 
 /// How many are asked for at most.
 fn limit(request: &Request) -> Result<usize, Response> {
-    match request.parameter("limit").map(str::parse) {
-        None => Ok(LATEST_MAX),
-        Some(Ok(limit @ 1..)) => Ok(limit),
-        Some(_) => Err(Response::error(400, &format!("limit is a whole number from 1 on: {}?limit=10", request.path))),
+    let Some(text) = request.parameter("limit") else { return Ok(LATEST_MAX) };
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    // One that overflows is more than there are.
+    match is_number.then(|| text.parse().unwrap_or(usize::MAX)) {
+        Some(limit @ 1..) => Ok(limit),
+        _ => Err(Response::error(400, &format!("limit is a whole number from 1 on: {}?limit=10", request.path))),
     }
 }
