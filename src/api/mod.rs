@@ -1,5 +1,5 @@
 //! What HTTP answers: the endpoints and the documents behind them.
-//! `endpoints` has the paths, `documents` the JSON of /health, /ready and /stats (it gathers what the cores report, and decides nothing), `metrics` the text of /metrics. `symbol_walk` asks the
+//! `endpoints` has the paths, `documents` the JSON of /health, /ready and /stats, and what makes /health degraded (no event since the start; why a core is not ready its session says), `metrics` the text of /metrics. `symbol_walk` asks the
 //! shards for all symbols, `shard_reports` for what they count, `part_by_part` sends a long document, `prometheus_text` writes samples. (A symbol's documents come from its shard:
 //! `engine::symbol_documents`.)
 //! `contract` is /openapi.json. `page` is the live page at `/`. /events: `event_rounds` asks the shards each 250 ms for all readers together, `event_hub` holds what they are sent

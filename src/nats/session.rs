@@ -228,7 +228,8 @@ impl<M: Copy> Session<M> {
             Some(_) => None,
             None => successor.attempt.next_deadline(),
         });
-        let stream = self.stream.as_ref().and_then(|stream| stream.next_deadline());
+        let stream = self.stream.as_ref().filter(|_| self.takes_publications());
+        let stream = stream.and_then(|stream| stream.next_deadline());
         [serving, successor, self.attempts.next_deadline(), stream].into_iter().flatten().min()
     }
 

@@ -39,8 +39,8 @@ pub fn trouble(reader: &StreamReader, now_ns: u64) -> String {
 /// How far it has caught up.
 pub fn progress(report: &ReaderReport) -> String {
     let ReaderReport { applied_count, pending, .. } = report;
-    let all = applied_count + pending;
-    let percent = (applied_count * 100).checked_div(all).unwrap_or(0);
+    let all = applied_count.saturating_add(*pending);
+    let percent = applied_count.saturating_mul(100).checked_div(all).unwrap_or(0);
     format!("{applied_count} messages read and {pending} to go ({percent} %)")
 }
 

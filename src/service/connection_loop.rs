@@ -140,6 +140,8 @@ impl ConnectionLoop<'_> {
             };
             if self.dialer.is_empty() {
                 unless(self.stop, sleep(Duration::from_nanos(left_ns))).await;
+                // Where something is due all the time, the others have their turn all the same.
+                give_way().await;
                 continue;
             }
             let is_attended = rung_ns.is_some_and(|rung_ns| now_ns - rung_ns < ATTENTION_NS);
@@ -214,7 +216,7 @@ impl ConnectionLoop<'_> {
                 (worker.next_deadline_ns(), is_unsent, worker.session.is_serving())
             };
             let left_ns = deadline_ns.saturating_sub(now_ns);
-            if is_silent && is_serving && !for_writing && self.dialer.is_empty() {
+            if is_silent && is_serving && left_ns > 0 && !for_writing && self.dialer.is_empty() {
                 let limit = Duration::from_nanos(left_ns).min(IDLE_WAIT);
                 unless(self.stop, within(limit, parked.readable())).await;
                 last_turn_ns = clock.elapsed_ns();

@@ -16,7 +16,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use proto_nats::connection::NOTICES_MAX;
-use proto_nats::jetstream::{Delivery, StreamReader};
+use proto_nats::jetstream::{CLOCK_TOLERANCE_NS, Delivery, StreamReader};
 use proto_nats::{Msg, Reason, ServerOp};
 
 use crate::engine::alerts::board::AlertBoard;
@@ -231,9 +231,14 @@ impl Shard {
         let now = self.engine_clock().now();
         match session.stream() {
             None => self.engine.handle_time(now),
-            Some(reader) if reader.has_caught_up() || !self.engine.is_past() => self.engine.handle_present(now),
-            Some(_) => {}
+            Some(_) if self.is_catching_up(session) => {}
+            Some(_) => self.engine.handle_present(now),
         }
+    }
+
+    /// The stream's past is read: the engine's time stands still, and nothing of it is due.
+    pub fn is_catching_up(&self, session: &Session<Publication>) -> bool {
+        session.stream().is_some_and(|reader| !reader.has_caught_up()) && self.engine.is_past()
     }
 
     /// The engine's time is that of the stream's server, as soon as it is known. Returns by how many ns it has stepped; the first
@@ -322,8 +327,8 @@ impl Shard {
         if self.overlap.is_some() {
             self.end_overlap(now_ns);
         }
+        let present = self.engine_clock().now();
         let overlap = self.overlap.as_deref_mut();
-        let present = self.stream_clock.map_or(UnixNanos(0), |clock| clock.now());
         let mut observer = Listener {
             session,
             now_ns,
@@ -433,9 +438,12 @@ impl Observer for Listener<'_> {
     }
 
     fn stored(&mut self, message: &Msg<'_>) -> Option<Receipt> {
-        let Delivery { stored_ns, .. } = self.session.handle_stream_msg(message, self.now_ns)?;
+        // The message that makes up for the rest is of the past, too.
         let is_past = !self.session.stream().is_some_and(StreamReader::has_caught_up);
-        let stored = UnixNanos(i64::try_from(stored_ns).unwrap_or(i64::MAX));
+        let Delivery { stored_ns, .. } = self.session.handle_stream_msg(message, self.now_ns)?;
+        // What the server stored while its clock was wrong must not stop the time of what comes after it.
+        let latest = self.present.plus(CLOCK_TOLERANCE_NS as i64);
+        let stored = UnixNanos(i64::try_from(stored_ns).unwrap_or(i64::MAX)).min(latest);
         Some(Receipt::Stored { stored, present: self.present.max(stored), is_past })
     }
 

@@ -195,7 +195,8 @@ impl Worker {
 
     /// When something is due without any event, in ns of the clock.
     pub fn next_deadline_ns(&self) -> u64 {
-        let engine = self.shard.engine.next_deadline().map(|moment| self.shard.engine_clock().elapsed_at(moment));
+        let engine = self.shard.engine.next_deadline().filter(|_| !self.shard.is_catching_up(&self.session));
+        let engine = engine.map(|moment| self.shard.engine_clock().elapsed_at(moment));
         engine.unwrap_or(u64::MAX).min(self.session.next_deadline().unwrap_or(u64::MAX))
     }
 }

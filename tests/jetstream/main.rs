@@ -47,6 +47,7 @@ type Scenario = fn(Release) -> Result<Report, &'static str>;
 /// Those that wait longest go first.
 const SCENARIOS: &[(&str, Scenario)] = &[
     ("restart_of_the_service", restart::against_an_uninterrupted_run),
+    ("signal_of_the_last_event", restart::signal_of_the_last_event),
     ("server_stands_still", servers::stands_still),
     ("leader_moves", cluster::another_leader),
     ("only_server_restarts", cluster::the_only_server_of_a_stream_restarts),
@@ -60,6 +61,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("kill_memory_made_anew", servers::killed_and_made_anew),
     ("cut_while_pulls_wait", connection::cut_while_pulls_wait),
     ("cuts_at_random", connection::cut_at_random),
+    ("stalled_while_catching_up", connection::stalled_while_catching_up),
     ("consumer_deleted", streams::consumer_deleted),
     ("purged", streams::purged),
     ("stream_made_anew", streams::made_anew),

@@ -10,7 +10,7 @@ use crate::market::{self, Market};
 use crate::reference::SECOND;
 use crate::stage::{FLAGS, LIMIT, Report, server};
 use crate::support::bus::Bus;
-use crate::support::events::now_ns;
+use crate::support::events::{now_ns, quote, trade};
 use crate::support::nats_server::Release;
 use crate::support::service::Service;
 use crate::support::{holds, within};
@@ -93,4 +93,29 @@ pub fn against_an_uninterrupted_run(release: Release) -> Result<Report, &'static
         ready_after.as_millis()
     );
     Ok(Report { published: count as usize, applied, note, ..Report::default() })
+}
+
+/// The newest event of all has given a signal: whoever starts after it has it from the past, and gives it no more.
+pub fn signal_of_the_last_event(release: Release) -> Result<Report, &'static str> {
+    let server = server(release);
+    let operator = Operator::new(server.port());
+    operator.make_stream(&json!({}));
+    let flags = [&FLAGS[..], &["--signal-volume-threshold", "0"]].concat();
+    let start = || Service::start_ready(&server.url(), &flags);
+    let service = start();
+    let bus = Bus::connect(&server.url());
+    let mut inbox = bus.subscribe("senpai.signals.>");
+    bus.round_trip();
+    let (now_ns, before_ns) = (now_ns(), now_ns() - 11 * SECOND);
+    let symbol = "BTCUSDT";
+    bus.publish(&[trade(symbol, before_ns, 100.0), quote(symbol, now_ns, 101.0, 101.01), trade(symbol, now_ns, 101.0)]);
+    inbox.wait_for(1);
+    drop(service);
+    let restarted = start();
+    let stats = restarted.stats();
+    assert_eq!(stats["signals_suppressed"]["catching_up"], 1, "{stats}");
+    bus.round_trip();
+    assert!(inbox.take_arrived().len() <= 1, "it is given once");
+    let count = operator.messages().len();
+    Ok(Report { published: count, applied: count, ..Report::default() })
 }

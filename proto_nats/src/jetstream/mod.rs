@@ -89,6 +89,8 @@ pub use trouble::{Request, Trouble};
 pub const START_MARGIN_NS: u64 = 10 * SECOND_NS;
 /// Caught up is also who applies what was stored so short a time ago, while more comes all the time.
 pub const CAUGHT_UP_WITHIN_NS: u64 = 250 * MILLISECOND_NS;
+/// What was stored so far ahead of the server's present was stored while its clock was wrong.
+pub const CLOCK_TOLERANCE_NS: u64 = SECOND_NS;
 /// For the server to answer a request.
 pub const ANSWER_LIMIT_NS: u64 = 3 * SECOND_NS;
 /// From one look at the stream to the next: two of them, and an answer that is lost, are within 15 s.

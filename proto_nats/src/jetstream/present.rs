@@ -16,6 +16,9 @@ const SAMPLES_MAX: usize = 8;
 /// Clocks that are slewed part by less than this from the first sample to the last.
 const DRIFT_MAX_NS: u64 = 250 * crate::MILLISECOND_NS;
 
+/// From 2000 to 2200: what lies outside is no time.
+const SANE_NS: std::ops::Range<u64> = 946_684_800 * crate::SECOND_NS..7_258_118_400 * crate::SECOND_NS;
+
 #[derive(Debug, Default)]
 pub struct Present {
     samples: VecDeque<Sample>,
@@ -33,6 +36,9 @@ struct Sample {
 impl Present {
     /// The server wrote `server_ns` between these two moments of our clock.
     pub fn note_sample(&mut self, server_ns: u64, sent_ns: u64, received_ns: u64) {
+        if !SANE_NS.contains(&server_ns) {
+            return;
+        }
         if std::mem::take(&mut self.is_stale) {
             self.samples.clear();
         }

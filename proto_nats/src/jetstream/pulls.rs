@@ -170,7 +170,11 @@ impl Pulls {
     #[inline]
     pub fn note_delivered(&mut self, counted_bytes: usize) {
         self.on_its_way = self.on_its_way.saturating_sub(counted_bytes);
-        self.message_bytes_min = 0;
+        if self.message_bytes_min > 0 {
+            // The pull for the one message, however long; 2.9 does not say that it is over.
+            self.list.retain(|pull| pull.max_bytes > 0);
+            self.message_bytes_min = 0;
+        }
         self.fruitless = 0;
         self.delivered += 1;
     }

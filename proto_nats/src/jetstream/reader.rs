@@ -14,8 +14,8 @@ use super::request::Api;
 use super::settings::{ReaderSettings, is_valid_name};
 use super::trouble::{Request, Trouble};
 use super::{
-    ANSWER_LIMIT_NS, LOOK_INTERVAL_NS, RENEW_INTERVAL_NS, RETRY_FIRST_NS, RETRY_LAST_NS, SILENCE_NS, START_MARGIN_NS,
-    Start,
+    ANSWER_LIMIT_NS, CLOCK_TOLERANCE_NS, LOOK_INTERVAL_NS, RENEW_INTERVAL_NS, RETRY_FIRST_NS, RETRY_LAST_NS,
+    SILENCE_NS, START_MARGIN_NS, Start,
 };
 use crate::random::Random;
 use crate::server_error::Operation;
@@ -79,6 +79,8 @@ pub struct StreamReader {
     may_delete: bool,
 
     consumer: Option<Consumer>,
+    /// When the last one before it was heard.
+    left_ns: Option<u64>,
     pending: u64,
     /// Messages that consumers brought, applied or not; and how it stood at the last look.
     deliveries: u64,
@@ -203,6 +205,7 @@ impl StreamReader {
             missing_subjects: Vec::new(),
             may_delete: true,
             consumer: None,
+            left_ns: None,
             pending: 0,
             deliveries: 0,
             last_look: None,
@@ -370,7 +373,17 @@ impl StreamReader {
         let seen = self.last_look.filter(|look| self.reads_all && look.deliveries == self.deliveries);
         let unread = seen.map_or(0, |look| look.last_sequence.saturating_sub(self.passed_sequence()));
         let pending = self.pending.max(unread);
-        let since_applied = || Some(self.present(now_ns)?.saturating_sub(self.applied_ns));
+        let since_applied = || {
+            let present_ns = self.present(now_ns)?;
+            // A clock that was wrong then tells nothing.
+            let is_told = self.applied_ns <= present_ns.saturating_add(CLOCK_TOLERANCE_NS);
+            is_told.then(|| present_ns.saturating_sub(self.applied_ns))
+        };
+        // Without a consumer it is not known what waits.
+        let unknown_ns = match self.stage {
+            Stage::Reading => 0,
+            _ => self.left_ns.map_or(0, |left_ns| now_ns.saturating_sub(left_ns)),
+        };
         ReaderReport {
             phase,
             has_caught_up: self.has_caught_up,
@@ -379,7 +392,7 @@ impl StreamReader {
             pending,
             beginning_sequence: self.beginning.map(|beginning| beginning.last_sequence),
             lag_ns: match pending {
-                0 => Some(0),
+                0 => Some(unknown_ns),
                 _ if self.applied_count == 0 => None,
                 _ => since_applied(),
             },
@@ -388,6 +401,11 @@ impl StreamReader {
             missed: self.missed,
             skipped: self.skipped,
         }
+    }
+
+    /// When what was applied last was stored; not later than now, as the clock of then may have been wrong.
+    fn applied_moment_ns(&self, now_ns: u64) -> u64 {
+        self.present(now_ns).map_or(self.applied_ns, |present_ns| self.applied_ns.min(present_ns))
     }
 
     /// Up to here nothing is wanted of the stream any more.
@@ -446,6 +464,7 @@ impl StreamReader {
         self.pulls.forget();
         self.last_look = None;
         if let Some(consumer) = self.consumer.take() {
+            self.left_ns = Some(consumer.heard_ns);
             self.delete_consumer(consumer.name);
         }
     }

@@ -28,7 +28,11 @@ impl StreamReader {
             Request::StreamCreate => {
                 self.stage = Stage::Look;
                 match decode_done(msg.payload) {
-                    Ok(()) => self.notice(Notice::StreamCreated),
+                    Ok(()) => {
+                        self.notice(Notice::StreamCreated);
+                        // One that goes again at once is not made again and again.
+                        self.back_off(now_ns);
+                    }
                     // Somebody else was faster.
                     Err(AnswerFault::Refused(error)) if error.err_code == ApiError::STREAM_NAME_IN_USE => {}
                     Err(fault) => self.fail(trouble(asked.request, fault), now_ns),
@@ -101,7 +105,7 @@ impl StreamReader {
             self.handle_made_anew(&answer);
             self.give_up(ConsumerLoss::Gone, now_ns);
         } else if answer.last_sequence < asked.applied_sequence {
-            self.handle_went_back(Some(answer.last_sequence));
+            self.handle_went_back(Some(answer.last_sequence), now_ns);
             self.give_up(ConsumerLoss::AheadOfStream, now_ns);
         } else if self.stage == Stage::Reading {
             self.compare_with_consumer(asked, &answer, now_ns);
@@ -137,12 +141,12 @@ impl StreamReader {
     }
 
     /// The stream has lost its end: what it stored since then is new.
-    pub(super) fn handle_went_back(&mut self, last: Option<u64>) {
+    pub(super) fn handle_went_back(&mut self, last: Option<u64>, now_ns: u64) {
         self.notice(Notice::StreamWentBack { applied: self.applied_sequence, last });
         self.handle_reset();
-        self.applied_until_ns = self.applied_ns;
+        self.applied_until_ns = self.applied_moment_ns(now_ns);
         if self.is_warm {
-            self.start = Start::Since(self.applied_ns.saturating_add(1));
+            self.start = Start::Since(self.applied_until_ns.saturating_add(1));
         }
     }
 

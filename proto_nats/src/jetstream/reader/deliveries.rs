@@ -49,7 +49,7 @@ impl StreamReader {
             }
             Start::At { sequence, stored_ns } if is_first && ack.stream_sequence == sequence => {
                 if ack.stored_ns != stored_ns {
-                    self.handle_went_back(None);
+                    self.handle_went_back(None, now_ns);
                     self.give_up(ConsumerLoss::AheadOfStream, now_ns);
                     return None;
                 }
@@ -87,8 +87,8 @@ impl StreamReader {
     }
 
     pub(super) fn handle_misplaced(&mut self, now_ns: u64) {
-        self.start = Start::Since(self.applied_ns.saturating_add(1));
-        self.applied_until_ns = self.applied_ns;
+        self.applied_until_ns = self.applied_moment_ns(now_ns);
+        self.start = Start::Since(self.applied_until_ns.saturating_add(1));
         self.applied_sequence = 0;
         self.give_up(ConsumerLoss::Misplaced, now_ns);
     }
@@ -128,7 +128,7 @@ impl StreamReader {
         let before = sequence.saturating_sub(1);
         let gone = self.gone(settled, if self.reads_all { before } else { before.min(self.last_gone()) });
         self.note_missed(if self.reads_all { gone } else { gone.max(lost) });
-        self.jumped += before.saturating_sub(settled.saturating_add(gone));
+        self.jumped = self.jumped.saturating_add(before.saturating_sub(settled.saturating_add(gone)));
         self.settled = Some(settled.max(sequence));
     }
 
@@ -180,7 +180,7 @@ impl StreamReader {
 
     fn note_missed(&mut self, count: u64) {
         if count > 0 {
-            self.missed += count;
+            self.missed = self.missed.saturating_add(count);
             self.notice(Notice::Missed(count));
         }
     }
@@ -189,7 +189,7 @@ impl StreamReader {
         let is_near = || {
             let has_all = self.beginning.is_some_and(|beginning| self.passed_sequence() >= beginning.last_sequence);
             let present_ns = self.present(now_ns).filter(|_| has_all);
-            present_ns.is_some_and(|present_ns| present_ns.saturating_sub(self.applied_ns) < CAUGHT_UP_WITHIN_NS)
+            present_ns.is_some_and(|present_ns| present_ns.abs_diff(self.applied_ns) < CAUGHT_UP_WITHIN_NS)
         };
         if !self.has_caught_up && (self.pending == 0 || is_near()) {
             self.has_caught_up = true;
