@@ -166,6 +166,30 @@ fn an_id_is_given_once() {
     assert_eq!(market.engine.counters.signals_emitted, [2, 1]);
 }
 
+/// A symbol that gives up its place and comes back with the same events: without age limits nothing else holds them back.
+#[test]
+fn an_id_is_given_once_to_a_symbol_that_comes_back() {
+    let mut market = Market::new(|settings| {
+        (settings.symbols_max, settings.symbol_idle) = (1, Some(NANOS_PER_SECOND));
+        settings.signal.cooldown = 0;
+        let of = &mut settings.signal.age_limits;
+        (of.event, of.quote, of.gap) = (i64::MAX, i64::MAX, i64::MAX);
+    });
+    for (second, symbol) in [(10.0, "X"), (20.0, "Y"), (30.0, "X")] {
+        for (kind, fields, t) in [
+            ("quote", r#""bid":99.99,"ask":100.01"#, 0.0),
+            ("trade", r#""price":100,"size":5"#, 0.0),
+            ("trade", r#""price":101,"size":5"#, 10.0),
+        ] {
+            let payload = format!(r#"{{{fields},"ts_recv":{}}}"#, at(t));
+            market.take(kind, symbol, &payload, Receipt::At(UnixNanos(at(second))));
+        }
+    }
+    assert_eq!(market.engine.counters.symbols_evicted, 2);
+    let ids: Vec<Value> = parsed(&market.signals).iter().map(|signal| signal["id"].clone()).collect();
+    assert_eq!(ids, ["X", "Y"].map(|symbol| json!(format!("{symbol}:momentum_10s:long:{}", at(10.0)))));
+}
+
 /// Signals given, and those suppressed by reason, in the order of the guards.
 fn counts(market: &Market) -> [u64; 4] {
     let [_, stale, stale_quote, gap] = market.engine.counters.signals_suppressed;

@@ -33,6 +33,9 @@ pub const WINDOW_TRADES_MAX: usize = 1 << 24;
 pub const SYMBOLS_MAX: usize = 1 << 20;
 /// Signals that wait for the connection. At 10 s cooldown this is hours of a quiet market, minutes of a volatile one.
 pub const SIGNALS_WAITING_MAX: usize = 4096;
+/// Signals whose ids are remembered, so that none is given again: eighteen a second over the hour after which a silent symbol may
+/// give up its place.
+pub const GIVEN_SIGNALS_MAX: usize = 1 << 16;
 /// Alerts of a kind that go out one by one in a second, firing and resolved together; those beyond are one, with their number.
 pub const ALERTS_A_SECOND_MAX: usize = 20;
 /// From this part of the receive buffer on, in percent, quotes, books and heartbeats are dropped, and there is an alert.

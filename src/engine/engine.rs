@@ -22,7 +22,7 @@ use crate::engine::alerts::alert::ALERTS_SUBJECT;
 use crate::engine::alerts::board::AlertBoard;
 use crate::engine::alerts::watch::Alerts;
 use crate::engine::bounds::{LATENCY_ROWS_PER_SYMBOL, LATENCY_SLOTS, ROLLING_WINDOW_MAX_NS, SHORT_WINDOW_NS};
-use crate::engine::counters::{Counters, DropReason, Suppression, Topic, Unpublished};
+use crate::engine::counters::{Counters, DropReason, Topic};
 use crate::engine::deadlines::DeadlineQueue;
 use crate::engine::event_time::EventTime;
 use crate::engine::features::snapshot::Snapshot;
@@ -36,10 +36,9 @@ use crate::engine::output::encode::{encode_signal, encode_snapshot};
 use crate::engine::output::latest_signals::LatestSignals;
 use crate::engine::output::outbox::{Outbox, Outgoing};
 use crate::engine::receipt::Receipt;
-use crate::engine::rules::guards::{Ages, suppression};
-use crate::engine::rules::momentum::{Signal, direction};
 use crate::engine::settings::EngineSettings;
 use crate::engine::state::bucket_row_pool::BucketRowPool;
+use crate::engine::state::given_signals::GivenSignals;
 use crate::engine::state::idle_symbols::IdleSymbols;
 use crate::engine::state::primary_provider::{PrimaryProviders, ProviderMode};
 use crate::engine::state::provider::{NO_DEADLINE, ProviderId, Providers};
@@ -71,6 +70,7 @@ pub struct Engine {
     pub(super) deadlines: DeadlineQueue,
     pub(super) outbox: Outbox,
     pub(super) alerts: Alerts,
+    pub(super) given_signals: GivenSignals,
     pub(super) latest_signals: LatestSignals,
     /// More events of the present moment may come: its snapshots wait, as signals of one moment leave before snapshots.
     is_moment_open: bool,
@@ -125,6 +125,7 @@ impl Engine {
             deadlines: DeadlineQueue::new(symbols)?,
             outbox: Outbox::new(symbols)?,
             alerts: Alerts::new(board, core, symbols, settings.clock_skew_max, is_merged)?,
+            given_signals: GivenSignals::new()?,
             latest_signals: LatestSignals::new()?,
             is_moment_open: false,
             counters: Counters::default(),
@@ -277,41 +278,6 @@ impl Engine {
     pub(super) fn snapshot(&mut self, id: SymbolId, now: UnixNanos) -> Snapshot {
         let state = self.symbols.state_mut(id);
         Snapshot::of(state, now, &self.trade_pool, &mut self.row_pool, self.lengths, self.slot_ns)
-    }
-
-    #[inline]
-    fn evaluate_rules(&mut self, id: SymbolId, now: UnixNanos, event_age: i64, is_stored: bool) {
-        let state = self.symbols.state(id);
-        let direction = direction(&self.settings.signal, state.trades.return_short(), state.best_prices(), || {
-            state.trades.volume_short(&self.trade_pool)
-        });
-        let Some(direction) = direction else { return };
-        let watermark = state.watermark();
-        if state.cooldowns.is_cooling(direction, now, watermark, self.settings.signal.cooldown) {
-            return;
-        }
-        let (top_t, _) = state.top_of_market().expect("a spread needs a market");
-        let ages = Ages { event: event_age, quote: now.since(top_t), gap: state.trades.gap(&self.trade_pool) };
-        let guard = || suppression(&ages, &self.settings.signal.age_limits);
-        if let Some(reason) = if self.is_past { Some(Suppression::CatchingUp) } else { guard() } {
-            self.counters.signals_suppressed[reason as usize] += 1;
-            // Who has read the stream in time has given it.
-            if reason == Suppression::CatchingUp || reason == Suppression::Stale && is_stored {
-                self.symbols.state_mut(id).cooldowns.start(direction, now, watermark);
-            }
-            return;
-        }
-        let price = state.trades.newest_price().expect("a return needs a trade");
-        let snapshot = self.snapshot(id, now);
-        let state = self.symbols.state_mut(id);
-        state.cooldowns.start(direction, now, watermark);
-        state.signals_emitted[direction as usize] += 1;
-        self.counters.signals_emitted[direction as usize] += 1;
-        let signal = Signal { direction, watermark, price, snapshot };
-        self.latest_signals.push(self.moment, self.symbols.names(id), &self.providers, &signal);
-        if self.outbox.push_signal(self.moment, id, self.symbols.names(id).generation, signal) {
-            self.count_unpublished(Unpublished::Signal, 1);
-        }
     }
 
     /// Takes the snapshot if the symbol's interval is over, else leaves it for the interval's end.

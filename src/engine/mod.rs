@@ -6,8 +6,8 @@
 //! ```
 //!
 //! `intake` takes messages off the receive buffer, skips those that another shard owns (`ownership` tells which) and sheds where
-//! the buffer is nearly full (`input::receive_buffer` says when). `receipt` is when an event was received (`clock_step`: what a clock that is set moves), `event_time` says at which time it counts, `admission` which events a state takes, `alerting` what alerts are told, `engine` when a
-//! snapshot or a signal is due (`deadlines` is only its queue), `counters` what is counted, `bounds` every capacity, `settings` what it is built with.
+//! the buffer is nearly full (`input::receive_buffer` says when). `receipt` is when an event was received (`clock_step`: what a clock that is set moves), `event_time` says at which time it counts, `admission` which events a state takes, `alerting` what alerts are told, `signalling` when a signal is given, `engine` when a
+//! snapshot is due (`deadlines` is only its queue), `counters` what is counted, `bounds` every capacity, `settings` what it is built with.
 //! `symbol_documents` are what HTTP asks of a symbol; `idle_memory` gives back what silent symbols hold; `memory` reserves it all at start.
 //! `published` is what became of outputs, `time` has moments and their text, `random` numbers by seed.
 //! Invariant: a function of its inputs. Nothing here names a runtime, a socket or a clock; what is full is counted.
@@ -35,6 +35,7 @@ pub mod random;
 pub mod receipt;
 pub(crate) mod rules;
 pub mod settings;
+mod signalling;
 pub mod state;
 pub mod symbol_documents;
 pub mod time;

@@ -32,7 +32,7 @@ use latency::LatencyWindow;
 use parse::{Body, Event, Kind};
 use providers::{Claim, Names, ProviderMode, state_name};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use symbol::{Symbol, window_length};
 
 #[allow(unused_imports)]
@@ -159,6 +159,8 @@ pub struct Counts {
     pub symbol_limit: BTreeMap<String, u64>,
     /// States that gave up their place.
     pub evicted: u64,
+    /// Of all signals.
+    pub signal_ids: BTreeSet<String>,
     /// By symbol, how often another provider took over.
     pub provider_switches: BTreeMap<String, u64>,
     /// By provider.

@@ -30,9 +30,8 @@ pub(super) struct Symbol {
     /// Local time and number of the last snapshot.
     pub last_snapshot: Option<(i64, u64)>,
     pub pending: bool,
-    /// The `now` and the watermark of the last signal by direction.
-    /// When a signal of the direction was last given, and the watermarks of all of them.
-    pub last_signal: BTreeMap<&'static str, (i64, Vec<i64>)>,
+    /// When a signal of the direction was last given.
+    pub last_signal: BTreeMap<&'static str, i64>,
 }
 
 /// t, bid and ask.
@@ -312,26 +311,24 @@ impl Symbol {
         if crossed || !tight || self.volume(now, w10) <= settings.volume_threshold {
             return None;
         }
-        // Before the last one, too: another provider's time may lie behind. And no id is given twice.
-        let is_cooling = |(last, watermarks): &(i64, Vec<i64>)| {
-            (now - last).abs() < settings.cooldown_ns || watermarks.contains(&self.watermark)
-        };
-        if self.last_signal.get(direction).is_some_and(is_cooling) {
+        // Before the last one, too: another provider's time may lie behind. And no id is given twice, wherever the symbol was meanwhile.
+        let is_cooling = |last: &i64| (now - last).abs() < settings.cooldown_ns;
+        let id = format!("{name}:{RULE}:{direction}:{}", self.watermark);
+        if self.last_signal.get(direction).is_some_and(is_cooling) || counts.signal_ids.contains(&id) {
             return None;
         }
         if let Some(reason) = self.guard(now, age, settings) {
             *counts.signals_suppressed.entry(reason.to_owned()).or_default() += 1;
             return None;
         }
-        let (last, watermarks) = self.last_signal.entry(direction).or_default();
-        *last = now;
-        watermarks.push(self.watermark);
+        self.last_signal.insert(direction, now);
+        counts.signal_ids.insert(id.clone());
         let (features, latency) = self.features(now, settings);
         let (trade_age_ms, quote_age_ms) = self.ages_ms(now);
         Some(Published {
             subject: format!("senpai.signals.{name}"),
             payload: self.with_provider(json!({
-                "id": format!("{name}:{RULE}:{direction}:{}", self.watermark), "symbol": self.symbol,
+                "id": id, "symbol": self.symbol,
                 "ts": time::format(now), "direction": direction, "rule": RULE, "price": self.price_at(now),
                 "features": features, "trade_age_ms": trade_age_ms, "quote_age_ms": quote_age_ms,
             })),

@@ -21,33 +21,21 @@ impl Direction {
     }
 }
 
-/// When each direction was last signalled.
+/// When each direction was last signalled, in the symbol's time.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Cooldowns {
-    last: [Option<Signalled>; 2],
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Signalled {
-    now: UnixNanos,
-    watermark: UnixNanos,
-    /// The largest watermark of all.
-    watermark_max: UnixNanos,
+    last: [Option<UnixNanos>; 2],
 }
 
 impl Cooldowns {
-    /// Whether the last signal in this direction is less than `cooldown` ns away from `now`, or it or the latest one was given at the
-    /// same watermark: another one would have its id. (With another provider event time may have gone back.)
+    /// Whether the last signal in this direction is less than `cooldown` ns away from `now`. (With another provider event time may
+    /// have gone back.)
     #[inline]
-    pub fn is_cooling(&self, direction: Direction, now: UnixNanos, watermark: UnixNanos, cooldown: i64) -> bool {
-        self.last[direction as usize].is_some_and(|last| {
-            now.since(last.now).abs() < cooldown || [last.watermark, last.watermark_max].contains(&watermark)
-        })
+    pub fn is_cooling(&self, direction: Direction, now: UnixNanos, cooldown: i64) -> bool {
+        self.last[direction as usize].is_some_and(|last| now.since(last).abs() < cooldown)
     }
 
-    pub fn start(&mut self, direction: Direction, now: UnixNanos, watermark: UnixNanos) {
-        let last = &mut self.last[direction as usize];
-        let watermark_max = last.map_or(watermark, |last| last.watermark_max.max(watermark));
-        *last = Some(Signalled { now, watermark, watermark_max });
+    pub fn start(&mut self, direction: Direction, now: UnixNanos) {
+        self.last[direction as usize] = Some(now);
     }
 }

@@ -1,14 +1,10 @@
-//! The last trades that had an id, so that one that is sent again is known (SPEC section 1, "Duplicates").
-//!
-//! ```text
-//!   trade ──► fingerprint ──► table  (open addressing, half full at most)      is it there?
-//!                        └──► ring   (in order of arrival)                     the oldest goes when a new one comes
-//! ```
+//! The last trades that had an id, so that one that is sent again is known (SPEC section 1, "Duplicates"): the fingerprints of
+//! the last ones, in a [`RecentSet`].
 //!
 //! A fingerprint is a keyed 64-bit hash of symbol, provider, id, price, size and exchange time. A different trade is taken for
 //! a duplicate where its fingerprint is one of those that are remembered: with the chance of their number / 2^64, for 65,536
-//! of them 4e-15. Turned down: the trades themselves (ten times the memory, and what they are compared by would still be
-//! hashed), a table that forgets by age without a ring (it keeps fewer than it says, or more).
+//! of them 4e-15. Turned down: the trades themselves (ten times the memory, and what they are
+//! compared by would still be hashed).
 
 use std::hash::{BuildHasher, Hasher};
 
@@ -17,39 +13,23 @@ use crate::engine::input::unescape::unescape;
 use crate::engine::input::words::has_byte;
 use crate::engine::memory::{NoMemory, Table};
 use crate::engine::state::provider::ProviderId;
+use crate::engine::state::recent_set::RecentSet;
 use crate::engine::time::UnixNanos;
 
 const TRADES: Table = Table::new("the trades that are known again", "DEDUPLICATE_TRADES");
-/// No fingerprint.
-const FREE: u64 = 0;
 /// Longest id whose escapes are resolved before it is compared; a longer one is compared as it is spelled.
 const ESCAPED_ID_BYTES_MAX: usize = 128;
 
 /// The last trades that had an id: see the head of this file.
 pub struct RecentTrades {
-    /// Twice as many slots as trades, or more, a power of two; empty where nothing is remembered.
-    slots: Vec<u64>,
-    /// In the order of arrival, as a ring once it is full.
-    order: Vec<u64>,
-    oldest: usize,
-    trade_count_max: usize,
+    fingerprints: RecentSet,
     hasher: ahash::RandomState,
 }
 
 impl RecentTrades {
     /// Remembers `trade_count_max` trades; none with 0.
     pub fn new(trade_count_max: usize) -> Result<Self, NoMemory> {
-        let slot_count = match trade_count_max {
-            0 => 0,
-            count => count.saturating_mul(2).checked_next_power_of_two().ok_or(TRADES.missing::<u64>(usize::MAX))?,
-        };
-        Ok(RecentTrades {
-            slots: TRADES.zeros(slot_count)?,
-            order: TRADES.list(trade_count_max)?,
-            oldest: 0,
-            trade_count_max,
-            hasher: ahash::RandomState::new(),
-        })
+        Ok(RecentTrades { fingerprints: RecentSet::new(TRADES, trade_count_max)?, hasher: ahash::RandomState::new() })
     }
 
     /// Remembers the trade; says whether it was remembered before. One without an id, or with an empty one, never is. `symbol` is a hash of the symbol's name.
@@ -61,7 +41,7 @@ impl RecentTrades {
         trade: &Trade<'_>,
         ts_exchange: Option<UnixNanos>,
     ) -> bool {
-        if matches!(trade.trade_id, b"" | b"\"\"") || self.slots.is_empty() {
+        if matches!(trade.trade_id, b"" | b"\"\"") || self.fingerprints.remembers_none() {
             return false;
         }
         let mut hasher = self.hasher.build_hasher();
@@ -72,59 +52,7 @@ impl RecentTrades {
         hasher.write_u64(ts_exchange.map_or(u64::MAX, |t| t.0 as u64));
         hash_id(&mut hasher, trade.trade_id);
         hasher.write_u8(provider.index() as u8);
-        self.remember_fingerprint(hasher.finish().max(FREE + 1))
-    }
-
-    /// Says whether it was remembered before.
-    #[inline]
-    fn remember_fingerprint(&mut self, fingerprint: u64) -> bool {
-        let slot = self.slot_of(fingerprint);
-        if self.slots[slot] == fingerprint {
-            return true;
-        }
-        self.slots[slot] = fingerprint;
-        if self.order.len() < self.trade_count_max {
-            self.order.push(fingerprint);
-            return false;
-        }
-        let outdated = std::mem::replace(&mut self.order[self.oldest], fingerprint);
-        self.oldest = if self.oldest + 1 == self.trade_count_max { 0 } else { self.oldest + 1 };
-        self.remove(outdated);
-        false
-    }
-
-    /// The slot of a fingerprint, or the free one where it would be.
-    #[inline]
-    fn slot_of(&self, fingerprint: u64) -> usize {
-        let mask = self.slots.len() - 1;
-        let mut slot = fingerprint as usize & mask;
-        while self.slots[slot] != fingerprint && self.slots[slot] != FREE {
-            slot = (slot + 1) & mask;
-        }
-        slot
-    }
-
-    /// Frees a fingerprint's slot, and moves those behind it up that would not be found any more.
-    #[inline]
-    fn remove(&mut self, fingerprint: u64) {
-        let mask = self.slots.len() - 1;
-        let mut free = self.slot_of(fingerprint);
-        self.slots[free] = FREE;
-        let mut slot = free;
-        loop {
-            slot = (slot + 1) & mask;
-            let moved = self.slots[slot];
-            if moved == FREE {
-                break;
-            }
-            // From its first slot on it has passed the free one.
-            let from_first = slot.wrapping_sub(moved as usize) & mask;
-            if from_first >= slot.wrapping_sub(free) & mask {
-                self.slots[free] = moved;
-                self.slots[slot] = FREE;
-                free = slot;
-            }
-        }
+        self.fingerprints.insert(hasher.finish())
     }
 }
 
@@ -145,31 +73,6 @@ fn hash_id(hasher: &mut impl Hasher, token: &[u8]) {
 mod tests {
     use super::*;
     use crate::engine::input::event::Side;
-    use crate::engine::random::Random;
-    use std::collections::VecDeque;
-
-    #[test]
-    fn the_last_ones_are_known_and_no_others() {
-        for (seed, capacity) in [1, 2, 3, 4, 7, 8, 100].into_iter().enumerate() {
-            let mut random = Random::new(seed as u64);
-            let mut trades = RecentTrades::new(capacity).expect("there is memory");
-            let mut naive: VecDeque<u64> = VecDeque::new();
-            for _ in 0..20_000 {
-                // Few different low bits, so that slots collide and runs wrap around the end.
-                let low = random.below(3).wrapping_sub(1) & 0xff;
-                let fingerprint = (1 + random.below(2 * capacity as u64)) << 8 | low;
-                let is_known = naive.contains(&fingerprint);
-                assert_eq!(trades.remember_fingerprint(fingerprint), is_known, "capacity {capacity}");
-                if !is_known {
-                    naive.push_back(fingerprint);
-                    if naive.len() > capacity {
-                        naive.pop_front();
-                    }
-                }
-            }
-            assert_eq!(trades.slots.iter().filter(|slot| **slot != FREE).count(), capacity);
-        }
-    }
 
     #[test]
     fn every_part_of_a_trade_tells_it_apart() {
