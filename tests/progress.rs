@@ -10,12 +10,14 @@ mod support;
 mod reference;
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use senpai_md_consumer::broker::server::BrokerServer;
 use support::{Killed, PATIENCE, eventually};
 
@@ -93,8 +95,14 @@ fn on_a_terminal_it_is_drawn_and_erased() {
 
     let generate = command(directory, &["generate", "large.jsonl.gz", "--events", "400000"]);
     check(generate, " s to go", &["400000 events, "]);
-    check(command(directory, &["replay", "large.jsonl.gz"]), " s to go", &["400000 events, "]);
     check(command(directory, &["bench", "large.jsonl.gz", "--seconds", "1"]), " s to go", &[]);
+    // A line that is said while the progress is drawn.
+    let large = File::options().append(true).open(directory.join("large.jsonl.gz")).expect("it is there");
+    let mut member = GzEncoder::new(large, Compression::fast());
+    member.write_all(b"nonsense\n").expect("room");
+    member.finish().expect("room");
+    let said = ["line 400001: no record", "400000 events, "];
+    check(command(directory, &["replay", "large.jsonl.gz"]), " s to go", &said);
     command(directory, &["generate", "small.jsonl", "--events", "700"])
         .stderr(Stdio::null())
         .status()
