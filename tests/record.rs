@@ -410,8 +410,8 @@ fn a_disk_that_is_too_slow_is_said() {
     let expected: Vec<u64> = (0..numbers.len() as u64).collect();
     // What came before the cut, without a hole; what is behind it is missing.
     assert!(numbers.len() > 64 && numbers.len() < sent && numbers[..64] == expected[..64], "{sent}: {numbers:?}");
-    // 64 MiB, and what one look at the socket, the sockets and the pipe hold.
-    assert!(numbers.len() < 100, "{} large events were taken", numbers.len());
+    // 64 MiB are 75 of them; sockets, whose buffers the kernel sizes, hold some more.
+    assert!(numbers.len() < 150, "{} large events were taken", numbers.len());
     assert!(numbers.is_sorted_by(|one, next| one < next), "{numbers:?}");
 }
 
