@@ -173,7 +173,7 @@ fn what_is_wrong_is_said_with_line_field_and_cause() {
         "{summary}"
     );
     for part in [
-        "signals suppressed: stale 0, stale_quote 0, gap 0;",
+        "signals suppressed: catching_up 0, stale 0, stale_quote 0, gap 0;",
         "timestamps rejected: 0",
         "50 lines skipped",
         " s, ",

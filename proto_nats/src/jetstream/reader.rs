@@ -403,11 +403,6 @@ impl StreamReader {
         }
     }
 
-    /// When what was applied last was stored; not later than now, as the clock of then may have been wrong.
-    fn applied_moment_ns(&self, now_ns: u64) -> u64 {
-        self.present(now_ns).map_or(self.applied_ns, |present_ns| self.applied_ns.min(present_ns))
-    }
-
     /// Up to here nothing is wanted of the stream any more.
     fn passed_sequence(&self) -> u64 {
         self.applied_sequence.max(self.settled.unwrap_or(0))

@@ -93,6 +93,11 @@ impl StreamReader {
         self.give_up(ConsumerLoss::Misplaced, now_ns);
     }
 
+    /// When what was applied last was stored; not later than now, as the clock of then may have been wrong.
+    pub(super) fn applied_moment_ns(&self, now_ns: u64) -> u64 {
+        self.present(now_ns).map_or(self.applied_ns, |present_ns| self.applied_ns.min(present_ns))
+    }
+
     fn apply(&mut self, ack: &Ack<'_>) -> Delivery {
         self.applied_sequence = ack.stream_sequence;
         self.applied_ns = ack.stored_ns;
