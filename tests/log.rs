@@ -450,9 +450,7 @@ fn every_key_of_the_sources_is_listed() {
             files.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
             continue;
         }
-        if path.extension().is_none_or(|extension| extension != "rs") {
-            continue;
-        }
+        let Some("rs") = path.extension().and_then(|extension| extension.to_str()) else { continue };
         let text = fs::read_to_string(&path).unwrap();
         for level in ["error", "warn", "info", "debug", "trace"] {
             for call in text.split(&format!("log::{level}!(")).skip(1) {
