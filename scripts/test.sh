@@ -63,6 +63,14 @@ for tool in chromium axe; do
         skip $tool "there is none here, and it cannot be installed (see above): the live page is not tested, or not for barriers"
     fi
 done
+if PYTHON_TOOLS=$(scripts/python-tools.sh); then
+    report+=("schemathesis, nats-py and pandas, $PYTHON_TOOLS")
+    export PYTHON_TOOLS
+else
+    unset PYTHON_TOOLS
+    skip python-tools "there is no such Python here, and it cannot be installed (see above): neither schemathesis nor the examples run"
+fi
+command -v promtool >/dev/null || skip promtool "there is none here (Debian's package prometheus): it does not check /metrics"
 if [ -n "${RECORDINGS:-}" ]; then
     RECORDINGS=$(realpath "$RECORDINGS") && [ -d "$RECORDINGS" ] ||
         { echo "test.sh: RECORDINGS must be a folder that is there" >&2 && exit 1; }

@@ -94,8 +94,20 @@ class Seen:
         return True
 
 
-async def say(text: str) -> None:
+def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
+
+
+async def note_error(error: Exception) -> None:
+    say(f"NATS: {error}")
+
+
+async def note_disconnected() -> None:
+    say("NATS: disconnected")
+
+
+async def note_reconnected() -> None:
+    say("NATS: connected again; what was published meanwhile is lost")
 
 
 async def main(symbol: str) -> None:
@@ -117,9 +129,9 @@ async def main(symbol: str) -> None:
         os.environ.get("NATS_URL", "nats://localhost:4222"),
         max_reconnect_attempts=-1,
         reconnect_time_wait=1,
-        error_cb=lambda error: say(f"NATS: {error}"),
-        disconnected_cb=lambda: say("NATS: disconnected"),
-        reconnected_cb=lambda: say("NATS: connected again; what was published meanwhile is lost"),
+        error_cb=note_error,
+        disconnected_cb=note_disconnected,
+        reconnected_cb=note_reconnected,
     )
     await connection.subscribe(f"senpai.features.{symbol}", cb=take_features)
     await connection.subscribe(f"senpai.signals.{symbol}", cb=take_signal)
