@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::reference::SECOND;
 use crate::support::bus::{Bus, Inbox};
-use crate::support::events::{Event, RISE_FLAGS, RISE_WARM_UP, book, event, now_ns, quote, rising_market, trade};
+use crate::support::events::{Event, RISE_FLAGS, RISE_WARM_UP, book, event, now_ns, quote, rising_market};
 use crate::support::nats_server::NatsServer;
 use crate::support::service::{self, Service};
 use crate::support::{Killed, within};
