@@ -82,60 +82,64 @@ mod tests {
     use super::*;
     use crate::SECOND_NS;
 
+    /// Some moment of 2023.
+    const T: u64 = 1_700_000_000 * SECOND_NS;
+
     #[test]
     fn the_shortest_round_trip_of_the_newest_counts() {
         let mut present = Present::default();
         assert_eq!(present.at(5), None);
-        present.note_sample(1_000, 100, 120);
-        assert_eq!(present.at(110), Some(1_000));
+        present.note_sample(T + 1_000, 100, 120);
+        assert_eq!(present.at(110), Some(T + 1_000));
         // It was on its way for long: half of that it may be wrong.
-        present.note_sample(2_500, 200, 400);
-        assert_eq!(present.at(110), Some(1_000));
-        present.note_sample(1_101, 205, 207);
-        assert_eq!(present.at(206), Some(1_101));
+        present.note_sample(T + 2_500, 200, 400);
+        assert_eq!(present.at(110), Some(T + 1_000));
+        present.note_sample(T + 1_101, 205, 207);
+        assert_eq!(present.at(206), Some(T + 1_101));
         for _ in 0..SAMPLES_MAX {
-            present.note_sample(5_000, 500, 540);
+            present.note_sample(T + 5_000, 500, 540);
         }
-        assert_eq!(present.at(520), Some(5_000));
+        assert_eq!(present.at(520), Some(T + 5_000));
     }
 
     #[test]
     fn a_clock_that_was_set_counts_from_then_on() {
         for (step_ns, is_followed) in [(300 * crate::MILLISECOND_NS, true), (200 * crate::MILLISECOND_NS, false)] {
             let mut present = Present::default();
-            present.note_sample(SECOND_NS, 100, 102);
+            present.note_sample(T, 100, 102);
             // Twenty times as long on its way, and still it is certain.
-            present.note_sample(SECOND_NS + step_ns, 200, 240);
-            let expected = if is_followed { SECOND_NS + step_ns } else { SECOND_NS + 119 };
+            present.note_sample(T + step_ns, 200, 240);
+            let expected = if is_followed { T + step_ns } else { T + 119 };
             assert_eq!(present.at(220), Some(expected), "{step_ns}");
         }
         // Half a second on its way says little.
         let mut present = Present::default();
-        present.note_sample(SECOND_NS, 100, 102);
-        present.note_sample(SECOND_NS * 3 / 2, 200, 200 + SECOND_NS);
-        assert_eq!(present.at(101), Some(SECOND_NS));
+        present.note_sample(T, 100, 102);
+        present.note_sample(T + SECOND_NS / 2, 200, 200 + SECOND_NS);
+        assert_eq!(present.at(101), Some(T));
     }
 
     #[test]
     fn another_server_has_another_clock() {
         let mut present = Present::default();
-        present.note_sample(1_000, 100, 101);
+        present.note_sample(T + 1_000, 100, 101);
         present.handle_moved();
-        assert_eq!(present.at(100), Some(1_000), "better than nothing");
-        present.note_sample(9_000, 200, 300);
-        assert_eq!(present.at(250), Some(9_000));
+        assert_eq!(present.at(100), Some(T + 1_000), "better than nothing");
+        present.note_sample(T + 9_000, 200, 300);
+        assert_eq!(present.at(250), Some(T + 9_000));
     }
 
     #[test]
     fn odd_clocks_do_no_harm() {
         let mut present = Present::default();
-        present.note_sample(0, u64::MAX, u64::MAX);
+        for no_time in [0, SANE_NS.start - 1, SANE_NS.end, u64::MAX] {
+            present.note_sample(no_time, 0, 0);
+            assert_eq!(present.at(0), None, "{no_time}");
+        }
+        present.note_sample(SANE_NS.start, u64::MAX, u64::MAX);
         assert_eq!(present.at(0), Some(0));
         present.handle_moved();
-        present.note_sample(u64::MAX, 0, 0);
-        assert_eq!(present.at(u64::MAX), Some(0));
-        present.handle_moved();
-        present.note_sample(5, 10, 0);
-        assert_eq!(present.at(SECOND_NS), Some(SECOND_NS));
+        present.note_sample(T, 10, 0);
+        assert_eq!(present.at(SECOND_NS + 5), Some(T + SECOND_NS));
     }
 }
