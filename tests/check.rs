@@ -230,17 +230,18 @@ fn permissions() {
             );
             let server = NatsServer::start_with(release, &configuration);
             let producer = Producer::start(&server.url());
-            (format!("nats://service:secret@127.0.0.1:{}", server.port()), producer, server)
+            // The producer is dropped first: it needs the server.
+            (format!("nats://service:secret@127.0.0.1:{}", server.port()), server, producer)
         };
-        let (url, _producer, server) = start("subscribe: { allow: \"md.events.>\" }, publish: { allow: \"senpai.>\" }");
+        let (url, server, _producer) = start("subscribe: { allow: \"md.events.>\" }, publish: { allow: \"senpai.>\" }");
         Check::of(&url, &[]).warns(None);
         let wrong = format!("nats://service:hunter2@127.0.0.1:{}", server.port());
         Check::of(&wrong, &[]).fails(&["NATS", "refused the login"]);
 
-        let (url, _producer, _server) = start("subscribe: { allow: \"other.>\" }");
+        let (url, _server, _producer) = start("subscribe: { allow: \"other.>\" }");
         Check::of(&url, &[]).fails(&["subscribe", "md.events.>", "permission"]);
 
-        let (url, _producer, server) = start("publish: { deny: \"senpai.signals.>\" }");
+        let (url, server, _producer) = start("publish: { deny: \"senpai.signals.>\" }");
         let bus = Bus::connect(&server.url());
         let mut outputs = bus.subscribe("senpai.>");
         bus.round_trip();
@@ -248,7 +249,7 @@ fn permissions() {
         Check::of(&url, &["--symbols", "BTCUSDT,B"]).fails(&["publish", "refuses senpai.signals.BTCUSDT:", "senpai.>"]);
         bus.round_trip();
         assert!(outputs.take_arrived().is_empty(), "{:?}", outputs.take_arrived());
-        let (url, _producer, _server) = start("publish: { allow: \"senpai.features.>\" }");
+        let (url, _server, _producer) = start("publish: { allow: \"senpai.features.>\" }");
         Check::of(&url, &[]).fails(&["publish", "senpai.signals.CHECK, senpai.alerts", "senpai.>"]);
     }
 }

@@ -44,12 +44,14 @@ impl Bus {
 
     /// In order, and handed to the server; it may not have passed them on yet.
     pub fn publish(&self, events: &[Event]) {
-        self.runtime.block_on(async {
+        let publishing = async {
             for (subject, payload) in events {
                 self.client.publish(subject.clone(), payload.clone().into()).await.expect("the connection takes it");
             }
             self.client.flush().await.expect("the connection takes it");
-        });
+        };
+        // Without a server it would wait for one for ever.
+        self.runtime.block_on(async { tokio::time::timeout(4 * PATIENCE, publishing).await.expect("there is a server") });
     }
 
     /// Returns when the server has dealt with all that was published before: a message that came around proves it.
