@@ -51,7 +51,8 @@ impl Bus {
             self.client.flush().await.expect("the connection takes it");
         };
         // Without a server it would wait for one for ever.
-        self.runtime.block_on(async { tokio::time::timeout(4 * PATIENCE, publishing).await.expect("there is a server") });
+        self.runtime
+            .block_on(async { tokio::time::timeout(4 * PATIENCE, publishing).await.expect("there is a server") });
     }
 
     /// Returns when the server has dealt with all that was published before: a message that came around proves it.
