@@ -22,7 +22,7 @@
 //! | [`recording`] | recordings: reader, writer, rebase, looped frames |
 //! | [`runtime`] | what touches the machine: executors, clock, signals, log, limits |
 //! | [`config`] | every setting: flag, environment, `.env`, default |
-//! | [`engine`] | the core, a function of its inputs. `engine::engine` leads: what an event does, when a snapshot is due; `signalling` says when a signal is given; `intake` takes messages off the receive buffer, skips those that another shard owns (`ownership` tells which) and sheds where `input::receive_buffer` is nearly full; `event_time` says at which time an event counts |
+//! | [`engine`] | the core, a function of its inputs. `engine::engine` leads: what an event does, when a snapshot is due; `signalling` says when a signal is given; `intake` takes messages off the receive buffer, skips those that another shard owns (`ownership` tells which) and sheds where `input::receive_buffer` is nearly full (never a stream's: `proto_nats::jetstream` asks for no more than there is room for); `event_time` says at which time an event counts |
 //! | `engine/input` | from bytes to events: receive buffer, subjects, the tolerant decoder, why a payload is malformed |
 //! | `engine/state` | what is known of a symbol: watermark, latest trade, quote and book, windows of trades and of latencies, cooldowns |
 //! | `engine/features` | which features there are, computed for a moment |

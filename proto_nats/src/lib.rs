@@ -25,7 +25,8 @@
 //! | [`server_error`] | the texts of `-ERR`, by kind |
 //! | [`url`], [`pool`], [`discovery`] | lists of addresses, and which of them is wrong and why; which server to try next, and when; which advertised ones are trusted |
 //! | `random` | what spreads the attempts of many clients |
-//! | [`connection`], [`reason`] | one connection from INFO to its end; why it ended, and whether that looks like the cut of a slow consumer |
+//! | [`connection`] | one connection from INFO to its end, and whether that end looks like the cut of a slow consumer |
+//! | [`reason`] | why a connection ended, in words |
 //! | `connection_settings`, `connection_action` | what it is made with; what it asks of its driver |
 //! | [`jetstream`] | a room of its own: a stream, read in order, over a connection |
 //!

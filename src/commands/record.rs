@@ -9,6 +9,8 @@
 //! that TCP pushes back and the server keeps what is to come; where it gives up on that, as on any other end of a connection,
 //! the gap is said, and counted in the summary. What both servers bring of a move is written once.
 
+mod intake;
+
 use std::fmt;
 use std::fs;
 use std::io::{self, ErrorKind, Write};
@@ -19,22 +21,20 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use proto_nats::Msg;
-
 use crate::config::RecordArgs;
-use crate::engine::time::{NANOS_PER_SECOND, UnixNanos};
+use crate::engine::time::NANOS_PER_SECOND;
 use crate::nats::blocking_session::{BlockingSession, LOOK_INTERVAL};
 use crate::nats::credentials::Access;
 use crate::nats::error::Complaint;
 use crate::nats::session::{Output, SessionSettings};
-use crate::recording::writer::{Kept, RecordFile, encode_record};
+use crate::recording::writer::RecordFile;
 use crate::runtime::MachineError;
 use crate::runtime::clock::Clock;
 use crate::runtime::log_text::plain;
 use crate::runtime::logging::Report;
 use crate::runtime::progress::Progress;
 use crate::runtime::signals;
-use crate::service::overlap::Overlap;
+use intake::{Batch, Intake};
 
 /// Lines are handed to the file's thread when there are so many bytes of them,
 const BATCH_BYTES: usize = 256 << 10;
@@ -208,6 +208,7 @@ impl<L: Write> Recorder<L> {
                 break Ok(());
             }
             let now_ns = sockets.clock.elapsed_ns();
+            self.intake.end_overlap(now_ns, &mut self.log);
             if self.intake.lines.len() >= BATCH_BYTES || now_ns - sent_ns >= BATCH_INTERVAL_NS {
                 sent_ns = now_ns;
                 writer.send(self.intake.take_batch());
@@ -230,7 +231,7 @@ impl<L: Write> Recorder<L> {
         while let Some(output) = sockets.poll_output() {
             let now_ns = sockets.clock.elapsed_ns();
             match output {
-                Output::Overlap => self.intake.overlap = Overlap::begin(),
+                Output::Overlap => self.intake.begin_overlap(&mut self.log),
                 Output::GiveUp { .. } if !sockets.session.has_successor() => self.intake.cancel_overlap(),
                 Output::Serve(_) => self.intake.begin_comparing(now_ns),
                 Output::Close { trouble: Some(_), .. } if !sockets.session.is_over() => self.gaps.begin(now_ns),
@@ -262,96 +263,6 @@ impl<L: Write> Recorder<L> {
         let of_events = (limit < u64::MAX).then(|| events as f64 / limit as f64);
         let done = of_time.into_iter().chain(of_events).reduce(f64::max);
         self.progress.show(done, || format!("{events} events"));
-    }
-}
-
-/// What arrives, in lines.
-struct Intake {
-    lines: Vec<u8>,
-    /// Events of `lines`.
-    line_count: u64,
-    /// All that were taken.
-    events: u64,
-    events_max: u64,
-    altered: Altered,
-    /// While two connections bring the same messages, and for a while after it.
-    overlap: Option<Overlap>,
-}
-
-/// Events that are not in the recording as they came.
-#[derive(Default)]
-struct Altered {
-    on_one_line: u64,
-    as_text: u64,
-    /// Left out.
-    without_subject: u64,
-}
-
-impl fmt::Display for Altered {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Altered { on_one_line, as_text, without_subject } = self;
-        if on_one_line + as_text + without_subject == 0 {
-            return f.write_str("all as they came");
-        }
-        write!(
-            f,
-            "payloads put on one line: {on_one_line}, that are no JSON and were kept as a text: {as_text}; left out, as their \
-             subject is not UTF-8: {without_subject}"
-        )
-    }
-}
-
-impl Intake {
-    fn new(events_max: u64) -> Intake {
-        Intake {
-            lines: Vec::with_capacity(2 * BATCH_BYTES),
-            line_count: 0,
-            events: 0,
-            events_max,
-            altered: Altered::default(),
-            overlap: None,
-        }
-    }
-
-    fn is_full(&self) -> bool {
-        self.events == self.events_max
-    }
-
-    fn take(&mut self, receipt: UnixNanos, message: &Msg<'_>) {
-        if self.is_full() {
-            return;
-        }
-        if let Some(overlap) = &mut self.overlap
-            && overlap.is_repeated(message.subject, message.payload)
-        {
-            return;
-        }
-        match encode_record(receipt, message.subject, message.payload, &mut self.lines) {
-            None => return self.altered.without_subject += 1,
-            Some(Kept::AsItIs) => {}
-            Some(Kept::OnOneLine) => self.altered.on_one_line += 1,
-            Some(Kept::AsText) => self.altered.as_text += 1,
-        }
-        self.line_count += 1;
-        self.events += 1;
-    }
-
-    fn take_batch(&mut self) -> Batch {
-        let lines = std::mem::replace(&mut self.lines, Vec::with_capacity(2 * BATCH_BYTES));
-        Batch { lines, events: std::mem::take(&mut self.line_count) }
-    }
-
-    fn begin_comparing(&mut self, now_ns: u64) {
-        match &mut self.overlap {
-            Some(overlap) if overlap.is_remembering() => overlap.begin_comparing(now_ns),
-            _ => self.overlap = None,
-        }
-    }
-
-    fn cancel_overlap(&mut self) {
-        if self.overlap.as_ref().is_some_and(Overlap::is_remembering) {
-            self.overlap = None;
-        }
     }
 }
 
@@ -393,12 +304,6 @@ impl fmt::Display for Gaps {
             cuts => write!(f, "; cut as a slow consumer: {cuts}, and events may be lost with each"),
         }
     }
-}
-
-/// Lines on their way to the file.
-struct Batch {
-    lines: Vec<u8>,
-    events: u64,
 }
 
 /// Writes batches in their order.

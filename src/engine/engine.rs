@@ -13,8 +13,8 @@
 //! Snapshots are due in the order of the publications before them, as the interval is one constant; so a FIFO of
 //! deadlines is sorted. A snapshot due at the very moment of an event waits for that event.
 //!
-//! An output's moment is a local time: an event's, or an interval's end. In which order outputs leave the
-//! [`outbox`](crate::engine::output::outbox) decides.
+//! An output's moment is a local time: an event's, or an interval's end; where receipts are a stream's, its server's present.
+//! In which order outputs leave the [`outbox`](crate::engine::output::outbox) decides.
 
 use std::sync::Arc;
 
@@ -84,7 +84,7 @@ pub struct Engine {
 pub struct Message<'a> {
     /// What it is about.
     pub topic: Topic,
-    /// When it was made, in local time.
+    /// When it was made, in local time; where receipts are a stream's, in its server's.
     pub moment: UnixNanos,
     /// Where it is published.
     pub subject: &'a [u8],

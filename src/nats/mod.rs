@@ -1,11 +1,15 @@
 //! A client's connection to NATS servers.
 //! In: bytes of a socket, the time, what is to be published. Out: bytes for the socket, wishes, a report.
-//! `session` decides everything and owns no socket (`session/`: what serves, the successor of a lame duck, publications, the stream that is read; `session/report`: whether it is ready, and why not, in words;
-//! `session_io`: its settings and outputs); `attempt` is an attempt at a server, until it has logged in. Why a connection ended, and whether
-//! that looks like the cut of a slow consumer, is in the crate `proto_nats` (`connection`, `reason`).
-//! Sockets: `dialer` has those of attempts, `transport` is one, `tls_session` its TLS. What is sent: `send_buffer`, `refusals` (by the server).
-//! Words: `error` and `tls_error` say what is wrong, `stream_words` that of a stream, `connection_log` when it is said. `credentials`: logins and certificates.
-//! `blocking_session` is all that on a thread that may block, for commands; `blocking_client` publishes with it for `feed`, with its
+//! `session` decides everything and owns no socket (`session/`: what serves, the successor of a lame duck, publications, the
+//! stream that is read; `session/report`: whether it is ready, and why not, in words;
+//! `session_io`: its settings and outputs); `attempt` is an attempt at a server, until it has logged in. Whether the end of a
+//! connection looks like the cut of a slow consumer says `connection` of the crate `proto_nats`, why it ended its `reason`.
+//! Sockets: `dialer` has those of attempts, `transport` is one, `tls_session` its TLS. What is sent: `send_buffer`,
+//! `refusals` (by the server).
+//! Words: `error` and `tls_error` say what is wrong, `stream_words` that of a stream, `connection_log` when it is said.
+//! `credentials`: logins and certificates.
+//! `blocking_session` is all that on a thread that may block, for commands; `blocking_client` publishes with it for `feed`,
+//! with its
 //! `publish_ledger` of what is confirmed; `stored_ledger` is that where a stream stores it.
 //! Invariant: what was not sent whole is known, and is sent again or counted; an error says who is at fault.
 //! Imported by `service` and `commands`.

@@ -1,9 +1,13 @@
 //! What touches the machine: executors, tasks, timers, sockets, clocks, signals, the log, limits of the kernel, threads that
 //! may block.
-//! Running: `executor` (threads, turns of the reactor), `task`, `turns` (of what runs beside a shard), `bell` (wakes a shard), `stop`,
-//! `timeout`, `blocking` (off the reactor), `signals` (SIGTERM and its like), `supervisor` (tells systemd). Sockets: `socket`, `acceptor` (accept loop, limits).
-//! The log: `logging` makes lines, text or JSON; `log_sink` writes them and counts the lost ones; `log_limit` says how often a line may
-//! come; `log_text` makes texts of peers printable; `progress` is the line of work that takes long. The machine: `kernel` (io_uring, limits, at start), `machine_error`.
+//! Running: `executor` (threads, turns of the reactor), `task`, `turns` (of what runs beside a shard), `bell` (wakes a
+//! shard), `stop`,
+//! `timeout`, `blocking` (off the reactor), `signals` (SIGTERM and its like), `supervisor` (tells systemd). Sockets:
+//! `socket`, `acceptor` (accept loop, limits).
+//! The log: `logging` makes lines, text or JSON; `log_sink` writes them and counts the lost ones; `log_limit` says how often
+//! a line may
+//! come; `log_text` makes texts of peers printable; `progress` is the line of work that takes long. The machine: `kernel`
+//! (io_uring, limits, at start), `machine_error`.
 //! In: calls of the rooms above. Out: time, wake-ups, connections, log lines; [`MachineError`] where the machine refuses.
 //! Invariant: only this room names glommio, only `unsafe_calls` has unsafe code, only `clock` reads a clock, and a log line
 //! never blocks and never fails.

@@ -139,9 +139,8 @@ impl ConnectionLoop<'_> {
                 due_ns => due_ns.saturating_sub(clock.elapsed_ns()),
             };
             if self.dialer.is_empty() {
-                unless(self.stop, sleep(Duration::from_nanos(left_ns))).await;
                 // Where something is due all the time, the others have their turn all the same.
-                give_way().await;
+                unless(self.stop, sleep(Duration::from_nanos(left_ns.max(WANTED_TURN_NS)))).await;
                 continue;
             }
             let is_attended = rung_ns.is_some_and(|rung_ns| now_ns - rung_ns < ATTENTION_NS);

@@ -11,6 +11,7 @@
 //! once just before the overlap and once within the seconds after it: the second is left out.
 
 use std::collections::HashMap;
+use std::fmt;
 
 use ahash::RandomState;
 
@@ -19,7 +20,10 @@ use crate::engine::time::NANOS_PER_SECOND;
 /// Messages that are remembered: a quarter of a second of a flood. What comes beyond them may be taken twice, and is counted.
 const MESSAGES_MAX: usize = 1 << 18;
 /// After the move, what the old connection has brought may still come: the new server and the socket hold it.
-const REPEATS_NS: u64 = 5 * NANOS_PER_SECOND as u64;
+pub const REPEATS_NS: u64 = 5 * NANOS_PER_SECOND as u64;
+
+/// What is said where [`Overlap::begin`] gives none.
+pub const NO_MEMORY: &str = "there is no memory to compare what two NATS servers send: messages may be taken twice";
 
 /// The messages of a move.
 pub struct Overlap {
@@ -46,6 +50,17 @@ pub struct OverlapCounts {
     pub repeated: u64,
     /// Too many to be remembered: these may have been taken twice.
     pub unknown: u64,
+}
+
+impl fmt::Display for OverlapCounts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let OverlapCounts { repeated, unknown } = self;
+        write!(f, "moved to another NATS server: {repeated} events came from both, and were taken once")?;
+        match unknown {
+            0 => Ok(()),
+            unknown => write!(f, "; {unknown} more may have been taken twice"),
+        }
+    }
 }
 
 impl Overlap {

@@ -37,7 +37,7 @@ use crate::runtime::log_limit::LogLimit;
 use crate::runtime::log_text::printable;
 use crate::service::event_rate::Rate;
 use crate::service::outputs::Publication;
-use crate::service::overlap::Overlap;
+use crate::service::overlap::{NO_MEMORY, Overlap};
 use crate::service::unreadable_times::UnreadableTimes;
 
 #[cfg(test)]
@@ -152,7 +152,7 @@ impl Shard {
         self.overlap = Overlap::begin().map(Box::new);
         if self.overlap.is_none() {
             let core = self.ownership.core;
-            log::warn!(core; "there is no memory to compare what two NATS servers send: messages may be taken twice");
+            log::warn!(core; "{NO_MEMORY}");
         }
     }
 
@@ -168,16 +168,8 @@ impl Shard {
         let Some(counts) = self.overlap.as_ref().and_then(|overlap| overlap.poll_over(now_ns)) else { return };
         self.overlap = None;
         let (core, events) = (self.ownership.core, counts.repeated);
-        match counts.unknown {
-            0 => {
-                log::info!(core, events; "moved to another NATS server: {events} events came from both, and were taken once")
-            }
-            unknown => log::warn!(
-                core, events;
-                "moved to another NATS server: {events} events came from both, and were taken once; {unknown} more may have \
-                 been taken twice"
-            ),
-        }
+        let level = if counts.unknown == 0 { log::Level::Info } else { log::Level::Warn };
+        log::log!(level, core, events; "{counts}");
     }
 
     /// How long no message has come, in ns; the longest time there is where none ever has.

@@ -1,4 +1,5 @@
-//! The rules that give signals, a file each (`momentum`), and the `guards` that suppress one. (When they are asked, cooldown and ids:
+//! The rules that give signals, a file each (`momentum`), and the `guards` that suppress one. (When they are asked, cooldown
+//! and ids:
 //! `engine::signalling`.)
 //! In: figures of a symbol at a moment. Out: a direction, or none.
 //! Invariant: equal inputs, equal signals.
