@@ -243,7 +243,7 @@ fn payloads_that_are_no_line_are_kept_and_said() {
         ("a.größe", "\"no json at all\""),
     ]);
     assert_eq!(recorded(&recorder.text()), expected);
-    assert!(said.contains("put on one line: 1, that are no JSON and were kept as a text: 2"), "{said}");
+    assert!(said.contains("1 payloads were put on one line, 2 were not JSON and were kept as text"), "{said}");
 }
 
 #[test]
@@ -334,6 +334,24 @@ fn a_full_disk_leaves_a_file_that_can_be_read() {
     assert!(recorder.said().contains("cannot write /dev/full: No space left on device"), "{}", recorder.said());
 }
 
+/// `record - >> file` on a full disk: what the file held before is none of its business.
+#[test]
+fn what_standard_output_held_before_stays() {
+    let server = NatsServer::start();
+    let bus = Bus::connect(&server.url());
+    let directory = tempfile::tempdir().expect("a directory for temporary files");
+    let path = directory.path().join("old.jsonl");
+    let before = "{\"old\":true}\n".repeat(6_000);
+    fs::write(&path, &before).expect("it can be written");
+    let limits = "ulimit -f 100; exec >>old.jsonl;";
+    let mut recorder = Recorder::spawn(directory.path(), "-", &server.url(), &[], limits);
+    eventually("it records", || holds(recorder.said().contains("recording "), recorder.said()));
+    bus.publish(&trades(1_000));
+    assert_eq!(recorder.wait().code(), Some(1), "{}", recorder.said());
+    let text = fs::read_to_string(&path).expect("it is there");
+    assert!(text.len() > before.len() && text.starts_with(&before), "{} bytes are left", text.len());
+}
+
 #[test]
 fn a_gap_is_said() {
     let mut server = NatsServer::start();
@@ -350,7 +368,7 @@ fn a_gap_is_said() {
     server.start_again();
     eventually("the gap is said", || {
         let said = recorder.said();
-        holds(said.contains("nothing could be recorded for "), said)
+        holds(said.contains("nothing was recorded for "), said)
     });
     Bus::connect(&server.url()).publish(&second);
     recorder.wait_events(30);
@@ -398,7 +416,7 @@ fn a_disk_that_is_too_slow_is_said() {
     eventually("the cut and the gap are said", || {
         let said = recorder.said();
         let is_said = said.contains("as a slow consumer, most likely; events may be lost")
-            && said.contains("nothing could be recorded for ");
+            && said.contains("nothing was recorded for ");
         holds(is_said, said)
     });
     let said = recorder.stop();

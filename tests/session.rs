@@ -618,6 +618,31 @@ fn a_lame_duck_is_left_for_a_server_that_works() {
     }
 }
 
+/// Much waits in the lame duck, so that its drain takes as long as it may: the connection in its place, which is not read
+/// meanwhile, is not given up as silent.
+#[test]
+fn a_long_drain_keeps_the_successor() {
+    let (mut world, first) = three();
+    world.announce_end(first);
+    world.run_until(world.now_ns + 20 * MILLISECOND);
+    world.servers[first].is_hung = true;
+    let begun_ns = world.now_ns;
+    while world.connection.as_ref().is_none_or(|connection| connection.server == first) {
+        // What the lame duck does not send any more the other one has for later.
+        if world.now_ns > begun_ns + 200 * MILLISECOND {
+            world.trade();
+        }
+        // Messages of before, a part of them after the other.
+        world.session.note_received(world.now_ns);
+        world.run_until(world.now_ns + 20 * MILLISECOND);
+        assert!(world.now_ns < begun_ns + 12 * SECOND, "the drain has an end");
+    }
+    assert!(world.now_ns > begun_ns + 7 * SECOND, "the drain was short");
+    world.run_until(world.now_ns + SECOND);
+    assert_eq!(world.events, (1..=world.last_event).collect::<Vec<_>>());
+    assert_eq!(world.session.report(world.now_ns).reconnects, 1);
+}
+
 /// Of several servers the first is slow to confirm, and the others are down: attempts at them go on, and none of that is
 /// about a lame duck.
 #[test]

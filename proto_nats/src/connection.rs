@@ -62,6 +62,8 @@ pub struct Connection {
     confirming_ping: u64,
     confirming_more: bool,
 
+    /// SUBs have gone out.
+    has_subscribed: bool,
     ping_due_ns: u64,
     pings_unanswered: u32,
     last_received_ns: u64,
@@ -92,6 +94,7 @@ impl Connection {
             pongs_received: 0,
             confirming_ping: 0,
             confirming_more: false,
+            has_subscribed: false,
             ping_due_ns: u64::MAX,
             pings_unanswered: 0,
             last_received_ns: now_ns,
@@ -237,6 +240,7 @@ impl Connection {
                 tracked.subscription.encode(out);
             }
             self.confirming_ping = self.send_ping(out);
+            self.has_subscribed = true;
             self.state = ConnectionState::AwaitConfirmation;
         }
     }
@@ -301,9 +305,9 @@ impl Connection {
         self.state
     }
 
-    /// Something is subscribed to, so messages are what was asked for.
+    /// Something is or was subscribed to, so messages are what was asked for, also those that are found after the end.
     pub fn takes_messages(&self) -> bool {
-        self.state.is_subscribed()
+        self.has_subscribed
     }
 
     /// Connected, and every subscription confirmed: what `/ready` tells.

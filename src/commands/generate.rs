@@ -47,7 +47,7 @@ pub fn run(args: &GenerateArgs) -> Result<(), String> {
     let GenerateArgs { file, seed, events, symbols, .. } = args;
     let recording = Recording { seed: *seed, event_count: *events, symbol_count: *symbols };
     let to_stdout = file.as_path() == Path::new("-");
-    let mut progress = if to_stdout { Progress::beside_results() } else { Progress::start() };
+    let mut progress = Progress::writing(file);
     let mut look = |event_count| match stopped.load(Ordering::Relaxed) {
         true => Err(io::Error::other("stopped before it was whole")),
         false => {

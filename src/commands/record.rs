@@ -34,6 +34,7 @@ use crate::runtime::log_text::plain;
 use crate::runtime::logging::Report;
 use crate::runtime::progress::Progress;
 use crate::runtime::signals;
+use crate::service::overlap::NO_MEMORY;
 use intake::{Batch, Intake};
 
 /// Lines are handed to the file's thread when there are so many bytes of them,
@@ -89,7 +90,7 @@ pub fn record(
         intake,
         gaps: Gaps::default(),
         begun_ns: sockets.clock.elapsed_ns(),
-        progress: Progress::start(),
+        progress: Progress::writing(path),
         log,
     };
     let ended = recorder.run(&mut sockets, &writer, args.duration_ns, stopped);
@@ -134,7 +135,7 @@ fn creating(path: &Path, error: &io::Error) -> String {
 
 /// Nothing was recorded: an empty file would stand in the way of the next attempt.
 fn discard(path: &Path) {
-    if path.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.len() == 0) {
+    if path != Path::new("-") && path.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.len() == 0) {
         let _ = fs::remove_file(path);
     }
 }
@@ -208,7 +209,9 @@ impl<L: Write> Recorder<L> {
                 break Ok(());
             }
             let now_ns = sockets.clock.elapsed_ns();
-            self.intake.end_overlap(now_ns, &mut self.log);
+            if let Some(counts) = self.intake.overlap.poll_over(now_ns) {
+                let _ = writeln!(self.log, "{counts}");
+            }
             if self.intake.lines.len() >= BATCH_BYTES || now_ns - sent_ns >= BATCH_INTERVAL_NS {
                 sent_ns = now_ns;
                 writer.send(self.intake.take_batch());
@@ -231,16 +234,20 @@ impl<L: Write> Recorder<L> {
         while let Some(output) = sockets.poll_output() {
             let now_ns = sockets.clock.elapsed_ns();
             match output {
-                Output::Overlap => self.intake.begin_overlap(&mut self.log),
-                Output::GiveUp { .. } if !sockets.session.has_successor() => self.intake.cancel_overlap(),
-                Output::Serve(_) => self.intake.begin_comparing(now_ns),
+                Output::Overlap => {
+                    if !self.intake.overlap.begin() {
+                        let _ = writeln!(self.log, "{NO_MEMORY}");
+                    }
+                }
+                Output::GiveUp { .. } if !sockets.session.has_successor() => self.intake.overlap.cancel(),
+                Output::Serve(_) => self.intake.overlap.begin_comparing(now_ns),
                 Output::Close { trouble: Some(_), .. } if !sockets.session.is_over() => self.gaps.begin(now_ns),
                 Output::Ready => {
                     if let Some(seconds) = self.gaps.end(now_ns) {
                         let _ = writeln!(
                             self.log,
-                            "nothing could be recorded for {seconds:.3} s: what was published meanwhile is missing, and what \
-                             the server had in its hands"
+                            "nothing was recorded for {seconds:.3} s: events published meanwhile are missing, and those that \
+                             the server had not delivered yet"
                         );
                     }
                 }
@@ -292,12 +299,11 @@ impl Gaps {
 impl fmt::Display for Gaps {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Gaps { begun_ns, count, seconds, slow_consumer_cuts } = self;
-        match count {
-            0 => f.write_str("no gaps")?,
-            count => write!(f, "gaps: {count}, of {seconds:.3} s together")?,
-        }
-        if begun_ns.is_some() {
-            f.write_str(", and one at the end")?;
+        match (count, begun_ns) {
+            (0, None) => f.write_str("no gaps")?,
+            (0, Some(_)) => f.write_str("a gap at the end")?,
+            (count, None) => write!(f, "gaps: {count}, of {seconds:.3} s together")?,
+            (count, Some(_)) => write!(f, "gaps: {count}, of {seconds:.3} s together, and one at the end")?,
         }
         match slow_consumer_cuts {
             0 => Ok(()),
@@ -309,14 +315,9 @@ impl fmt::Display for Gaps {
 /// Writes batches in their order.
 struct FileThread {
     batches: Sender<Batch>,
-    state: Arc<FileState>,
+    /// Of lines that are not in the file yet.
+    queued_bytes: Arc<AtomicUsize>,
     thread: JoinHandle<Written>,
-}
-
-#[derive(Default)]
-struct FileState {
-    queued_bytes: AtomicUsize,
-    has_failed: AtomicBool,
 }
 
 /// What is in the file, and can be read.
@@ -329,29 +330,32 @@ struct Written {
 impl FileThread {
     fn start(mut file: RecordFile) -> Result<FileThread, MachineError> {
         let (batches, queue) = channel();
-        let state = Arc::new(FileState::default());
-        let kept = state.clone();
+        let queued_bytes = Arc::new(AtomicUsize::new(0));
+        let kept = queued_bytes.clone();
         let write = move || {
             let error = write_all(&mut file, &queue, &kept).err();
-            kept.has_failed.store(error.is_some(), Ordering::Relaxed);
             Written { events: file.event_count(), bytes: file.len_bytes(), error }
         };
         let thread = std::thread::Builder::new().name("recording".to_owned()).spawn(write);
-        Ok(FileThread { batches, state, thread: thread.map_err(MachineError::NoThread)? })
+        Ok(FileThread { batches, queued_bytes, thread: thread.map_err(MachineError::NoThread)? })
     }
 
     fn send(&self, batch: Batch) {
-        self.state.queued_bytes.fetch_add(batch.lines.len(), Ordering::Relaxed);
+        if batch.lines.is_empty() {
+            return;
+        }
+        self.queued_bytes.fetch_add(batch.lines.len(), Ordering::Relaxed);
         // After an error nothing takes it, and that is told at the end.
         let _ = self.batches.send(batch);
     }
 
     fn queued_bytes(&self) -> usize {
-        self.state.queued_bytes.load(Ordering::Relaxed)
+        self.queued_bytes.load(Ordering::Relaxed)
     }
 
+    /// It has ended before the last batch: nothing more is written.
     fn has_failed(&self) -> bool {
-        self.state.has_failed.load(Ordering::Relaxed)
+        self.thread.is_finished()
     }
 
     fn finish(self) -> Written {
@@ -368,7 +372,7 @@ impl FileThread {
 }
 
 /// Until no more batches can come.
-fn write_all(file: &mut RecordFile, queue: &Receiver<Batch>, state: &FileState) -> io::Result<()> {
+fn write_all(file: &mut RecordFile, queue: &Receiver<Batch>, queued_bytes: &AtomicUsize) -> io::Result<()> {
     let clock = Clock::start();
     let mut flushed_ns = 0;
     loop {
@@ -376,7 +380,7 @@ fn write_all(file: &mut RecordFile, queue: &Receiver<Batch>, state: &FileState) 
         match queue.recv_timeout(FLUSH_INTERVAL.saturating_sub(since_flush)) {
             Ok(batch) => {
                 file.write(&batch.lines, batch.events)?;
-                state.queued_bytes.fetch_sub(batch.lines.len(), Ordering::Relaxed);
+                queued_bytes.fetch_sub(batch.lines.len(), Ordering::Relaxed);
             }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return file.finish(),

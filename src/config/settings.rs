@@ -267,7 +267,7 @@ pub struct BenchArgs {
 /// What `record` takes: the recording that it writes, and of what.
 #[derive(Args, Debug, Clone)]
 pub struct RecordArgs {
-    /// Where the recording goes, a file that is not there yet; .gz is written as such
+    /// Where the recording goes: a file that is not there yet, .gz is written as such; `-` is standard output
     #[arg(value_name = "FILE", value_parser = values::new_recording)]
     pub file: PathBuf,
     /// What is recorded, with * and >; may be given several times (none: {SUBJECT_PREFIX}.>)

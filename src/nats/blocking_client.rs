@@ -111,7 +111,7 @@ impl BlockingClient {
         let kept = driver.clone();
         let keep = move || {
             while lock(&kept).drive() {
-                // Whoever publishes has its turn.
+                // The publishing thread has its turn.
                 std::thread::sleep(IDLE_LOOK_INTERVAL);
             }
         };
@@ -360,7 +360,8 @@ impl Driver {
                 self.note_pings();
                 let frames = std::mem::take(&mut self.waiting);
                 self.ledger.end_wait();
-                if self.stored.is_some() {
+                if let Some(stored) = &mut self.stored {
+                    stored.handle_connected(self.sockets.clock.elapsed_ns());
                     self.publish_again();
                 } else if !frames.is_empty() {
                     self.publish(&frames);
@@ -368,8 +369,7 @@ impl Driver {
             }
             Output::Close { trouble, .. } => {
                 let unsent = self.sockets.session.take_unsent();
-                if let Some(stored) = &mut self.stored {
-                    stored.handle_disconnected(self.sockets.clock.elapsed_ns());
+                if self.stored.is_some() {
                     if trouble.is_some() && self.sockets.session.is_over() {
                         self.end = Some(End::Drained { is_confirmed: true });
                     }

@@ -101,8 +101,8 @@ pub fn not_taken(unsent: &Unsent<()>) -> Vec<u8> {
     frames
 }
 
-/// Whatever the server takes: these frames are our own.
-const PUBLISHED: DecodeLimits = DecodeLimits { control_line: 64 << 10, payload: usize::MAX };
+/// No limits: these frames are our own.
+pub const PUBLISHED: DecodeLimits = DecodeLimits { control_line: 64 << 10, payload: usize::MAX };
 
 #[cfg(test)]
 mod tests {

@@ -360,8 +360,7 @@ impl<M: Copy> Session<M> {
             let serve = self.serve(attempt, now_ns);
             self.outputs.push_back(serve);
             if drain_at_ns.is_some() {
-                // Since the confirmation its socket was not read.
-                self.note_left_unread(now_ns);
+                self.handle_reading_resumed(now_ns);
                 let ready = self.note_ready(now_ns);
                 self.outputs.push_back(ready);
             }
@@ -455,6 +454,11 @@ impl<M: Copy> Session<M> {
     }
 
     /// A connection serves, and is neither being drained nor at its end.
+    /// The connection that serves has come to its end, and is about to be closed.
+    pub fn has_ended(&self) -> bool {
+        self.connection().is_some_and(|connection| connection.state() == ConnectionState::Closed)
+    }
+
     fn is_in_use(&self) -> bool {
         let in_use = |serving: &Serving| {
             matches!(serving.stage, Stage::Serving) && serving.connection.state() == ConnectionState::Ready

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   push: HPUB subject inbox.17, Nats-Msg-Id: …-17 ──► server ──► {"stream":"MD_EVENTS","seq":4711} to inbox.17 ──► forgotten
-//!                       └── kept; published again with the next connection, or when the server has said nothing for 5 s
+//!                       └── kept; published again with the next connection, or when the first of them has waited for 5 s
 //! ```
 //!
 //! A message that is published again has the id that it had, so that the stream stores it once (`Nats-Msg-Id`; JetStream's
@@ -10,16 +10,17 @@
 
 use std::collections::VecDeque;
 
-use proto_nats::{DecodeLimits, Decoded, Msg, decode_client_op, encode};
+use proto_nats::{Decoded, Msg, decode_client_op, encode};
 use serde::Deserialize;
 
 use crate::engine::time::NANOS_PER_SECOND;
+use crate::nats::publish_ledger::PUBLISHED;
 use crate::runtime::log_text::printable;
 
-/// Kept unstored; then whoever publishes waits.
+/// Kept until they are stored, and those behind them; then nothing more is taken.
 const KEPT_BYTES_MAX: usize = 4 << 20;
 const KEPT_EVENTS_MAX: usize = 8192;
-/// For the server to say anything of what it was sent.
+/// For the answer to the first that is kept.
 const ANSWER_LIMIT_NS: u64 = 5 * NANOS_PER_SECOND as u64;
 /// After it has said that it cannot for now.
 const RETRY_NS: u64 = NANOS_PER_SECOND as u64 / 4;
@@ -55,8 +56,8 @@ pub struct StoredLedger {
     kept_events: usize,
     /// Since when nothing has been stored, though something is kept.
     waiting_ns: u64,
-    /// When it was last published.
-    published_ns: u64,
+    /// Since when the first that is kept waits for its answer.
+    front_ns: u64,
     retry_at_ns: Option<u64>,
     failure: Option<String>,
     trouble: Option<String>,
@@ -108,7 +109,7 @@ impl StoredLedger {
             kept_bytes: 0,
             kept_events: 0,
             waiting_ns: 0,
-            published_ns: 0,
+            front_ns: 0,
             retry_at_ns: None,
             failure: None,
             trouble: None,
@@ -124,10 +125,9 @@ impl StoredLedger {
     /// PUB frames, which are whole, as they are to be published; they are kept.
     pub fn push(&mut self, frames: &[u8], now_ns: u64) -> Vec<u8> {
         let (mut at, mut out) = (0, Vec::with_capacity(2 * frames.len()));
-        if self.kept_events == 0 {
-            self.waiting_ns = now_ns;
+        if self.kept.is_empty() {
+            (self.waiting_ns, self.front_ns) = (now_ns, now_ns);
         }
-        self.published_ns = now_ns;
         while let Ok(Decoded::Op { op: proto_nats::ClientOp::Pub { subject, payload, .. }, len }) =
             decode_client_op(&frames[at..], &PUBLISHED)
         {
@@ -142,12 +142,13 @@ impl StoredLedger {
             self.kept_events += 1;
             self.kept.push_back(Some(frame));
         }
+        assert_eq!(at, frames.len(), "what is published is whole PUB frames");
         out
     }
 
     /// Nothing more is to be published for now.
     pub fn is_full(&self) -> bool {
-        self.kept_bytes >= KEPT_BYTES_MAX || self.kept_events >= KEPT_EVENTS_MAX
+        self.kept_bytes >= KEPT_BYTES_MAX || self.kept.len() >= KEPT_EVENTS_MAX
     }
 
     /// Events that are not stored, as far as is known.
@@ -157,8 +158,7 @@ impl StoredLedger {
 
     /// All that is not stored, in its order.
     pub fn frames(&mut self, now_ns: u64) -> Vec<u8> {
-        self.published_ns = now_ns;
-        self.retry_at_ns = None;
+        (self.front_ns, self.retry_at_ns) = (now_ns, None);
         self.kept.iter().flatten().flat_map(|frame| frame.iter().copied()).collect()
     }
 
@@ -168,7 +168,7 @@ impl StoredLedger {
         let number = number.and_then(|number| std::str::from_utf8(number).ok()?.parse::<u64>().ok());
         let Some(index) = number.and_then(|number| number.checked_sub(self.first)) else { return };
         let Some(place @ Some(_)) = self.kept.get_mut(index as usize) else { return };
-        // Nobody is there who would answer.
+        // No responders.
         if msg.headers.is_some_and(|headers| headers.starts_with(b"NATS/1.0 503")) {
             let subject = subject_of(place.as_deref().unwrap_or_default());
             let failure = format!(
@@ -194,6 +194,7 @@ impl StoredLedger {
                 while let Some(None) = self.kept.front() {
                     self.kept.pop_front();
                     self.first += 1;
+                    self.front_ns = now_ns;
                 }
                 self.waiting_ns = now_ns;
                 self.trouble = None;
@@ -216,9 +217,9 @@ impl StoredLedger {
         }
     }
 
-    /// There is no connection: no time passes.
-    pub fn handle_disconnected(&mut self, now_ns: u64) {
-        (self.waiting_ns, self.retry_at_ns) = (now_ns, None);
+    /// There is a connection again: the time without one does not count.
+    pub fn handle_connected(&mut self, now_ns: u64) {
+        (self.waiting_ns, self.front_ns, self.retry_at_ns) = (now_ns, now_ns, None);
     }
 
     /// Time passes while there is a connection.
@@ -226,7 +227,7 @@ impl StoredLedger {
         if let Some(failure) = &self.failure {
             return Due::Never(failure.clone());
         }
-        if self.kept_events == 0 {
+        if self.kept.is_empty() {
             return Due::Nothing;
         }
         if now_ns.saturating_sub(self.waiting_ns) > GIVE_UP_NS {
@@ -234,8 +235,8 @@ impl StoredLedger {
             let trouble = self.trouble.as_deref().unwrap_or("the server does not answer");
             return Due::Never(format!("nothing was stored for {seconds} s: {trouble}"));
         }
-        let is_silent = now_ns.saturating_sub(self.published_ns.max(self.waiting_ns)) > ANSWER_LIMIT_NS;
-        if is_silent || self.retry_at_ns.is_some_and(|at_ns| at_ns <= now_ns) { Due::Again } else { Due::Nothing }
+        let is_overdue = now_ns.saturating_sub(self.front_ns) > ANSWER_LIMIT_NS;
+        if is_overdue || self.retry_at_ns.is_some_and(|at_ns| at_ns <= now_ns) { Due::Again } else { Due::Nothing }
     }
 
     /// What the stream has said so far.
@@ -248,9 +249,6 @@ fn subject_of(frame: &[u8]) -> String {
     let subject = frame.split(|byte| *byte == b' ').nth(1).unwrap_or_default();
     printable(&String::from_utf8_lossy(subject))
 }
-
-/// Whatever the server takes: these frames are our own.
-const PUBLISHED: DecodeLimits = DecodeLimits { control_line: 64 << 10, payload: usize::MAX };
 
 #[cfg(test)]
 mod tests {
@@ -323,16 +321,17 @@ mod tests {
         assert_eq!(ledger.poll(31 * S), Due::Again);
         let Due::Never(why) = ledger.poll(31 * S + 1) else { panic!("patience ends") };
         assert_eq!(why, "nothing was stored for 30 s: the stream cannot store for now: no leader");
-        ledger.handle_disconnected(40 * S);
-        assert_eq!(ledger.poll(40 * S), Due::Nothing);
+        // A minute without a connection.
+        ledger.handle_connected(100 * S);
+        assert_eq!(ledger.poll(100 * S), Due::Nothing);
         for (payload, words) in [
             (r#"{"error":{"code":400,"description":"message size exceeds maximum"}}"#, "exceeds maximum (400)"),
             (r#"{"error":{"code":503,"err_code":10077,"description":"maximum bytes exceeded"}}"#, "exceeded (503)"),
             ("no JSON", "none of JetStream's"),
             ("{}", "none of JetStream's"),
         ] {
-            answer(&mut ledger, 1, payload, None, 41 * S);
-            assert!(matches!(ledger.poll(41 * S), Due::Never(why) if why.contains(words)));
+            answer(&mut ledger, 1, payload, None, 101 * S);
+            assert!(matches!(ledger.poll(101 * S), Due::Never(why) if why.contains(words)));
         }
     }
 
@@ -343,7 +342,28 @@ mod tests {
         assert!(!ledger.is_full());
         ledger.push(&frames(0..1), 0);
         assert!(ledger.is_full());
+        // What was stored behind one that is not takes its place all the same.
         answer(&mut ledger, 5, STORED, None, 1);
+        assert!(ledger.is_full());
+        answer(&mut ledger, 0, STORED, None, 1);
         assert!(!ledger.is_full());
+    }
+
+    /// One answer is lost while all goes on: it is published again after its time, however many come behind it.
+    #[test]
+    fn an_answer_that_does_not_come_is_missed_while_others_come() {
+        const S: u64 = NANOS_PER_SECOND as u64;
+        let mut ledger = StoredLedger::new("run".to_owned());
+        ledger.push(&frames(0..1), 0);
+        for number in 1..=50 {
+            let now_ns = number * S / 10;
+            assert_eq!(ledger.poll(now_ns), Due::Nothing);
+            ledger.push(&frames(number..number + 1), now_ns);
+            answer(&mut ledger, number, STORED, None, now_ns);
+        }
+        assert_eq!(ledger.poll(5 * S + 1), Due::Again);
+        let again = String::from_utf8(ledger.frames(5 * S + 1)).unwrap();
+        assert!(again.contains("run-0\r\n") && !again.contains("run-1\r\n"), "{again}");
+        assert_eq!((ledger.poll(10 * S + 1), ledger.poll(10 * S + 2)), (Due::Nothing, Due::Again));
     }
 }

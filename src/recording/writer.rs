@@ -84,8 +84,8 @@ fn put_on_one_line(payload: &[u8], out: &mut Vec<u8>) -> Kept {
 /// A recording that grows.
 pub struct RecordFile {
     file: File,
-    /// Not a pipe or a device.
-    is_regular: bool,
+    /// It was not there before, and holds nothing else; no pipe or device, nor standard output.
+    is_new: bool,
     /// The member that is not complete yet.
     gzip: Option<GzEncoder<Vec<u8>>>,
     /// Events of that member.
@@ -98,19 +98,18 @@ pub struct RecordFile {
 impl RecordFile {
     /// A file that is not there yet; `-` is standard output. A pipe or a device may be there.
     pub fn create(path: &Path) -> io::Result<RecordFile> {
-        let file = if path == Path::new("-") {
-            File::from(io::stdout().as_fd().try_clone_to_owned()?)
+        let (file, is_new) = if path == Path::new("-") {
+            (File::from(io::stdout().as_fd().try_clone_to_owned()?), false)
         } else {
             match File::create_new(path) {
                 Err(error) if error.kind() == ErrorKind::AlreadyExists && is_special(path) => {
-                    OpenOptions::new().write(true).open(path)?
+                    (OpenOptions::new().write(true).open(path)?, false)
                 }
-                created => created?,
+                created => (created?, true),
             }
         };
-        let is_regular = file.metadata()?.is_file();
         let gzip = path.extension().is_some_and(|extension| extension == "gz").then(new_member);
-        Ok(RecordFile { file, is_regular, gzip, member_events: 0, whole_bytes: 0, whole_events: 0 })
+        Ok(RecordFile { file, is_new, gzip, member_events: 0, whole_bytes: 0, whole_events: 0 })
     }
 
     /// Appends whole lines, of so many events.
@@ -135,7 +134,7 @@ impl RecordFile {
     /// The last of it is written, and on the disk.
     pub fn finish(&mut self) -> io::Result<()> {
         self.flush()?;
-        if self.is_regular { self.file.sync_all() } else { Ok(()) }
+        if self.is_new { self.file.sync_all() } else { Ok(()) }
     }
 
     /// Bytes of the file that can be read.
@@ -162,7 +161,7 @@ impl RecordFile {
         };
         self.whole_bytes += kept as u64;
         self.whole_events += kept_events;
-        if outcome.is_err() && self.is_regular {
+        if outcome.is_err() && self.is_new {
             let _ = self.file.set_len(self.whole_bytes);
         }
         outcome

@@ -7,6 +7,8 @@
 //! It goes the way of the log lines, which erase it before they are written; it never blocks, and where standard error is no
 //! terminal, or the log is JSON, there is none.
 
+use std::path::Path;
+
 use crate::engine::time::NANOS_PER_SECOND;
 use crate::runtime::clock::Clock;
 use crate::runtime::logging;
@@ -33,6 +35,11 @@ impl Progress {
     pub fn beside_results() -> Progress {
         let progress = Progress::start();
         if logging::results_are_seen() { Progress { due_ns: u64::MAX, ..progress } } else { progress }
+    }
+
+    /// Work whose results go to a file; `-` is standard output.
+    pub fn writing(file: &Path) -> Progress {
+        if file == Path::new("-") { Progress::beside_results() } else { Progress::start() }
     }
 
     /// So much is done, of 1.0 (`None`: it has no known end); `what` says it in words. To be called each some thousand events:

@@ -278,6 +278,9 @@ impl ConnectionLoop<'_> {
                 }
                 if !is_open {
                     handle_end(&mut worker, transport);
+                } else if worker.session.has_ended() {
+                    // The session has ended the connection by itself.
+                    worker.finish_input(transport);
                 }
                 is_drained
             }

@@ -87,7 +87,7 @@ pub struct Shard {
     begun_bytes: usize,
     malformed_lines: LogLimit,
     /// While two connections bring the same messages, and for a while after it.
-    overlap: Option<Box<Overlap>>,
+    overlap: Overlap,
     unreadable_times: UnreadableTimes,
     clock_checked_ns: u64,
 }
@@ -123,7 +123,7 @@ impl Shard {
             is_behind: false,
             begun_bytes: 0,
             malformed_lines: LogLimit::default(),
-            overlap: None,
+            overlap: Overlap::default(),
             unreadable_times: UnreadableTimes::default(),
             clock_checked_ns: clock.elapsed_ns(),
         })
@@ -137,9 +137,7 @@ impl Shard {
         self.begun_bytes = 0;
         self.is_behind = false;
         self.note_idle();
-        if let Some(overlap) = &mut self.overlap {
-            overlap.begin_comparing(self.clock.elapsed_ns());
-        }
+        self.overlap.begin_comparing(self.clock.elapsed_ns());
         let fits = self.receive_buffer.push(input) == input.len();
         if !input.is_empty() {
             self.note_read(input.len(), self.clock.now());
@@ -149,8 +147,7 @@ impl Shard {
 
     /// What is taken from now on may come again on another connection, and is left out there.
     pub fn begin_overlap(&mut self) {
-        self.overlap = Overlap::begin().map(Box::new);
-        if self.overlap.is_none() {
+        if !self.overlap.begin() {
             let core = self.ownership.core;
             log::warn!(core; "{NO_MEMORY}");
         }
@@ -158,15 +155,12 @@ impl Shard {
 
     /// The other connection will bring nothing.
     pub fn cancel_overlap(&mut self) {
-        if self.overlap.as_ref().is_some_and(|overlap| overlap.is_remembering()) {
-            self.overlap = None;
-        }
+        self.overlap.cancel();
     }
 
     /// An overlap whose time is over is ended, and told.
     fn end_overlap(&mut self, now_ns: u64) {
-        let Some(counts) = self.overlap.as_ref().and_then(|overlap| overlap.poll_over(now_ns)) else { return };
-        self.overlap = None;
+        let Some(counts) = self.overlap.poll_over(now_ns) else { return };
         let (core, events) = (self.ownership.core, counts.repeated);
         let level = if counts.unknown == 0 { log::Level::Info } else { log::Level::Warn };
         log::log!(level, core, events; "{counts}");
@@ -316,18 +310,17 @@ impl Shard {
         }
         let read_at = self.reads.front().map_or_else(|| self.clock.now(), |(_, moment)| *moment);
         let now_ns = self.clock.elapsed_ns();
-        if self.overlap.is_some() {
+        if !self.overlap.is_idle() {
             self.end_overlap(now_ns);
         }
         let present = self.engine_clock().now();
-        let overlap = self.overlap.as_deref_mut();
         let mut observer = Listener {
             session,
             now_ns,
             present,
             core: self.ownership.core,
             malformed_lines: &self.malformed_lines,
-            overlap,
+            overlap: &mut self.overlap,
         };
         let passed_over = |engine: &Engine| engine.counters.events_foreign + engine.counters.events_repeated;
         let passed_over_before = passed_over(&self.engine);
@@ -413,7 +406,7 @@ struct Listener<'a> {
     present: UnixNanos,
     core: u32,
     malformed_lines: &'a LogLimit,
-    overlap: Option<&'a mut Overlap>,
+    overlap: &'a mut Overlap,
 }
 
 impl Observer for Listener<'_> {
@@ -440,11 +433,11 @@ impl Observer for Listener<'_> {
     }
 
     fn expects_repeats(&self) -> bool {
-        self.overlap.is_some()
+        !self.overlap.is_idle()
     }
 
     fn is_repeated(&mut self, subject: &[u8], payload: &[u8]) -> bool {
-        self.overlap.as_mut().is_some_and(|overlap| overlap.is_repeated(subject, payload))
+        self.overlap.is_repeated(subject, payload)
     }
 
     fn malformed(&mut self, subject: &[u8], malformed: Malformed) {

@@ -79,6 +79,8 @@ fn messages_that_nobody_has_asked_for() {
     subscribed.receive(PLAIN).receive("PONG\r\n").actions(&[INFO_RECEIVED]);
     assert!(subscribed.connection.takes_messages(), "the first may come before the confirmation");
     subscribed.receive(MSG).receive("PONG\r\n").actions(&[Action::Ready { refused: 0 }]);
+    subscribed.connection.handle_unusable(Reason::AnswersUnread);
+    assert!(subscribed.connection.takes_messages(), "what had arrived by the end is still what was asked for");
 
     let mut first = client_with(tls(Tls::First), &["a"]);
     first.actions(&[Action::StartTls]).receive(MSG).ends(Reason::DataBeforeTls);

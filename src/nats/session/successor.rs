@@ -18,6 +18,9 @@ impl<M: Copy> Session<M> {
             }
             Some(AttemptEvent::Confirmed { refused: 0 }) => {
                 successor.drain_at_ns = Some(now_ns + MOVE_SETTLE_NS);
+                // It is not read until it serves, so that its silence means nothing until then.
+                let connection = attempt.connection.as_mut();
+                connection.into_iter().for_each(|connection| connection.handle_reading_paused(now_ns));
                 None
             }
             // Here it would be worse off.

@@ -88,6 +88,17 @@ fn what_is_left_in_the_socket_is_being_behind() {
     assert!(messages == count && shard.drained_ns > drained_ns);
 }
 
+/// The session ends the connection by itself while messages wait in the buffer: they are taken all the same.
+#[test]
+fn what_had_arrived_by_the_end_is_taken() {
+    let (mut shard, mut transport, mut stream, mut session) = connected();
+    stream.write_all("MSG md.events.trade.A 1 2\r\n{}\r\n".repeat(3).as_bytes()).expect("the socket takes it");
+    assert!(read(&mut shard, &mut transport) == ReadOutcome::Some);
+    session.handle_unusable(proto_nats::Reason::TakesNothing { for_ns: 1 });
+    assert!(session.has_ended());
+    assert!(shard.take_slice(&mut session).is_ok_and(|slice| slice.messages == 3 && slice.is_drained));
+}
+
 #[test]
 fn the_buffer_opens_up_by_time_and_by_volume() {
     let (mut shard, ..) = connected();
