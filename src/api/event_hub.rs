@@ -295,6 +295,10 @@ impl Hub {
         self.take_outputs(&mut reader, out, end);
         if self.has_status(&reader) {
             reader.status = self.status_number;
+            // Who has left goes on from there, also where no signal or alert was for it.
+            if let Some(had) = reader.output {
+                self.put_id(had, out);
+            }
             out.extend_from_slice(&self.status);
         }
         if reader.updates_lost + reader.outputs_lost > 0 {
@@ -324,6 +328,10 @@ impl Hub {
         self.readers.push(reader);
     }
 
+    fn put_id(&self, number: u64, out: &mut Vec<u8>) {
+        writeln!(out, "id: {}-{number}", self.instance).expect("a Vec takes every write");
+    }
+
     fn take_outputs(&self, reader: &mut Reader, out: &mut Vec<u8>, end: usize) {
         let Some(had) = &mut reader.output else { return };
         let mut document = Vec::new();
@@ -339,7 +347,7 @@ impl Hub {
             let Some((number, output)) = (if is_signal { signals.next() } else { alerts.next() }) else { return };
             *had = *number;
             if reader.wanted.is_for(output) {
-                writeln!(out, "id: {}-{number}", self.instance).expect("a Vec takes every write");
+                self.put_id(*number, out);
                 match output {
                     Output::Signal(signal) => put_event(out, "signal", &signal.document),
                     Output::Alert(alert) => {

@@ -142,8 +142,7 @@ impl<W: Write> Lines<W> {
             Err(error @ ListenError::Taken { .. }) => match health(http) {
                 Ok(address) => {
                     let found = format!(
-                        "http://{address}/health answers 200, so the service runs already: a second one needs another \
-                         HTTP_PORT"
+                        "the service runs already, http://{address}/health answers: a second one needs another HTTP_PORT"
                     );
                     self.say(Level::Warn, "HTTP", &found)?;
                 }

@@ -145,10 +145,13 @@ pub(super) fn encode_head(
     write!(
         out,
         "HTTP/1.1 {status} {reason}\r\nContent-Type: {content_type}\r\n{length}Cache-Control: no-store\r\n\
-         X-Content-Type-Options: nosniff\r\n{fields}{more}{connection}\r\n",
+         X-Content-Type-Options: nosniff\r\nServer: {SERVER}\r\n{fields}{more}{connection}\r\n",
     )
     .expect("a Vec takes every write");
 }
+
+/// What a response says that it comes from: `check` asks whether it is this service that has a port.
+pub const SERVER: &str = env!("CARGO_PKG_NAME");
 
 /// The size of a chunk, to be known at its end (RFC 9112, section 7.1).
 const CHUNK_SIZE: &[u8; 10] = b"00000000\r\n";
@@ -215,7 +218,7 @@ mod tests {
             Length::Bytes(2),
             Ending::KeepAlive,
             "200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\nCache-Control: no-store\r\n\
-             X-Content-Type-Options: nosniff",
+             X-Content-Type-Options: nosniff\r\nServer: senpai-md-consumer",
         );
         check(
             405,
@@ -223,7 +226,7 @@ mod tests {
             Length::Bytes(14),
             Ending::Close,
             "405 Method Not Allowed\r\nContent-Type: application/json\r\nContent-Length: 14\r\n\
-             Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nAllow: GET, HEAD\r\nConnection: close",
+             Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nServer: senpai-md-consumer\r\nAllow: GET, HEAD\r\nConnection: close",
         );
         check(
             503,
@@ -231,14 +234,14 @@ mod tests {
             Length::Chunked,
             Ending::KeepAlive,
             "503 Service Unavailable\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\
-             Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nRetry-After: 1",
+             Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nServer: senpai-md-consumer\r\nRetry-After: 1",
         );
         check(
             299,
             "Content-Security-Policy: default-src 'none'\r\n",
             Length::UntilClose,
             Ending::KeepAliveOldClient,
-            "299 \r\nContent-Type: application/json\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n\
+            "299 \r\nContent-Type: application/json\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nServer: senpai-md-consumer\r\n\
              Content-Security-Policy: default-src 'none'\r\nConnection: keep-alive",
         );
         let refused = Response::error(400, "a \"b\"\n");

@@ -85,6 +85,22 @@ fn a_symbol_alone() {
     assert_eq!(ids(&mut hub, reader), format!("abc-1 {lost} ay ax2 a1"));
 }
 
+/// Who wants one symbol learns with the status how far it has been looked at, so that others' signals are no loss.
+#[test]
+fn signals_of_others_are_no_loss_to_a_symbol_s_reader() {
+    let mut hub = hub();
+    let reader = hub.join(Some("A"), None).expect("there is room");
+    hub.end_look();
+    (0..3 * LATEST_MAX).for_each(|_| hub.give(alert("B")));
+    hub.set_status(b" s");
+    let id = format!("abc-{}", 3 * LATEST_MAX);
+    assert_eq!(shown(&mut hub, reader), format!("status {id} s"));
+    hub.leave(reader);
+    hub.give(alert("A"));
+    let again = hub.join(Some("A"), Some(&id)).expect("there is room");
+    assert_eq!(ids(&mut hub, again), format!("abc-{}", 3 * LATEST_MAX + 1));
+}
+
 #[test]
 fn signals_and_alerts_go_on_after_the_last_that_was_had() {
     let mut hub = hub();

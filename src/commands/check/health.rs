@@ -2,8 +2,8 @@
 //! taken.
 //!
 //! In: the host and port that the service listens on. Out: one line, or an error that says what did not answer.
-//! Invariant: it ends within [`CONNECT_LIMIT`] and [`ANSWER_LIMIT`], whatever answers. A shard's loop that hangs answers
-//! nothing, so it is found here.
+//! Invariant: once `HTTP_HOST` is resolved it ends within [`CONNECT_LIMIT`] and twice [`ANSWER_LIMIT`], whatever answers. A
+//! shard's loop that hangs answers nothing, so it is found here.
 
 use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use crate::config::HttpArgs;
 use crate::http::listen_error::ListenError;
+use crate::http::response::SERVER;
 use crate::http::server::resolve;
 use crate::runtime::clock::Clock;
 use crate::runtime::log_text::plain;
@@ -34,6 +35,8 @@ pub enum HealthError {
     NoAnswer(SocketAddr, io::Error),
     /// Something else than 200, or no HTTP.
     Refused(SocketAddr, String),
+    /// 200, but not of this service.
+    Another(SocketAddr),
 }
 
 impl fmt::Display for HealthError {
@@ -46,6 +49,9 @@ impl fmt::Display for HealthError {
             Self::Refused(address, status) => {
                 write!(f, "http://{address}/health answers {status:?}: is it this service that has the port?")
             }
+            Self::Another(address) => {
+                write!(f, "http://{address}/health answers 200, but not as {SERVER}: another program has the port")
+            }
         }
     }
 }
@@ -57,9 +63,15 @@ pub fn health(http: &HttpArgs) -> Result<SocketAddr, HealthError> {
     let answer = ask(address).map_err(|error| HealthError::NoAnswer(address, error))?;
     let status = &answer[..answer.len().min(STATUS_BYTES)];
     match status {
-        b"HTTP/1.1 200" => Ok(address),
+        b"HTTP/1.1 200" if is_ours(&answer) => Ok(address),
+        b"HTTP/1.1 200" => Err(HealthError::Another(address)),
         _ => Err(HealthError::Refused(address, String::from_utf8_lossy(status).into_owned())),
     }
+}
+
+fn is_ours(answer: &[u8]) -> bool {
+    let head = String::from_utf8_lossy(answer).to_ascii_lowercase();
+    head.lines().any(|line| line.strip_prefix("server:").is_some_and(|server| server.trim() == SERVER))
 }
 
 /// Where a service that listens on `ip` is reached from this machine: all addresses are none to connect to.
@@ -131,8 +143,12 @@ mod tests {
             }
             (health, _) => panic!("{answer:?}: {health:?}"),
         };
-        check("HTTP/1.1 200 OK\r\n\r\n", None);
-        check("HTTP/1.1 200", None);
+        check("HTTP/1.1 200 OK\r\nserver:Senpai-MD-Consumer \r\n\r\n", None);
+        check(
+            "HTTP/1.1 200 OK\r\nServer: nginx\r\nX: senpai-md-consumer\r\n\r\n",
+            Some("another program has the port"),
+        );
+        check("HTTP/1.1 200", Some("another program has the port"));
         check("HTTP/1.1 404 Not Found\r\n\r\n", Some("\"HTTP/1.1 404\""));
         check("HTTP/1.1 503 Service Unavailable\r\n\r\n", Some("\"HTTP/1.1 503\""));
         check("HTTP/1.1 20", Some("\"HTTP/1.1 20\""));
