@@ -6,8 +6,7 @@ const RETRY_MS = 1000;
 const SILENCE_MS = 10000;
 
 /**
- * Follows the stream for ever. `handlers`: `open()`, `event(name, data)` with the parsed JSON, `drawn()` after the events of
- * a piece, `closed(reason)`.
+ * Follows the stream for ever. `handlers`: `open()`, `event(name, data)` with the parsed JSON, `closed(reason)`.
  */
 export async function follow(url, handlers) {
   let lastId = null;
@@ -32,7 +31,6 @@ export async function follow(url, handlers) {
           lastId = handle(unread.slice(start, end), handlers) ?? lastId;
         }
         unread = unread.slice(start);
-        handlers.drawn();
       }
       handlers.closed("The service has ended the connection.");
     } catch (error) {

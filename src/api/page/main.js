@@ -72,7 +72,6 @@ follow("/events", {
     put(byId("gone"), "");
   },
   event: (name, data) => takers[name]?.(data),
-  drawn() {},
   closed(reason) {
     closedAt ??= new Date();
     document.body.dataset.link = "gone";
