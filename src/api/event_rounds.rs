@@ -25,13 +25,14 @@ use crate::service::requests::{ShardHandle, ShardRequest};
 
 /// From the end of a round to the next: no symbol comes more often than four times a second.
 const PAUSE: Duration = Duration::from_millis(250);
-/// Rounds from one status to the next, and from one to the next that also has the symbols whose windows still move though
-/// no event comes.
-const STATUS_ROUNDS: u64 = 4;
+/// From one status to the next, and from one round to the next that also has the symbols whose windows still move though no
+/// event comes.
+const STATUS_INTERVAL_NS: u64 = NANOS_PER_SECOND as u64;
 /// That is over when the longest window is empty.
 const MOVING_NS: i64 = 62 * NANOS_PER_SECOND;
-/// Rounds from one that has all symbols to the next: about a minute. Those that it does not find have given up their places.
-const FULL_ROUNDS: u64 = 240;
+/// From one round that has all symbols to the next, however long rounds take. Symbols that it does not find have given up their
+/// places; the page forgets those that it is not sent for longer.
+const FULL_INTERVAL_NS: u64 = 60 * NANOS_PER_SECOND as u64;
 
 /// See the head of this file.
 pub struct Events {
@@ -81,18 +82,25 @@ impl Events {
     async fn run(self: Rc<Self>) {
         let mut changed_since = vec![UnixNanos(i64::MIN); self.shards.len()];
         let mut status = StatusMaker::new(self.hub.borrow().instance().to_owned());
-        for round in 0.. {
+        let (mut status_due_ns, mut full_due_ns) = (0, 0);
+        loop {
+            let now_ns = self.clock.elapsed_ns();
             self.look_for_outputs().await;
-            if round % STATUS_ROUNDS == 0 {
+            let is_status_due = now_ns >= status_due_ns;
+            if is_status_due {
+                status_due_ns = now_ns + STATUS_INTERVAL_NS;
                 let reports = reports(&self.shards).await;
                 let readers = self.hub.borrow().reader_count();
                 let document = status.status(&reports, &self.board, &self.clock, readers);
                 self.hub.borrow_mut().set_status(document.as_bytes());
             }
-            let is_full = self.wants_all.replace(false) || round % FULL_ROUNDS == 0;
+            let is_full = self.wants_all.replace(false) || now_ns >= full_due_ns;
+            if is_full {
+                full_due_ns = now_ns + FULL_INTERVAL_NS;
+            }
             let before = match is_full {
                 true => None,
-                false if round % STATUS_ROUNDS == 0 => Some(MOVING_NS),
+                false if is_status_due => Some(MOVING_NS),
                 false => Some(0),
             };
             self.look_for_updates(before, &mut changed_since).await;

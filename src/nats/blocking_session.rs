@@ -166,7 +166,11 @@ impl BlockingSession {
                 }
             }
             Output::Serve(id) => match self.dialer.take(*id) {
-                Some((transport, input)) => (self.transport, self.input) = (Some(transport), input),
+                Some((transport, input)) => {
+                    (self.transport, self.input) = (Some(transport), input);
+                    // What was paused is the connection before it.
+                    self.is_paused = false;
+                }
                 None => self.session.handle_failed(Trouble::Socket(ErrorKind::NotConnected.into())),
             },
             Output::Close { server, trouble } => {

@@ -172,8 +172,9 @@ impl StoredLedger {
         if msg.headers.is_some_and(|headers| headers.starts_with(b"NATS/1.0 503")) {
             let subject = subject_of(place.as_deref().unwrap_or_default());
             let failure = format!(
-                "no stream takes {subject}, or JetStream is off: nats-server -js, and nats stream add MD_EVENTS --subjects \
-                 'md.events.>' --retention limits --defaults"
+                "no stream takes {subject}, or JetStream is off; mend it with: nats-server -js, and nats stream add MD_EVENTS \
+                 --subjects '{}' --retention limits --defaults",
+                family(&subject)
             );
             return self.handle_unavailable(failure, now_ns);
         }
@@ -245,6 +246,14 @@ impl StoredLedger {
     }
 }
 
+/// All subjects that begin as this one does, without its type and its symbol.
+fn family(subject: &str) -> String {
+    match subject.rsplitn(3, '.').nth(2) {
+        Some(prefix) => format!("{prefix}.>"),
+        None => subject.to_owned(),
+    }
+}
+
 fn subject_of(frame: &[u8]) -> String {
     let subject = frame.split(|byte| *byte == b' ').nth(1).unwrap_or_default();
     printable(&String::from_utf8_lossy(subject))
@@ -304,7 +313,8 @@ mod tests {
         ledger.push(&frames(0..1), 0);
         answer(&mut ledger, 0, "", NOBODY, 1);
         let Due::Never(why) = ledger.poll(1) else { panic!("it is not tried again") };
-        assert!(why.starts_with("no stream takes md.events.trade.A, or JetStream is off: "), "{why}");
+        assert!(why.starts_with("no stream takes md.events.trade.A, or JetStream is off; "), "{why}");
+        assert!(why.contains("--subjects 'md.events.>'"), "{why}");
         // Later it may be a leader that changes.
         let mut ledger = StoredLedger::new("run".to_owned());
         ledger.push(&frames(0..2), 0);

@@ -15,23 +15,23 @@ const SUBJECTS_MAX: usize = 5;
 pub fn trouble(reader: &StreamReader, now_ns: u64) -> String {
     let stream = &reader.settings().stream;
     if let Some(trouble) = reader.trouble() {
-        return format!("JetStream stream {stream}: {trouble}{}", remedy(reader));
+        return format!("stream {stream}: {trouble}{}", remedy(reader));
     }
     let report = reader.report(now_ns);
     match report.phase {
-        Phase::Offline => format!("JetStream stream {stream}: not connected"),
-        Phase::Preparing if !report.has_caught_up => format!("JetStream stream {stream}: it is being looked for"),
-        Phase::Preparing => format!("JetStream stream {stream}: another consumer is being made"),
+        Phase::Offline => format!("stream {stream}: not connected"),
+        Phase::Preparing if !report.has_caught_up => format!("stream {stream}: it is being looked for"),
+        Phase::Preparing => format!("stream {stream}: another consumer is being made"),
         Phase::Newest => {
-            format!("JetStream stream {stream}: reading the newest message of each subject, {}", progress(&report))
+            format!("stream {stream}: reading the newest message of each subject, {}", progress(&report))
         }
-        Phase::CatchingUp => format!("JetStream stream {stream}: catching up, {}", progress(&report)),
+        Phase::CatchingUp => format!("stream {stream}: catching up, {}", progress(&report)),
         Phase::Live => match report.lag_ns {
             Some(lag_ns) => {
                 let (lag_s, pending) = (lag_ns as f64 / NANOS_PER_SECOND as f64, report.pending);
-                format!("JetStream stream {stream}: behind by {lag_s:.1} s, {pending} messages wait")
+                format!("stream {stream}: behind by {lag_s:.1} s, {pending} messages wait")
             }
-            None => format!("JetStream stream {stream}: nothing has been read yet, {} messages wait", report.pending),
+            None => format!("stream {stream}: nothing has been read yet, {} messages wait", report.pending),
         },
     }
 }
@@ -60,8 +60,7 @@ pub fn notice(notice: &Notice, reader: &StreamReader) -> (Level, String) {
         }
         Notice::StreamMadeAnew => (
             Level::Error,
-            "it is not the one that was read so far: it was made anew. It is read from its first message on; what the old one \
-             still held is lost"
+            "it was deleted and made anew. It is read from its first message on; messages that only the old one held are lost"
                 .to_owned(),
         ),
         Notice::StreamWentBack { applied, last } => {
@@ -105,7 +104,7 @@ fn lost(loss: ConsumerLoss) -> &'static str {
         ConsumerLoss::Gone => "the consumer is gone from the server (deleted, or its server restarted)",
         ConsumerLoss::MessagesLost => "messages did not arrive",
         ConsumerLoss::Silent => "the consumer sent neither messages nor heartbeats",
-        ConsumerLoss::AheadOfStream => "the consumer stands behind the end of the stream",
+        ConsumerLoss::AheadOfStream => "the consumer is past the end of the stream",
         ConsumerLoss::Stalled => "the consumer delivers nothing, though the stream has more for it",
         ConsumerLoss::Quiet => "nothing has come for some time, while the stream grew",
         ConsumerLoss::Misplaced => "the last message that was read is not in its place any more",

@@ -1,6 +1,5 @@
 //! What a worker tells of the stream that it reads: a line in the log for what happened and for how far it is, and alerts.
 
-use log::Level;
 use proto_nats::jetstream::{Notice, ReaderReport};
 
 use crate::engine::alerts::alert::StreamTrouble;
@@ -66,7 +65,8 @@ impl StreamWatch {
             let (core, step_s) = (self.core, step_ns as f64 / NANOS_PER_SECOND as f64);
             log::warn!(
                 core, step_s, count;
-                "the clock of the stream's server is {step_s:.3} s ahead of what was known of it, or of this machine's: it counts{count}"
+                "the clock of the stream's server has moved by {step_s:+.3} s against what was known of it, or against this machine's; its time \
+                 is used{count}"
             );
         }
     }
@@ -90,7 +90,7 @@ impl StreamWatch {
         let Some(reader) = session.stream() else { return };
         let (level, line) = stream_words::notice(notice, reader);
         // What an operator waits for is said, however much else has happened.
-        let is_awaited = matches!(notice, Notice::CaughtUp | Notice::TroubleOver) && level == Level::Info;
+        let is_awaited = matches!(notice, Notice::CaughtUp | Notice::TroubleOver);
         let core = self.core;
         if is_awaited {
             log::info!(core; "{line}");

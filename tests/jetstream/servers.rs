@@ -42,7 +42,7 @@ pub fn killed_with_memory_storage(release: Release) -> Result<Report, &'static s
     stage.wait_recovered(back);
     let mut report = stage.settle(Stream::Lost);
     assert_eq!((report.missed, report.told[1]), (0, 1), "{report:?}");
-    assert!(stage.service.log().contains("it was made anew"), "{}", stage.service.log());
+    assert!(stage.service.log().contains("was deleted and made anew"), "{}", stage.service.log());
     report.note = "the stream was missed until it was made again".to_owned();
     Ok(report)
 }

@@ -65,7 +65,7 @@ pub fn made_anew(release: Release) -> Result<Report, &'static str> {
     let back = Instant::now();
     stage.produce();
     stage.wait_recovered(back);
-    stage.wait_log(NOTICED_LIMIT, "it was made anew");
+    stage.wait_log(NOTICED_LIMIT, "was deleted and made anew");
     // The consumer is gone first.
     stage.wait_alert("another one is made");
     let report = stage.settle(Stream::Lost);

@@ -16,7 +16,7 @@ export async function follow(url, handlers) {
     try {
       const headers = lastId === null ? {} : { "Last-Event-ID": lastId };
       const response = await fetch(url, { headers, cache: "no-store", signal: abort.signal });
-      if (!response.ok) throw new Refused(await reasonOf(response));
+      if (!response.ok) throw new Told(await reasonOf(response));
       handlers.open();
       const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
       let unread = "";
@@ -28,16 +28,15 @@ export async function follow(url, handlers) {
         unread += value;
         let start = 0;
         for (let end; (end = unread.indexOf("\n\n", start)) >= 0; start = end + 2) {
-          lastId = handle(unread.slice(start, end), handlers) ?? lastId;
+          lastId = taken(unread.slice(start, end), handlers) ?? lastId;
         }
         unread = unread.slice(start);
       }
       handlers.closed("The service has ended the connection.");
     } catch (error) {
-      if (error instanceof Refused) handlers.closed(error.message);
+      if (error instanceof Told) handlers.closed(error.message);
       else if (abort.signal.aborted) handlers.closed(`The service has said nothing for ${SILENCE_MS / 1000} s.`);
-      else if (error instanceof TypeError) handlers.closed("The service does not answer.");
-      else throw error;
+      else handlers.closed("The service does not answer.");
     } finally {
       clearTimeout(watchdog);
     }
@@ -45,12 +44,22 @@ export async function follow(url, handlers) {
   }
 }
 
-/** The service answers, and with no. */
-class Refused extends Error {}
+/** Its message says what is wrong. */
+class Told extends Error {}
 
 async function reasonOf(response) {
   const answer = await response.json().catch(() => ({}));
   return `The service refuses: ${answer.error ?? response.status}.`;
+}
+
+/** As `handle`; an event that this page cannot make anything of is its own fault, or that of its version. */
+function taken(block, handlers) {
+  try {
+    return handle(block, handlers);
+  } catch (error) {
+    console.error(error);
+    throw new Told(`This page cannot read what the service sends (${error.message}): load it again.`);
+  }
 }
 
 /** One event; returns its id, where it has one. */

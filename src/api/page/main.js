@@ -22,10 +22,10 @@ const rows = new Map();
 const histories = new Map();
 const signals = [];
 const alerts = [];
-const service = new History(6);
+const service = new History(5);
 const [RATE, FILL, DROPS, P50, P99] = [0, 1, 2, 3, 4];
 let status = null;
-/** When updates were lost, and how many; forgotten after a minute. */
+/** When the service said that something was not sent to this page, and how much; forgotten after a minute. */
 let lost = [];
 let closedAt = null;
 let isLatestWanted = true;
@@ -46,10 +46,13 @@ const takers = {
     history?.add(Math.floor(Date.parse(doc.ts) / 1000), FIELDS(doc));
   },
   status(next) {
+    // This page is that of the version before.
+    if (status && status.version !== next.version) return location.reload();
     if (status && status.instance !== next.instance) forgetSymbols();
     const dropped = total(next.dropped);
     const isSame = status && status.instance === next.instance;
-    next.drops = isSame ? Math.max(dropped - total(status.dropped), 0) : 0;
+    const seconds = isSame ? Math.max(next.uptime_seconds - status.uptime_seconds, 1) : 1;
+    next.drops = isSame ? Math.max(dropped - total(status.dropped), 0) / seconds : 0;
     status = next;
     const { p50, p99 } = next.processing_latency_ms;
     service.add(Math.floor(Date.parse(next.ts) / 1000), [next.events_per_second["1s"], next.queue.fill_ratio * 100, next.drops, p50, p99]);
@@ -59,7 +62,7 @@ const takers = {
   signal: (signal) => list(signals, signal, signal.id),
   alert: (alert) => list(alerts, alert, JSON.stringify(alert)),
   lost({ features, signals_and_alerts }) {
-    lost.push({ at: performance.now(), count: features + signals_and_alerts });
+    lost.push({ at: performance.now(), updates: features, outputs: signals_and_alerts });
   },
 };
 
@@ -157,9 +160,12 @@ function drawTroubles() {
   const more = status.alerts_firing - status.alerts.length;
   if (more > 0) lines.push({ text: `${count(more)} more alerts fire.`, is: "warning" });
   lost = lost.filter(({ at }) => performance.now() - at < LOST_SAID_MS);
-  if (lost.length > 0) {
-    const sum = lost.reduce((total, entry) => total + entry.count, 0);
-    lines.push({ text: `This page does not keep up: of the last minute's updates it was not sent ${count(sum)}. Its numbers are late, the service's are not.`, is: "warning" });
+  const [updates, outputs] = [sumOf(lost.map((entry) => entry.updates)), sumOf(lost.map((entry) => entry.outputs))];
+  if (updates > 0) {
+    lines.push({ text: `This page does not keep up: of the last minute's updates it was not sent ${count(updates)}. Its numbers are late, the service's are not.`, is: "warning" });
+  }
+  if (outputs > 0) {
+    lines.push({ text: `While this page was away or late, ${count(outputs)} signals and alerts passed that it does not list. They were published all the same.`, is: "warning" });
   }
   const list = byId("troubles").firstElementChild;
   while (list.children.length > lines.length) list.lastChild.remove();

@@ -16,6 +16,8 @@ export class SymbolView {
   name = null;
   state = null;
   trouble = "";
+  /** Counts the symbols that were shown: what was begun for one ends with it. */
+  shown = 0;
 
   show(name) {
     if (this.name === name) return;
@@ -25,21 +27,22 @@ export class SymbolView {
     put(byId("symbol-title"), name);
     ["features", "trade", "quote"].forEach((id) => byId(id).replaceChildren());
     byId("book").tBodies[0].replaceChildren();
-    this.look(name);
+    this.look(name, (this.shown += 1));
   }
 
   /** As long as this symbol is shown. */
-  async look(name) {
-    while (this.name === name) {
+  async look(name, shown) {
+    const isShown = () => this.shown === shown && this.name === name;
+    while (isShown()) {
       try {
         const response = await fetch(`/state/latest?symbol=${encodeURIComponent(name)}`, { cache: "no-store", signal: AbortSignal.timeout(5000) });
         const answer = await response.json();
-        if (this.name !== name) return;
+        if (!isShown()) return;
         [this.state, this.trouble] = response.ok ? [answer, ""] : [null, answer.error ?? `${response.status}`];
       } catch {
         // That the service does not answer stands at the top of the page.
       }
-      if (this.name === name) this.drawState();
+      if (isShown()) this.drawState();
       await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
     }
   }
@@ -56,7 +59,7 @@ export class SymbolView {
     const body = byId("book").tBodies[0];
     const [bids, asks] = [book?.bids ?? [], book?.asks ?? []];
     const shown = Math.min(Math.max(bids.length, asks.length), LEVELS);
-    const largest = Math.max(...[...bids, ...asks].slice(0, 2 * LEVELS).map(([, size]) => size), Number.MIN_VALUE);
+    const largest = Math.max(...[...bids.slice(0, LEVELS), ...asks.slice(0, LEVELS)].map(([, size]) => size), Number.MIN_VALUE);
     while (body.rows.length < shown) body.append(level());
     while (body.rows.length > shown) body.lastChild.remove();
     for (let index = 0; index < shown; index += 1) {

@@ -38,7 +38,7 @@ pub fn look<W: Write>(lines: &mut Lines<W>, shards: &[WorkerSettings]) -> io::Re
         }
         (Some(_), _) | (None, Phase::Offline | Phase::Preparing) => {
             let trouble = stream_words::trouble(reader, now_ns);
-            lines.say(Level::Fail, "JetStream", trouble.trim_start_matches("JetStream "))
+            lines.say(Level::Fail, "JetStream", &trouble)
         }
         (None, Phase::Newest | Phase::CatchingUp | Phase::Live) => {
             let (applied, pending) = (report.applied_sequence, report.pending);

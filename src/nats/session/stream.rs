@@ -38,7 +38,7 @@ impl Stream {
 
     /// Why it is not ready.
     pub(super) fn trouble(&self, now_ns: u64) -> Option<String> {
-        (!self.is_ready(now_ns)).then(|| stream_words::trouble(&self.reader, now_ns))
+        (!self.is_ready(now_ns)).then(|| format!("JetStream {}", stream_words::trouble(&self.reader, now_ns)))
     }
 }
 
