@@ -234,10 +234,8 @@ impl<L: Write> Recorder<L> {
         while let Some(output) = sockets.poll_output() {
             let now_ns = sockets.clock.elapsed_ns();
             match output {
-                Output::Overlap => {
-                    if !self.intake.overlap.begin() {
-                        let _ = writeln!(self.log, "{NO_MEMORY}");
-                    }
+                Output::Overlap if !self.intake.overlap.begin() => {
+                    let _ = writeln!(self.log, "{NO_MEMORY}");
                 }
                 Output::GiveUp { .. } if !sockets.session.has_successor() => self.intake.overlap.cancel(),
                 Output::Serve(_) => self.intake.overlap.begin_comparing(now_ns),
