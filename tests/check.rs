@@ -191,7 +191,11 @@ fn settings() {
     let server = NatsServer::start();
     let _producer = Producer::start(&server.url());
     let url = &server.url();
-    Check::of(url, &[]).dot_env("CORES=many\n").fails(&["settings", "CORES is \"many\" (from .env)", "accepted is"]);
+    Check::of(url, &[]).dot_env("CORES=many\n").fails(&[
+        "settings",
+        "CORES is \"many\" (from .env line 1)",
+        "accepted is",
+    ]);
     Check::of(url, &[]).dot_env("CORES=1\nNATS_NAME=two words\n").fails(&["settings", ".env line 2"]);
     Check::of(url, &[]).dot_env("NATS_USER=a\n").fails(&["settings", "NATS_USER", "NATS_PASSWORD"]);
     Check::of(url, &[]).dot_env("SIGNAL_TRESHOLD=1\n").warns(Some(&["settings", "SIGNAL_TRESHOLD", "no setting"]));

@@ -104,9 +104,9 @@ fn flag_over_environment_over_dot_env_over_default() {
         assert!(line.starts_with(&format!("error: {expected}, accepted is ")), "{line}");
     }
     let port = || Start::with(&[]).dot_env("HTTP_PORT=file\n");
-    check(port(), r#"HTTP_PORT is "file" (from .env)"#);
+    check(port(), r#"HTTP_PORT is "file" (from .env line 1)"#);
     check(port().env("HTTP_PORT", "env"), r#"HTTP_PORT is "env" (from the environment)"#);
-    check(port().env("HTTP_PORT", ""), r#"HTTP_PORT is "file" (from .env)"#);
+    check(port().env("HTTP_PORT", ""), r#"HTTP_PORT is "file" (from .env line 1)"#);
     let flagged = || Start::with(&["--http-port", "flag"]).dot_env("HTTP_PORT=file\n").env("HTTP_PORT", "env");
     check(flagged(), r#"HTTP_PORT is "flag" (from --http-port)"#);
     let flagged = Start::with(&["run", "--http-port=flag"]).dot_env("HTTP_PORT=1\n").env("HTTP_PORT", "2");
@@ -134,10 +134,11 @@ fn dot_env_is_read_as_such() {
         let line = Start::with(&[]).dot_env(text).refusal();
         assert!(line.starts_with(&format!("error: {expected}")), "{line}");
     }
-    check(b"# note\n\nexport HTTP_PORT='no' # why\n", r#"HTTP_PORT is "no" (from .env)"#);
-    check(b"\xef\xbb\xbfHTTP_PORT=no\r\n", r#"HTTP_PORT is "no" (from .env)"#);
-    check(b"OTHER=1\nHTTP_PORT='$n\\o'\n", r#"HTTP_PORT is "$n\\o" (from .env)"#);
-    check(b"HTTP_PORT=no", r#"HTTP_PORT is "no" (from .env)"#);
+    check(b"# note\n\nexport HTTP_PORT='no' # why\n", r#"HTTP_PORT is "no" (from .env line 3)"#);
+    check(b"\xef\xbb\xbfHTTP_PORT=no\r\n", r#"HTTP_PORT is "no" (from .env line 1)"#);
+    check(b"OTHER=1\nHTTP_PORT='$n\\o'\n", r#"HTTP_PORT is "$n\\o" (from .env line 2)"#);
+    check(b"HTTP_PORT=no", r#"HTTP_PORT is "no" (from .env line 1)"#);
+    check(b"HTTP_PORT=1\n\nHTTP_PORT=no\n", r#"HTTP_PORT is "no" (from .env line 3)"#);
     check(b"CORES=1\nHTTP PORT=1\n", ".env line 2 is malformed");
     check(b"CORES=1\n\n# note\nsecret words\n", ".env line 4 is malformed");
     check(b"NATS_NAME=secret words\n", ".env line 1 (NATS_NAME=…) is malformed");
@@ -338,7 +339,7 @@ fn logins_and_certificates() {
     };
     damaged("NATS_NKEY", "hello", "there is no nkey seed (a line that starts with SU)", seed);
     damaged("NATS_CREDS", "hello", "there is no \"BEGIN NATS USER JWT\" block, as a .creds file has it", creds);
-    damaged("NATS_CA", "hello", "there is none in it", "a PEM file with certificates");
+    damaged("NATS_CA", "hello", "it holds none", "a PEM file with certificates");
     damaged(
         "NATS_CA",
         "-----BEGIN CERTIFICATE-----\nAAAA\n",

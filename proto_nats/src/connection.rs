@@ -215,7 +215,7 @@ impl Connection {
         let complaint = complaint.map(|(error, _)| error);
         let left_unread_ns = self.paused_since_ns.map_or(self.left_unread_ns, |_| Some(now_ns));
         let is_near = |at_ns: u64| now_ns.saturating_sub(at_ns) <= SLOW_CONSUMER_NS;
-        let was_behind = self.takes_messages() && left_unread_ns.is_some_and(is_near);
+        let was_behind = !self.settings.is_paced && self.takes_messages() && left_unread_ns.is_some_and(is_near);
         self.disconnect(match (self.state, complaint) {
             (ConnectionState::AwaitInfo, None) => Reason::ClosedBeforeInfo { secured: self.secured },
             (ConnectionState::AwaitTls | ConnectionState::AwaitPong | ConnectionState::LoggedIn, None) => {

@@ -30,6 +30,8 @@ pub struct ConnectionSettings {
     pub pings_outstanding_max: u32,
     /// Silence before a PING, and after it.
     pub silence_ns: u64,
+    /// No more comes than was asked for (JetStream), so that no server ends the connection as that of a slow consumer.
+    pub is_paced: bool,
 }
 
 impl Default for ConnectionSettings {
@@ -42,6 +44,7 @@ impl Default for ConnectionSettings {
             ping_interval_ns: 120 * SECOND_NS,
             pings_outstanding_max: 2,
             silence_ns: 4 * SECOND_NS,
+            is_paced: false,
         }
     }
 }

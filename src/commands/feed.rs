@@ -94,23 +94,26 @@ pub fn feed(args: &FeedArgs, access: &Arc<Access>, stopped: &AtomicBool, log: im
     drop(player.progress);
     player.faults.finish(&mut player.log);
     let ClientReport { reconnects, maybe_lost, stored } = client.report();
+    let again = if reconnects == 1 { "once".to_owned() } else { format!("{reconnects} times") };
     if let Some(StoredReport { stream, stored, duplicates, sequence }) = &stored {
-        let _ = writeln!(
-            player.log,
-            "{stored} events are stored in the stream {}, up to sequence {sequence}; connected again {reconnects} times; \
-             {duplicates} were published again and stored once; {maybe_lost} are not known to be stored",
-            printable(stream),
-        );
+        if *stored > 0 {
+            let _ = writeln!(
+                player.log,
+                "{stored} events are stored in the stream {}, up to sequence {sequence}; connected again {again}; {duplicates} \
+                 were published again and stored once; {maybe_lost} are not known to be stored",
+                printable(stream),
+            );
+        }
     } else if reconnects > 0 || maybe_lost > 0 {
         let _ = writeln!(
             player.log,
-            "connected again {reconnects} times; up to {maybe_lost} events may be lost: a connection ended before the server \
+            "connected again {again}; up to {maybe_lost} events may be lost: a connection ended before the server \
              had confirmed them"
         );
     }
     fed.map_err(|error| match player.summary.events {
         0 => error,
-        events => format!("{error}, after {events} events"),
+        events => format!("after {events} events: {error}"),
     })?;
     if player.summary.events == 0 && !stopped.load(Ordering::Relaxed) {
         return Err(format!("{} holds nothing to play", file.display()));

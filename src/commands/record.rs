@@ -156,7 +156,8 @@ fn connect(
         drain_limit_ns: DRAIN_LIMIT_NS,
         write_limit_ns: WRITE_LIMIT_NS,
     };
-    let mut sockets = BlockingSession::new(access, settings, |_| {}).map_err(|failure| failure.to_string())?;
+    let mut sockets =
+        BlockingSession::new(access, "record", settings, |_| {}).map_err(|failure| failure.to_string())?;
     while !sockets.session.takes_publications() {
         sockets.check_connecting(stopped).map_err(|failure| failure.to_string())?;
         sockets.exchange(&mut |receipt, message| intake.take(receipt, message));

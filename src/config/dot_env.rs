@@ -17,8 +17,9 @@ const STRANGERS_SAID_MAX: usize = 10;
 /// The settings of a `.env` file; the last of several lines wins, and an empty value is none.
 #[derive(Default)]
 pub(super) struct DotEnv {
-    values: HashMap<String, String>,
-    /// One for each name that is no setting.
+    /// With the numbers of their lines.
+    values: HashMap<String, (String, usize)>,
+    /// One for each name that is no setting, or that stands there twice.
     pub warnings: Vec<String>,
 }
 
@@ -46,6 +47,7 @@ impl DotEnv {
         let items = dotenvy::Iter::new(Lines { text, taken: &taken });
         let mut read = DotEnv::default();
         let mut strangers = Strangers::default();
+        let mut twice = Vec::new();
         let (mut start, mut lines_before) = (0, 0);
         for item in items {
             let taken_by_item = &text[start..taken.get()];
@@ -73,20 +75,32 @@ impl DotEnv {
                             line.number
                         ));
                     }
+                    if let Some((_, before)) = read.values.get(&name) {
+                        twice.push(format!(
+                            ".env line {}: {name} is in line {before} as well; this line, the last one, counts",
+                            line.number
+                        ));
+                    }
                     match value.is_empty() {
                         true => read.values.remove(&name),
-                        false => read.values.insert(name, value),
+                        false => read.values.insert(name, (value, line.number)),
                     };
                 }
             }
         }
         read.warnings = strangers.into_warnings();
+        read.warnings.extend(twice.into_iter().take(STRANGERS_SAID_MAX));
         Ok(read)
     }
 
     /// The file's value; `None` where the file does not have the setting.
     pub fn value(&self, setting: &str) -> Option<&str> {
-        self.values.get(setting).map(String::as_str)
+        self.values.get(setting).map(|(value, _)| value.as_str())
+    }
+
+    /// The line that it stands in, counted from 1.
+    pub fn line(&self, setting: &str) -> Option<usize> {
+        self.values.get(setting).map(|(_, line)| *line)
     }
 }
 
@@ -258,6 +272,13 @@ mod tests {
         check(
             "NATS_PASSWORD=hun\nter2==\nmore=\nCORES=1\nA=1\n",
             &[&format!(".env line 2 {suspect}"), &format!(".env line 3 {suspect}"), ".env line 5: A is no setting"],
+        );
+        check(
+            "CORES=1\nNATS_URL=a\nCORES=2\nNATS_URL=a\n",
+            &[
+                ".env line 3: CORES is in line 1 as well; this line, the last one, counts",
+                ".env line 4: NATS_URL is in line 2 as well; this line, the last one, counts",
+            ],
         );
         check("NATS_PASSWORD='a\nb'\nA=1\n", &[&format!(".env line 3 {suspect}")]);
         check("NATS_PASSWORD=a\n\nA=1\n", &[".env line 3: A is no setting"]);

@@ -75,13 +75,13 @@ impl Given {
             return Some(format!("{flag} is {}, accepted is {accepted}", shown(value)));
         };
         let from = if self.position(flag).is_some() {
-            flag
+            flag.to_owned()
         } else if env_value(name).is_some() {
-            "the environment"
-        } else if dot_env.value(name).is_some() {
-            ".env"
+            "the environment".to_owned()
+        } else if let Some(line) = dot_env.line(name) {
+            format!(".env line {line}")
         } else {
-            "its default"
+            "its default".to_owned()
         };
         Some(format!("{name} is {} (from {from}), accepted is {accepted}", shown_refused(name, value)))
     }

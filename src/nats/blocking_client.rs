@@ -264,7 +264,7 @@ impl Driver {
             settings.pings_outstanding_max = PATIENCE.as_secs() as u32;
         };
         Ok(Driver {
-            sockets: BlockingSession::new(access, settings, adjust)?,
+            sockets: BlockingSession::new(access, "feed", settings, adjust)?,
             waiting: Vec::new(),
             ledger: Ledger::default(),
             stored,

@@ -55,8 +55,11 @@ impl fmt::Display for ConnectFailure {
         match self {
             ConnectFailure::NoMemory(error) => error.fmt(f),
             ConnectFailure::NoServer(causes) => {
+                let are_away = causes.iter().all(|server| server.is_away);
                 let causes: Vec<String> = causes.iter().map(UnusableServer::to_string).collect();
-                write!(f, "no NATS server can be used ({}); start one, or set NATS_URL", causes.join("; "))
+                write!(f, "no NATS server can be used ({})", causes.join("; "))?;
+                // Where one has answered, it is there, and its line says what it wants.
+                if are_away { f.write_str("; start one, or set NATS_URL") } else { Ok(()) }
             }
             ConnectFailure::Stopped(cause) => write!(f, "stopped; there was no connection yet ({cause})"),
         }
@@ -69,6 +72,8 @@ pub struct UnusableServer {
     /// Without credentials.
     server: String,
     cause: String,
+    /// Nothing has answered there.
+    is_away: bool,
 }
 
 impl fmt::Display for UnusableServer {
@@ -100,16 +105,18 @@ pub struct BlockingSession {
 }
 
 impl BlockingSession {
-    /// A session that is about to connect for the first time. `adjust` has the last word on each connection's settings.
+    /// A session that is about to connect for the first time. The servers show it as the client's name and `role`; `adjust` has
+    /// the last word on each connection's settings.
     pub fn new(
         access: &Arc<Access>,
+        role: &str,
         settings: SessionSettings,
         adjust: fn(&mut ConnectionSettings),
     ) -> Result<BlockingSession, ConnectFailure> {
         Ok(BlockingSession {
             session: Session::new(settings).map_err(ConnectFailure::NoMemory)?,
             clock: Clock::start(),
-            dialer: Dialer::new(access.clone(), access.client_name().to_owned(), KEPT_BYTES_MAX, adjust),
+            dialer: Dialer::new(access.clone(), format!("{}-{role}", access.client_name()), KEPT_BYTES_MAX, adjust),
             transport: None,
             log: ConnectionLog::new(0),
             input: Vec::new(),
@@ -254,7 +261,8 @@ impl BlockingSession {
         let Some(unusable) = &mut self.unusable else { return false };
         let server = about.server.to_string();
         unusable.retain(|other| other.server != server);
-        unusable.push(UnusableServer { server, cause: about.trouble.to_string() });
+        let is_away = matches!(about.trouble, Trouble::Connect(_) | Trouble::ConnectTooSlow { .. });
+        unusable.push(UnusableServer { server, cause: about.trouble.to_string(), is_away });
         true
     }
 

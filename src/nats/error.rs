@@ -198,7 +198,7 @@ impl fmt::Display for FileProblem {
             FileProblem::Unreadable(error) => write!(f, "it cannot be read ({})", plain(error)),
             FileProblem::NotText => f.write_str("it is not text"),
             FileProblem::Credentials(error) => error.fmt(f),
-            FileProblem::Pem(PemError::NoItemsFound) => f.write_str("there is none in it"),
+            FileProblem::Pem(PemError::NoItemsFound) => f.write_str("it holds none"),
             FileProblem::Pem(PemError::MissingSectionEnd { .. }) => f.write_str("a BEGIN line has no END line"),
             FileProblem::Pem(_) => f.write_str("it is damaged"),
             FileProblem::Certificate => f.write_str("a certificate in it cannot be read"),

@@ -118,10 +118,11 @@ impl<M: Copy> Session<M> {
     pub fn handle_connected(
         &mut self,
         id: ConnectionId,
-        settings: ConnectionSettings,
+        mut settings: ConnectionSettings,
         peer: Option<IpAddr>,
         now_ns: u64,
     ) {
+        settings.is_paced = self.stream.is_some();
         self.attempts.handle_connected(id, settings, peer, now_ns);
     }
 

@@ -173,7 +173,7 @@ impl StoredLedger {
             let subject = subject_of(place.as_deref().unwrap_or_default());
             let failure = format!(
                 "no stream takes {subject}, or JetStream is off; mend it with: nats-server -js, and nats stream add MD_EVENTS \
-                 --subjects '{}' --retention limits --defaults",
+                 --subjects '{}' --storage file --retention limits --discard old --max-age 10m --max-bytes 1GB --defaults",
                 family(&subject)
             );
             return self.handle_unavailable(failure, now_ns);

@@ -4,7 +4,7 @@
 use std::fmt::Write;
 
 use log::Level;
-use proto_nats::jetstream::{ConsumerLoss, Notice, Phase, ReaderReport, StreamReader};
+use proto_nats::jetstream::{ConsumerLoss, Notice, Phase, ReaderReport, StreamReader, Trouble};
 
 use crate::engine::time::NANOS_PER_SECOND;
 
@@ -116,6 +116,9 @@ fn lost(loss: ConsumerLoss) -> &'static str {
 
 fn remedy(reader: &StreamReader) -> String {
     match reader.trouble().and_then(|trouble| trouble.remedy(reader.settings())) {
+        Some(remedy) if reader.trouble() == Some(&Trouble::NoStream) => {
+            format!("; set JETSTREAM_CREATE_STREAM=true, or mend it with: {remedy}")
+        }
         Some(remedy) => format!("; mend it with: {remedy}"),
         None => "; it is tried again all the time".to_owned(),
     }

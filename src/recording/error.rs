@@ -40,6 +40,7 @@ impl fmt::Display for RecordingError {
                     _ => write!(f, ": {}", plain(cause)),
                 }
             }
+            Self::NoRecord { file } if file == "-" => f.write_str("standard input holds no record"),
             Self::NoRecord { file } => write!(f, "{file} holds no record"),
             Self::NoMemory => f.write_str(
                 "no memory for the recording, which is held once for each core: take a shorter one, or raise ulimit -v",

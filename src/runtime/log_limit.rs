@@ -64,6 +64,11 @@ impl LogLimit {
         self.unlogged.set(self.unlogged.get() + 1);
     }
 
+    /// Occurrences that no line has stood for yet.
+    pub fn unlogged(&self) -> u64 {
+        self.unlogged.get()
+    }
+
     /// A line may come, `interval_ns` after the last one.
     #[inline]
     pub fn has_line(&self, now_ns: u64, interval_ns: u64) -> bool {

@@ -14,11 +14,16 @@ const DATES_S: Range<i64> = 0..8_835_955_200;
 
 /// What a peer has sent, on one line: line ends and escape sequences would forge log lines or steer a terminal.
 pub fn printable(text: &str) -> String {
-    let escaped = text.escape_debug().to_string();
+    let escaped = one_line(text);
     match escaped.char_indices().nth(CHARS_MAX) {
         Some((end, _)) => format!("{}…", &escaped[..end]),
         None => escaped,
     }
+}
+
+/// A text of bounded length with names of peers in it, on one line.
+pub fn one_line(text: &str) -> String {
+    text.escape_debug().to_string()
 }
 
 /// The system's text without its number.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use proto_nats::Reason;
 
-use crate::engine::alerts::alert::{AlertState, KINDS};
+use crate::engine::alerts::alert::{AlertKind, AlertState, KINDS};
 use crate::engine::alerts::board::AlertBoard;
 use crate::engine::counters::OutputKind;
 use crate::engine::memory::NoMemory;
@@ -16,8 +16,8 @@ use crate::nats::refusals::Line;
 use crate::nats::session::{Session, SessionSettings, StreamSettings};
 use crate::nats::transport::Transport;
 use crate::runtime::clock::Clock;
-use crate::runtime::log_limit::LogLimit;
-use crate::runtime::log_text::printable;
+use crate::runtime::log_limit::{Count, LogLimit};
+use crate::runtime::log_text::one_line;
 use crate::service::outputs::{self, Publication};
 use crate::service::shard::{ReadOutcome, Shard};
 use crate::service::stream_watch::StreamWatch;
@@ -61,8 +61,10 @@ pub struct Worker {
     pub session: Session<Publication>,
     /// Those that the alerts know of.
     slow_consumer_cuts: u64,
-    /// By kind.
-    alert_lines: [LogLimit; KINDS],
+    /// By kind and state: firing, resolved.
+    alert_lines: [[LogLimit; 2]; KINDS],
+    /// Alerts wait for the line that counts them.
+    has_uncounted_alerts: bool,
     stream_watch: StreamWatch,
 }
 
@@ -84,6 +86,7 @@ impl Worker {
             session: Session::new(session)?,
             slow_consumer_cuts: 0,
             alert_lines: Default::default(),
+            has_uncounted_alerts: false,
             stream_watch: StreamWatch::new(ownership.core),
         })
     }
@@ -152,14 +155,34 @@ impl Worker {
     /// An operator without a subscriber is to see them too. Before they are published, as they are looked at where they wait.
     fn log_alerts(&mut self, now_ns: u64) {
         let core = self.shard.ownership.core;
+        let level = |state: AlertState| match state {
+            AlertState::Firing => log::Level::Warn,
+            AlertState::Resolved => log::Level::Info,
+        };
         for alert in self.shard.engine.take_new_alerts() {
-            let Some(count) = self.alert_lines[alert.kind as usize].count(now_ns) else { continue };
-            let level = match alert.state {
-                AlertState::Firing => log::Level::Warn,
-                AlertState::Resolved => log::Level::Info,
+            // A few at once, as each is about something else.
+            let Some(count) = self.alert_lines[alert.kind as usize][alert.state as usize].count_within(now_ns, 0)
+            else {
+                self.has_uncounted_alerts = true;
+                continue;
             };
-            let (kind, state, message) = (alert.kind.name(), alert.state.name(), printable(&alert.message()));
-            log::log!(level, core, kind, count; "alert {kind} {state}: {message}{count}");
+            let (kind, state, message) = (alert.kind.name(), alert.state.name(), one_line(&alert.message()));
+            log::log!(level(alert.state), core, kind, count; "alert {kind} {state}: {message}{count}");
+        }
+        if !self.has_uncounted_alerts {
+            return;
+        }
+        self.has_uncounted_alerts = false;
+        for kind in AlertKind::ALL {
+            for state in [AlertState::Firing, AlertState::Resolved] {
+                let limit = &self.alert_lines[kind as usize][state as usize];
+                if limit.unlogged() > 0 && limit.has_line(now_ns, 0) {
+                    let (kind, Count(count)) = (kind.name(), limit.take(now_ns));
+                    let state_name = state.name();
+                    log::log!(level(state), core, kind, count; "alert {kind} {state_name}: {count} more, see /alerts/latest");
+                }
+                self.has_uncounted_alerts |= limit.unlogged() > 0;
+            }
         }
     }
 

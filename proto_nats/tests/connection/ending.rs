@@ -50,6 +50,12 @@ fn the_end_of_a_ready_connection() {
             ten_seconds(client, more_ms);
         });
     }
+    // Where no more comes than was asked for, nobody is cut for that.
+    let mut paced = client_with(ConnectionSettings { is_paced: true, ..ConnectionSettings::default() }, &["a"]);
+    paced.receive("INFO {}\r\nPONG\r\nPONG\r\n");
+    paced.connection.note_left_unread(paced.now_ns);
+    paced.connection.handle_end_of_stream(paced.now_ns);
+    assert_eq!(std::iter::from_fn(|| paced.connection.poll_action()).last(), Some(Action::Disconnect(closed(None))));
     check(was_behind(Some(ServerError::StaleConnection)), &|client| {
         pause(client, 1_000, 0);
         client.receive("-ERR 'Stale Connection'\r\n");

@@ -24,6 +24,8 @@ use crate::nats::session::{Output, SessionSettings, StreamSettings};
 use crate::runtime::log_text::printable;
 use crate::service::worker::WorkerSettings;
 
+/// Under that a server is likely to refuse outputs; its default is 1 MiB.
+const PAYLOAD_BYTES_WANTED: u64 = 1024;
 /// SPEC section 8: whether events are seen within it.
 const EVENTS_LIMIT_NS: u64 = 5 * NANOS_PER_SECOND as u64;
 /// For the server to refuse a publication.
@@ -61,6 +63,14 @@ pub fn look<W: Write>(lines: &mut Lines<W>, shards: &[WorkerSettings], subjects:
         let how = if is_secured { " through TLS" } else { "" };
         let (name, version) = (printable(&info.server_name), printable(&info.version));
         lines.say(Level::Ok, "NATS", &format!("connected to {}{how} (server {name} {version})", server.endpoint()))?;
+        if info.max_payload < PAYLOAD_BYTES_WANTED {
+            let found = format!(
+                "it takes messages of {} bytes at most (max_payload), and outputs that are longer are not sent (a snapshot has \
+                 some 400 bytes, an alert some 600): raise it to {PAYLOAD_BYTES_WANTED} at least",
+                info.max_payload
+            );
+            lines.say(Level::Warn, "NATS", &found)?;
+        }
     }
     let named = match &subscriptions[..] {
         [one] => one.clone(),
@@ -155,7 +165,7 @@ impl Visit {
             drain_limit_ns: ANSWER_LIMIT_NS,
             write_limit_ns: EVENTS_LIMIT_NS,
         };
-        let sockets = BlockingSession::new(access, settings, |_| {})?;
+        let sockets = BlockingSession::new(access, "check", settings, |_| {})?;
         let mut visit = Visit { sockets, since_ns: 0, first_event: None, refused: Vec::new() };
         // A signal ends the process, so there is nothing to stop for.
         let stopped = AtomicBool::new(false);
