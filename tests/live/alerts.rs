@@ -234,3 +234,24 @@ fn the_last_signals_are_shown_as_they_were_published() {
     assert_eq!(service.document("/signals/latest?symbol=NONE"), json!({"signals": []}));
     assert_eq!(service.get("/signals/latest?limit=none").0, 400);
 }
+
+/// What to do about an alert stands at its end; of many at once the first are said, and the others counted soon.
+#[test]
+fn alerts_are_said_whole_and_those_that_are_not_are_counted() {
+    let server = NatsServer::start();
+    let service = Service::start_ready(&server.url(), &["--alert-gap-seconds", "1"]);
+    let bus = Bus::connect(&server.url());
+    let of = |provider: usize| {
+        let payload = json!({"provider": format!("p{provider}"), "price": 1.0, "size": 1.0});
+        event("trade", &format!("S{provider}"), payload)
+    };
+    bus.publish(&(0..8).map(of).collect::<Vec<_>>());
+    eventually("the others' number", || {
+        let log = service.log();
+        holds(log.contains("alert gap firing: 3 more, see /alerts/latest"), log)
+    });
+    let log = service.log();
+    let said: Vec<&str> = log.lines().filter(|line| line.contains("alert gap firing: provider p")).collect();
+    assert_eq!(said.len(), 5, "{log}");
+    assert!(said.iter().all(|line| line.ends_with("whether it reaches NATS")), "{log}");
+}
