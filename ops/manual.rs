@@ -80,6 +80,10 @@ fn write_completions(folder: &Path) -> Result<()> {
     {
         let mut script = Vec::new();
         clap_complete::generate(shell, &mut program, &name, &mut script);
+        let script = String::from_utf8(script).expect("scripts are text");
+        // In bash a program with hyphens has two spellings for one state, so that no command is completed
+        // (clap-rs/clap#6421).
+        let script = script.replace(&name.replace('-', "__subcmd__"), &name.replace('-', "__"));
         fs::write(folder.join(file), script)?;
     }
     Ok(())

