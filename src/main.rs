@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use senpai_md_consumer::commands::run::{engine_settings, worker_settings};
 use senpai_md_consumer::commands::{bench, check, demo, feed, generate, record, replay, run};
@@ -18,7 +19,8 @@ use senpai_md_consumer::runtime::{kernel, logging, signals};
 fn main() -> ExitCode {
     kernel::keep_one_heap();
     signals::ignore_file_size_limit();
-    let done = logging::start().map_err(|error| End::Failed(error.into())).and_then(|()| obey());
+    let mut flush_limit = logging::REPORT_FLUSH;
+    let done = logging::start().map_err(|error| End::Failed(error.into())).and_then(|()| obey(&mut flush_limit));
     let code = match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(end) => {
@@ -31,12 +33,12 @@ fn main() -> ExitCode {
             ExitCode::from(code)
         }
     };
-    logging::flush();
+    logging::flush(flush_limit);
     code
 }
 
-/// Does what the command line says.
-fn obey() -> Result<(), End> {
+/// Does what the command line says. `flush_limit` is for what standard error has not taken by then.
+fn obey(flush_limit: &mut Duration) -> Result<(), End> {
     let args: Vec<_> = std::env::args_os().collect();
     let is_check = args.get(1).is_some_and(|command| command == "check");
     let (cli, notes) = match config::parse(args) {
@@ -53,6 +55,9 @@ fn obey() -> Result<(), End> {
             return Ok(());
         }
     };
+    if matches!(cli.command, Command::Run(_) | Command::Demo(_)) {
+        *flush_limit = logging::SERVICE_FLUSH;
+    }
     match cli.command {
         Command::Run(settings) => run(*settings, &notes),
         Command::Demo(args) => demo(*args, &notes),

@@ -397,7 +397,7 @@ fn a_disk_that_is_too_slow_is_said() {
     let filling = "x".repeat(900_000);
     let mut sent = 0;
     eventually("the cut", || {
-        if server.connections_of("senpai-md-consumer", false).is_empty() {
+        if server.connections_of("senpai-md-consumer-record", false).is_empty() {
             return Ok(());
         }
         bus.publish(&[(

@@ -47,8 +47,10 @@ pub const KEYS: [(&str, &str); 16] = [
     ("subject", "NATS subject"),
 ];
 
-/// At the end of the process, for a standard error that is slow. The service has 5 s to end in and uses the others.
-const END_FLUSH: Duration = Duration::from_millis(500);
+/// At the end of the service, for a standard error that is slow: it has 5 s to end in and uses the others.
+pub const SERVICE_FLUSH: Duration = Duration::from_millis(500);
+/// At the end of a command, whose report is a part of what it was asked for.
+pub const REPORT_FLUSH: Duration = Duration::from_secs(10);
 /// For an internal error, after which the process may end: its line should be written before.
 const PANIC_FLUSH: Duration = Duration::from_millis(100);
 /// A text that is one of several in a line; also that of nothing but escapes, six bytes each, leaves room for others.
@@ -84,10 +86,10 @@ pub fn enable(args: &LogArgs) {
     let _ = log::set_logger(&Logger);
 }
 
-/// Waits until everything is written, up to half a second: to be called before the process ends.
-pub fn flush() {
+/// Waits until everything is written, up to `limit`: to be called before the process ends.
+pub fn flush(limit: Duration) {
     if let Some(sink) = SINK.get() {
-        sink.flush(END_FLUSH);
+        sink.flush(limit);
     }
 }
 

@@ -299,16 +299,16 @@ impl Symbol {
         let (w10, _) = windows(settings);
         let (bid, ask) = self.market()?;
         let (spread_bps, return_10s) = (self.spread_bps()?, self.return_over(now, w10)?);
-        let direction = if return_10s > settings.return_threshold {
-            "long"
-        } else if return_10s < -settings.return_threshold {
-            "short"
-        } else {
-            return None;
+        // Numbers are exact to a part in 10^9: those that are so close are one number, and no number is above itself.
+        let above = |a: f64, b: f64| a > b && (a / b - 1.0).abs() > 1e-9;
+        let direction = match settings.return_threshold {
+            limit if above(return_10s, limit) => "long",
+            limit if above(-return_10s, limit) => "short",
+            _ => return None,
         };
         let crossed = bid > ask;
-        let tight = spread_bps < settings.spread_max_bps;
-        if crossed || !tight || self.volume(now, w10) <= settings.volume_threshold {
+        let tight = above(settings.spread_max_bps, spread_bps);
+        if crossed || !tight || !above(self.volume(now, w10), settings.volume_threshold) {
             return None;
         }
         // Before the last one, too: another provider's time may lie behind. And no id is given twice, wherever the symbol was meanwhile.

@@ -296,7 +296,9 @@ impl TradeWindow {
     /// short window. Null when there is none.
     #[inline]
     pub fn return_short(&self) -> Option<f64> {
-        let value = self.newest_price / self.price_before_short? - 1.0;
+        let before = self.price_before_short?;
+        // Of close prices the difference is exact, and the quotient is not.
+        let value = (self.newest_price - before) / before;
         // Between extreme prices it may be more than an f64 holds: that is null.
         value.is_finite().then_some(value)
     }
