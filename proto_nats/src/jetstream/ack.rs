@@ -8,6 +8,8 @@
 //!
 //! Source: ADR-15. With 9 or 11 tokens this is the same as counting from the right; a later server may add some there.
 
+use std::ops::Range;
+
 use memchr::memchr_iter;
 
 /// See the head of this file.
@@ -69,6 +71,77 @@ impl<'a> Ack<'a> {
     }
 }
 
+/// A longer start is not remembered: a stream's and a consumer's name of 255 bytes each, and some.
+const START_BYTES_MAX: usize = 640;
+
+/// What the acknowledgement subjects of a consumer begin with, up to its numbers: where that is known, only those are read.
+#[derive(Debug)]
+pub(crate) struct AckStart {
+    bytes: Vec<u8>,
+    stream: Range<usize>,
+    consumer: Range<usize>,
+}
+
+impl AckStart {
+    /// Nothing is known yet; what is learned takes no more memory.
+    pub fn new() -> AckStart {
+        AckStart { bytes: Vec::with_capacity(START_BYTES_MAX), stream: 0..0, consumer: 0..0 }
+    }
+
+    /// The same as [`Ack::parse`].
+    #[inline]
+    pub fn parse<'a>(&mut self, subject: &'a [u8]) -> Option<Ack<'a>> {
+        self.parse_known(subject).or_else(|| self.learn(subject))
+    }
+
+    /// `None`: it begins otherwise, or is written otherwise.
+    #[inline]
+    fn parse_known<'a>(&self, subject: &'a [u8]) -> Option<Ack<'a>> {
+        let mut rest = subject.strip_prefix(self.bytes.as_slice())?;
+        let mut next = || {
+            let (number, len) = leading_number(rest)?;
+            rest = rest[len..].strip_prefix(b".")?;
+            Some(number)
+        };
+        let (delivered, stream_sequence, consumer_sequence, stored_ns) = (next()?, next()?, next()?, next()?);
+        let (pending, len) = leading_number(rest)?;
+        let (stream, consumer) = (&subject[self.stream.clone()], &subject[self.consumer.clone()]);
+        let ack = Ack { stream, consumer, delivered, stream_sequence, consumer_sequence, stored_ns, pending };
+        (len == rest.len() && !self.bytes.is_empty()).then_some(ack)
+    }
+
+    #[cold]
+    fn learn<'a>(&mut self, subject: &'a [u8]) -> Option<Ack<'a>> {
+        let ack = Ack::parse(subject)?;
+        let place = |part: &[u8]| {
+            let start = part.as_ptr() as usize - subject.as_ptr() as usize;
+            start..start + part.len()
+        };
+        let (stream, consumer) = (place(ack.stream), place(ack.consumer));
+        if let Some(start) = subject.get(..=consumer.end).filter(|start| start.len() <= START_BYTES_MAX) {
+            self.bytes.clear();
+            self.bytes.extend_from_slice(start);
+            (self.stream, self.consumer) = (stream, consumer);
+        }
+        Some(ack)
+    }
+}
+
+/// One to nineteen digits, which a `u64` holds in any case, and how many they are. No digit follows them.
+#[inline]
+fn leading_number(text: &[u8]) -> Option<(u64, usize)> {
+    const DIGITS_MAX: usize = 19;
+    let (mut value, mut len) = (0_u64, 0);
+    while let Some(digit) = text.get(len).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit <= 9) {
+        if len == DIGITS_MAX {
+            return None;
+        }
+        value = value * 10 + u64::from(digit);
+        len += 1;
+    }
+    (len > 0).then_some((value, len))
+}
+
 /// Digits only, and no more than a `u64` holds.
 #[inline]
 fn number(token: &[u8]) -> Option<u64> {
@@ -98,6 +171,17 @@ mod tests {
     /// What may come of a text cut short: nothing, or the same with less of the last number.
     fn check(subject: &str, expected: Option<Ack<'_>>) {
         assert_eq!(Ack::parse(subject.as_bytes()), expected, "{subject}");
+        // Whatever came before it, what is remembered changes nothing.
+        for before in
+            ["$JS.ACK.MD.c-1.1.5.2.3.4", "$JS.ACK.hub.ACCOUNT.MD.c-1.1.5.2.3.4", "$JS.ACK.M.c.1.5.2.3.4", subject]
+        {
+            let mut start = AckStart::new();
+            assert_eq!(start.parse(before.as_bytes()), Ack::parse(before.as_bytes()));
+            for cut in (0..=subject.len()).rev() {
+                let cut = &subject.as_bytes()[..cut];
+                assert_eq!(start.parse(cut), Ack::parse(cut), "{} behind {before}", cut.escape_ascii());
+            }
+        }
         for cut in 0..subject.len() {
             if let Some(shorter) = Ack::parse(&subject.as_bytes()[..cut])
                 && let Some(expected) = expected
@@ -106,6 +190,23 @@ mod tests {
                 assert_eq!(Ack { pending: expected.pending, ..shorter }, expected, "{subject} cut at {cut}");
             }
         }
+    }
+
+    /// What is known is not read again, and no more memory is taken.
+    #[test]
+    fn what_a_consumer_begins_with_is_remembered() {
+        let mut start = AckStart::new();
+        let place = start.bytes.as_ptr();
+        for subject in
+            ["$JS.ACK.MD.c-1.1.5.2.1795992563049841272.30", "$JS.ACK.hub.ACCOUNT.MD.c-1.1.5.2.1795992563049841272.30"]
+        {
+            assert_eq!(start.parse_known(subject.as_bytes()), None);
+            assert_eq!(start.parse(subject.as_bytes()), Some(ACK));
+            assert_eq!(start.parse_known(subject.as_bytes()), Some(ACK));
+        }
+        let long = format!("$JS.ACK.{}.c-1.1.5.2.3.4", "x".repeat(START_BYTES_MAX));
+        assert!(start.parse(long.as_bytes()).is_some() && start.parse_known(long.as_bytes()).is_none());
+        assert_eq!(start.bytes.as_ptr(), place);
     }
 
     #[test]

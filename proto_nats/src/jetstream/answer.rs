@@ -81,6 +81,10 @@ pub struct StreamAnswer {
     pub first_sequence: u64,
     /// Of the last message that it has taken; 0: none so far.
     pub last_sequence: u64,
+    /// When it stored the first one, in Unix ns. `None`: it holds none, or the server did not say.
+    pub first_ns: Option<u64>,
+    /// Messages leave it when they are so old. `None`: their age does not matter.
+    pub max_age_ns: Option<u64>,
     /// So many it holds.
     pub messages: u64,
     /// So many between the first and the last are gone.
@@ -158,6 +162,8 @@ struct RawConfig {
     #[serde(deserialize_with = "or_default")]
     first_seq: u64,
     #[serde(deserialize_with = "or_default")]
+    max_age: u64,
+    #[serde(deserialize_with = "or_default")]
     filter_subject: String,
     #[serde(deserialize_with = "or_default")]
     filter_subjects: Vec<String>,
@@ -172,6 +178,8 @@ struct RawState {
     first_seq: Option<u64>,
     #[serde(deserialize_with = "or_default")]
     last_seq: Option<u64>,
+    #[serde(deserialize_with = "or_default")]
+    first_ts: String,
     #[serde(deserialize_with = "or_default")]
     num_deleted: u64,
 }
@@ -209,6 +217,8 @@ pub fn decode_stream(text: &[u8]) -> Result<StreamAnswer, AnswerFault> {
         created_ns: parse_rfc3339(&raw.created),
         first_sequence,
         last_sequence,
+        first_ns: parse_rfc3339(&raw.state.first_ts).filter(|_| raw.state.messages > 0),
+        max_age_ns: Some(raw.config.max_age).filter(|&age_ns| age_ns > 0),
         messages: raw.state.messages,
         deleted: raw.state.num_deleted,
         began_with: raw.config.first_seq,

@@ -51,7 +51,8 @@
 //! Known limits. A stream that goes back under a consumer that lives on, and grows past it again before the next look, is not
 //! noticed (a consumer in memory goes with its server, so that this takes more than one failure). Bytes that a consumer had
 //! on its way when it was given up come on top of the room. What is missed where a part of the stream is read is an upper
-//! bound, and what the stream lost when it went back is not counted.
+//! bound: so it is while the connection was away, and where the stream holds less than a second. What the stream lost when it
+//! went back is not counted.
 //!
 //! | file | job |
 //! |---|---|
@@ -95,6 +96,10 @@ pub const CLOCK_TOLERANCE_NS: u64 = SECOND_NS;
 pub const ANSWER_LIMIT_NS: u64 = 3 * SECOND_NS;
 /// From one look at the stream to the next: two of them, and an answer that is lost, are within 15 s.
 pub const LOOK_INTERVAL_NS: u64 = 4 * SECOND_NS;
+/// Where a part of the stream is read, at least so many looks while it holds a message: see `StreamReader::look_interval_ns`.
+const LOOKS_WHILE_HELD: u64 = 4;
+/// No more often than this, however little the stream holds.
+const LOOK_INTERVAL_MIN_NS: u64 = 250 * MILLISECOND_NS;
 /// An idle consumer says so often that it lives.
 pub const HEARTBEAT_NS: u64 = 2 * SECOND_NS;
 /// Nothing for so long, two heartbeats and some: something is wrong.

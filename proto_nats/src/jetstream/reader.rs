@@ -6,6 +6,7 @@ mod requests;
 
 use std::collections::VecDeque;
 
+use super::ack::AckStart;
 use super::answer::StreamAnswer;
 use super::present::Present;
 use super::pulls::Pulls;
@@ -14,8 +15,8 @@ use super::request::Api;
 use super::settings::{ReaderSettings, is_valid_name};
 use super::trouble::{Request, Trouble};
 use super::{
-    ANSWER_LIMIT_NS, CLOCK_TOLERANCE_NS, LOOK_INTERVAL_NS, RENEW_INTERVAL_NS, RETRY_FIRST_NS, RETRY_LAST_NS,
-    SILENCE_NS, START_MARGIN_NS, Start,
+    ANSWER_LIMIT_NS, CLOCK_TOLERANCE_NS, LOOK_INTERVAL_MIN_NS, LOOK_INTERVAL_NS, LOOKS_WHILE_HELD, RENEW_INTERVAL_NS,
+    RETRY_FIRST_NS, RETRY_LAST_NS, SILENCE_NS, START_MARGIN_NS, Start,
 };
 use crate::random::Random;
 use crate::server_error::Operation;
@@ -79,9 +80,13 @@ pub struct StreamReader {
     may_delete: bool,
 
     consumer: Option<Consumer>,
+    /// Of the consumer that was heard last.
+    ack_start: AckStart,
     /// When the last one before it was heard.
     left_ns: Option<u64>,
     pending: u64,
+    /// When it was last known that nothing waits, if nothing was applied since.
+    idle_ns: Option<u64>,
     /// Messages that consumers brought, applied or not; and how it stood at the last look.
     deliveries: u64,
     last_look: Option<Looked>,
@@ -151,6 +156,7 @@ struct Beginning {
 
 #[derive(Debug, Clone, Copy)]
 struct Looked {
+    at_ns: u64,
     last_sequence: u64,
     deliveries: u64,
 }
@@ -205,8 +211,10 @@ impl StreamReader {
             missing_subjects: Vec::new(),
             may_delete: true,
             consumer: None,
+            ack_start: AckStart::new(),
             left_ns: None,
             pending: 0,
+            idle_ns: None,
             deliveries: 0,
             last_look: None,
             stall_wait_ns: 0,
@@ -377,7 +385,9 @@ impl StreamReader {
             let present_ns = self.present(now_ns)?;
             // A clock that was wrong then tells nothing.
             let is_told = self.applied_ns <= present_ns.saturating_add(CLOCK_TOLERANCE_NS);
-            is_told.then(|| present_ns.saturating_sub(self.applied_ns))
+            // What waits came since nothing did.
+            let idle_ns = self.idle_ns.map_or(u64::MAX, |idle_ns| now_ns.saturating_sub(idle_ns));
+            is_told.then(|| present_ns.saturating_sub(self.applied_ns).min(idle_ns))
         };
         // Without a consumer it is not known what waits.
         let unknown_ns = match self.stage {
@@ -494,6 +504,17 @@ impl StreamReader {
     }
 
     fn schedule_look(&mut self, now_ns: u64) {
-        self.look_due_ns = now_ns.saturating_add(LOOK_INTERVAL_NS);
+        self.look_due_ns = now_ns.saturating_add(self.look_interval_ns(now_ns));
+    }
+
+    /// Where a part of the stream is read, it is known of what the consumer has passed over that it was not for us if the
+    /// next look finds that it was still there. So looks, and heartbeats, come several times while the stream holds a message.
+    fn look_interval_ns(&self, now_ns: u64) -> u64 {
+        let Some(stream) = self.stream.as_ref().filter(|_| !self.reads_all) else { return LOOK_INTERVAL_NS };
+        let present_ns = self.present(now_ns).unwrap_or(0);
+        let held_ns = stream.first_ns.map(|first_ns| present_ns.saturating_sub(first_ns));
+        let held_ns = [held_ns, stream.max_age_ns].into_iter().flatten().min();
+        let interval_ns = held_ns.map_or(LOOK_INTERVAL_NS, |held_ns| held_ns / LOOKS_WHILE_HELD);
+        interval_ns.clamp(LOOK_INTERVAL_MIN_NS, LOOK_INTERVAL_NS)
     }
 }

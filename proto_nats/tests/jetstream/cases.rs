@@ -227,6 +227,100 @@ fn what_a_purge_took_is_counted() {
     }
 }
 
+/// By number, by age; what is asked for comes now and then, often, never. What is passed over is not taken for lost.
+#[test]
+fn a_part_of_a_stream_that_holds_little_loses_nothing() {
+    for (is_old, holds_ns) in [(false, SECOND_NS), (true, SECOND_NS), (false, 5 * SECOND_NS)] {
+        for (filters, by_age) in [
+            (&["md.events.trade.>"][..], false),
+            (&["md.events.trade.>"], true),
+            (&["md.events.trade.A", "md.events.quote.B"], true),
+            (&["md.events.book_l2.>"], true),
+            (&["md.events.book_l2.>"], false),
+        ] {
+            let mut world = World::new(1, is_old, settings(filters));
+            // Ten ticks have five messages at the mean, a second fifty.
+            world.server.messages_max = if by_age { usize::MAX } else { (holds_ns / SECOND_NS) as usize * 50 };
+            world.server.make_stream(world.now_ns, &["md.events.>"]);
+            world.server.stream.as_mut().unwrap().max_age_ns = if by_age { holds_ns } else { 0 };
+            world.subjects = vec!["md.events.quote.A"];
+            world.publishes_one_in = 5;
+            world.run(10 * SECOND_NS);
+            world.connect();
+            world.run_until(LIMIT_NS, World::is_live).expect("it catches up");
+            let behind_id = world.server.next_id - 1;
+            for pause_ns in [SECOND_NS / 3, 3 * SECOND_NS, 20 * SECOND_NS, SECOND_NS] {
+                world.publish("md.events.trade.A");
+                world.run(pause_ns);
+            }
+            world.subjects.push("md.events.trade.A");
+            world.run(20 * SECOND_NS);
+            let report = world.reader.report(world.now_ns);
+            let context = format!("{is_old} {holds_ns} {filters:?} {by_age} {report:?} {:?}", world.notices);
+            assert!(report.missed == 0 && world.lost_count(behind_id) == 0, "{context}");
+
+            // And what is lost is told: nothing is delivered for longer than it is held.
+            world.subjects.push("md.events.book_l2.A");
+            let behind_id = world.server.next_id - 1;
+            world.server.consumers.last_mut().unwrap().is_stalled = true;
+            let applied_count = world.applied.len();
+            // A quiet filter has its consumer changed less and less often.
+            let goes_on = |world: &World| world.applied.len() > applied_count + 20;
+            world.run_until(100 * SECOND_NS, goes_on).expect("another consumer takes over");
+            let (missed, lost) = (world.reader.report(world.now_ns).missed, world.lost_count(behind_id));
+            assert!(missed >= lost && lost > 0, "{missed} of {lost}; {context}");
+        }
+    }
+}
+
+/// Where nothing waited when the connection was lost, what it is behind counts from then on; once it is known, by what waits.
+#[test]
+fn how_far_behind_it_is_while_it_cannot_read() {
+    for is_old in [false, true] {
+        let mut world = live(is_old);
+        world.publishes_one_in = 0;
+        world.run(10 * SECOND_NS);
+        let lag_ns = |world: &World| world.reader.report(world.now_ns).lag_ns.expect("it is known");
+        assert_eq!(lag_ns(&world), 0);
+        world.disconnect();
+        world.run(20 * SECOND_NS);
+        // It was heard two heartbeats before at the earliest.
+        let away_ns = 20 * SECOND_NS..25 * SECOND_NS;
+        assert!(away_ns.contains(&lag_ns(&world)), "{}", lag_ns(&world));
+        world.publish("md.events.trade.A");
+        world.answers_late_ns = 2 * SECOND_NS;
+        world.connect();
+        world.run(SECOND_NS);
+        assert_eq!(world.reader.report(world.now_ns).phase, Phase::Preparing);
+        assert!((21 * SECOND_NS..26 * SECOND_NS).contains(&lag_ns(&world)), "{}", lag_ns(&world));
+        let is_read = |world: &World| world.reader.report(world.now_ns).phase == Phase::Live;
+        let begun_ns = world.now_ns;
+        world.run_until(LIMIT_NS, is_read).expect("it is read again");
+        let report = world.reader.report(world.now_ns);
+        let since_ns = 21 * SECOND_NS + world.now_ns - begun_ns;
+        assert!(report.pending > 0 && lag_ns(&world) >= since_ns - 2 * SECOND_NS, "{report:?}");
+        world.run(5 * SECOND_NS);
+        assert_eq!(lag_ns(&world), 0);
+    }
+}
+
+/// A consumer is made anew for a quiet filter, and 2.9 brings again what is not for us: that waited since the last one was
+/// heard, not since the last message that was.
+#[test]
+fn a_quiet_filter_is_not_behind() {
+    let mut world = live_with(true, &["md.events.trade.A", "md.events.quote.A"]);
+    world.subjects = vec!["md.events.heartbeat.x"];
+    world.run(60 * SECOND_NS);
+    world.publishes_one_in = 0;
+    let mut lag_ns_max = 0;
+    world.run_until(120 * SECOND_NS, |world| {
+        lag_ns_max = lag_ns_max.max(world.reader.report(world.now_ns).lag_ns.expect("it is known"));
+        false
+    });
+    assert!(world.reader.report(world.now_ns).consumers_lost > 0, "it was made anew");
+    assert!(lag_ns_max < 5 * SECOND_NS, "{lag_ns_max}");
+}
+
 /// The driver takes nothing for a minute: nothing is asked for that there is no room for, and then it goes on.
 #[test]
 fn without_room_nothing_is_asked_for() {

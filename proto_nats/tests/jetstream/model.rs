@@ -59,6 +59,8 @@ pub struct Stream {
     pub last_sequence: u64,
     pub retention: &'static str,
     pub leader: String,
+    /// 0: age does not matter.
+    pub max_age_ns: u64,
 }
 
 impl Stream {
@@ -292,7 +294,11 @@ impl Server {
 
     /// Delivers what there is, and says what is to be said.
     pub fn work(&mut self, now_ns: u64) {
-        let Some(stream) = &self.stream else { return };
+        let Some(stream) = &mut self.stream else { return };
+        let is_old = |stored: &Stored| stored.stored_ns + stream.max_age_ns <= EPOCH_NS + now_ns;
+        while stream.max_age_ns > 0 && stream.messages.values().next().is_some_and(is_old) {
+            self.removed.extend(stream.messages.pop_first());
+        }
         for consumer in self.consumers.iter_mut().filter(|consumer| !consumer.is_dead) {
             consumer.work(stream, self.is_old, now_ns, &mut self.out);
         }
@@ -443,10 +449,13 @@ fn make_consumer(stream: &Stream, name: &str, config: &Value, is_old: bool) -> R
 fn describe_stream(stream: &Stream) -> Value {
     let first = if stream.last_sequence == 0 { 0 } else { stream.first_sequence() };
     let mut value = json!({
-        "config": {"name": STREAM, "subjects": stream.subjects, "retention": stream.retention, "storage": "memory"},
+        "config": {"name": STREAM, "subjects": stream.subjects, "retention": stream.retention, "storage": "memory", "max_age": stream.max_age_ns},
         "created": format_rfc3339(stream.created_ns),
         "state": {"messages": stream.messages.len(), "first_seq": first, "last_seq": stream.last_sequence},
     });
+    if let Some(first) = stream.messages.values().next() {
+        value["state"]["first_ts"] = json!(format_rfc3339(first.stored_ns));
+    }
     if !stream.leader.is_empty() {
         value["cluster"] = json!({"leader": stream.leader});
     }

@@ -77,6 +77,8 @@ fn streams() {
         created_ns: parse_rfc3339("2026-11-29T22:49:45.398253783Z"),
         first_sequence: 2,
         last_sequence: 9,
+        first_ns: parse_rfc3339("2026-11-29T22:49:45.445779591Z"),
+        max_age_ns: Some(300 * SECOND_NS),
         messages: 3,
         deleted: 5,
         began_with: 0,

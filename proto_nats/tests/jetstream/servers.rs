@@ -175,6 +175,40 @@ fn what_was_purged_is_counted() {
     }
 }
 
+/// All of the stream has left it three times by the end, and what was asked for was a hundredth of it.
+#[test]
+fn what_a_part_of_a_stream_passes_over_is_not_missed() {
+    for release in Release::all("what_a_part_of_a_stream_passes_over_is_not_missed") {
+        let server = NatsServer::with_jetstream(release);
+        let mut operator = Operator::new(&server);
+        operator.make_stream(r#","storage":"memory","max_age":1500000000"#);
+        operator.store(TRADE, "0");
+        let mut client = Client::new(&server, settings(&["md.events.trade.>"]));
+        client.until("it catches up", caught_up);
+        let mut wanted = numbers(0..1);
+        for _ in 0..3 {
+            let first_sequence = |operator: &mut Operator| {
+                let state = operator.api("STREAM.INFO.MD", "")["state"].take();
+                let sequence = |name: &str| state[name].as_u64().expect("a sequence");
+                (sequence("first_seq"), sequence("last_seq"))
+            };
+            let (_, last) = first_sequence(&mut operator);
+            while first_sequence(&mut operator).0 <= last {
+                wanted.push(wanted.len().to_string());
+                operator.store(TRADE, wanted.last().expect("it was just pushed"));
+                for _ in 0..100 {
+                    operator.publish("md.events.quote.A", "not asked for");
+                    client.turn();
+                }
+            }
+        }
+        client.until_applied(wanted.len());
+        assert_eq!(client.texts(), wanted, "{release:?}");
+        let report = client.reader.report(client.now_ns());
+        assert_eq!(report.missed, 0, "{release:?}: {report:?} {:?}", client.notices);
+    }
+}
+
 #[test]
 fn a_stream_that_is_made_anew_is_read_from_its_beginning() {
     for release in Release::all("a_stream_that_is_made_anew_is_read_from_its_beginning") {

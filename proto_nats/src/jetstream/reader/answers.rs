@@ -8,7 +8,7 @@ use crate::jetstream::answer::{
 use crate::jetstream::filter::{covers, overlap};
 use crate::jetstream::report::{ConsumerLoss, Notice};
 use crate::jetstream::trouble::{Request, Trouble};
-use crate::jetstream::{STALL_FIRST_NS, STALL_LAST_NS, Start};
+use crate::jetstream::{LOOK_INTERVAL_NS, STALL_FIRST_NS, STALL_LAST_NS, Start};
 use crate::server_op::Msg;
 
 impl StreamReader {
@@ -100,7 +100,6 @@ impl StreamReader {
                 self.notice(Notice::SubjectsMissing(missing));
             }
         }
-        self.schedule_look(now_ns);
         if self.is_another(&answer) {
             self.handle_made_anew(&answer);
             self.give_up(ConsumerLoss::Gone, now_ns);
@@ -114,7 +113,8 @@ impl StreamReader {
         let beginning = Beginning { last_sequence: answer.last_sequence, has_gaps: answer.deleted > 0 };
         self.beginning.get_or_insert(beginning);
         self.stream = Some(answer);
-        self.settle_jumps();
+        self.settle_look(asked.seen_sequence);
+        self.schedule_look(now_ns);
         match self.stage {
             Stage::Look => {
                 self.stage = Stage::CreateConsumer;
@@ -170,11 +170,15 @@ impl StreamReader {
             // Whether that is for us is not known; another consumer finds out.
             false => last_sequence > self.applied_sequence,
         };
-        let looked = Looked { last_sequence: answer.last_sequence, deliveries: self.deliveries };
-        let is_stalled = self.last_look.is_some_and(|before| {
+        let looked = Looked { at_ns: asked.at_ns, last_sequence: answer.last_sequence, deliveries: self.deliveries };
+        // Where looks come more often, several are one.
+        let before = self.last_look.filter(|before| looked.at_ns >= before.at_ns.saturating_add(LOOK_INTERVAL_NS));
+        let is_stalled = before.is_some_and(|before| {
             before.deliveries == self.deliveries && unread(before.last_sequence) && !self.pulls.is_empty()
         });
-        self.last_look = Some(looked);
+        if before.is_some() || self.last_look.is_none() {
+            self.last_look = Some(looked);
+        }
         if is_other_leader {
             self.give_up(ConsumerLoss::LeaderChanged, now_ns);
         } else if asked.seen_sequence > answer.last_sequence {
@@ -235,6 +239,7 @@ impl StreamReader {
                 }
                 Start::NewestOfEach => self.begin_window(now_ns),
                 _ => {
+                    self.idle_ns = Some(now_ns);
                     self.settle_all();
                     self.note_caught_up(now_ns);
                 }

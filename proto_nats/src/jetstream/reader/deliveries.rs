@@ -26,7 +26,7 @@ impl StreamReader {
 
     fn handle_delivery(&mut self, msg: &Msg<'_>, now_ns: u64) -> Option<Delivery> {
         let reply_to = msg.reply_to?;
-        let ack = Ack::parse(reply_to)?;
+        let ack = self.ack_start.parse(reply_to)?;
         // One that was given up may still send what was on its way; two connections may bring the same.
         let is_new = |name: &str, sequence| name.as_bytes() == ack.consumer && ack.consumer_sequence > sequence;
         let consumer = self.consumer.as_mut().filter(|consumer| is_new(&consumer.name, consumer.sequence))?;
@@ -69,6 +69,11 @@ impl StreamReader {
                 is_wanted.then(|| self.apply(&ack))
             }
         };
+        if ack.pending == 0 {
+            self.idle_ns = Some(now_ns);
+        } else if delivery.is_some() {
+            self.idle_ns = None;
+        }
         if self.start == Start::NewestOfEach {
             if ack.pending == 0 {
                 self.begin_window(now_ns);
@@ -149,25 +154,30 @@ impl StreamReader {
         self.settled = Some(settled.max(last));
     }
 
-    /// A consumer says that it has nothing: what the last look saw to be gone will not come.
-    fn settle_idle(&mut self) {
+    /// A consumer says that it has nothing, as far as it has seen: what the last look saw to be gone will not come.
+    fn settle_idle(&mut self, seen: u64) {
         let last = self.stream.as_ref().map_or(0, |stream| stream.last_sequence);
         if let Some(settled) = self.settled.filter(|_| self.start != Start::NewestOfEach) {
             let last_gone = last.min(self.last_gone());
             let gone = self.gone(settled, last_gone);
             self.note_missed(gone);
-            // What else there was is not for us, where we do not read all.
-            self.settled = Some(settled.max(if self.reads_all { last_gone } else { last }));
+            // What else it has seen is not for us, where we do not read all.
+            self.settled = Some(settled.max(if self.reads_all { last_gone } else { last.min(seen).max(last_gone) }));
         }
     }
 
     /// Where a part is read: what was passed over since the last look, and was not in the stream by now, may have been for
-    /// us. To be called with what this look saw.
-    pub(super) fn settle_jumps(&mut self) {
+    /// us. What still is there, and had been `seen` by the consumer before this look, was not. To be called with what this look
+    /// saw.
+    pub(super) fn settle_look(&mut self, seen: u64) {
         let jumped = std::mem::take(&mut self.jumped);
-        let gone = self.last_gone().saturating_sub(self.settled_at_look);
+        let last_gone = self.last_gone();
+        let gone = last_gone.saturating_sub(self.settled_at_look);
         if !self.reads_all && self.settled_at_look > 0 {
             self.note_missed(jumped.min(gone));
+        }
+        if let Some(settled) = self.settled.as_mut().filter(|settled| !self.reads_all && **settled >= last_gone) {
+            *settled = seen.max(*settled);
         }
         self.settled_at_look = self.settled.unwrap_or(0);
     }
@@ -236,6 +246,7 @@ impl StreamReader {
         let stream_sequence = stream_sequence.unwrap_or(consumer.stream_sequence);
         let sequence = sequence.unwrap_or(consumer.sequence);
         consumer.seen_sequence = consumer.seen_sequence.max(stream_sequence);
+        let seen = consumer.seen_sequence;
         if sequence < consumer.sequence || stream_sequence < consumer.stream_sequence {
             // It counts anew: it is not the one that it was.
             return self.give_up(ConsumerLoss::Gone, now_ns);
@@ -251,7 +262,8 @@ impl StreamReader {
                 self.note_missed(lost);
             }
         }
-        self.settle_idle();
+        self.idle_ns = Some(now_ns);
+        self.settle_idle(seen);
     }
 
     fn handle_pull_over(&mut self, token: u64, end: PullEnd, left_bytes: Option<u64>, now_ns: u64) {

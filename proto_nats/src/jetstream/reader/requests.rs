@@ -94,13 +94,14 @@ impl StreamReader {
     }
 
     fn pull(&mut self, now_ns: u64) -> bool {
-        let Some(consumer) = self.consumer.as_mut().filter(|_| self.stage == Stage::Reading) else { return false };
-        let Some(request) = self.pulls.next(now_ns) else { return false };
+        let Some(request) = self.pulls.next(now_ns).filter(|_| self.stage == Stage::Reading) else { return false };
+        let heartbeat_ns = Pulls::heartbeat_ns(&request, HEARTBEAT_NS.min(self.look_interval_ns(now_ns)));
+        let Some(consumer) = &mut self.consumer else { return false };
         self.token += 1;
         self.pulls.note_asked(self.token, &request, now_ns);
         consumer.heard_ns = consumer.heard_ns.max(self.pulls.oldest_ns().unwrap_or(now_ns));
         let subject = self.api.consumer("MSG.NEXT", &consumer.name);
-        let payload = request::next(&request, Pulls::heartbeat_ns(&request, HEARTBEAT_NS));
+        let payload = request::next(&request, heartbeat_ns);
         self.prepare(subject, self.token, payload);
         true
     }
