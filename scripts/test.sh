@@ -9,7 +9,7 @@
 #   FUZZ_SECONDS=N    of each fuzz target, with --long (60)
 #
 # It needs cargo, curl and a nats-server of 2.11 or later; a missing nats-server is installed into .tools. What else this
-# machine does not have and cannot get (Debian's nats-server 2.9; Chromium, which only root can install, for the live page; axe-core)
+# machine does not have and cannot get (Debian's nats-server 2.9; Chromium, which only root can install, for the live page; axe-core; promtool)
 # is in SENPAI_SKIP: the tests that need it say that they are skipped.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
@@ -70,7 +70,15 @@ else
     unset PYTHON_TOOLS
     skip python-tools "there is no such Python here, and it cannot be installed (see above): neither schemathesis nor the examples run"
 fi
-command -v promtool >/dev/null || skip promtool "there is none here (Debian's package prometheus): it does not check /metrics"
+# Here as well.
+if path=$(scripts/promtool.sh); then
+    report+=("$("$path" --version 2>&1 | head -1), $path")
+    export PROMTOOL=$path
+elif [ -n "${PROMTOOL:-}" ]; then
+    exit 1
+else
+    skip promtool "there is none here, and it cannot be unpacked from Debian's packages (see above): it does not check /metrics"
+fi
 if [ -n "${RECORDINGS:-}" ]; then
     RECORDINGS=$(realpath "$RECORDINGS") && [ -d "$RECORDINGS" ] ||
         { echo "test.sh: RECORDINGS must be a folder that is there" >&2 && exit 1; }

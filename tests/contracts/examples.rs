@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::commands::{Kind, Workshop, commands};
 use crate::contract::document;
 use crate::stage::{Stage, binary, run};
+use crate::support::bus::Message;
 use crate::support::{Killed, eventually, holds, is_skipped};
 use crate::tools::python;
 
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(120);
 /// The Rust example is compiled, if only `cargo test --test contracts` was asked for.
 const BUILD_LIMIT: Duration = Duration::from_secs(300);
 
@@ -21,8 +23,8 @@ fn example(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("ops/examples").join(name)
 }
 
-/// It prints features, an alert, and each signal once, also when the server was away.
-fn check_consumer(command: &mut Command) {
+/// It prints features, alerts and each signal once, also when the server was away. `subscriptions` are those that it makes.
+fn check_consumer(mut command: Command, symbol: &str, subscriptions: &[&str]) {
     let mut stage = Stage::start("primary");
     let folder = tempfile::tempdir().expect("a directory for temporary files");
     let [out, err] = ["out", "err"].map(|name| folder.path().join(name));
@@ -30,40 +32,74 @@ fn check_consumer(command: &mut Command) {
     command.env("NATS_URL", stage.server.url()).stdin(Stdio::null()).stdout(file(&out)).stderr(file(&err));
     let _consumer = Killed(command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}")));
     let said = || std::fs::read_to_string(&out).expect("what it has said");
-    let subscribed = |stage: &Stage| {
-        // Everything comes once more, so that a consumer that was late has it, too: ids stay the same.
-        stage.play();
-        let said = said();
-        let has = |kind: &str| said.lines().any(|line| line.starts_with(kind));
-        let wrong = std::fs::read_to_string(&err).expect("what went wrong");
-        holds(has("features ") && has("signal ") && has("alert "), format!("{said}\n{wrong}"))
+    let has_said = |kinds: &[&str], after: usize| {
+        let (said, wrong) = (said(), std::fs::read_to_string(&err).expect("what went wrong"));
+        let has = |kind: &&str| said[after..].lines().any(|line| line.starts_with(kind));
+        holds(kinds.iter().all(has), format!("no {kinds:?} in\n{said}\n{wrong}"))
     };
-    eventually("features, a signal and an alert", || subscribed(&stage));
+    // What is published before it has subscribed would not reach it.
+    let all = eventually("its subscriptions", || {
+        let all = stage.subscriptions();
+        let is_there = all.iter().any(|of| of == subscriptions);
+        holds(is_there, format!("{all:?}\n{}", has_said(&[], 0).err().unwrap_or_default())).map(|()| all)
+    });
+    stage.play_signals(symbol);
+    stage.play_alerts();
+    eventually("features, a signal and an alert", || has_said(&["features ", "signal ", "alert "], 0));
 
     stage.server.kill();
     stage.server.start_again();
+    eventually("all are there again", || {
+        let again = stage.subscriptions();
+        holds(again == all, format!("{again:?}"))
+    });
     stage.service.wait_ready();
     let before = said().len();
-    eventually("features after a reconnection", || {
-        stage.play();
-        let said = said();
-        holds(said[before..].lines().any(|line| line.starts_with("features ")), "none")
-    });
+    stage.play_signals(symbol);
+    eventually("features and a signal after a reconnection", || has_said(&["features ", "signal "], before));
 
+    // As a second instance would, and then another one.
+    let first = stage.published.wait_until("a signal", |messages| messages.iter().any(is_signal));
+    let first = first.iter().find(|message| is_signal(message)).expect("it is there");
+    let (subject, mut signal) = (first.subject.clone(), first.payload.clone());
+    let again = (subject.clone(), signal.to_string().into_bytes());
+    signal["id"] = "the last one".into();
+    stage.bus.publish(&[again, (subject, signal.to_string().into_bytes())]);
+    eventually("the last signal", || has_said(&["signal the last one "], 0));
     let said = said();
     let ids: Vec<&str> = said.lines().filter_map(|line| line.strip_prefix("signal ")?.split(' ').next()).collect();
+    assert!(ids.contains(&first.payload["id"].as_str().expect("an id")), "{first:?}: {ids:?}");
     assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len(), "each once: {ids:?}");
 }
 
+fn is_signal(message: &Message) -> bool {
+    message.subject.starts_with("senpai.signals.")
+}
+
+/// The command without the server's address, which here is another one.
+fn without_address(line: &str) -> &str {
+    line.strip_prefix("NATS_URL=nats://localhost:4222 ").unwrap_or(line)
+}
+
 #[test]
-fn the_python_consumer() {
-    if !is_skipped("the_python_consumer", "python-tools") {
-        check_consumer(Command::new(python()).arg(example("python/consume.py")));
+fn commands_of_the_python_consumer() {
+    if is_skipped("commands_of_the_python_consumer", "python-tools") {
+        return;
+    }
+    let workshop = Workshop::new(Kind::PythonConsumer);
+    for (_, line) in commands(Kind::PythonConsumer) {
+        // What may be left out is left out.
+        let line = without_address(&line).replace(" [SYMBOL]", "");
+        let named = line.split_once("consume.py ").map(|(_, symbol)| symbol);
+        let subjects = ["features", "signals"].map(|kind| format!("senpai.{kind}.{}", named.unwrap_or(">")));
+        let subscriptions = ["senpai.alerts", &subjects[0], &subjects[1]];
+        check_consumer(workshop.command(&line), named.unwrap_or("RISE"), &subscriptions);
     }
 }
 
 #[test]
-fn the_rust_consumer() {
+fn commands_of_the_rust_consumer() {
+    // Cargo knows whether there is something to compile.
     let folder = Path::new(env!("CARGO_BIN_EXE_senpai-md-consumer")).parent().expect("it is in a folder");
     let mut build = Command::new(env!("CARGO"));
     build.args(["build", "--quiet", "--offline", "--workspace", "--example", "consume", "--target-dir"]);
@@ -71,8 +107,42 @@ fn the_rust_consumer() {
     if folder.ends_with("release") {
         build.arg("--release");
     }
+    // What Cargo tells a test of its package would be told to build scripts: that of ring would take itself for changed, and
+    // all that stands on it would be compiled anew each time.
+    let of_package = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"];
+    for (name, _) in std::env::vars_os() {
+        if of_package.iter().any(|start| name.to_string_lossy().starts_with(start)) {
+            build.env_remove(name);
+        }
+    }
     run(&mut build, BUILD_LIMIT);
-    check_consumer(&mut Command::new(folder.join("examples/consume")));
+    let workshop = Workshop::new(Kind::RustConsumer);
+    for (_, line) in commands(Kind::RustConsumer) {
+        check_consumer(workshop.command(without_address(&line)), "RISE", &["senpai.>"]);
+    }
+}
+
+/// A recording, what `replay` makes of it, and both in pandas.
+#[test]
+fn commands_that_load_recordings() {
+    if is_skipped("commands_that_load_recordings", "python-tools") {
+        return;
+    }
+    let workshop = Workshop::new(Kind::Once);
+    for (document, line) in commands(Kind::Once) {
+        let said = run(&mut workshop.command(&line), LIMIT);
+        let Some(subject) = line.split_once("load.py ").and_then(|(_, arguments)| arguments.split(' ').nth(1)) else {
+            continue;
+        };
+        let rows = said.trim_end().rsplit('\n').next().and_then(|end| end.strip_prefix('[')?.split(' ').next());
+        let rows: usize = rows.and_then(|rows| rows.parse().ok()).unwrap_or_else(|| panic!("{document}: {said}"));
+        assert!(rows > 0, "{document}: {line}: {said}");
+        if line.contains("published.jsonl") {
+            let wanted = format!("\"subject\":\"{subject}");
+            let published = workshop.read("published.jsonl");
+            assert_eq!(rows, published.lines().filter(|line| line.contains(&wanted)).count(), "{document}: {line}");
+        }
+    }
 }
 
 /// Python types have the fields of the schemas.

@@ -40,7 +40,17 @@ impl Stage {
     /// A generated market, one that gives signals, and events that alerts are about.
     pub fn play(&self) {
         self.bus.publish(&generated(MARKET_EVENTS));
-        self.play_signals();
+        self.play_signals("RISE");
+        self.play_alerts();
+    }
+
+    /// Signals for this symbol.
+    pub fn play_signals(&self, symbol: &str) {
+        self.bus.publish(&rising_market(symbol, RISE_WARM_UP + 5));
+    }
+
+    /// Events that alerts are about.
+    pub fn play_alerts(&self) {
         let now = now_ns();
         let of = |provider: &str, t_ns: i64, id: &str| {
             event("trade", "A", json!({"provider": provider, "ts_recv": t_ns, "price": 1, "size": 1, "trade_id": id}))
@@ -62,9 +72,19 @@ impl Stage {
         self.bus.publish(&["B", "C", "D"].map(|symbol| quote(symbol, now, 1.0, 2.0)));
     }
 
-    /// Signals for a symbol of its own.
-    pub fn play_signals(&self) {
-        self.bus.publish(&rising_market("RISE", RISE_WARM_UP + 5));
+    /// Subjects of each connection, from the server's own monitoring; all sorted.
+    pub fn subscriptions(&self) -> Vec<Vec<String>> {
+        let report = self.server.report("/connz?subs=1");
+        let connections = report["connections"].as_array().expect("a list").iter();
+        let subjects = |connection: &Value| {
+            let listed = connection["subscriptions_list"].as_array().into_iter().flatten();
+            let mut subjects: Vec<String> = listed.filter_map(|it| it.as_str().map(str::to_owned)).collect();
+            subjects.sort();
+            subjects
+        };
+        let mut all: Vec<Vec<String>> = connections.map(subjects).collect();
+        all.sort();
+        all
     }
 }
 

@@ -12,14 +12,17 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// Of schemathesis, which takes some seconds to start; what it has to try is over before.
 const MAX_SECONDS: &str = "20";
 
-/// The Python that has what is needed; the script is the one place that knows it.
+/// The Python that has what is needed.
 pub fn python() -> PathBuf {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/python-tools.sh");
-    let found = Command::new(script).arg("--find").stderr(Stdio::inherit()).output().expect("the script runs");
-    assert!(
-        found.status.success(),
-        "there are no Python tools: run scripts/python-tools.sh, or scripts/test.sh in the place of cargo test"
-    );
+    found("python-tools.sh")
+}
+
+/// What a script of `scripts/` finds, as it is the one place that knows where that may be.
+fn found(script: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts").join(script);
+    let found = Command::new(path).arg("--find").stderr(Stdio::inherit()).output().expect("the script runs");
+    let is_found = found.status.success();
+    assert!(is_found, "it is missing: run scripts/{script}, or scripts/test.sh in the place of cargo test");
     PathBuf::from(String::from_utf8(found.stdout).expect("a path").trim())
 }
 
@@ -48,6 +51,9 @@ fn schemathesis_finds_nothing() {
     assert!(said.contains("passed") && !said.contains("failed"), "{said}");
 }
 
+/// What promtool has against names that are fixed (SPEC, sections 6 and 11 of SEED.md).
+const FIXED_NAMES: [&str; 2] = ["senpai_processing_latency_ms", "senpai_read_gap_ms"];
+
 #[test]
 fn promtool_takes_the_metrics() {
     if is_skipped("promtool_takes_the_metrics", "promtool") {
@@ -56,12 +62,18 @@ fn promtool_takes_the_metrics() {
     let stage = Stage::start("primary");
     stage.play();
     stage.service.wait_events_in(3000);
-    let folder = tempfile::tempdir().expect("a directory for temporary files");
-    let path = folder.path().join("metrics");
-    std::fs::write(&path, stage.service.get("/metrics").1).expect("a file");
-    let promtool = std::env::var("PROMTOOL").unwrap_or_else(|_| "promtool".to_owned());
-    let mut command = Command::new("sh");
-    command.args(["-c", "exec \"$0\" check metrics <\"$1\"", &promtool]).arg(&path);
-    let said = run(&mut command, LIMIT);
-    assert_eq!(said, "", "promtool has nothing to say");
+    let promtool = found("promtool.sh");
+    let checked = |metrics: &str| {
+        let folder = tempfile::tempdir().expect("a directory for temporary files");
+        let path = folder.path().join("metrics");
+        std::fs::write(&path, metrics).expect("a file");
+        let mut command = Command::new("sh");
+        // It ends with 3 where there is something to say of names, and with 1 where the text is none of metrics.
+        command.args(["-c", "\"$0\" check metrics <\"$1\" || [ $? = 3 ]"]).arg(&promtool).arg(&path);
+        run(&mut command, LIMIT)
+    };
+    let metrics = stage.service.get("/metrics").1;
+    let allowed = FIXED_NAMES.map(|name| format!("{name} metric names should not contain abbreviated units\n"));
+    assert_eq!(checked(&metrics), allowed.concat());
+    assert_ne!(checked(&format!("{metrics}# TYPE senpai_new counter\nsenpai_new 1\n")), allowed.concat());
 }
