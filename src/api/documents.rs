@@ -234,6 +234,27 @@ fn stream(report: &ReaderReport) -> Value {
     })
 }
 
+/// Where the reading of the stream stands, of all cores together: that of the one which is least far, and the sums of what is
+/// counted. `None`: events come over core NATS.
+pub fn stream_of_all(reports: &[ShardReport]) -> Option<Value> {
+    let each = || reports.iter().filter_map(|report| report.connection.stream.as_ref());
+    let sum = |figure: fn(&ReaderReport) -> u64| each().map(figure).sum();
+    let least = each().min_by_key(|report| report.phase as u8)?;
+    // The age of what was read last is unknown where one core's is.
+    let lag_ns = each().map(|report| report.lag_ns).reduce(|a, b| a.zip(b).map(|(a, b)| a.max(b))).flatten();
+    Some(stream(&ReaderReport {
+        has_caught_up: each().all(|report| report.has_caught_up),
+        applied_sequence: each().map(|report| report.applied_sequence).min().unwrap_or(0),
+        applied_count: sum(|report| report.applied_count),
+        pending: sum(|report| report.pending),
+        lag_ns,
+        missed: sum(|report| report.missed),
+        resets: sum(|report| report.resets),
+        consumers_lost: sum(|report| report.consumers_lost),
+        ..*least
+    }))
+}
+
 /// The JSON of an alert.
 pub fn document(alert: &Alert) -> Value {
     let mut document = Vec::new();

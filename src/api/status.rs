@@ -44,6 +44,7 @@ impl StatusMaker {
             "troubles": troubles,
             "nats_connected": documents::is_connected(reports),
             "ready": documents::is_ready(reports),
+            "jetstream": documents::stream_of_all(reports),
             "alerts_firing": firing,
             "alerts": alerts.iter().map(documents::document).collect::<Vec<Value>>(),
             "processing_latency_ms": { "p50": percentile(0.5), "p95": percentile(0.95), "p99": percentile(0.99) },

@@ -213,5 +213,9 @@ fn a_position_in_a_stream_is_as_it_is_described() {
     let service = Service::start_ready(&server.url(), &flags);
     let stats = service.stats();
     assert!(stats["cores"][0]["jetstream"].is_object(), "{stats}");
-    check_strict(&Contract::read(), "Stats", &stats);
+    let contract = Contract::read();
+    check_strict(&contract, "Stats", &stats);
+    let status = EventStream::open(service.address(), "", None).next_of("status").data;
+    assert!(status["jetstream"].is_object(), "{status}");
+    contract.check("Status", &status);
 }

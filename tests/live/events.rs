@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::bus::Bus;
 use crate::support::event_stream::{Event, EventStream};
-use crate::support::events::{RISE_FLAGS, RISE_WARM_UP, now_ns, quote, rising_market, trade};
+use crate::support::events::{RISE_FLAGS, RISE_WARM_UP, event, now_ns, quote, rising_market, trade};
 use crate::support::nats_server::NatsServer;
 use crate::support::service::Service;
 use crate::support::{eventually, holds};
@@ -110,6 +110,58 @@ fn signals_go_on_where_a_reader_was_cut_off() {
     check(None, &[]);
     // An id of a process before this one: all that this one has given is new.
     check(Some("18ecb6ca488091a7-3"), &all);
+}
+
+/// Each core has symbols, signals and alerts of its own; their readers see one service.
+#[test]
+fn two_cores_are_one_service() {
+    const SYMBOLS: [&str; 8] = ["A", "B", "C", "D", "E", "F", "G", "H"];
+    const SIGNALS: usize = 3;
+    let server = NatsServer::start();
+    let more = ["--cores", "2", "--alert-lag-seconds", "0", "--alert-latency-p95-ms", "50"];
+    let service = Service::start_ready(&server.url(), &[&RISE_FLAGS[..], &more].concat());
+    let bus = Bus::connect(&server.url());
+    let mut reader = EventStream::open(service.address(), "", None);
+    reader.next_of("status");
+    for symbol in SYMBOLS {
+        bus.publish(&rising_market(symbol, RISE_WARM_UP + SIGNALS));
+        let now = now_ns();
+        let slow = json!({"provider": "test", "ts_exchange": now - 1_000_000_000, "ts_recv": now, "bid": 1, "ask": 2});
+        bus.publish(&[event("quote", symbol, slow)]);
+    }
+    let mut left = SYMBOLS.to_vec();
+    let mut given: Vec<Event> = Vec::new();
+    reader.until("each symbol, its signals and its alert", |event| {
+        if event.name == "features" && event.data["quote_age_ms"].as_u64() < Some(60_000) {
+            left.retain(|symbol| event.data["symbol"] != **symbol);
+        }
+        given.extend((event.name == "signal" || event.name == "alert").then(|| event.clone()));
+        left.is_empty() && given.len() == SYMBOLS.len() * (SIGNALS + 1)
+    });
+    let stats = service.stats();
+    for core in stats["cores"].as_array().expect("a list") {
+        assert!(core["symbols"].as_u64() > Some(0) && core["signals_emitted"].as_u64() > Some(0), "{core}");
+    }
+    for symbol in SYMBOLS {
+        let of = |name: &str| given.iter().filter(|it| it.name == name && it.data["symbol"] == symbol).count();
+        assert_eq!((of("signal"), of("alert")), (SIGNALS, 1), "{symbol}");
+    }
+    let number = |event: &Event| -> u64 { event.id.rsplit_once('-').expect("an id").1.parse().expect("a number") };
+    let first = number(&given[0]);
+    assert!(given.iter().map(number).eq(first..first + given.len() as u64), "{given:?}");
+    // From wherever a reader was cut off it gets the rest, in its order.
+    for had in [0, 5, given.len() / 2, given.len() - 2] {
+        let mut again = EventStream::open(service.address(), "", Some(&given[had].id));
+        let mut rest = Vec::new();
+        again.until("the last one", |event| {
+            rest.extend(Some(event.clone()).filter(|event| !event.id.is_empty()));
+            rest.len() == given.len() - had - 1
+        });
+        assert_eq!(rest, given[had + 1..], "after {had}");
+    }
+    let mut none = EventStream::open(service.address(), "", given.last().map(|last| &*last.id));
+    let after = none.until("a status", |event| event.name == "status");
+    assert!(after.iter().all(|event| event.id.is_empty()), "{after:?}");
 }
 
 #[test]

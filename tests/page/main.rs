@@ -37,6 +37,7 @@ const TESTS: &[(&str, Test)] = &[
     ("service_killed_and_back", outages::service_killed_and_back),
     ("troubles_come_first", outages::troubles_come_first),
     ("no_barriers", barriers::no_barriers),
+    ("how_far_a_stream_is_read", outages::how_far_a_stream_is_read),
     ("thousand_symbols", many_symbols::for_ten_seconds),
 ];
 /// With `--ignored`, as `scripts/test.sh --long` has it.

@@ -1,9 +1,11 @@
 //! What the page says when something is wrong.
 
+use serde_json::json;
+
 use crate::chromium::Chromium;
 use crate::support::bus::Bus;
 use crate::support::events::{now_ns, quote};
-use crate::support::nats_server::{NatsServer, unused_port};
+use crate::support::nats_server::{NatsServer, Release, unused_port};
 use crate::support::service::Service;
 use crate::{check_clean, open};
 
@@ -58,5 +60,40 @@ pub fn troubles_come_first(chromium: &Chromium) {
     assert_eq!(said, health["troubles"][0]);
     let lines = "document.querySelectorAll('#troubles li').length";
     assert_eq!(page.js(&format!("document.title === `⚠ ${{{lines}}} · senpai-md-consumer`")), true);
+    check_clean(&page, &service);
+}
+
+/// With JetStream the page says how far the stream is read, and why it is not.
+pub fn how_far_a_stream_is_read(chromium: &Chromium) {
+    let store = tempfile::tempdir().expect("a directory for temporary files");
+    let server = NatsServer::start_with(Release::Current, &format!("jetstream {{ store_dir: {:?} }}", store.path()));
+    let service = Service::start(&server.url(), &["--use-jetstream"]);
+    let page = open(chromium, &service);
+    let lamp = |text: &str| format!("document.getElementById('lamp-stream').textContent === '{text}'");
+    page.until(&lamp("Stream not read"));
+    page.until("document.querySelectorAll('#troubles li').length > 0");
+    let said = page.js("document.querySelector('#troubles li').textContent");
+    assert!(said.as_str().is_some_and(|said| said.contains("JetStream stream MD_EVENTS")), "{said}");
+    // Another service makes it.
+    let maker = Service::start_ready(&server.url(), &["--use-jetstream", "--jetstream-create-stream"]);
+    page.until(&lamp("Stream live"));
+    page.until("document.getElementById('lamp-ready').textContent === 'Ready'");
+    drop(maker);
+
+    let words = |phase: &str, messages: u64, pending: u64, missed: u64, lag: Option<f64>| {
+        let position =
+            json!({ "phase": phase, "messages": messages, "pending": pending, "missed": missed, "lag_seconds": lag });
+        page.js(&format!(
+            "import('/page/text.js').then(({{ streamPosition }}) => streamPosition({position}).join(': '))"
+        ))
+    };
+    assert_eq!(words("offline", 10, 0, 0, None), "bad: Stream not read");
+    assert_eq!(words("newest", 0, 0, 0, None), "waiting: Stream catching up, 0 %");
+    assert_eq!(words("catching_up", 1999, 1, 0, Some(30.0)), "waiting: Stream catching up, 99 %");
+    assert_eq!(words("live", 10, 5, 0, Some(0.9)), "good: Stream live");
+    assert_eq!(words("live", 10, 5, 0, Some(75.0)), "bad: Stream 75 s behind");
+    assert_eq!(words("live", 0, 5000, 0, None), "bad: Stream: 5,000 wait");
+    // What was lost stays said.
+    assert_eq!(words("live", 10, 0, 1234, Some(0.0)), "warning: Stream live, 1,234 missed");
     check_clean(&page, &service);
 }

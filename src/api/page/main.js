@@ -5,7 +5,7 @@ import { follow } from "./events.js";
 import { History } from "./history.js";
 import { FIELDS, SymbolView } from "./symbol.js";
 import { SymbolTable } from "./table.js";
-import { NONE, age, bytes, clock, count, element, fixed, latency, price, put } from "./text.js";
+import { NONE, age, bytes, clock, count, element, fixed, latency, price, put, streamPosition } from "./text.js";
 
 /** The service sends each symbol once a minute at least: one that it does not send for longer is gone. */
 const GONE_MS = 150000;
@@ -81,6 +81,7 @@ follow("/events", {
     lamp("lamp-link", "bad", "Service gone");
     lamp("lamp-nats", "unknown", `NATS ${NONE}`);
     lamp("lamp-ready", "unknown", `Ready ${NONE}`);
+    lamp("lamp-stream", "unknown", `Stream ${NONE}`);
     put(byId("gone"), `${reason} The numbers below are from ${closedAt.toISOString().slice(11, 19)} UTC. Trying again each second.`);
     document.title = "⚠ gone · senpai-md-consumer";
   },
@@ -129,6 +130,8 @@ function lamp(id, is, text) {
 function drawStatus() {
   lamp("lamp-nats", status.nats_connected ? "good" : "bad", status.nats_connected ? "NATS connected" : "NATS not connected");
   lamp("lamp-ready", status.ready ? "good" : "bad", status.ready ? "Ready" : "Not ready");
+  byId("lamp-stream").hidden = status.jetstream === null;
+  if (status.jetstream !== null) lamp("lamp-stream", ...streamPosition(status.jetstream));
   put(byId("about"), `version ${status.version}, up ${age(status.uptime_seconds * 1000)}, ${clock(status.ts)} UTC`);
   drawTroubles();
   const { queue, processing_latency_ms: ms, events_per_second: rate } = status;

@@ -55,6 +55,18 @@ export function latency(ms) {
   return ms < 1 ? `${(ms * 1000).toFixed(0)} µs` : `${ms.toFixed(ms < 10 ? 2 : 0)} ms`;
 }
 
+/** How far a stream of JetStream is read, of /stats: the look of its lamp, and words. Behind by less than a second is live. */
+export function streamPosition({ phase, messages, pending, missed, lag_seconds: lag }) {
+  const gap = missed > 0 ? `, ${count(missed)} missed` : "";
+  if (phase === "offline" || phase === "preparing") return ["bad", `Stream not read${gap}`];
+  if (phase !== "live") {
+    const percent = Math.floor((100 * messages) / Math.max(messages + pending, 1));
+    return ["waiting", `Stream catching up, ${percent} %${gap}`];
+  }
+  if (lag === null) return pending > 0 ? ["bad", `Stream: ${count(pending)} wait${gap}`] : ["good", `Stream live${gap}`];
+  return lag < 1 ? [missed > 0 ? "warning" : "good", `Stream live${gap}`] : ["bad", `Stream ${age(lag * 1000)} behind${gap}`];
+}
+
 /** Hours, minutes and seconds of an RFC 3339 time of the service, which is UTC. */
 export const clock = (ts) => (typeof ts === "string" ? ts.slice(11, 19) : NONE);
 
