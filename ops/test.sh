@@ -345,12 +345,12 @@ skip "Grafana: its image cannot be had here; the dashboard's JSON and queries we
 
 try "with USE_JETSTREAM=true it reads a stream that it makes, and goes on where it stood when nats is killed"
 export USE_JETSTREAM=true
+start=$(date +%s%N)
 quiet compose up -d
 reads_stream() { curl -sf "$http/ready" && curl -sf "$http/stats" | jq -e '[.cores[].jetstream.phase] == ["live"]'; }
-start=$(date +%s%N)
 until_true 60 "the stream is read" reads_stream
 until_true 30 "features out of the stream" has_features
-figure "ready with a stream: $(since "$start") s"
+figure "up -d with a stream to features: $(since "$start") s"
 quiet compose kill nats
 until_true 15 "the service notices" eval "! curl -sf $http/ready"
 quiet compose up -d --no-recreate nats

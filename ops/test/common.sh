@@ -21,8 +21,8 @@ fail() {
     say "FAILED: $*" >&2
     exit 1
 }
-# A name for what the next lines try.
-try() { say "test $*" && passed=$((passed + 1)); }
+# A name for what the next lines try, and when that begins.
+try() { say "test $* ($((SECONDS - begun)) s)" && passed=$((passed + 1)); }
 quiet() { "$@" >"$scratch/out" 2>&1 || { cat "$scratch/out" && fail "$*"; }; }
 
 end() {
@@ -41,9 +41,9 @@ end() {
     for name in "${images[@]}"; do docker rmi -f "$name" >/dev/null 2>&1; done
     # Steps of the build; they have the label of the stand-in that they began with.
     docker images -aq --filter "label=senpai.test=$tag" 2>/dev/null | xargs -r docker rmi -f >/dev/null 2>&1
-    # What was still being fetched. mmdebstrap unmounts what it has mounted before it ends.
-    for job in $(jobs -p); do kill "$job" 2>/dev/null && wait "$job"; done
-    rm -rf "$scratch"
+    # What was still being fetched.
+    for job in $(jobs -p); do kill -KILL "$job" && wait "$job"; done 2>/dev/null
+    rm -rf --one-file-system "$scratch" 2>/dev/null || { sleep 1 && rm -rf --one-file-system "$scratch"; }
     say
     say "Figures"
     printf '  %s\n' "${figures[@]:-none}"
@@ -100,9 +100,11 @@ fetch_schemas() {
         mkdir -p .tools && mv "$scratch/schemas" .tools/kubernetes-validate
 }
 
-# A fresh Debian with systemd, as a tar: this system's release, by its own tools.
+# A fresh Debian with systemd, as a tar: this system's release, by its own tools. What it mounts meanwhile is seen by it alone;
+# that and its processes are gone with it. It takes the place of the shell that runs this.
 fetch_debian() {
-    unpack mmdebstrap || return 1
-    TMPDIR=$scratch .tools/mmdebstrap/usr/bin/mmdebstrap --quiet --mode=root --variant=apt --dpkgopt=force-unsafe-io \
-        --include=systemd,systemd-sysv,dbus,ca-certificates,libgcc-s1 "$1" "$scratch/debian.tar"
+    unpack mmdebstrap || exit 1
+    export TMPDIR=$scratch
+    exec unshare --mount --pid --mount-proc --fork --kill-child .tools/mmdebstrap/usr/bin/mmdebstrap --quiet --mode=root \
+        --variant=apt --dpkgopt=force-unsafe-io --include=systemd,systemd-sysv,dbus,ca-certificates,libgcc-s1 "$1" "$scratch/debian.tar"
 }
