@@ -6,6 +6,7 @@
 The shapes are those of ops/schemas/schemas.json. None is a value that cannot be computed.
 """
 
+import argparse
 import asyncio
 import json
 import os
@@ -141,6 +142,8 @@ async def main(symbol: str) -> None:
 
 if __name__ == "__main__":
     try:
-        asyncio.run(main(sys.argv[1] if len(sys.argv) > 1 else ">"))
+        parser = argparse.ArgumentParser(description="Prints features, signals and alerts of NATS_URL, each signal once.")
+        parser.add_argument("symbol", nargs="?", default=">", help="a symbol; all by default")
+        asyncio.run(main(parser.parse_args().symbol))
     except KeyboardInterrupt:
         pass

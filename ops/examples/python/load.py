@@ -7,7 +7,9 @@
     python load.py published.jsonl senpai.signals.
 """
 
-import sys
+import argparse
+import gzip
+import json
 
 import pandas as pd
 
@@ -15,15 +17,12 @@ import pandas as pd
 def load(path: str, subject: str) -> pd.DataFrame:
     """Payloads of the subjects that begin with `subject`, in the order of the file; nested fields are `features.mid` and so
     on, times are timestamps. `subject` is a column, too, and `receipt` where the records have one."""
-    parts = []
-    for chunk in pd.read_json(path, lines=True, chunksize=100_000, dtype=False, convert_dates=False):
-        chunk = chunk[chunk["subject"].str.startswith(subject)]
-        part = pd.json_normalize(chunk["payload"].tolist())
-        part["subject"] = chunk["subject"].to_numpy()
-        if "ts" in chunk:
-            part["receipt"] = chunk["ts"].to_numpy()
-        parts.append(part)
-    rows = pd.concat(parts, ignore_index=True)
+    with (gzip.open if path.endswith(".gz") else open)(path, "rt", encoding="utf-8") as lines:
+        records = [record for record in map(json.loads, lines) if record["subject"].startswith(subject)]
+    rows = pd.json_normalize([record["payload"] for record in records])
+    rows["subject"] = [record["subject"] for record in records]
+    if any("ts" in record for record in records):
+        rows["receipt"] = [record.get("ts") for record in records]
     for name in ["ts", "ts_exchange", "ts_recv"]:
         if name in rows:
             rows[name] = pd.to_datetime(rows[name], format="ISO8601", utc=True)
@@ -31,4 +30,8 @@ def load(path: str, subject: str) -> pd.DataFrame:
 
 
 if __name__ == "__main__":
-    print(load(*sys.argv[1:3]))
+    parser = argparse.ArgumentParser(description="Loads a recording into pandas, and prints it.")
+    parser.add_argument("path", help="a recording, or what replay has written; .gz is read as such")
+    parser.add_argument("subject", help="what subjects begin with, like md.events.trade.")
+    arguments = parser.parse_args()
+    print(load(arguments.path, arguments.subject))
