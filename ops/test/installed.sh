@@ -91,7 +91,7 @@ dpkg-deb -R "$package" "$scratch/newer"
 sed -i 's/^Version: .*/&+1/' "$scratch/newer/DEBIAN/control"
 # The defaults have changed as well.
 echo "# new" >>"$scratch/newer/etc/$image/env"
-dpkg-deb --root-owner-group -b "$scratch/newer" "$scratch/newer.deb" >/dev/null
+dpkg-deb --root-owner-group -Znone -b "$scratch/newer" "$scratch/newer.deb" >/dev/null
 docker cp -q "$scratch/newer.deb" "$debian:/root/newer.deb"
 start=$(date +%s%N)
 quiet in_debian dpkg -i --force-confdef --force-confold /root/newer.deb
