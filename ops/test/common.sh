@@ -96,7 +96,7 @@ unpack() {
 fetch_schemas() {
     [ ! -x .tools/kubernetes-validate/bin/kubernetes-validate ] || return 0
     rm -rf .tools/kubernetes-validate
-    python3 -m pip install --quiet --disable-pip-version-check --target "$scratch/schemas" 'kubernetes-validate==1.32.0' &&
+    timeout 180 python3 -m pip install --quiet --disable-pip-version-check --target "$scratch/schemas" 'kubernetes-validate==1.32.0' &&
         mkdir -p .tools && mv "$scratch/schemas" .tools/kubernetes-validate
 }
 
@@ -105,6 +105,7 @@ fetch_schemas() {
 fetch_debian() {
     unpack mmdebstrap || exit 1
     export TMPDIR=$scratch
-    exec unshare --mount --pid --mount-proc --fork --kill-child .tools/mmdebstrap/usr/bin/mmdebstrap --quiet --mode=root \
-        --variant=apt --dpkgopt=force-unsafe-io --include=systemd,systemd-sysv,dbus,ca-certificates,libgcc-s1 "$1" "$scratch/debian.tar"
+    exec unshare --mount --pid --mount-proc --fork --kill-child timeout -s KILL 400 .tools/mmdebstrap/usr/bin/mmdebstrap --quiet \
+        --mode=root --variant=apt --dpkgopt=force-unsafe-io --include=systemd,systemd-sysv,dbus,ca-certificates,libgcc-s1 \
+        "$1" "$scratch/debian.tar"
 }
