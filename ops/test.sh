@@ -168,8 +168,13 @@ strip --strip-debug -o "$scratch/rust/built" "$BINARY"
 cp /etc/ssl/certs/ca-certificates.crt "$scratch/rust/etc/ssl/certs/"
 cp "$busybox" "$scratch/rust/bin/busybox"
 for name in sh mkdir cp; do ln -s busybox "$scratch/rust/bin/$name"; done
-sed -E 's/^[^:]*: //' "$BINARY.d" | tr ' ' '\n' | sed "s,^$root/,," >"$scratch/rust/sources"
-grep -qx src/main.rs "$scratch/rust/sources" || fail "$BINARY.d does not name the sources"
+if [ -r "$BINARY.d" ]; then
+    sed -E 's/^[^:]*: //' "$BINARY.d" | tr ' ' '\n' | sed "s,^$root/,," >"$scratch/rust/sources"
+    grep -qx src/main.rs "$scratch/rust/sources" || fail "$BINARY.d does not name the sources"
+else
+    skip "whether the build's context has all sources: there is no $BINARY.d, where cargo lists them"
+    : >"$scratch/rust/sources"
+fi
 cat >"$scratch/rust/bin/cargo" <<'P'
 #!/bin/sh
 while read -r file; do
