@@ -12,12 +12,14 @@ use crate::{check_clean, open};
 pub fn service_killed_and_back(chromium: &Chromium) {
     let server = NatsServer::start();
     let port = unused_port();
-    let service = Service::start_on(port, &server.url(), &[]);
+    let service = Service::start_on(port, &server.url(), &["--max-symbols", "1"]);
     service.wait_ready();
     let bus = Bus::connect(&server.url());
-    bus.publish(&[quote("OLD", now_ns(), 1.0, 2.0)]);
-    service.wait_events_in(1);
+    let now = now_ns();
+    bus.publish(&[quote("OLD", now, 1.0, 2.0), quote("NO.PLACE", now, 1.0, 2.0)]);
+    service.wait_events_in(2);
     let page = open(chromium, &service);
+    page.until("document.querySelectorAll('#troubles li').length === 1");
     page.until("document.querySelector('#scroll tbody a')?.textContent === 'OLD'");
     check_clean(&page, &service);
 
@@ -30,6 +32,14 @@ pub fn service_killed_and_back(chromium: &Chromium) {
         "the last numbers are still there"
     );
     assert!(page.js("document.title").as_str().is_some_and(|title| title.contains("gone")));
+    // They look it: of one colour with what is said beside, as is the trouble of then.
+    let color = |selector: &str| page.js(&format!("getComputedStyle(document.querySelector('{selector}')).color"));
+    let muted = color("#about");
+    for selector in ["#scroll tbody a", "#scroll tbody td", "#rate", "#troubles li"] {
+        assert_eq!(color(selector), muted, "{selector}");
+    }
+    let about = page.js("document.getElementById('about').textContent");
+    assert!(about.as_str().is_some_and(|about| about.contains("last heard of at")), "{about}");
 
     let service = Service::start_on(port, &server.url(), &[]);
     service.wait_ready();

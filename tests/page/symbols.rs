@@ -62,6 +62,11 @@ pub fn values_are_those_of_the_service(chromium: &Chromium) {
     assert_eq!(column(&page, 0), ["BTC/USD", "ONLY.A.BOOK", "SHIB"]);
     assert_eq!(column(&page, 1), ["64000.20", "–", "–"], "prices");
     assert_eq!(column(&page, 2), ["64000.20", "100.0000", "0.00001236"], "mids");
+    // On a phone, where columns are as narrow as they get, none is cut.
+    page.size(390, 844);
+    let cut = "[...document.querySelectorAll('#scroll :is(td, tbody th)')].filter((cell) => cell.scrollWidth > cell.clientWidth).map((cell) => cell.textContent)";
+    assert_eq!(page.js(cut), json!([]));
+    page.size(1600, 1000);
 
     for symbol in ["BTC/USD", "ONLY.A.BOOK", "SHIB"] {
         page.js(&format!(

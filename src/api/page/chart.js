@@ -3,6 +3,7 @@
 
 import { SECONDS } from "./history.js";
 
+/** Room for the values at the right, where they need no more. */
 const RIGHT = 58;
 /** Seconds without a value over which a line goes on: they do not come exactly once a second. */
 const GAP = 3;
@@ -36,7 +37,9 @@ export function draw(canvas, series, { text, zero = false, marks = [] }) {
   }
   if (!(low <= high) || (zero && low === 0 && high === 0 && series.every(({ values }) => values.every(Number.isNaN)))) return;
   const [top, bottom] = [8, height - 8];
-  const x = (index) => 1 + (index / (SECONDS - 1)) * (width - RIGHT - 2);
+  context.font = FONT;
+  const right = Math.max(RIGHT, ...[low, high].map((value) => Math.ceil(context.measureText(text(value)).width) + 6));
+  const x = (index) => 1 + (index / (SECONDS - 1)) * (width - right - 2);
   const y = (value) => (high === low ? (zero ? bottom : (top + bottom) / 2) : bottom - ((value - low) / (high - low)) * (bottom - top));
 
   context.strokeStyle = color("line");
@@ -44,7 +47,7 @@ export function draw(canvas, series, { text, zero = false, marks = [] }) {
   context.beginPath();
   for (const value of zero && low < 0 ? [low, 0, high] : [low, high]) {
     context.moveTo(0, Math.round(y(value)) + 0.5);
-    context.lineTo(width - RIGHT, Math.round(y(value)) + 0.5);
+    context.lineTo(width - right, Math.round(y(value)) + 0.5);
   }
   context.stroke();
 
@@ -56,7 +59,7 @@ export function draw(canvas, series, { text, zero = false, marks = [] }) {
     values.forEach((value, index) => {
       if (Number.isNaN(value)) return;
       if (isBars) {
-        context.fillRect(x(index) - 0.6, y(value), Math.max((width - RIGHT) / SECONDS, 1), Math.max(y(0) - y(value), 0));
+        context.fillRect(x(index) - 0.6, y(value), Math.max((width - right) / SECONDS, 1), Math.max(y(0) - y(value), 0));
       } else {
         if (index - drawn > GAP) context.moveTo(x(index) - 0.75, y(value));
         context.lineTo(x(index), y(value));
@@ -80,8 +83,7 @@ export function draw(canvas, series, { text, zero = false, marks = [] }) {
   }
 
   context.fillStyle = color("muted");
-  context.font = FONT;
   context.textBaseline = "middle";
-  context.fillText(text(high), width - RIGHT + 4, y(high));
-  if (high !== low) context.fillText(text(low), width - RIGHT + 4, bottom);
+  context.fillText(text(high), width - right + 4, y(high));
+  if (high !== low) context.fillText(text(low), width - right + 4, bottom);
 }

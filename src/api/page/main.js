@@ -83,6 +83,7 @@ follow("/events", {
     lamp("lamp-ready", "unknown", `Ready ${NONE}`);
     lamp("lamp-stream", "unknown", `Stream ${NONE}`);
     put(byId("gone"), `${reason} The numbers below are from ${closedAt.toISOString().slice(11, 19)} UTC. Trying again each second.`);
+    if (status !== null) put(byId("about"), `version ${status.version}, last heard of at ${clock(status.ts)} UTC`);
     document.title = "⚠ gone · senpai-md-consumer";
   },
 });
@@ -136,7 +137,8 @@ function drawStatus() {
   drawTroubles();
   const { queue, processing_latency_ms: ms, events_per_second: rate } = status;
   put(byId("rate"), count(rate["1s"]));
-  put(byId("rate-more"), `${count(rate["60s"])} over a minute, ${count(status.events_in)} in all`);
+  put(byId("rate-more"), `${count(rate["60s"])} over a minute`);
+  put(byId("rate-all"), `${count(status.events_in)} in all`);
   put(byId("queue"), `${fixed(queue.fill_ratio * 100, 1)} %`);
   put(byId("queue-more"), `${bytes(queue.len_bytes)} of ${bytes(queue.capacity_bytes)}`);
   put(byId("drops"), count(total(status.dropped)));
@@ -157,11 +159,11 @@ function drawTroubles() {
     kinds.set(alert.kind, [...(kinds.get(alert.kind) ?? []), alert]);
   }
   for (const [kind, [newest, ...others]] of kinds) {
-    const more = others.length > 0 ? ` (and ${others.length} more alerts of the kind ${kind})` : "";
+    const more = others.length > 0 ? ` (and ${others.length} more of the kind ${kind})` : "";
     lines.push({ text: `${newest.message}${more}`, is: newest.severity });
   }
   const more = status.alerts_firing - status.alerts.length;
-  if (more > 0) lines.push({ text: `${count(more)} more alerts fire.`, is: "warning" });
+  if (more > 0) lines.push({ text: more === 1 ? "1 more alert fires." : `${count(more)} more alerts fire.`, is: "warning" });
   lost = lost.filter(({ at }) => performance.now() - at < LOST_SAID_MS);
   const [updates, outputs] = [sumOf(lost.map((entry) => entry.updates)), sumOf(lost.map((entry) => entry.outputs))];
   if (updates > 0) {
@@ -188,7 +190,7 @@ function drawLists() {
       const link = element("a", signal.state);
       link.href = `#${encodeURIComponent(signal.state)}`;
       const isLong = signal.direction === "long";
-      item.append(time(signal.ts), element("b", isLong ? "▲ long" : "▼ short", isLong ? "up" : "down"), link, element("span", price(signal.price)), Object.assign(element("span", signal.rule, "muted"), { title: signal.rule }));
+      item.append(time(signal.ts), element("b", isLong ? "▲ long" : "▼ short", isLong ? "up" : "down"), link, element("span", price(signal.price), "price"), Object.assign(element("span", signal.rule, "muted"), { title: signal.rule }));
       return item;
     }));
   }

@@ -17,12 +17,12 @@ const sign = (value) => (value > 0 ? "up" : value < 0 ? "down" : "");
 /** Each with its least width, its value (to sort by), its text and, where it has one, its class. */
 const COLUMNS = [
   { label: "Symbol", px: 118, title: "Symbol, or symbol@provider", value: (row) => row.name, text: (value) => value },
-  { label: "Price", px: 84, title: "Price of the latest trade", value: (row) => row.doc.price, text: price },
-  { label: "Mid", px: 84, title: "Middle of bid and ask", value: feature("mid"), text: price },
+  { label: "Price", px: 90, title: "Price of the latest trade", value: (row) => row.doc.price, text: price },
+  { label: "Mid", px: 90, title: "Middle of bid and ask", value: feature("mid"), text: price },
   { label: "Spread", px: 66, title: "Ask minus bid", value: feature("spread_abs"), text: difference },
   { label: "bps", px: 50, title: "Spread in basis points of the mid", value: feature("spread_bps"), text: (value) => fixed(value, 2) },
-  { label: "VWAP 10 s", px: 84, title: "Volume-weighted price of the last 10 s", value: feature("trade_vwap_10s"), text: price },
-  { label: "VWAP 60 s", px: 84, title: "Volume-weighted price of the last 60 s", value: feature("trade_vwap_60s"), text: price },
+  { label: "VWAP 10 s", px: 90, title: "Volume-weighted price of the last 10 s", value: feature("trade_vwap_10s"), text: price },
+  { label: "VWAP 60 s", px: 90, title: "Volume-weighted price of the last 60 s", value: feature("trade_vwap_60s"), text: price },
   { label: "Return %", px: 68, title: "Return over 10 s, in percent", value: feature("return_10s"), text: (value) => percent(value), className: sign },
   { label: "Vol. %", px: 60, title: "Realised volatility over 60 s, in percent, not annualised", value: feature("realized_vol_60s"), text: (value) => (value === null ? NONE : fixed(value * 100, 4)) },
   { label: "Volume", px: 62, title: "Volume traded in the last 10 s", value: feature("trade_volume_10s"), text: (value) => significant(value, 4) },
