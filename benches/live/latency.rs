@@ -110,9 +110,13 @@ pub struct Probe {
 impl Probe {
     /// `more`: what is answered on beside the snapshots.
     pub fn start(server: &NatsServer, symbols: usize, more: &[&str]) -> Probe {
+        Probe::of(server, symbols, &[&["senpai.features.>"], more].concat())
+    }
+
+    /// `subjects`: what is answered on.
+    pub fn of(server: &NatsServer, symbols: usize, subjects: &[&str]) -> Probe {
         let mut client = Client::connect(server.port).expect("the server takes clients");
-        client.subscribe("senpai.features.>").expect("the server takes subscriptions");
-        for subject in more {
+        for subject in subjects {
             client.subscribe(subject).expect("the server takes subscriptions");
         }
         Probe { client, symbols, trades: 0 }

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! The nats-server is $NATS_SERVER; `--base` is another version of the service, for scrapes and peers. Sections: memory,
-//! latency, flood, http, scrapes, peers, resources; jetstream alone where it is asked for, against a bare pull consumer (`benches/jetstream.sh`). Everything that is compared runs in turns, so that whatever else the machine does falls on all alike.
+//! latency, flood, http, scrapes, readers, peers, resources; jetstream alone where it is asked for, against a bare pull consumer (`benches/jetstream.sh`). Everything that is compared runs in turns, so that whatever else the machine does falls on all alike.
 
 mod client;
 mod flood;
@@ -14,6 +14,7 @@ mod jetstream;
 mod latency;
 mod peers;
 mod processes;
+mod readers;
 mod resources;
 mod scrapes;
 
@@ -75,6 +76,9 @@ fn main() {
     }
     if is_wanted("scrapes") {
         scrapes::scrapes(&server, base.as_deref());
+    }
+    if is_wanted("readers") {
+        readers::readers(&server);
     }
     if is_wanted("peers") {
         peers::peers(&server, base.as_deref());

@@ -54,9 +54,19 @@ impl Process {
 
     /// CPU time of all threads so far, in ns.
     pub fn cpu_ns(&self) -> u64 {
+        self.of_threads(0)
+    }
+
+    /// How long its threads were ready to run and had no core, in ns.
+    pub fn waiting_ns(&self) -> u64 {
+        self.of_threads(1)
+    }
+
+    /// The sum over the threads of a figure of their `schedstat`.
+    fn of_threads(&self, field: usize) -> u64 {
         let threads = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("it runs");
         let of_thread = |path: &Path| -> Option<u64> {
-            std::fs::read_to_string(path.join("schedstat")).ok()?.split(' ').next()?.parse().ok()
+            std::fs::read_to_string(path.join("schedstat")).ok()?.split(' ').nth(field)?.parse().ok()
         };
         threads.flatten().filter_map(|thread| of_thread(&thread.path())).sum()
     }

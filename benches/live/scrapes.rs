@@ -84,7 +84,7 @@ fn measure(name: &str, binary: &Path, server: &NatsServer, symbols: usize) {
     );
 }
 
-fn symbol(number: usize) -> String {
+pub fn symbol(number: usize) -> String {
     format!("SYM{number:06}USDT")
 }
 
