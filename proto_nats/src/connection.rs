@@ -259,6 +259,22 @@ impl Connection {
         self.subscriptions.push(Tracked::new(subscription));
     }
 
+    /// Asks again for what the server has refused: the user may have other permissions by now. [`Action::Confirmed`] follows,
+    /// behind [`Action::SubscriptionRefused`] where that has not changed.
+    pub fn subscribe_refused_again(&mut self, out: &mut Vec<u8>) {
+        if self.state != ConnectionState::Ready || self.confirming_more || self.refused_count() == 0 {
+            return;
+        }
+        // Which one was meant is not known then; one that is there already stays as it is.
+        let is_unnamed = std::mem::take(&mut self.refused_unnamed) > 0;
+        for tracked in self.subscriptions.iter_mut().filter(|tracked| is_unnamed || tracked.refused) {
+            tracked.refused = false;
+            tracked.subscription.encode(out);
+        }
+        self.confirming_ping = self.send_ping(out);
+        self.confirming_more = true;
+    }
+
     /// Ends a subscription.
     pub fn unsubscribe(&mut self, sid: u64, out: &mut Vec<u8>) {
         let before = self.subscriptions.len();

@@ -211,6 +211,9 @@ impl<M: Copy> Session<M> {
                 serving.connection.extend_drain(self.settings.drain_limit_ns, MOVE_DRAIN_MAX_NS);
             }
             serving.connection.handle_time(now_ns, self.send_buffer.control_frames(now_ns));
+            if self.stream.as_mut().is_some_and(|stream| stream.is_subscribing_due(now_ns)) {
+                serving.connection.subscribe_refused_again(self.send_buffer.control_frames(now_ns));
+            }
         }
         if let Some(successor) = &mut self.successor {
             successor.attempt.handle_time(now_ns);
@@ -304,6 +307,10 @@ impl<M: Copy> Session<M> {
                 Action::Disconnect(reason) => {
                     self.slow_consumer_cuts += u64::from(reason.is_slow_consumer_cut());
                     serving.stage = Stage::Failed(Trouble::of_end(reason, serving.network_error.take()));
+                }
+                Action::Confirmed if serving.connection.refused_count() == 0 => {
+                    let is_over = |about: &mut Arc<ServerTrouble>| about.trouble.refused_count() > 0;
+                    drop(self.trouble.take_if(is_over));
                 }
                 // TLS has been through since before the login.
                 Action::Confirmed | Action::StartTls | Action::InfoReceived { .. } => {}

@@ -6,6 +6,7 @@
 use proto_nats::jetstream::{Delivery, Notice, StreamReader};
 use proto_nats::{Msg, encode};
 
+use crate::engine::time::NANOS_PER_SECOND;
 use crate::nats::session::Session;
 use crate::nats::session_io::StreamSettings;
 use crate::nats::stream_words;
@@ -16,16 +17,35 @@ pub(super) struct Stream {
     pub(super) lag_max_ns: u64,
     /// When it was last asked what it wants.
     driven_ns: u64,
+    /// When the subscription to the inbox is asked for again, where it is refused.
+    subscribe_again_ns: u64,
 }
+
+/// Between two times that a refused subscription is asked for. (Where core NATS is read that is for the next connection to do.)
+const SUBSCRIBE_AGAIN_NS: u64 = 5 * NANOS_PER_SECOND as u64;
 
 impl Stream {
     pub(super) fn new(settings: StreamSettings, seed: Option<u64>) -> Stream {
         let StreamSettings { reader, lag_max_ns } = settings;
-        Stream { reader: StreamReader::new(reader, seed.unwrap_or_default()), lag_max_ns, driven_ns: 0 }
+        Stream {
+            reader: StreamReader::new(reader, seed.unwrap_or_default()),
+            lag_max_ns,
+            driven_ns: 0,
+            subscribe_again_ns: 0,
+        }
     }
 
     pub(super) fn next_deadline(&self) -> Option<u64> {
         self.reader.next_deadline(self.driven_ns)
+    }
+
+    /// What was refused may be granted by now.
+    pub(super) fn is_subscribing_due(&mut self, now_ns: u64) -> bool {
+        let is_due = now_ns >= self.subscribe_again_ns;
+        if is_due {
+            self.subscribe_again_ns = now_ns.saturating_add(SUBSCRIBE_AGAIN_NS);
+        }
+        is_due
     }
 
     /// It has caught up, and is not behind.
