@@ -51,7 +51,7 @@ pub fn events_that_waited(release: Release) -> Result<Report, &'static str> {
     inbox.wait_until("signals", |messages| messages.iter().any(is_of_market));
     let stale_before = service.stats()["signals_suppressed"]["stale"].as_u64().expect("a count");
     service.signal("STOP");
-    std::thread::sleep(AWAY);
+    market.pass(AWAY);
     bus.round_trip();
     let before = inbox.take_arrived().len();
     let back_ns = now_ns();

@@ -45,10 +45,10 @@ fn check(release: Release, shift_ns: i64) -> Result<Report, &'static str> {
     let mut inbox = bus.subscribe("senpai.>");
     bus.round_trip();
     let market = Market::start(server.port(), shift_ns);
-    std::thread::sleep(BEFORE);
+    market.pass(BEFORE);
     let service =
         Service::start_ready(&format!("nats://127.0.0.1:{}", proxy.port), &[&FLAGS[..], &market::FLAGS].concat());
-    std::thread::sleep(BESIDE);
+    market.pass(BESIDE);
     drop(market);
 
     let mut messages = operator.messages();

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -10,8 +10,10 @@ use serde_json::json;
 
 use crate::client::{Client, Stored};
 use crate::reference::{MILLISECOND, Published, Reference, SECOND, Settings, compare, parse, time};
+use crate::stage::LIMIT;
 use crate::support::bus::Message;
 use crate::support::events::{event, now_ns};
+use crate::support::{holds, within};
 
 /// From one trade of a symbol to its next.
 const STEP: Duration = Duration::from_millis(25);
@@ -48,30 +50,44 @@ pub fn settings() -> Settings {
 
 pub struct Market {
     is_over: Arc<AtomicBool>,
+    /// The time of the last round that the server has taken, by the host's clock.
+    published_ns: Arc<AtomicI64>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Market {
     /// Its events have times of a clock that is `shift_ns` before the host's.
     pub fn start(port: u16, shift_ns: i64) -> Market {
-        let is_over = Arc::new(AtomicBool::new(false));
+        let (is_over, published_ns) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicI64::new(0)));
         let mut client = Client::open(port, None, "_INBOX.none").expect("a server");
         let thread = std::thread::spawn({
-            let is_over = is_over.clone();
+            let (is_over, published_ns) = (is_over.clone(), published_ns.clone());
             move || {
                 let begun_ns = now_ns() + shift_ns;
                 let mut round = 0;
                 while !is_over.load(Ordering::Relaxed) {
+                    let round_ns = now_ns();
                     for symbol in 0..SYMBOLS {
                         publish(&mut client, symbol, now_ns() + shift_ns, begun_ns, round);
                     }
                     client.flush().expect("the server takes it");
+                    published_ns.store(round_ns, Ordering::Relaxed);
                     round += 1;
                     std::thread::sleep(STEP);
                 }
             }
         });
-        Market { is_over, thread: Some(thread) }
+        Market { is_over, published_ns, thread: Some(thread) }
+    }
+
+    /// Until events have been published that are so much later than now.
+    #[track_caller]
+    pub fn pass(&self, time: Duration) {
+        let end_ns = now_ns() + time.as_nanos() as i64;
+        within(time + LIMIT, "the market goes on", || {
+            let at_ns = self.published_ns.load(Ordering::Relaxed);
+            holds(at_ns >= end_ns, format!("{:?} are left", Duration::from_nanos((end_ns - at_ns).max(0) as u64)))
+        });
     }
 }
 

@@ -37,7 +37,7 @@ pub fn against_an_uninterrupted_run(release: Release) -> Result<Report, &'static
     let mut inbox = bus.subscribe("senpai.>");
     bus.round_trip();
     let market = Market::start(server.port(), 0);
-    std::thread::sleep(BEFORE);
+    market.pass(BEFORE);
 
     drop(interrupted);
     let killed_ns = now_ns();
@@ -46,7 +46,7 @@ pub fn against_an_uninterrupted_run(release: Release) -> Result<Report, &'static
     let restarted = start();
     restarted.wait_ready();
     let (ready_after, ready_ns) = (started.elapsed(), now_ns());
-    std::thread::sleep(AFTER);
+    market.pass(AFTER);
     drop(market);
 
     let messages = operator.messages();
