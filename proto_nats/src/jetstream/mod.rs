@@ -56,7 +56,7 @@
 //!
 //! | file | job |
 //! |---|---|
-//! | [`reader`] | the state machine; `reader/answers`: what the API answers; `reader/deliveries`: messages and statuses |
+//! | [`reader`] | the state machine; `reader/answers`: what the API answers; `reader/deliveries`: messages and statuses; `reader/standing`: how far it is |
 //! | `pulls` | what was asked for, and what there is room for |
 //! | `settings` | what it is made with |
 //! | `request`, [`answer`] | the API's JSON, both ways |
