@@ -1,12 +1,14 @@
-//! Being behind, and how far the buffer opens up.
+//! Being behind, how far the buffer opens up, and when a stream stored what it brings.
 
 use super::*;
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 
-use proto_nats::ServerAddress;
+use proto_nats::jetstream::ReaderSettings;
+use proto_nats::{ClientOp, Decoded, ServerAddress, decode_client_op, encode};
 
-use crate::nats::session::{Output, SessionSettings};
+use crate::engine::time::encode_time;
+use crate::nats::session::{Output, SessionSettings, StreamSettings};
 
 const QUEUE_BYTES: usize = 8 << 20;
 
@@ -115,4 +117,100 @@ fn the_buffer_opens_up_by_time_and_by_volume() {
     assert_eq!(shard.opened_bytes(shard.drained_ns), 0, "both begin anew");
     assert!(shard.begin_connection(&[]));
     assert_eq!(shard.opened_bytes(shard.drained_ns), 0);
+}
+
+/// A shard with a session that has caught up with a stream whose server's clock is this machine's, and the name of its consumer.
+fn reading_a_stream() -> (Shard, Session<Publication>, String) {
+    let engine = EngineSettings { symbols_max: 4, window_trades: 100, ..EngineSettings::default() };
+    let board = AlertBoard::new(engine.alerts, 1).expect("there is memory");
+    let mut shard = Shard::new(engine, board, Ownership::ALL, QUEUE_BYTES, Clock::start()).expect("there is memory");
+    let reader = ReaderSettings {
+        stream: "MD".into(),
+        domain: None,
+        filters: vec!["md.events.>".into()],
+        subjects: vec!["md.events.>".into()],
+        creates_stream: false,
+        max_age_ns: 0,
+        max_bytes: 0,
+        rolling_window_ns: 60 * NANOS_PER_SECOND as u64,
+        description: String::new(),
+    };
+    let settings = SessionSettings {
+        servers: vec![ServerAddress::parse("server").expect("an address")],
+        discovers: false,
+        stream: Some(StreamSettings { reader, lag_max_ns: u64::MAX }),
+        subjects: Vec::new(),
+        seed: Some(1),
+        drain_limit_ns: 1,
+        write_limit_ns: u64::MAX,
+    };
+    let mut session = Session::new(settings).expect("there is memory");
+    let now_ns = shard.clock.elapsed_ns();
+    let Some(Output::Connect { id, .. }) = session.poll_output(now_ns) else { panic!("it wants to connect") };
+    session.handle_connected(id, proto_nats::ConnectionSettings::default(), None, now_ns);
+    for op in [ServerOp::Info(b"{}"), ServerOp::Pong] {
+        session.attempt(id).expect("it is under way").handle_op(&op, now_ns);
+    }
+    assert!(matches!(session.poll_output(now_ns), Some(Output::Serve(_))));
+    session.handle_op(&ServerOp::Pong, now_ns);
+    assert!(matches!(session.poll_output(now_ns), Some(Output::Ready)));
+    let mut consumer = String::new();
+    while !session.stream().is_some_and(StreamReader::has_caught_up) {
+        let now_ns = shard.clock.elapsed_ns();
+        session.ask_stream(shard.room_bytes(), now_ns);
+        let now = String::from_utf8(encode_time(shard.clock.now()).into()).expect("text");
+        let (asked, mut at, mut answers) = (session.bytes_to_send().to_vec(), 0, Vec::new());
+        assert!(!asked.is_empty(), "it asks for something");
+        session.note_sent(asked.len(), now_ns);
+        while let Ok(Decoded::Op { op, len }) = decode_client_op(&asked[at..], &Default::default()) {
+            at += len;
+            let ClientOp::Pub { subject, reply_to: Some(reply_to), .. } = op else { continue };
+            let tokens: Vec<&str> = std::str::from_utf8(subject).expect("text").split('.').collect();
+            let answer = match tokens[2..] {
+                ["STREAM", "INFO", _] => {
+                    let state = r#"{"messages":0,"first_seq":1,"last_seq":0}"#;
+                    format!(
+                        r#"{{"config":{{"subjects":["md.events.>"]}},"created":"{now}","ts":"{now}","state":{state}}}"#
+                    )
+                }
+                ["CONSUMER", "CREATE", _, name] => {
+                    consumer = name.to_owned();
+                    format!(r#"{{"created":"{now}","ts":"{now}","num_pending":0}}"#)
+                }
+                _ => continue,
+            };
+            encode::msg(&mut answers, reply_to, b"1", None, None, answer.as_bytes());
+        }
+        let moment = shard.clock.now();
+        shard.push_read(&answers, moment);
+        assert!(shard.take_slice(&mut session).is_ok_and(|slice| slice.is_drained));
+        shard.follow_stream(&session, now_ns);
+    }
+    (shard, session, consumer)
+}
+
+/// What a server stored while its clock was an hour ahead counts as of now: it must not stop the time of what comes behind it.
+#[test]
+fn a_message_stored_in_the_future_is_of_the_present() {
+    const HOUR: i64 = 3_600 * NANOS_PER_SECOND;
+    for ahead in [-HOUR, 0, HOUR] {
+        let (mut shard, mut session, consumer) = reading_a_stream();
+        let mut sequence = 0;
+        let mut deliver = |shard: &mut Shard, stored: UnixNanos, payload: &str| {
+            sequence += 1;
+            let reply_to = format!("$JS.ACK.MD.{consumer}.1.{sequence}.{sequence}.{}.0", stored.0);
+            let (mut frame, reply_to) = (Vec::new(), Some(reply_to.as_bytes()));
+            encode::msg(&mut frame, b"md.events.quote.A", b"1", reply_to, None, payload.as_bytes());
+            let moment = shard.clock.now();
+            shard.push_read(&frame, moment);
+            assert!(shard.take_slice(&mut session).is_ok_and(|slice| slice.events == 1), "it is the next one");
+        };
+        let now = shard.clock.now();
+        deliver(&mut shard, now.plus(ahead), r#"{"bid":1,"ask":2}"#);
+        // Half an hour ahead of what is stored now: not believed, as far as it is known what is now.
+        let ts_recv = String::from_utf8(encode_time(now.plus(HOUR / 2)).into()).expect("text");
+        deliver(&mut shard, now, &format!(r#"{{"bid":1,"ask":2,"ts_recv":"{ts_recv}"}}"#));
+        let rejected: u64 = shard.engine.counters.timestamps_rejected.iter().sum();
+        assert_eq!(rejected, 1, "{ahead}");
+    }
 }
