@@ -28,8 +28,8 @@ const QUOTES: usize = 6_000;
 const BATCH: usize = 10_000;
 /// A count is written after so many messages, and when nothing waits.
 const COUNT_EVERY: u64 = 50_000;
-/// Where not all is taken, nothing more comes when nothing has come for this long.
-const SILENCE: Duration = Duration::from_secs(2);
+/// Where not all is taken, nothing more comes when nothing has come for this long: a busy server stores first, then delivers.
+const SILENCE: Duration = Duration::from_secs(10);
 const LATENCY_TRADES: usize = 600;
 const LATENCY_GAP: Duration = Duration::from_millis(10);
 

@@ -13,6 +13,7 @@
 //!
 //! `cargo test` runs it, too, without `--bench`: two short passes of each stage, which must come to what the input holds.
 
+mod live_path;
 mod measure;
 mod parts;
 mod table;
@@ -29,6 +30,7 @@ use senpai_md_consumer::engine::time::{NANOS_PER_SECOND, UnixNanos};
 use senpai_md_consumer::market::generator::Market;
 use senpai_md_consumer::recording::looped_frames::Stream;
 
+use live_path::{LivePath, Source};
 use measure::{COUNTING, Stage, Work, count_instructions, run};
 use parts::{Decoding, Framing, Handling, Input};
 use table::{Figures, print_table};
@@ -36,6 +38,8 @@ use whole_path::WholePath;
 
 const PREFIX: &str = "md.events";
 const SEED: u64 = 1;
+/// Of a worker's reads: a socket that is behind, and one that is not.
+const READ_BYTES: [usize; 2] = [64 << 10, 2 << 10];
 const KINDS: [EventKind; 4] = [EventKind::Trade, EventKind::Quote, EventKind::Book, EventKind::Heartbeat];
 
 /// How much is done.
@@ -134,6 +138,11 @@ fn stages(recording: Option<&Path>, size: Size) -> Result<Vec<Stage>, String> {
     add("all, snapshots left".into(), Box::new(Handling::new(all(), each.clone(), false)));
     add("all, snapshots taken".into(), Box::new(Handling::new(all(), each, true)));
     add("whole path, snapshots at 10 Hz".into(), Box::new(WholePath::new(stream.clone(), EngineSettings::default())));
+    for read_bytes in READ_BYTES {
+        for source in [Source::Core, Source::JetStream] {
+            add(live_name(source, read_bytes), Box::new(LivePath::new(source, stream.clone(), read_bytes)));
+        }
+    }
     for trades in [100, 10_000] {
         add(format!("window of {trades} trades"), Box::new(WholePath::window(trades, size.events as usize)));
     }
@@ -141,6 +150,14 @@ fn stages(recording: Option<&Path>, size: Size) -> Result<Vec<Stage>, String> {
         add(format!("{symbols} symbols"), Box::new(WholePath::market(symbols, size.market_events)));
     }
     Ok(stages)
+}
+
+fn live_name(source: Source, read_bytes: usize) -> String {
+    let name = match source {
+        Source::Core => "core NATS",
+        Source::JetStream => "JetStream",
+    };
+    format!("{name}, reads of {} KiB", read_bytes >> 10)
 }
 
 fn no_snapshots() -> EngineSettings {

@@ -15,7 +15,7 @@ use crate::PREFIX;
 use crate::measure::Work;
 
 /// Subjects and payloads of MSG frames.
-struct Frames<'a>(&'a [u8]);
+pub struct Frames<'a>(pub &'a [u8]);
 
 impl<'a> Iterator for Frames<'a> {
     type Item = (&'a [u8], &'a [u8]);

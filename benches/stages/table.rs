@@ -1,6 +1,7 @@
 //! What was measured, as a table.
 
-use crate::KINDS;
+use crate::live_path::Source;
+use crate::{KINDS, READ_BYTES, live_name};
 
 /// One line of measurement, an event's share.
 #[derive(Clone)]
@@ -33,6 +34,18 @@ pub fn print_table(figures: &[Figures]) {
     for Figures { name, events, ns, instructions } in rows {
         let instructions = instructions.map_or("-".into(), |count| format!("{count:.0}"));
         println!("{name:<36}{events:>9}{ns:>9.1}{instructions:>14}");
+    }
+    println!();
+    println!("{:<36}{:>9}{:>9}{:>14}{:>14}", "as it comes, an event", "ns", "ratio", "instructions", "ratio");
+    for read_bytes in READ_BYTES {
+        let core = of(&live_name(Source::Core, read_bytes));
+        for source in [Source::Core, Source::JetStream] {
+            let Figures { name, ns, instructions, .. } = of(&live_name(source, read_bytes));
+            let ratio =
+                instructions.zip(core.instructions).map_or("-".into(), |(one, core)| format!("{:.2}", one / core));
+            let instructions = instructions.map_or("-".into(), |count| format!("{count:.0}"));
+            println!("{name:<36}{ns:>9.1}{:>9.2}{instructions:>14}{ratio:>14}", ns / core.ns);
+        }
     }
     println!();
     println!("{:<36}{:>9}{:>9}{:>14}", "whole path, an event", "ns", "ns", "instructions");

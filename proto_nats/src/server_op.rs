@@ -131,8 +131,8 @@ struct Arguments<'a> {
     total: usize,
 }
 
-/// `MSG <subject> <sid> <payload bytes>␍␊`, exactly as nats-server writes it without a reply, and its length. Anything
-/// else, also one that may go on beyond `input`, is for [`head`].
+/// `MSG <subject> <sid> [reply_to] <payload bytes>␍␊`, exactly as nats-server writes it, and its length. Anything else, also
+/// one that may go on beyond `input` or whose reply begins with a digit, is for [`head`].
 #[inline]
 fn usual_head(input: &[u8]) -> Option<(Arguments<'_>, usize)> {
     const SUBJECT_AT: usize = 4;
@@ -140,12 +140,23 @@ fn usual_head(input: &[u8]) -> Option<(Arguments<'_>, usize)> {
     let subject = &input[SUBJECT_AT..subject_end];
     // Nineteen digits fit a u64; nine are below FRAME_BYTES_MAX.
     let (sid, sid_end) = digits(input, subject_end + 1, 19)?;
-    let (total, total_end) = digits(input, sid_end + 1, 9)?;
+    let third_at = sid_end + 1;
+    let (reply_to, total_at) = match input.get(third_at)? {
+        b'0'..=b'9' => (None, third_at),
+        _ => {
+            let reply_end = visible_end(input, third_at)?;
+            if reply_end == third_at || input[reply_end] != b' ' {
+                return None;
+            }
+            (Some(&input[third_at..reply_end]), reply_end + 1)
+        }
+    };
+    let (total, total_end) = digits(input, total_at, 9)?;
     let is_usual = !subject.is_empty()
         && input[subject_end] == b' '
         && input[sid_end] == b' '
         && input[total_end..].starts_with(b"\r\n");
-    is_usual.then_some((Arguments { subject, sid, reply_to: None, total: total as usize }, total_end + 2))
+    is_usual.then_some((Arguments { subject, sid, reply_to, total: total as usize }, total_end + 2))
 }
 
 /// The first byte from `at` on that is white space or a control character: eight bytes at a time, by Mycroft's test for
@@ -179,7 +190,7 @@ fn digits(input: &[u8], at: usize, digits_max: usize) -> Option<(u64, usize)> {
     None
 }
 
-/// The control line, however it is written, and with a reply; `None`: it has no end yet.
+/// The control line, however it is written; `None`: it has no end yet.
 #[inline(never)]
 fn head<'a>(input: &'a [u8], limits: &DecodeLimits) -> Result<Option<(Arguments<'a>, usize)>, Malformed> {
     let Some((text, head_len)) = split_line(input, limits.control_line)? else {
@@ -311,6 +322,15 @@ mod tests {
         check("MSG a 1 14\r\nMSG b 1 1\r\nx\r\n\r\n", msg("a", 1, "MSG b 1 1\r\nx\r\n"));
         check("MSG a 1 reply 5\r\nhello\r\n", with_reply(msg("a", 1, "hello"), "reply"));
         check("MSG a 1 7 5\r\nhello\r\n", with_reply(msg("a", 1, "hello"), "7"));
+        check("MSG a 1 7.x 5\r\nhello\r\n", with_reply(msg("a", 1, "hello"), "7.x"));
+        check(
+            "MSG a 1 $JS.ACK.S.c.1.5.2.17.0 5\r\nhello\r\n",
+            with_reply(msg("a", 1, "hello"), "$JS.ACK.S.c.1.5.2.17.0"),
+        );
+        check("MSG a 1 r\t5\r\nhello\r\n", with_reply(msg("a", 1, "hello"), "r"));
+        check("MSG a 1 r  5 \r\nhello\r\n", with_reply(msg("a", 1, "hello"), "r"));
+        check("MSG a 1  r 5\r\nhello\r\n", with_reply(msg("a", 1, "hello"), "r"));
+        check("MSG a 1 r\u{1}r 5\r\nhello\r\n", with_reply(msg("a", 1, "hello"), "r\u{1}r"));
         check("msg a 1 5\r\nhello\r\n", msg("a", 1, "hello"));
         check("MsG\ta\t1\t5\r\nhello\r\n", msg("a", 1, "hello"));
         check("MSG   a  \t 1    5  \r\nhello\r\n", msg("a", 1, "hello"));
@@ -362,6 +382,8 @@ mod tests {
         check_error(b" PING\r\n", Malformed::UnknownOperation);
         check_error(b"MSG\r\n", Malformed::ArgumentCount { operation: "MSG" });
         check_error(b"MSG a 1\r\n", Malformed::ArgumentCount { operation: "MSG" });
+        check_error(b"MSG a 1 r \r\n", number("payload length"));
+        check_error(b"MSG a 1 r x\r\n", number("payload length"));
         check_error(b"MSG a 1 r 2 3\r\n", Malformed::ArgumentCount { operation: "MSG" });
         check_error(b"HMSG a 1 2\r\n", Malformed::ArgumentCount { operation: "HMSG" });
         check_error(b"HMSG a 1 r 2 3 4\r\n", Malformed::ArgumentCount { operation: "HMSG" });

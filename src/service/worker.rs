@@ -103,7 +103,8 @@ impl Worker {
     /// Takes a slice of messages and encodes what it gave; says whether the receive buffer is drained.
     pub fn take_slice(&mut self) -> Result<bool, Reason> {
         let slice = self.shard.take_slice(&mut self.session)?;
-        if self.session.stream().is_some() {
+        // Once it is drained time passes, and that is done then.
+        if !slice.is_drained && self.session.stream().is_some() {
             self.handle_stream(slice.taken_ns);
         }
         if slice.messages > 0 {

@@ -74,18 +74,20 @@ impl<'a> Ack<'a> {
 /// A longer start is not remembered: a stream's and a consumer's name of 255 bytes each, and some.
 const START_BYTES_MAX: usize = 640;
 
-/// What the acknowledgement subjects of a consumer begin with, up to its numbers: where that is known, only those are read.
+/// What the acknowledgement subjects of a consumer begin with, up to the count of deliveries, which is always the same where
+/// nothing is acknowledged: where that is known, only the numbers behind it are read.
 #[derive(Debug)]
 pub(crate) struct AckStart {
     bytes: Vec<u8>,
     stream: Range<usize>,
     consumer: Range<usize>,
+    delivered: u64,
 }
 
 impl AckStart {
     /// Nothing is known yet; what is learned takes no more memory.
     pub fn new() -> AckStart {
-        AckStart { bytes: Vec::with_capacity(START_BYTES_MAX), stream: 0..0, consumer: 0..0 }
+        AckStart { bytes: Vec::with_capacity(START_BYTES_MAX), stream: 0..0, consumer: 0..0, delivered: 0 }
     }
 
     /// The same as [`Ack::parse`].
@@ -103,9 +105,10 @@ impl AckStart {
             rest = rest[len..].strip_prefix(b".")?;
             Some(number)
         };
-        let (delivered, stream_sequence, consumer_sequence, stored_ns) = (next()?, next()?, next()?, next()?);
+        let (stream_sequence, consumer_sequence, stored_ns) = (next()?, next()?, next()?);
         let (pending, len) = leading_number(rest)?;
         let (stream, consumer) = (&subject[self.stream.clone()], &subject[self.consumer.clone()]);
+        let delivered = self.delivered;
         let ack = Ack { stream, consumer, delivered, stream_sequence, consumer_sequence, stored_ns, pending };
         (len == rest.len() && !self.bytes.is_empty()).then_some(ack)
     }
@@ -118,10 +121,12 @@ impl AckStart {
             start..start + part.len()
         };
         let (stream, consumer) = (place(ack.stream), place(ack.consumer));
-        if let Some(start) = subject.get(..=consumer.end).filter(|start| start.len() <= START_BYTES_MAX) {
+        let numbers = &subject[consumer.end + 1..];
+        let len = numbers.iter().position(|byte| *byte == b'.').map_or(0, |end| consumer.end + 1 + end + 1);
+        if (1..=START_BYTES_MAX).contains(&len) {
             self.bytes.clear();
-            self.bytes.extend_from_slice(start);
-            (self.stream, self.consumer) = (stream, consumer);
+            self.bytes.extend_from_slice(&subject[..len]);
+            (self.stream, self.consumer, self.delivered) = (stream, consumer, ack.delivered);
         }
         Some(ack)
     }
@@ -132,6 +137,17 @@ impl AckStart {
 fn leading_number(text: &[u8]) -> Option<(u64, usize)> {
     const DIGITS_MAX: usize = 19;
     let (mut value, mut len) = (0_u64, 0);
+    while let Some(chunk) = text.get(len..).and_then(<[u8]>::first_chunk) {
+        let (number, count) = digits_of_eight(*chunk);
+        if len + count > DIGITS_MAX {
+            return None;
+        }
+        value = value * TENS[count] + number;
+        len += count;
+        if count < 8 {
+            return (len > 0).then_some((value, len));
+        }
+    }
     while let Some(digit) = text.get(len).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit <= 9) {
         if len == DIGITS_MAX {
             return None;
@@ -140,6 +156,23 @@ fn leading_number(text: &[u8]) -> Option<(u64, usize)> {
         len += 1;
     }
     (len > 0).then_some((value, len))
+}
+
+const TENS: [u64; 9] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
+
+/// The digits that eight bytes begin with: their value, by halves (four pairs, two fours, one number), and how many they are.
+#[inline]
+fn digits_of_eight(text: [u8; 8]) -> (u64, usize) {
+    const ONES: u64 = u64::MAX / 255;
+    let digits = u64::from_le_bytes(text) ^ (ONES * 0x30);
+    // The lowest bit set is that of the first byte that is more than 9; above it, sums may carry.
+    let others = (digits | digits.wrapping_add(ONES * 0x76)) & (ONES << 7);
+    let count = others.trailing_zeros() as usize / 8;
+    // What is not theirs is shifted out, and zeros stand before them. The first digit stands in the lowest byte.
+    let digits = digits.checked_shl(64 - 8 * count as u32).unwrap_or(0);
+    let pairs = digits.wrapping_mul(10).wrapping_add(digits >> 8) & 0x00ff_00ff_00ff_00ff;
+    let fours = pairs.wrapping_mul(100).wrapping_add(pairs >> 16) & 0x0000_ffff_0000_ffff;
+    (fours.wrapping_mul(10_000).wrapping_add(fours >> 32) & 0xffff_ffff, count)
 }
 
 /// Digits only, and no more than a `u64` holds.
@@ -188,6 +221,23 @@ mod tests {
                 && subject[..cut].split('.').count() == subject.split('.').count()
             {
                 assert_eq!(Ack { pending: expected.pending, ..shorter }, expected, "{subject} cut at {cut}");
+            }
+        }
+    }
+
+    #[test]
+    fn digits_eight_at_a_time_are_what_they_are_one_by_one() {
+        for text in
+            [*b"00000000", *b"99999999", *b"12345678", *b"87654321", *b"17959925", *b"1.2.3.45", *b"\xff1.\x80234a"]
+        {
+            for at in 0..8 {
+                for byte in 0..=u8::MAX {
+                    let mut text = text;
+                    text[at] = byte;
+                    let count = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+                    let value = text[..count].iter().fold(0, |value, digit| value * 10 + u64::from(digit - b'0'));
+                    assert_eq!(digits_of_eight(text), (value, count), "{}", text.escape_ascii());
+                }
             }
         }
     }
