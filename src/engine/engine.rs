@@ -168,7 +168,7 @@ impl Engine {
         if known.is_none() && kind != EventKind::Heartbeat && !is_valid_symbol(symbol) {
             return self.refuse(kind, Malformed::Symbol);
         }
-        let present = self.move_to(receipt, origin);
+        self.move_to(receipt, origin);
         let provider = self.providers.intern(origin.provider);
         if is_separate {
             known = self.find_state(symbol, provider);
@@ -189,9 +189,13 @@ impl Engine {
             self.counters.timestamps_rejected[provider.index()] += 1;
             self.note_rejected_time(provider, origin);
         }
-        // Of the past nothing lags.
-        let waited_ns = present.filter(|_| !self.is_past).map(|present| present.since(self.local));
-        self.note_heard(provider, lag_ns.zip(waited_ns).map(|(lag_ns, waited_ns)| lag_ns.saturating_add(waited_ns)));
+        let lag_ns = match receipt {
+            Receipt::At(_) => lag_ns,
+            // Nothing is known to lag.
+            Receipt::Unrecorded | Receipt::Stored { is_past: true, .. } => None,
+            Receipt::Stored { present, .. } => lag_ns.map(|lag_ns| lag_ns.saturating_add(present.since(self.local))),
+        };
+        self.note_heard(provider, lag_ns);
         if kind == EventKind::Heartbeat {
             self.counters.count_in(kind, provider);
             return Ok(());
@@ -242,7 +246,11 @@ impl Engine {
         state.trades.advance(&self.trade_pool, now, self.lengths);
         state.trades.forget(&mut self.trade_pool, state.watermark(), self.lengths);
 
-        let event_age = present.map_or(0, |present| present.since(t));
+        let event_age = match receipt {
+            Receipt::At(_) => self.local.since(t),
+            Receipt::Unrecorded => 0,
+            Receipt::Stored { present, .. } => present.since(t),
+        };
         self.evaluate_rules(id, now, event_age, matches!(receipt, Receipt::Stored { .. }));
         self.publish_or_wait(id, now);
         if self.trade_pool.is_low() || self.row_pool.is_low() {

@@ -29,24 +29,17 @@ impl Engine {
         self.is_past
     }
 
-    /// Local time moves on to an event's receipt. Returns the present, by which its age counts; `None`: that is not known.
+    /// Local time moves on to an event's receipt.
     #[inline]
-    pub(super) fn move_to(&mut self, receipt: Receipt, origin: &Origin<'_>) -> Option<UnixNanos> {
+    pub(super) fn move_to(&mut self, receipt: Receipt, origin: &Origin<'_>) {
         match receipt {
-            Receipt::At(moment) => {
-                self.move_local(moment);
-                Some(self.local)
-            }
-            Receipt::Unrecorded => {
-                self.move_to_stated(origin);
-                None
-            }
+            Receipt::At(moment) => self.move_local(moment),
+            Receipt::Unrecorded => self.move_to_stated(origin),
             Receipt::Stored { stored, present, is_past } => {
                 self.is_past = is_past;
                 self.publish_due(present.minus(1));
                 self.local = self.local.max(stored);
                 self.moment = self.moment.max(present);
-                Some(present)
             }
         }
     }
