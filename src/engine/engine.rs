@@ -102,7 +102,8 @@ impl Engine {
     /// The engine of a core of several, which share the board of their alerts and its limits, whatever `settings` say; the first
     /// one is 0.
     pub fn of_core(settings: EngineSettings, board: Arc<AlertBoard>, core: u32) -> Result<Self, NoMemory> {
-        let settings = EngineSettings { alerts: *board.settings(), ..settings };
+        let signal = settings.signal.apart_from_ties();
+        let settings = EngineSettings { alerts: *board.settings(), signal, ..settings };
         let symbols = settings.symbols_max;
         let rows = symbols.saturating_mul(LATENCY_ROWS_PER_SYMBOL).saturating_add(settings.latency_rows_spare);
         let long = settings.rolling_window.min(ROLLING_WINDOW_MAX_NS);
@@ -246,12 +247,7 @@ impl Engine {
         state.trades.advance(&self.trade_pool, now, self.lengths);
         state.trades.forget(&mut self.trade_pool, state.watermark(), self.lengths);
 
-        let event_age = match receipt {
-            Receipt::At(_) => self.local.since(t),
-            Receipt::Unrecorded => 0,
-            Receipt::Stored { present, .. } => present.since(t),
-        };
-        self.evaluate_rules(id, now, event_age, matches!(receipt, Receipt::Stored { .. }));
+        self.evaluate_rules(id, now, t, &receipt);
         self.publish_or_wait(id, now);
         if self.trade_pool.is_low() || self.row_pool.is_low() {
             self.judge_room(id, now);

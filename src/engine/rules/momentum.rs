@@ -28,6 +28,19 @@ pub struct SignalSettings {
     pub age_limits: Ages,
 }
 
+impl SignalSettings {
+    /// The same with thresholds that what is on one of these is not beyond, as far as figures are exact: what
+    /// [`direction`] takes.
+    pub fn apart_from_ties(self) -> SignalSettings {
+        SignalSettings {
+            return_threshold: self.return_threshold * (1.0 + TIE),
+            volume_threshold: self.volume_threshold * (1.0 + TIE),
+            spread_max_bps: self.spread_max_bps * (1.0 - TIE),
+            ..self
+        }
+    }
+}
+
 /// The direction in which all conditions hold, each of them strict. Null satisfies no condition; a crossed market gives no
 /// signal. The volume is computed last: it is the only figure that may cost a walk over the window.
 #[inline]
@@ -38,23 +51,17 @@ pub fn direction(
     volume_short: impl FnOnce() -> f64,
 ) -> Option<Direction> {
     let return_short = return_short?;
-    let direction = if is_beyond(return_short, settings.return_threshold) {
+    let direction = if return_short > settings.return_threshold {
         Direction::Long
-    } else if is_beyond(-return_short, settings.return_threshold) {
+    } else if return_short < -settings.return_threshold {
         Direction::Short
     } else {
         return None;
     };
     let best = best?;
-    let holds = !best.is_crossed()
-        && is_beyond(-best.spread_bps(), -settings.spread_max_bps)
-        && is_beyond(volume_short(), settings.volume_threshold);
+    let holds =
+        !best.is_crossed() && best.spread_bps() < settings.spread_max_bps && volume_short() > settings.volume_threshold;
     holds.then_some(direction)
-}
-
-#[inline]
-fn is_beyond(value: f64, threshold: f64) -> bool {
-    value - threshold > TIE * threshold.abs()
 }
 
 /// A signal as it waits to be sent.
@@ -86,7 +93,9 @@ mod tests {
                     age_limits: limits,
                 };
                 let market = Some(BestPrices { bid, ask });
-                let found = direction(&settings, Some((price - before) / before), market, || sizes.iter().sum());
+                let found = direction(&settings.apart_from_ties(), Some((price - before) / before), market, || {
+                    sizes.iter().sum()
+                });
                 assert_eq!(found, expected, "{before} to {price}, {bid} {ask}, {sizes:?}");
             };
         let (tight, enough) = ((99.99, 100.01), &[1.0][..]);
