@@ -140,22 +140,24 @@ fn usual_head(input: &[u8]) -> Option<(Arguments<'_>, usize)> {
     let subject = &input[SUBJECT_AT..subject_end];
     // Nineteen digits fit a u64; nine are below FRAME_BYTES_MAX.
     let (sid, sid_end) = digits(input, subject_end + 1, 19)?;
-    let third_at = sid_end + 1;
-    let (reply_to, total_at) = match input.get(third_at)? {
-        b'0'..=b'9' => (None, third_at),
-        _ => {
-            let reply_end = visible_end(input, third_at)?;
-            if reply_end == third_at || input[reply_end] != b' ' {
-                return None;
-            }
-            (Some(&input[third_at..reply_end]), reply_end + 1)
+    let is_usual = !subject.is_empty() && input[subject_end] == b' ' && input[sid_end] == b' ';
+    match digits(input, sid_end + 1, 9) {
+        Some((total, total_end)) => {
+            let is_usual = is_usual && input[total_end..].starts_with(b"\r\n");
+            is_usual.then_some((Arguments { subject, sid, reply_to: None, total: total as usize }, total_end + 2))
         }
-    };
-    let (total, total_end) = digits(input, total_at, 9)?;
-    let is_usual = !subject.is_empty()
-        && input[subject_end] == b' '
-        && input[sid_end] == b' '
-        && input[total_end..].starts_with(b"\r\n");
+        None if is_usual => usual_end(input, subject, sid, sid_end + 1),
+        None => None,
+    }
+}
+
+/// The same from the reply on, which stands at `reply_at`.
+#[inline(never)]
+fn usual_end<'a>(input: &'a [u8], subject: &'a [u8], sid: u64, reply_at: usize) -> Option<(Arguments<'a>, usize)> {
+    let reply_end = visible_end(input, reply_at)?;
+    let (total, total_end) = digits(input, reply_end + 1, 9)?;
+    let is_usual = reply_end > reply_at && input[reply_end] == b' ' && input[total_end..].starts_with(b"\r\n");
+    let reply_to = Some(&input[reply_at..reply_end]);
     is_usual.then_some((Arguments { subject, sid, reply_to, total: total as usize }, total_end + 2))
 }
 
