@@ -16,6 +16,8 @@ cd "$(dirname "$0")/.." || exit 1
 
 # The slowest target takes three minutes on two cores.
 TARGET_LIMIT_SECONDS=1200
+# One process of tests has servers, services and clients by the hundred.
+ulimit -Sn "$(ulimit -Hn)"
 host=$(rustc -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')
 
 log=$(mktemp)

@@ -131,33 +131,39 @@ struct Arguments<'a> {
     total: usize,
 }
 
+/// Behind `MSG `.
+const SUBJECT_AT: usize = 4;
+
 /// `MSG <subject> <sid> [reply_to] <payload bytes>␍␊`, exactly as nats-server writes it, and its length. Anything else, also
 /// one that may go on beyond `input` or whose reply begins with a digit, is for [`head`].
 #[inline]
 fn usual_head(input: &[u8]) -> Option<(Arguments<'_>, usize)> {
-    const SUBJECT_AT: usize = 4;
     let subject_end = visible_end(input, SUBJECT_AT)?;
     let subject = &input[SUBJECT_AT..subject_end];
     // Nineteen digits fit a u64; nine are below FRAME_BYTES_MAX.
     let (sid, sid_end) = digits(input, subject_end + 1, 19)?;
-    let is_usual = !subject.is_empty() && input[subject_end] == b' ' && input[sid_end] == b' ';
-    match digits(input, sid_end + 1, 9) {
-        Some((total, total_end)) => {
-            let is_usual = is_usual && input[total_end..].starts_with(b"\r\n");
-            is_usual.then_some((Arguments { subject, sid, reply_to: None, total: total as usize }, total_end + 2))
-        }
-        None if is_usual => usual_end(input, subject, sid, sid_end + 1),
-        None => None,
-    }
+    let Some((total, total_end)) = digits(input, sid_end + 1, 9) else {
+        return usual_with_reply(input, subject_end, sid, sid_end);
+    };
+    let is_usual = !subject.is_empty()
+        && input[subject_end] == b' '
+        && input[sid_end] == b' '
+        && input[total_end..].starts_with(b"\r\n");
+    is_usual.then_some((Arguments { subject, sid, reply_to: None, total: total as usize }, total_end + 2))
 }
 
-/// The same from the reply on, which stands at `reply_at`.
+/// The same where a reply stands behind the sid, read up to there.
 #[inline(never)]
-fn usual_end<'a>(input: &'a [u8], subject: &'a [u8], sid: u64, reply_at: usize) -> Option<(Arguments<'a>, usize)> {
-    let reply_end = visible_end(input, reply_at)?;
+fn usual_with_reply(input: &[u8], subject_end: usize, sid: u64, sid_end: usize) -> Option<(Arguments<'_>, usize)> {
+    let subject = &input[SUBJECT_AT..subject_end];
+    let reply_end = visible_end(input, sid_end + 1)?;
+    let reply_to = &input[sid_end + 1..reply_end];
     let (total, total_end) = digits(input, reply_end + 1, 9)?;
-    let is_usual = reply_end > reply_at && input[reply_end] == b' ' && input[total_end..].starts_with(b"\r\n");
-    let reply_to = Some(&input[reply_at..reply_end]);
+    let is_usual = !subject.is_empty()
+        && !reply_to.is_empty()
+        && [subject_end, sid_end, reply_end].iter().all(|end| input[*end] == b' ')
+        && input[total_end..].starts_with(b"\r\n");
+    let reply_to = Some(reply_to);
     is_usual.then_some((Arguments { subject, sid, reply_to, total: total as usize }, total_end + 2))
 }
 

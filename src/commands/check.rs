@@ -21,7 +21,6 @@ use crate::config::{HttpArgs, Notes, Settings};
 use crate::http::listen_error::ListenError;
 use crate::http::server::{HttpLimits, HttpServer};
 use crate::nats::credentials::Access;
-use crate::runtime::MachineError;
 use crate::runtime::kernel;
 use crate::runtime::log_text::plain;
 
@@ -123,16 +122,11 @@ impl<W: Write> Lines<W> {
     /// What the kernel must grant; whether it does.
     fn kernel(&mut self, cores: usize) -> io::Result<bool> {
         let connections = HttpLimits::default().connections;
-        let steps: [(&str, &str, Result<(), MachineError>); 3] = [
-            ("open files", "the limit suffices", kernel::grant_files(cores, connections)),
-            ("locked memory", "the limit suffices", kernel::grant_locked_memory(cores)),
-            ("io_uring", "may be used", kernel::probe_io_uring(cores)),
-        ];
-        let mut is_granted = true;
-        for (what, found, step) in steps {
-            is_granted &= self.judge(what, found, step)?;
-        }
-        Ok(is_granted)
+        let has_files = self.judge("open files", "the limit suffices", kernel::grant_files(cores, connections))?;
+        let has_memory = self.judge("locked memory", "the limit suffices", kernel::grant_locked_memory(cores))?;
+        // Without locked memory that fails as well, for the same reason.
+        let has_ring = has_memory && self.judge("io_uring", "may be used", kernel::probe_io_uring(cores))?;
+        Ok(has_files && has_ring)
     }
 
     /// The port; whether the host is one to listen on.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
 use serde_json::Value;
@@ -249,15 +249,16 @@ fn read_ports(directory: &Path, process: u32) -> Option<Value> {
 /// Below the ports that the kernel hands out: otherwise a client that keeps trying a dead server's port could be given that
 /// very port, and connect to itself. Each is given out once.
 pub fn unused_port() -> u16 {
-    const FIRST: u16 = 12_000;
-    const COUNT: u16 = 20_000;
-    static NEXT: AtomicU16 = AtomicU16::new(0);
+    const FIRST: u32 = 12_000;
+    const COUNT: u32 = 20_000;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
     loop {
         let step = NEXT.fetch_add(1, Ordering::Relaxed);
         // Test processes that run side by side start far apart.
-        let port = FIRST + ((std::process::id() as u16 % 200) * 100 + step) % COUNT;
-        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
+        let port = (FIRST + (std::process::id() % 200 * 100 + step) % COUNT) as u16;
+        match std::net::TcpListener::bind(("127.0.0.1", port)) {
+            Ok(_) => return port,
+            Err(error) => assert!(step < COUNT, "no port is free: {error}"),
         }
     }
 }
