@@ -105,10 +105,14 @@ pub fn take_messages(
         }
         match decode_server_op(buffer.unread(), &limits)? {
             Decoded::Op { op: ServerOp::Msg(message), len } if takes_messages => {
+                let of_message;
                 let receipt = match reads_stream {
-                    false => receipt,
+                    false => &receipt,
                     true => match observer.stored(&message) {
-                        Some(receipt) => receipt,
+                        Some(stored) => {
+                            of_message = stored;
+                            &of_message
+                        }
                         None => {
                             buffer.consume(len);
                             continue;
