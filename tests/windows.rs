@@ -69,9 +69,8 @@ impl Twin {
 
     fn return_short(&self, now: i64, lengths: WindowLengths) -> Option<f64> {
         let before = self.trades.partition_point(|trade| trade.t <= now - lengths.short).checked_sub(1)?;
-        let (price, price_before) = (self.trades.last()?.price, self.trades[before].price);
-        let value = (price - price_before) / price_before;
-        value.is_finite().then_some(value)
+        let (price, before) = (self.trades.last()?.price, self.trades[before].price);
+        Some((price - before) / before).filter(|value| value.is_finite())
     }
 }
 

@@ -76,7 +76,17 @@ fn run(chromium: &Chromium, length: Duration) {
     let seconds = begin.4.elapsed().as_secs_f64();
     let scripting = (page.metric("ScriptDuration") - begin.2) / seconds;
     let all = (page.metric("TaskDuration") - begin.3) / seconds;
-    let (heap, nodes) = (page.heap_bytes(), page.metric("Nodes"));
+    // What has come and is not read yet, as on a busy machine, comes and goes; what has grown stays.
+    let heap_max = begin.0 * GROWTH_MAX + 1e6;
+    let mut heap = page.heap_bytes();
+    for _ in 0..20 {
+        if heap <= heap_max {
+            break;
+        }
+        page.until("new Promise((resolve) => setTimeout(() => resolve(true), 500))");
+        heap = page.heap_bytes();
+    }
+    let nodes = page.metric("Nodes");
     let rows = page.js("document.querySelectorAll('#scroll tbody tr').length");
     println!(
         "page: {SYMBOLS} symbols for {seconds:.0} s: scripting {:.1} % of a core, all of the page's thread {:.1} %; \
@@ -96,7 +106,7 @@ fn run(chromium: &Chromium, length: Duration) {
     market.join().expect("the market goes on to its end");
     let rows = rows.as_u64().expect("a number");
     assert!((ROWS_MIN..=ROWS_MAX).contains(&rows), "{rows} rows");
-    assert!(heap <= begin.0 * GROWTH_MAX + 1e6, "the heap grows: {} bytes, then {heap}", begin.0);
+    assert!(heap <= heap_max, "the heap grows: {} bytes, then {heap}", begin.0);
     assert!(scripting < SCRIPTING_MAX, "scripting takes {scripting} of a core");
     check_clean(&page, &service);
 }
