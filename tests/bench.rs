@@ -55,6 +55,7 @@ fn it_does_not_grow() {
     let (few_events, few_bytes) = run(50_000_000);
     let (many_events, many_bytes) = run(2_000_000_000);
     assert!(many_events > 5 * few_events, "{few_events} events, then {many_events}");
-    let room = few_bytes + (64 << 10);
+    // Buffers grow to the largest that is put into them at once, which on a busy machine is later; a byte an event would be megabytes.
+    let room = few_bytes + (512 << 10);
     assert!(many_bytes < room, "{few_bytes} bytes for {few_events} events, {many_bytes} for {many_events}");
 }
