@@ -56,11 +56,12 @@ pub fn on_publish(release: Release) -> Result<Report, &'static str> {
     let log = stage.service.log();
     let lines = log.matches("NATS refuses to take").count();
     assert!(lines <= 2, "{lines} lines for {} refusals:\n{log}", stage.received_count());
-    // What the server refuses is not published; what is on its way, a batch or two, is not known to be refused yet.
+    // What the server refuses is not published; what is on its way, a batch or two and more on a busy machine, is not known to
+    // be refused yet.
     let (_, metrics) = stage.service.get("/metrics");
     let published = metrics.lines().filter(|line| line.starts_with("senpai_feature_publish_total{"));
     let published: f64 = published.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum();
-    assert!(published <= 8.0, "{published}:\n{metrics}");
+    assert!(published <= stage.received_count() as f64 / 4.0, "{published}:\n{metrics}");
     Ok(stage.settle(Vec::new(), Loss::Nothing, Some(&server)))
 }
 
