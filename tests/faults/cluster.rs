@@ -26,7 +26,7 @@ impl Cluster {
         let ports = [unused_port(), unused_port()];
         let configuration = |index: usize| {
             format!(
-                "server_name: node{index}\nlame_duck_duration: 30s\nlame_duck_grace_period: 10s\n\
+                "server_name: node{index}\nlame_duck_duration: 90s\nlame_duck_grace_period: 40s\n\
                  cluster {{ name: two, listen: \"127.0.0.1:{}\", routes: [\"nats://127.0.0.1:{}\"] }}\n{more}",
                 ports[index],
                 ports[1 - index],
@@ -115,7 +115,7 @@ pub fn only_the_configured_server(release: Release) -> Result<Report, &'static s
     Ok(stage.settle(vec![recovery], Loss::InHand, None))
 }
 
-/// The grace period is 10 s: a client that has not moved by then is cut off.
+/// A client that has not moved by the end of the grace period is cut off.
 pub fn a_node_in_lame_duck_mode(release: Release) -> Result<Report, &'static str> {
     let cluster = Cluster::start(release, "");
     let (mut stage, inbox, _bus) = cluster.stage();
