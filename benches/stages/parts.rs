@@ -130,7 +130,7 @@ impl Work for Handling {
         let Handling { input, engine, .. } = self;
         input.stream.rebase(2 * pass);
         for (kind, symbol, payload) in input.all() {
-            engine.handle_split(kind, symbol, payload, &Receipt::Unrecorded).expect("well-formed events");
+            engine.handle_split(kind, symbol, payload, Receipt::Unrecorded).expect("well-formed events");
         }
         input.stream.rebase(2 * pass + 1);
         while engine.poll_output().is_some() {}
@@ -141,7 +141,7 @@ impl Work for Handling {
         let Handling { input, engine, takes_outputs } = self;
         let mut handled = 0;
         for (kind, symbol, payload) in input.measured() {
-            handled += u64::from(engine.handle_split(kind, symbol, payload, &Receipt::Unrecorded).is_ok());
+            handled += u64::from(engine.handle_split(kind, symbol, payload, Receipt::Unrecorded).is_ok());
             while *takes_outputs && let Some(message) = engine.poll_output() {
                 black_box(message.payload);
             }

@@ -87,7 +87,7 @@ impl Engine {
 
     /// A heartbeat that another shard owns and counts: here it is a sign of its provider's life, and nothing else.
     #[cold]
-    pub fn hear_foreign(&mut self, payload: &[u8], receipt: &Receipt) {
+    pub fn hear_foreign(&mut self, payload: &[u8], receipt: Receipt) {
         let Ok((origin, _)) = self.decoder.decode(EventKind::Heartbeat, payload) else { return };
         self.move_to(receipt, &origin);
         let provider = self.providers.intern(origin.provider);

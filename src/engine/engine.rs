@@ -146,7 +146,7 @@ impl Engine {
     #[inline]
     pub fn handle_event(&mut self, subject: &[u8], payload: &[u8], receipt: Receipt) -> Result<(), Malformed> {
         let (kind, symbol) = split_subject(subject, self.subject_prefix());
-        self.handle_split(kind, symbol, payload, &receipt)
+        self.handle_split(kind, symbol, payload, receipt)
     }
 
     /// The same for an event whose subject has been split.
@@ -155,7 +155,7 @@ impl Engine {
         kind: EventKind,
         symbol: &[u8],
         payload: &[u8],
-        receipt: &Receipt,
+        receipt: Receipt,
     ) -> Result<(), Malformed> {
         // Read where it was written: a copy would cost each event thirty moves.
         let decoded = self.decoder.decode(kind, payload);
@@ -190,7 +190,7 @@ impl Engine {
             self.counters.timestamps_rejected[provider.index()] += 1;
             self.note_rejected_time(provider, origin);
         }
-        let lag_ns = match *receipt {
+        let lag_ns = match receipt {
             Receipt::At(_) => lag_ns,
             // Nothing is known to lag.
             Receipt::Unrecorded | Receipt::Stored { is_past: true, .. } => None,
@@ -247,7 +247,7 @@ impl Engine {
         state.trades.advance(&self.trade_pool, now, self.lengths);
         state.trades.forget(&mut self.trade_pool, state.watermark(), self.lengths);
 
-        self.evaluate_rules(id, now, t, receipt);
+        self.evaluate_rules(id, now, t, &receipt);
         self.publish_or_wait(id, now);
         if self.trade_pool.is_low() || self.row_pool.is_low() {
             self.judge_room(id, now);

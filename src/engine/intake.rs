@@ -105,14 +105,10 @@ pub fn take_messages(
         }
         match decode_server_op(buffer.unread(), &limits)? {
             Decoded::Op { op: ServerOp::Msg(message), len } if takes_messages => {
-                let of_message;
                 let receipt = match reads_stream {
-                    false => &receipt,
+                    false => receipt,
                     true => match observer.stored(&message) {
-                        Some(stored) => {
-                            of_message = stored;
-                            &of_message
-                        }
+                        Some(receipt) => receipt,
                         None => {
                             buffer.consume(len);
                             continue;

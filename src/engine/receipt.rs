@@ -31,8 +31,8 @@ impl Engine {
 
     /// Local time moves on to an event's receipt.
     #[inline]
-    pub(super) fn move_to(&mut self, receipt: &Receipt, origin: &Origin<'_>) {
-        match *receipt {
+    pub(super) fn move_to(&mut self, receipt: Receipt, origin: &Origin<'_>) {
+        match receipt {
             Receipt::At(moment) => self.move_local(moment),
             Receipt::Unrecorded => self.move_to_stated(origin),
             Receipt::Stored { stored, present, is_past } => {
