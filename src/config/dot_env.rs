@@ -75,7 +75,7 @@ impl DotEnv {
                             line.number
                         ));
                     }
-                    if let Some((_, before)) = read.values.get(&name) {
+                    if let Some((_, before)) = read.values.get(&name).filter(|_| twice.len() < STRANGERS_SAID_MAX) {
                         twice.push(format!(
                             ".env line {}: {name} is in line {before} as well; this line, the last one, counts",
                             line.number
@@ -89,7 +89,7 @@ impl DotEnv {
             }
         }
         read.warnings = strangers.into_warnings();
-        read.warnings.extend(twice.into_iter().take(STRANGERS_SAID_MAX));
+        read.warnings.extend(twice);
         Ok(read)
     }
 

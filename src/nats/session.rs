@@ -461,12 +461,12 @@ impl<M: Copy> Session<M> {
         }
     }
 
-    /// A connection serves, and is neither being drained nor at its end.
     /// The connection that serves has come to its end, and is about to be closed.
     pub fn has_ended(&self) -> bool {
         self.connection().is_some_and(|connection| connection.state() == ConnectionState::Closed)
     }
 
+    /// A connection serves, and is neither being drained nor at its end.
     fn is_in_use(&self) -> bool {
         let in_use = |serving: &Serving| {
             matches!(serving.stage, Stage::Serving) && serving.connection.state() == ConnectionState::Ready
