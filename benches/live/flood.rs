@@ -20,7 +20,8 @@ const SILENCE: Duration = Duration::from_millis(700);
 /// Between two requests.
 const HTTP_INTERVAL: Duration = Duration::from_millis(20);
 
-pub fn flood(server: &NatsServer, peer: Option<&Path>, stream: &mut Stream) {
+/// `base`: another version of the service.
+pub fn flood(server: &NatsServer, peer: Option<&Path>, base: Option<&Path>, stream: &mut Stream) {
     let passes = (EVENTS / stream.event_count).max(1);
     println!("\nFlood: {} events, {} bytes each, from one publisher", passes * stream.event_count, {
         stream.bytes.len() as u64 / stream.event_count
@@ -35,6 +36,11 @@ pub fn flood(server: &NatsServer, peer: Option<&Path>, stream: &mut Stream) {
             let name = ["service", "service --cores 2"][flags.len() / 2];
             let flood = run(server, &service, stream, passes);
             print_service(name, &service, stream, passes, &flood);
+        }
+        if let Some(base) = base {
+            let base = Service::start_binary(base, server, &[]);
+            let flood = run(server, &base, stream, passes);
+            print_service("base", &base, stream, passes, &flood);
         }
         if let Some(peer) = peer {
             let peer = Peer::start(peer, server, "md.events");

@@ -49,10 +49,13 @@ const BUSY: Route = Route {
     symbol: "B",
     answers_by_symbol: true,
 };
+const BASE: Route =
+    Route { name: "base", prefix: "base", answers: "senpai.features", symbol: "O", answers_by_symbol: true };
 const PEER: Route =
     Route { name: "peer", prefix: "peer", answers: "senpai.features", symbol: "P", answers_by_symbol: true };
 
-pub fn latency(server: &NatsServer, peer: Option<&Path>) {
+/// `base`: another version of the service.
+pub fn latency(server: &NatsServer, peer: Option<&Path>, base: Option<&Path>) {
     for (gap_ms, trades) in [(5, 1_500), (50, 300), (150, 100)] {
         let gap = Duration::from_millis(gap_ms);
         println!("\nLatency, us from trade to snapshot, each has one some {gap_ms} ms after its last");
@@ -62,10 +65,12 @@ pub fn latency(server: &NatsServer, peer: Option<&Path>) {
         let mut measured: Vec<(Route, Vec<u64>)> = Vec::new();
         for _ in 0..ROUNDS {
             let service = Service::start(server, &["--subject-prefix", SERVICE.prefix]);
+            let base = base.map(|base| Service::start_binary(base, server, &["--subject-prefix", BASE.prefix]));
             let peer = peer.map(|peer| Peer::start(peer, server, PEER.prefix));
-            let routes: Vec<Route> = [ECHO, SERVICE].into_iter().chain(peer.as_ref().map(|_| PEER)).collect();
+            let others = [base.as_ref().map(|_| BASE), peer.as_ref().map(|_| PEER)];
+            let routes: Vec<Route> = [ECHO, SERVICE].into_iter().chain(others.into_iter().flatten()).collect();
             probe.measure(&routes, trades, gap, &mut measured);
-            drop((service, peer));
+            drop((service, base, peer));
             // It takes a core for itself, so the others are not to run beside it.
             let _busy = Service::start(server, &["--subject-prefix", BUSY.prefix, "--busy-poll"]);
             probe.measure(&[BUSY], trades, gap, &mut measured);

@@ -5,7 +5,8 @@
 //!   cargo bench --bench live -- [--peer BINARY] [--base BINARY] [--only SECTION] [RECORDING]
 //! ```
 //!
-//! The nats-server is $NATS_SERVER; `--base` is another version of the service, for scrapes and peers. Sections: memory,
+//! The nats-server is $NATS_SERVER; `--base` is another version of the service, for latency, flood,
+//! scrapes and peers. Sections: memory,
 //! latency, flood, http, scrapes, readers, peers, resources; jetstream alone where it is asked for, against a bare pull consumer (`benches/jetstream.sh`). Everything that is compared runs in turns, so that whatever else the machine does falls on all alike.
 
 mod client;
@@ -66,10 +67,10 @@ fn main() {
     }
     let server = NatsServer::start(&binary);
     if is_wanted("latency") {
-        latency::latency(&server, peer);
+        latency::latency(&server, peer, base.as_deref());
     }
     if is_wanted("flood") {
-        flood::flood(&server, peer, &mut stream);
+        flood::flood(&server, peer, base.as_deref(), &mut stream);
     }
     if is_wanted("http") {
         flood::http(&server, &mut stream);
