@@ -1,10 +1,11 @@
 #!/bin/sh
-# Prints the path of a Python that has what the tests of the contracts need (schemathesis; nats-py and pandas, for the examples):
-# $PYTHON_TOOLS, or one in .tools/python, which is installed from PyPI when it is not there.
+# Prints the path of a Python that has what the tests of the contracts need (openapi-spec-validator and
+# schemathesis; nats-py and pandas, for the examples): $PYTHON_TOOLS, or one in .tools/python, which is installed from PyPI when it
+# is not there.
 #
 # With --find it installs nothing. Messages go to standard error; exit 1 when there is none.
 set -u
-packages="schemathesis==4.32.5 nats-py==2.16.0 pandas==3.1.1"
+packages="openapi-spec-validator==0.9.0 schemathesis==4.32.5 nats-py==2.16.0 pandas==3.1.1"
 root=$(cd "$(dirname "$0")/.." && pwd)
 folder=$root/.tools/python
 python=$folder/bin/python
@@ -24,8 +25,8 @@ install_packages() {
 }
 
 if [ -n "${PYTHON_TOOLS:-}" ]; then
-    "$PYTHON_TOOLS" -c 'import nats, pandas, schemathesis' && printf '%s\n' "$PYTHON_TOOLS" && exit 0
-    say "PYTHON_TOOLS is $PYTHON_TOOLS, and that is no Python that has nats-py, pandas and schemathesis"
+    "$PYTHON_TOOLS" -c 'import nats, openapi_spec_validator, pandas, schemathesis' && printf '%s\n' "$PYTHON_TOOLS" && exit 0
+    say "PYTHON_TOOLS is $PYTHON_TOOLS, and that is no Python that has nats-py, openapi-spec-validator, pandas and schemathesis"
     exit 1
 fi
 find_python && exit 0

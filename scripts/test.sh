@@ -66,11 +66,11 @@ for tool in chromium axe; do
     fi
 done
 if PYTHON_TOOLS=$(scripts/python-tools.sh); then
-    report+=("schemathesis, nats-py and pandas, $PYTHON_TOOLS")
+    report+=("openapi-spec-validator, schemathesis, nats-py and pandas, $PYTHON_TOOLS")
     export PYTHON_TOOLS
 else
     unset PYTHON_TOOLS
-    skip python-tools "there is no such Python here, and it cannot be installed (see above): neither schemathesis nor the examples run"
+    skip python-tools "there is no such Python here, and it cannot be installed (see above): neither openapi-spec-validator nor schemathesis nor the examples run"
 fi
 # Here as well.
 if path=$(scripts/promtool.sh); then

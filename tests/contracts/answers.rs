@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::{Value, json};
+use senpai_md_consumer::engine::bounds::LATEST_MAX;
+use serde_json::Value;
 
 use crate::contract::{Contract, document, name_of};
 use crate::shapes::check_strict;
 use crate::stage::Stage;
 use crate::support::event_stream::EventStream;
+use crate::support::events::{RISE_WARM_UP, rising_market};
 use crate::support::http::{Connection, Reply};
 use crate::support::nats_server::{NatsServer, Release};
 use crate::support::service::Service;
@@ -177,7 +179,6 @@ fn events_are_as_they_are_described() {
         samples.insert(name.to_owned(), event.data.clone());
         has_latency && ["FeaturesUpdate", "Signal", "Alert", "Status"].iter().all(|name| samples.contains_key(*name))
     });
-    samples.entry("Lost".to_owned()).or_insert(json!({"features": 1, "signals_and_alerts": 0}));
     for (name, sample) in samples {
         check_strict(&contract, &name, &sample);
     }
@@ -185,6 +186,26 @@ fn events_are_as_they_are_described() {
     for words in ["`features` is a FeaturesUpdate", "`signal` a Signal", "`alert` an Alert", "`status` a Status"] {
         assert!(described.contains(words), "{described}");
     }
+}
+
+/// A reader that comes back after more signals than are kept is told that it has lost some, however fast the machine is.
+#[test]
+fn what_is_lost_is_as_it_is_described() {
+    const SIGNALS: usize = 2 * LATEST_MAX;
+    let stage = Stage::start("primary");
+    let mut events = EventStream::open(stage.service.address(), "", None);
+    let before = events.until("a place", |event| !event.id.is_empty()).pop().expect("it is the last").id;
+    stage.bus.publish(&rising_market("RISE", RISE_WARM_UP + SIGNALS));
+    // The number in an id is that of signals and alerts.
+    events.until("all signals", |event| {
+        let number = event.id.rsplit_once('-').map(|(_, number)| number.parse::<usize>().expect("a number"));
+        number >= Some(SIGNALS)
+    });
+    let lost = EventStream::open(stage.service.address(), "", Some(&before)).next_of("lost").data;
+    check_strict(&Contract::read(), "Lost", &lost);
+    assert!(lost["signals_and_alerts"].as_u64() > Some(0), "{lost}");
+    let described = document("openapi.json")["paths"]["/events"]["get"]["description"].to_string();
+    assert!(described.contains("`lost` a Lost"), "{described}");
 }
 
 #[test]

@@ -6,9 +6,9 @@
 //!        └────────── openapi.json: what HTTP answers ───┘
 //! ```
 //!
-//! `shapes` tries the schemas themselves: each refuses what lacks a field, has one more, or one of another type. `messages` and
-//! `answers` validate what a live service publishes and serves. `tools` are those that others would use (schemathesis, promtool), and
-//! `examples` runs `ops/examples` by the `commands` that the README and their heads have. What they need is found by
+//! `shapes` tries the schemas themselves: each refuses what lacks a field, has one more, or one of another type. `asyncapi` tries
+//! that document. `messages` and `answers` validate what a live service publishes and serves. `tools` are those that others would
+//! use (openapi-spec-validator, schemathesis, promtool), and `examples` runs `ops/examples` by the `commands` that the README and their heads have. What they need is found by
 //! `scripts/python-tools.sh` and `scripts/promtool.sh`; where `SENPAI_SKIP` names `python-tools` or `promtool` it is skipped.
 
 #[path = "../reference/mod.rs"]
@@ -17,6 +17,7 @@ mod reference;
 mod support;
 
 mod answers;
+mod asyncapi;
 mod commands;
 mod contract;
 mod examples;

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::contract::references;
 use crate::stage::{Stage, run};
 use crate::support::is_skipped;
@@ -24,6 +26,35 @@ fn found(script: &str) -> PathBuf {
     let is_found = found.status.success();
     assert!(is_found, "it is missing: run scripts/{script}, or scripts/test.sh in the place of cargo test");
     PathBuf::from(String::from_utf8(found.stdout).expect("a path").trim())
+}
+
+/// The document of the repository, which refers to that of the schemas, and the served one, which is whole.
+#[test]
+fn the_documents_are_openapi() {
+    if is_skipped("the_documents_are_openapi", "python-tools") {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a directory for temporary files");
+    let written = |name: &str, document: &Value| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, document.to_string()).expect("a file");
+        path
+    };
+    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("ops/schemas/openapi.json");
+    let served = Stage::start("primary").service.document("/openapi.json");
+    let mut wrong = served.clone();
+    wrong["paths"]["/health"]["get"]["sumary"] = "no field of an operation".into();
+    let paths = [kept, written("served.json", &served), written("wrong.json", &wrong)];
+    let mut command = Command::new("sh");
+    // It ends with 1 where it has something against a document.
+    command
+        .args(["-c", "\"$0\" -m openapi_spec_validator --schema 3.1 \"$@\" || [ $? = 1 ]"])
+        .arg(python())
+        .args(&paths);
+    let said = run(&mut command, LIMIT);
+    let is_taken = paths.map(|path| said.contains(&format!("{}: OK\n", path.display())));
+    assert_eq!(is_taken, [true, true, false], "{said}");
+    assert!(said.contains("'sumary' was unexpected"), "{said}");
 }
 
 /// Requests made up from the served document, right and wrong ones: each is answered as the document says.
