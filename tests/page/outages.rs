@@ -1,8 +1,9 @@
 //! What the page says when something is wrong.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::chromium::Chromium;
+use crate::barriers::check_themes;
+use crate::chromium::{Chromium, Page};
 use crate::support::bus::Bus;
 use crate::support::events::{now_ns, quote};
 use crate::support::nats_server::{NatsServer, Release, unused_port};
@@ -55,6 +56,11 @@ pub fn service_killed_and_back(chromium: &Chromium) {
     assert_eq!(foreign, Vec::<String>::new());
 }
 
+/// Of the lamps: connection, NATS, readiness, stream.
+fn looks(page: &Page<'_>) -> Value {
+    page.js("[...document.querySelectorAll('.lamps li')].map((lamp) => lamp.dataset.is)")
+}
+
 pub fn troubles_come_first(chromium: &Chromium) {
     let server = NatsServer::start();
     let url = server.url();
@@ -70,6 +76,8 @@ pub fn troubles_come_first(chromium: &Chromium) {
     assert_eq!(said, health["troubles"][0]);
     let lines = "document.querySelectorAll('#troubles li').length";
     assert_eq!(page.js(&format!("document.title === `⚠ ${{{lines}}} · senpai-md-consumer`")), true);
+    assert_eq!(looks(&page), json!(["good", "bad", "bad", "unknown"]));
+    check_themes(&page, "NATS not connected");
     check_clean(&page, &service);
 }
 
@@ -84,6 +92,8 @@ pub fn how_far_a_stream_is_read(chromium: &Chromium) {
     page.until("document.querySelectorAll('#troubles li').length > 0");
     let said = page.js("document.querySelector('#troubles li').textContent");
     assert!(said.as_str().is_some_and(|said| said.contains("JetStream stream MD_EVENTS")), "{said}");
+    assert_eq!(looks(&page), json!(["good", "good", "bad", "bad"]));
+    check_themes(&page, "stream not read");
     // Another service makes it.
     let maker = Service::start_ready(&server.url(), &["--use-jetstream", "--jetstream-create-stream"]);
     page.until(&lamp("Stream live"));
