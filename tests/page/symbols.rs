@@ -62,8 +62,13 @@ pub fn values_are_those_of_the_service(chromium: &Chromium) {
     assert_eq!(column(&page, 0), ["BTC/USD", "ONLY.A.BOOK", "SHIB"]);
     assert_eq!(column(&page, 1), ["64000.20", "–", "–"], "prices");
     assert_eq!(column(&page, 2), ["64000.20", "100.0000", "0.00001236"], "mids");
-    // On a phone, where columns are as narrow as they get, none is cut.
+    // On a phone, where columns are as narrow as they get, none is cut, nor is the label of one that is sorted by.
     page.size(390, 844);
+    for index in (1..15).chain([0]) {
+        let cut = page.js(&format!("(() => {{ const label = document.querySelectorAll('thead button')[{index}]; label.click(); return label.scrollWidth > label.clientWidth; }})()"));
+        assert_eq!(cut, false, "column {index}");
+    }
+    assert_eq!(column(&page, 0), ["BTC/USD", "ONLY.A.BOOK", "SHIB"]);
     let cut = "[...document.querySelectorAll('#scroll :is(td, tbody th)')].filter((cell) => cell.scrollWidth > cell.clientWidth).map((cell) => cell.textContent)";
     assert_eq!(page.js(cut), json!([]));
     page.size(1600, 1000);
@@ -105,6 +110,8 @@ pub fn values_are_those_of_the_service(chromium: &Chromium) {
     }
     page.press("Escape");
     page.until("document.getElementById('symbol').hidden && location.hash === ''");
+    let returns = page.js("import('/page/text.js').then(({ percent }) => [0.01, 0.000004, 0, -0.000004, -0.01, null].map((value) => percent(value)))");
+    assert_eq!(returns, json!(["+1.000", "0.000", "0.000", "0.000", "−1.000", "–"]));
     check_clean(&page, &service);
 }
 

@@ -59,7 +59,9 @@ export function draw(canvas, series, { text, zero = false, marks = [] }) {
     values.forEach((value, index) => {
       if (Number.isNaN(value)) return;
       if (isBars) {
-        context.fillRect(x(index) - 0.6, y(value), Math.max((width - right) / SECONDS, 1), Math.max(y(0) - y(value), 0));
+        // Whole pixels of the screen, so that bars side by side leave no gap and do not overlap.
+        const [start, end] = [index - 0.5, index + 0.5].map((edge) => Math.round(x(edge) * scale) / scale);
+        context.fillRect(start, y(value), Math.max(end - start, 1 / scale), Math.max(y(0) - y(value), 0));
       } else {
         if (index - drawn > GAP) context.moveTo(x(index) - 0.75, y(value));
         context.lineTo(x(index), y(value));

@@ -12,7 +12,8 @@ const feature = (name) => (row) => row.doc.features[name];
 /** Ages go on between two updates. */
 const agedBy = (row, now) => now - row.receivedAt;
 const aged = (field) => (row, now) => (row.doc[field] === null ? null : row.doc[field] + agedBy(row, now));
-const sign = (value) => (value > 0 ? "up" : value < 0 ? "down" : "");
+/** Of what is written: what is rounded to nothing has no direction. */
+const directionOf = (value) => ({ "+": "up", "−": "down" })[percent(value)[0]] ?? "";
 
 /** Each with its least width, its value (to sort by), its text and, where it has one, its class. */
 const COLUMNS = [
@@ -23,7 +24,7 @@ const COLUMNS = [
   { label: "bps", px: 50, title: "Spread in basis points of the mid", value: feature("spread_bps"), text: (value) => fixed(value, 2) },
   { label: "VWAP 10 s", px: 90, title: "Volume-weighted price of the last 10 s", value: feature("trade_vwap_10s"), text: price },
   { label: "VWAP 60 s", px: 90, title: "Volume-weighted price of the last 60 s", value: feature("trade_vwap_60s"), text: price },
-  { label: "Return %", px: 68, title: "Return over 10 s, in percent", value: feature("return_10s"), text: (value) => percent(value), className: sign },
+  { label: "Return %", px: 68, title: "Return over 10 s, in percent", value: feature("return_10s"), text: (value) => percent(value), className: directionOf },
   { label: "Vol. %", px: 60, title: "Realised volatility over 60 s, in percent, not annualised", value: feature("realized_vol_60s"), text: (value) => (value === null ? NONE : fixed(value * 100, 4)) },
   { label: "Volume", px: 62, title: "Volume traded in the last 10 s", value: feature("trade_volume_10s"), text: (value) => significant(value, 4) },
   { label: "Trades", px: 56, title: "Trades in the last 10 s", value: feature("trade_count_10s"), text: count },

@@ -35,7 +35,8 @@ export const fixed = (value, digits) => (isNumber(value) ? value.toFixed(digits)
 export function percent(value, digits = 3) {
   if (!isNumber(value)) return NONE;
   const text = (value * 100).toFixed(digits);
-  return Number(text) > 0 ? `+${text}` : text.replace("-", "−");
+  // What is rounded to nothing has no sign.
+  return Number(text) > 0 ? `+${text}` : text.replace("-", Number(text) < 0 ? "−" : "");
 }
 
 /** A length of time in ms. */
