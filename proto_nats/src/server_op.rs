@@ -156,7 +156,7 @@ fn usual_head(input: &[u8]) -> Option<(Arguments<'_>, usize)> {
 #[inline(never)]
 fn usual_with_reply(input: &[u8], subject_end: usize, sid: u64, sid_end: usize) -> Option<(Arguments<'_>, usize)> {
     let subject = &input[SUBJECT_AT..subject_end];
-    let reply_end = visible_end(input, sid_end + 1)?;
+    let reply_end = visible_end(input, visible_blocks_end(input, sid_end + 1))?;
     let reply_to = &input[sid_end + 1..reply_end];
     let (total, total_end) = digits(input, reply_end + 1, 9)?;
     let is_usual = !subject.is_empty()
@@ -180,6 +180,16 @@ fn visible_end(input: &[u8], mut at: usize) -> Option<usize> {
         }
         at += 8;
     }
+}
+
+/// The end of the blocks of 32 bytes from `at` on that have neither: an acknowledgement subject has two or three.
+#[inline]
+fn visible_blocks_end(input: &[u8], mut at: usize) -> usize {
+    let visible = |block: &[u8; 32]| block.iter().fold(true, |visible, byte| visible & (*byte > b' '));
+    while input.get(at..).and_then(<[u8]>::first_chunk).is_some_and(visible) {
+        at += 32;
+    }
+    at
 }
 
 /// One to `digits_max` digits from `at` on, and where they end, which is inside `input`.

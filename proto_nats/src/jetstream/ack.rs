@@ -8,8 +8,6 @@
 //!
 //! Source: ADR-15. With 9 or 11 tokens this is the same as counting from the right; a later server may add some there.
 
-use std::ops::Range;
-
 use memchr::memchr_iter;
 
 /// See the head of this file.
@@ -71,108 +69,129 @@ impl<'a> Ack<'a> {
     }
 }
 
+/// Where a message stands, by its acknowledgement subject: see [`Ack`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Standing {
+    pub stream_sequence: u64,
+    pub consumer_sequence: u64,
+    pub stored_ns: u64,
+    pub pending: u64,
+}
+
+impl Ack<'_> {
+    fn standing(&self) -> Standing {
+        let Ack { stream_sequence, consumer_sequence, stored_ns, pending, .. } = *self;
+        Standing { stream_sequence, consumer_sequence, stored_ns, pending }
+    }
+}
+
 /// A longer start is not remembered: a stream's and a consumer's name of 255 bytes each, and some.
 const START_BYTES_MAX: usize = 640;
+/// What changes of a time within 100 ms, and the digits before that, which all times from 2001 to 2286 have.
+const LATE_DIGITS: usize = 8;
+const EARLY_DIGITS: usize = 11;
 
-/// What the acknowledgement subjects of a consumer begin with, up to the count of deliveries, which is always the same where
-/// nothing is acknowledged: where that is known, only the numbers behind it are read.
-#[derive(Debug)]
+/// What the acknowledgement subjects of one consumer begin with, up to the count of deliveries, which is always the same where
+/// nothing is acknowledged; and how the time began of the last one that was read whole. Where both are known, only the
+/// other digits are read.
+#[derive(Debug, Default)]
 pub(crate) struct AckStart {
     bytes: Vec<u8>,
-    stream: Range<usize>,
-    consumer: Range<usize>,
-    delivered: u64,
+    early: [u8; EARLY_DIGITS],
+    early_ns: u64,
 }
 
 impl AckStart {
-    /// Nothing is known yet; what is learned takes no more memory.
-    pub fn new() -> AckStart {
-        AckStart { bytes: Vec::with_capacity(START_BYTES_MAX), stream: 0..0, consumer: 0..0, delivered: 0 }
-    }
-
-    /// The same as [`Ack::parse`].
+    /// The same as [`Ack::parse`]; `None` as well where it is not of this consumer.
     #[inline]
-    pub fn parse<'a>(&mut self, subject: &'a [u8]) -> Option<Ack<'a>> {
-        self.parse_known(subject).or_else(|| self.learn(subject))
+    pub fn parse(&mut self, subject: &[u8], consumer: &[u8]) -> Option<Standing> {
+        self.parse_known(subject).or_else(|| self.learn(subject, consumer))
     }
 
     /// `None`: it begins otherwise, or is written otherwise.
     #[inline]
-    fn parse_known<'a>(&self, subject: &'a [u8]) -> Option<Ack<'a>> {
-        let mut rest = subject.strip_prefix(self.bytes.as_slice())?;
-        let mut next = || {
-            let (number, len) = leading_number(rest)?;
-            rest = rest[len..].strip_prefix(b".")?;
-            Some(number)
-        };
-        let (stream_sequence, consumer_sequence, stored_ns) = (next()?, next()?, next()?);
-        let (pending, len) = leading_number(rest)?;
-        let (stream, consumer) = (&subject[self.stream.clone()], &subject[self.consumer.clone()]);
-        let delivered = self.delivered;
-        let ack = Ack { stream, consumer, delivered, stream_sequence, consumer_sequence, stored_ns, pending };
-        (len == rest.len() && !self.bytes.is_empty()).then_some(ack)
+    fn parse_known(&self, subject: &[u8]) -> Option<Standing> {
+        if self.bytes.is_empty() {
+            return None;
+        }
+        let rest = subject.strip_prefix(self.bytes.as_slice())?;
+        let (stream_sequence, rest) = number_and_dot(rest)?;
+        let (consumer_sequence, rest) = number_and_dot(rest)?;
+        let (early, rest) = rest.split_first_chunk()?;
+        let (late, rest) = rest.split_first_chunk()?;
+        let (late_ns, LATE_DIGITS) = digits_of_eight(*late) else { return None };
+        if *early != self.early {
+            return None;
+        }
+        let pending = last_number(subject, rest.strip_prefix(b".")?.len())?;
+        Some(Standing { stream_sequence, consumer_sequence, stored_ns: self.early_ns + late_ns, pending })
     }
 
     #[cold]
-    fn learn<'a>(&mut self, subject: &'a [u8]) -> Option<Ack<'a>> {
-        let ack = Ack::parse(subject)?;
-        let place = |part: &[u8]| {
-            let start = part.as_ptr() as usize - subject.as_ptr() as usize;
-            start..start + part.len()
-        };
-        let (stream, consumer) = (place(ack.stream), place(ack.consumer));
-        let numbers = &subject[consumer.end + 1..];
-        let len = numbers.iter().position(|byte| *byte == b'.').map_or(0, |end| consumer.end + 1 + end + 1);
-        if (1..=START_BYTES_MAX).contains(&len) {
-            self.bytes.clear();
-            self.bytes.extend_from_slice(&subject[..len]);
-            (self.stream, self.consumer, self.delivered) = (stream, consumer, ack.delivered);
+    fn learn(&mut self, subject: &[u8], consumer: &[u8]) -> Option<Standing> {
+        let ack = Ack::parse(subject).filter(|ack| ack.consumer == consumer)?;
+        // All is behind the consumer's name, which is a part of the subject.
+        let consumer_end = ack.consumer.as_ptr_range().end as usize - subject.as_ptr() as usize;
+        let mut dots = memchr_iter(b'.', subject).skip_while(|dot| *dot < consumer_end);
+        let start_end = dots.nth(1)? + 1;
+        let stored_at = dots.nth(1)? + 1;
+        self.bytes.clear();
+        let stored = subject[stored_at..].split(|byte| *byte == b'.').next()?;
+        if start_end <= START_BYTES_MAX && stored.len() == EARLY_DIGITS + LATE_DIGITS {
+            self.bytes.extend_from_slice(&subject[..start_end]);
+            self.early.copy_from_slice(&stored[..EARLY_DIGITS]);
+            self.early_ns = ack.stored_ns - ack.stored_ns % TENS[LATE_DIGITS];
         }
-        Some(ack)
+        Some(ack.standing())
     }
 }
 
-/// One to nineteen digits, which a `u64` holds in any case, and how many they are. No digit follows them.
+/// One to fifteen digits and the dot behind them: their value, and what follows. `None`: it is written otherwise.
 #[inline]
-fn leading_number(text: &[u8]) -> Option<(u64, usize)> {
-    const DIGITS_MAX: usize = 19;
-    let (mut value, mut len) = (0_u64, 0);
-    while let Some(chunk) = text.get(len..).and_then(<[u8]>::first_chunk) {
-        let (number, count) = digits_of_eight(*chunk);
-        if len + count > DIGITS_MAX {
-            return None;
-        }
-        value = value * TENS[count] + number;
-        len += count;
-        if count < 8 {
-            return (len > 0).then_some((value, len));
-        }
+fn number_and_dot(text: &[u8]) -> Option<(u64, &[u8])> {
+    let (mut value, mut count) = digits_of_eight(*text.first_chunk()?);
+    if count == 8 {
+        let (low, low_count) = digits_of_eight(*text[8..].first_chunk()?);
+        (value, count) = (value * TENS[low_count] + low, 8 + low_count);
     }
-    while let Some(digit) = text.get(len).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit <= 9) {
-        if len == DIGITS_MAX {
-            return None;
-        }
-        value = value * 10 + u64::from(digit);
-        len += 1;
-    }
-    (len > 0).then_some((value, len))
+    (count > 0 && text.get(count) == Some(&b'.')).then(|| (value, &text[count + 1..]))
+}
+
+/// The last one to eight bytes of a text that has eight, if they are digits.
+#[inline]
+fn last_number(text: &[u8], count: usize) -> Option<u64> {
+    // What stands before them is taken for zeros.
+    let others = 8_usize.checked_sub(count).filter(|others| *others < 8)?;
+    let digits = (u64::from_le_bytes(*text.last_chunk()?) ^ ZEROS) & (u64::MAX << (8 * others));
+    (not_digits(digits) == 0).then(|| value_of(digits))
 }
 
 const TENS: [u64; 9] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
+const ONES: u64 = u64::MAX / 255;
+const ZEROS: u64 = ONES * b'0' as u64;
 
-/// The digits that eight bytes begin with: their value, by halves (four pairs, two fours, one number), and how many they are.
+/// The digits that eight bytes begin with: their value, and how many they are.
 #[inline]
 fn digits_of_eight(text: [u8; 8]) -> (u64, usize) {
-    const ONES: u64 = u64::MAX / 255;
-    let digits = u64::from_le_bytes(text) ^ (ONES * 0x30);
-    // The lowest bit set is that of the first byte that is more than 9; above it, sums may carry.
-    let others = (digits | digits.wrapping_add(ONES * 0x76)) & (ONES << 7);
-    let count = others.trailing_zeros() as usize / 8;
-    // What is not theirs is shifted out, and zeros stand before them. The first digit stands in the lowest byte.
-    let digits = digits.checked_shl(64 - 8 * count as u32).unwrap_or(0);
+    let digits = u64::from_le_bytes(text) ^ ZEROS;
+    let count = not_digits(digits).trailing_zeros() / 8;
+    // What is not theirs is shifted out, and zeros stand before them.
+    let digits = digits.checked_shl(64 - 8 * count).unwrap_or(0);
+    (value_of(digits), count as usize)
+}
+
+/// A bit for each byte that is more than 9. The lowest is right; above it, sums may carry.
+#[inline]
+fn not_digits(digits: u64) -> u64 {
+    (digits | digits.wrapping_add(ONES * 0x76)) & (ONES << 7)
+}
+
+/// Of eight digits, the first in the lowest byte: by halves (four pairs, two fours, one number).
+#[inline]
+fn value_of(digits: u64) -> u64 {
     let pairs = digits.wrapping_mul(10).wrapping_add(digits >> 8) & 0x00ff_00ff_00ff_00ff;
     let fours = pairs.wrapping_mul(100).wrapping_add(pairs >> 16) & 0x0000_ffff_0000_ffff;
-    (fours.wrapping_mul(10_000).wrapping_add(fours >> 32) & 0xffff_ffff, count)
+    fours.wrapping_mul(10_000).wrapping_add(fours >> 32) & 0xffff_ffff
 }
 
 /// Digits only, and no more than a `u64` holds.
@@ -201,18 +220,30 @@ mod tests {
         pending: 30,
     };
 
+    fn standing(subject: &[u8], consumer: &str) -> Option<Standing> {
+        Some(Ack::parse(subject).filter(|ack| ack.consumer == consumer.as_bytes())?.standing())
+    }
+
     /// What may come of a text cut short: nothing, or the same with less of the last number.
     fn check(subject: &str, expected: Option<Ack<'_>>) {
         assert_eq!(Ack::parse(subject.as_bytes()), expected, "{subject}");
         // Whatever came before it, what is remembered changes nothing.
-        for before in
-            ["$JS.ACK.MD.c-1.1.5.2.3.4", "$JS.ACK.hub.ACCOUNT.MD.c-1.1.5.2.3.4", "$JS.ACK.M.c.1.5.2.3.4", subject]
-        {
-            let mut start = AckStart::new();
-            assert_eq!(start.parse(before.as_bytes()), Ack::parse(before.as_bytes()));
-            for cut in (0..=subject.len()).rev() {
-                let cut = &subject.as_bytes()[..cut];
-                assert_eq!(start.parse(cut), Ack::parse(cut), "{} behind {before}", cut.escape_ascii());
+        for before in [
+            "$JS.ACK.MD.c-1.1.5.2.3.4",
+            "$JS.ACK.MD.c-1.1.5.2.1795992563049841272.4",
+            "$JS.ACK.MD.c-1.1.5.2.1795992563149841272.4",
+            "$JS.ACK.hub.ACCOUNT.MD.c-1.1.5.2.1795992563049841272.4",
+            "$JS.ACK.M.c.1.5.2.1795992563049841272.4",
+            subject,
+        ] {
+            for consumer in ["c-1", "c"] {
+                let mut start = AckStart::default();
+                assert_eq!(start.parse(before.as_bytes(), consumer.as_bytes()), standing(before.as_bytes(), consumer));
+                for cut in (0..=subject.len()).rev() {
+                    let cut = &subject.as_bytes()[..cut];
+                    let found = start.parse(cut, consumer.as_bytes());
+                    assert_eq!(found, standing(cut, consumer), "{} behind {before}", cut.escape_ascii());
+                }
             }
         }
         for cut in 0..subject.len() {
@@ -242,21 +273,44 @@ mod tests {
         }
     }
 
-    /// What is known is not read again, and no more memory is taken.
+    /// What is known is not read again.
     #[test]
     fn what_a_consumer_begins_with_is_remembered() {
-        let mut start = AckStart::new();
-        let place = start.bytes.as_ptr();
+        let mut start = AckStart::default();
         for subject in
             ["$JS.ACK.MD.c-1.1.5.2.1795992563049841272.30", "$JS.ACK.hub.ACCOUNT.MD.c-1.1.5.2.1795992563049841272.30"]
         {
             assert_eq!(start.parse_known(subject.as_bytes()), None);
-            assert_eq!(start.parse(subject.as_bytes()), Some(ACK));
-            assert_eq!(start.parse_known(subject.as_bytes()), Some(ACK));
+            assert_eq!(start.parse(subject.as_bytes(), b"c-1"), Some(ACK.standing()));
+            assert_eq!(start.parse_known(subject.as_bytes()), Some(ACK.standing()));
         }
-        let long = format!("$JS.ACK.{}.c-1.1.5.2.3.4", "x".repeat(START_BYTES_MAX));
-        assert!(start.parse(long.as_bytes()).is_some() && start.parse_known(long.as_bytes()).is_none());
-        assert_eq!(start.bytes.as_ptr(), place);
+        // Of another consumer nothing is remembered.
+        let mut start = AckStart::default();
+        let subject = b"$JS.ACK.MD.c-1.1.5.2.1795992563049841272.30";
+        assert_eq!((start.parse(subject, b"c-2"), start.parse_known(subject)), (None, None));
+        let long = format!("$JS.ACK.{}.c-1.1.5.2.1795992563049841272.4", "x".repeat(START_BYTES_MAX));
+        assert!(start.parse(long.as_bytes(), b"c-1").is_some() && start.parse_known(long.as_bytes()).is_none());
+    }
+
+    /// Numbers of every length, read as what is known and whole.
+    #[test]
+    fn numbers_of_every_length() {
+        let numbers = (0..20).map(|len| 9_999_999_999_999_999_999_u64 / 10_u64.pow(len)).chain([0, 1_000, 10_000_000]);
+        let numbers: Vec<u64> = numbers.collect();
+        let mut start = AckStart::default();
+        for (index, number) in numbers.iter().enumerate() {
+            for other in &numbers {
+                for zeros in ["", "0", "0000000"] {
+                    let stored = 1_795_992_563_000_000_000 + index as u64 * 30_000_000;
+                    let subject = format!("$JS.ACK.MD.c-1.1.{zeros}{number}.{other}.{stored}.{zeros}{number}");
+                    assert_eq!(
+                        start.parse(subject.as_bytes(), b"c-1"),
+                        standing(subject.as_bytes(), "c-1"),
+                        "{subject}"
+                    );
+                }
+            }
+        }
     }
 
     #[test]

@@ -37,7 +37,7 @@ const NO_TOKEN: u64 = 0;
 pub struct StreamReader {
     settings: ReaderSettings,
     api: Api,
-    /// `_INBOX.<nuid>.`, and the names of consumers begin with the nuid.
+    /// `_INBOX.<nuid>.`, and the names of consumers begin as the nuid does.
     inbox: String,
     nuid: String,
     random: Random,
@@ -81,8 +81,6 @@ pub struct StreamReader {
     may_delete: bool,
 
     consumer: Option<Consumer>,
-    /// Of the consumer that was heard last.
-    ack_start: AckStart,
     /// When the last one before it was heard.
     left_ns: Option<u64>,
     pending: u64,
@@ -135,6 +133,7 @@ struct Asked {
 #[derive(Debug)]
 struct Consumer {
     name: String,
+    ack_start: AckStart,
     made_ns: u64,
     /// Messages that it has delivered.
     sequence: u64,
@@ -212,7 +211,6 @@ impl StreamReader {
             missing_subjects: Vec::new(),
             may_delete: true,
             consumer: None,
-            ack_start: AckStart::new(),
             left_ns: None,
             pending: 0,
             idle_ns: None,

@@ -2,6 +2,7 @@
 
 use super::{Asked, Beginning, Consumer, Looked, Stage, StreamReader};
 use crate::headers::decode_headers;
+use crate::jetstream::ack::AckStart;
 use crate::jetstream::answer::{
     AnswerFault, ApiError, ConsumerAnswer, Retention, StreamAnswer, decode_consumer, decode_done, decode_stream,
 };
@@ -217,6 +218,7 @@ impl StreamReader {
         self.reads_all = takes_all || (!subjects.is_empty() && subjects.iter().all(is_covered));
         self.consumer = Some(Consumer {
             name,
+            ack_start: AckStart::default(),
             made_ns: now_ns,
             sequence: 0,
             stream_sequence: 0,

@@ -1,7 +1,7 @@
 //! Messages of the stream, and what a consumer says in their place.
 
 use super::{Delivery, ERRANDS_MAX, Stage, StreamReader};
-use crate::jetstream::ack::Ack;
+use crate::jetstream::ack::Standing;
 use crate::jetstream::filter::takes;
 use crate::jetstream::report::{ConsumerLoss, Notice};
 use crate::jetstream::status::{AfterPull, PullEnd, PullStatus};
@@ -15,7 +15,10 @@ impl StreamReader {
     /// A message of the inbox's subscription. `Some`: it is of the stream, and the next one to be applied.
     #[inline]
     pub fn handle_msg(&mut self, msg: &Msg<'_>, now_ns: u64) -> Option<Delivery> {
-        if let Some(token) = msg.subject.strip_prefix(self.inbox.as_bytes()) {
+        // The usual first byte is another one.
+        if msg.subject.first() == self.inbox.as_bytes().first()
+            && let Some(token) = msg.subject.strip_prefix(self.inbox.as_bytes())
+        {
             self.handle_answer(token, msg, now_ns);
             return None;
         }
@@ -26,10 +29,12 @@ impl StreamReader {
 
     fn handle_delivery(&mut self, msg: &Msg<'_>, now_ns: u64) -> Option<Delivery> {
         let reply_to = msg.reply_to?;
-        let ack = self.ack_start.parse(reply_to)?;
         // One that was given up may still send what was on its way; two connections may bring the same.
-        let is_new = |name: &str, sequence| name.as_bytes() == ack.consumer && ack.consumer_sequence > sequence;
-        let consumer = self.consumer.as_mut().filter(|consumer| is_new(&consumer.name, consumer.sequence))?;
+        let consumer = self.consumer.as_mut()?;
+        let ack = consumer.ack_start.parse(reply_to, consumer.name.as_bytes())?;
+        if ack.consumer_sequence <= consumer.sequence {
+            return None;
+        }
         let headers_len = msg.headers.map_or(0, <[u8]>::len);
         self.pulls.note_delivered(msg.subject.len() + reply_to.len() + headers_len + msg.payload.len());
         self.deliveries += 1;
@@ -103,7 +108,7 @@ impl StreamReader {
         self.present(now_ns).map_or(self.applied_ns, |present_ns| self.applied_ns.min(present_ns))
     }
 
-    fn apply(&mut self, ack: &Ack<'_>) -> Delivery {
+    fn apply(&mut self, ack: &Standing) -> Delivery {
         self.applied_sequence = ack.stream_sequence;
         self.applied_ns = ack.stored_ns;
         self.applied_count += 1;
@@ -136,6 +141,10 @@ impl StreamReader {
             return;
         };
         let before = sequence.saturating_sub(1);
+        if settled == before && lost == 0 {
+            self.settled = Some(sequence);
+            return;
+        }
         let gone = self.gone(settled, if self.reads_all { before } else { before.min(self.last_gone()) });
         self.note_missed(if self.reads_all { gone } else { gone.max(lost) });
         self.jumped = self.jumped.saturating_add(before.saturating_sub(settled.saturating_add(gone)));

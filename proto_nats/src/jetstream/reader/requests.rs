@@ -7,6 +7,9 @@ use crate::jetstream::pulls::Pulls;
 use crate::jetstream::request::{self, Filters};
 use crate::jetstream::trouble::Request;
 
+/// Of a consumer's name, before its number: 71 random bits. The name comes with each message, so it is not longer.
+const NAME_PREFIX_CHARS: usize = 12;
+
 #[derive(Debug, Default)]
 pub(super) struct Outgoing {
     pub(super) subject: String,
@@ -64,7 +67,7 @@ impl StreamReader {
         // Of a request under way for a consumer, its name.
         let name = match (&self.consumer, request) {
             (Some(consumer), Request::ConsumerInfo) => consumer.name.clone(),
-            _ => format!("{}-{}", self.nuid, self.token),
+            _ => format!("{}-{}", &self.nuid[..NAME_PREFIX_CHARS], self.token),
         };
         let (subject, payload) = match request {
             Request::StreamInfo => (self.api.stream_info(), Vec::new()),
