@@ -30,6 +30,8 @@ const BATCH: usize = 10_000;
 const COUNT_EVERY: u64 = 50_000;
 /// Where not all is taken, nothing more comes when nothing has come for this long: a busy server stores first, then delivers.
 const SILENCE: Duration = Duration::from_secs(10);
+/// How many are taken by now is asked so seldom, as the answers are a part of the CPU time.
+const ASKED_EVERY: Duration = Duration::from_millis(100);
 const LATENCY_TRADES: usize = 600;
 const LATENCY_GAP: Duration = Duration::from_millis(10);
 
@@ -157,7 +159,7 @@ fn flood(server: &NatsServer, runtime: &Runtime) {
 fn wait_taken(service: &Service, all: u64) -> u64 {
     let (mut events, mut since) = (service.events(), Instant::now());
     while events < all && since.elapsed() < SILENCE {
-        std::thread::sleep(Duration::from_millis(20));
+        std::thread::sleep(ASKED_EVERY);
         let now = service.events();
         if now != events {
             (events, since) = (now, Instant::now());

@@ -38,6 +38,13 @@ impl Rate {
         }
     }
 
+    /// Within this second and the one before it.
+    #[inline]
+    pub fn recent(&mut self, elapsed_ns: u64) -> u64 {
+        self.advance(elapsed_ns);
+        [0, 1].map(|back| self.counts[self.second.wrapping_sub(back) as usize % SECONDS]).iter().sum()
+    }
+
     /// Per second, over the last whole second and the last whole `60` (or as many as there were).
     pub fn per_second(&mut self, elapsed_ns: u64) -> (f64, f64) {
         self.advance(elapsed_ns);
@@ -60,7 +67,14 @@ mod tests {
         let mut rate = Rate::new(5 * S);
         rate.count(5 * S, 10);
         rate.count(5 * S + 1, 10);
-        assert_eq!(rate.per_second(6 * S), (20.0, 20.0));
+        assert_eq!((rate.per_second(6 * S), rate.recent(6 * S)), ((20.0, 20.0), 20));
+        rate.count(6 * S, 40);
+        assert_eq!([6, 7, 8].map(|second| rate.recent(second * S)), [60, 40, 0]);
+        let mut rate = Rate::new(0);
+        rate.count(0, 3);
+        assert_eq!(rate.recent(1), 3);
+        let mut rate = Rate::new(5 * S);
+        rate.count(5 * S, 20);
         rate.count(6 * S, 40);
         assert_eq!(rate.per_second(7 * S + 5), (40.0, 30.0));
         assert_eq!(rate.per_second(15 * S), (0.0, 6.0));
