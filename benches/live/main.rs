@@ -5,9 +5,10 @@
 //!   cargo bench --bench live -- [--peer BINARY] [--base BINARY] [--only SECTION] [RECORDING]
 //! ```
 //!
-//! The nats-server is $NATS_SERVER; `--base` is another version of the service, for latency, flood,
-//! scrapes and peers. Sections: memory,
-//! latency, flood, http, scrapes, readers, peers, resources; jetstream alone where it is asked for, against a bare pull consumer (`benches/jetstream.sh`). Everything that is compared runs in turns, so that whatever else the machine does falls on all alike.
+//! The nats-server is $NATS_SERVER, a Chromium for readers $CHROMIUM; `--base` is another version of the service, for latency, flood,
+//! scrapes and peers. Sections: memory, latency, flood, http, scrapes, readers, peers, resources; jetstream alone where it is asked
+//! for, against a bare pull consumer (`benches/jetstream.sh`). Everything that is compared runs in turns, so that whatever else the
+//! machine does falls on all alike.
 
 mod client;
 mod flood;
@@ -49,6 +50,7 @@ fn main() {
             _ => recording = Some(PathBuf::from(arg)),
         }
     }
+    let chromium = std::env::var_os("CHROMIUM").map(PathBuf::from);
     let binary = std::env::var_os("NATS_SERVER").map(PathBuf::from);
     let binary = binary.expect("NATS_SERVER says where the nats-server is, as benches/compare.sh has it");
     if only.as_deref() == Some("jetstream") {
@@ -79,7 +81,7 @@ fn main() {
         scrapes::scrapes(&server, base.as_deref());
     }
     if is_wanted("readers") {
-        readers::readers(&server);
+        readers::readers(&server, chromium.as_deref());
     }
     if is_wanted("peers") {
         peers::peers(&server, base.as_deref());

@@ -4,13 +4,20 @@
 //! Phases with and without readers take turns. Readers share the machine with the service, so beside the time itself stands what
 //! the service's own loop did: the gaps between two looks at its socket (`senpai_read_gap_ms`), its CPU time, and how long it
 //! was ready to run and had no core.
+//!
+//! Pages in Chromium share the machine as well, which those of a desk do not: so they run as idle processes (`SCHED_IDLE`), which take
+//! what nobody else wants.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use proto_nats::encode;
+use tempfile::TempDir;
 
 use super::client::Client;
 use super::latency::{Probe, Route};
@@ -20,6 +27,10 @@ use super::scrapes::{make_known, symbol};
 /// Many and short, so that what else the machine does falls on both kinds alike.
 const ROUNDS: usize = 12;
 const TRADES: usize = 400;
+const PAGE_ROUNDS: usize = 3;
+const PAGE_TRADES: usize = 2_000;
+/// For ten browsers on a busy machine.
+const OPENING_LIMIT: Duration = Duration::from_secs(120);
 const GAP: Duration = Duration::from_millis(5);
 const READERS: usize = 10;
 const SYMBOLS: usize = 1_000;
@@ -49,8 +60,46 @@ struct Phases {
     length: Duration,
 }
 
-pub fn readers(server: &NatsServer) {
-    println!("\nReaders: us from trade to snapshot, {SYMBOLS} symbols that change {CHANGES_PER_SECOND} times a second");
+/// Who reads.
+enum Readers<'a> {
+    /// Ten sockets, which are read and no more.
+    Sockets,
+    /// Ten pages, each in a Chromium of its own.
+    Pages { chromium: &'a Path },
+}
+
+/// With `chromium`, pages in it are measured as well.
+pub fn readers(server: &NatsServer, chromium: Option<&Path>) {
+    measure(server, &Readers::Sockets);
+    match chromium {
+        Some(chromium) => measure(server, &Readers::Pages { chromium }),
+        None => println!("\nThere is no Chromium: pages are not measured"),
+    }
+}
+
+impl Readers<'_> {
+    fn name(&self) -> &'static str {
+        match self {
+            Readers::Sockets => "sockets",
+            Readers::Pages { .. } => "pages",
+        }
+    }
+
+    /// Rounds with and without them, and trades in a phase: pages take seconds to open.
+    fn size(&self) -> (usize, usize) {
+        match self {
+            Readers::Sockets => (ROUNDS, TRADES),
+            Readers::Pages { .. } => (PAGE_ROUNDS, PAGE_TRADES),
+        }
+    }
+}
+
+fn measure(server: &NatsServer, readers: &Readers<'_>) {
+    println!(
+        "\n{READERS} {}: us from trade to snapshot, {SYMBOLS} symbols that change {CHANGES_PER_SECOND} times a second",
+        readers.name()
+    );
+    let (rounds, trades) = readers.size();
     let service = Service::start(server, &[]);
     let events = make_known(server, SYMBOLS);
     eventually("every symbol", || (service.events() == events).then_some(()));
@@ -61,22 +110,30 @@ pub fn readers(server: &NatsServer) {
     std::thread::scope(|scope| {
         scope.spawn(|| change(server, &is_over));
         // The first one warms up and does not count.
-        for round in 0..=2 * ROUNDS {
+        for round in 0..=2 * rounds {
             let is_read = round % 2 == 1;
-            let streams: Vec<TcpStream> = (0..if is_read { READERS } else { 0 }).map(|_| open(&service)).collect();
-            std::thread::scope(|readers| {
-                streams.iter().for_each(|stream| drop(readers.spawn(|| read(stream, &bytes))));
+            let count = if is_read { READERS } else { 0 };
+            let (mut streams, mut pages): (Vec<TcpStream>, Vec<Page>) = (Vec::new(), Vec::new());
+            match readers {
+                Readers::Sockets => streams.extend((0..count).map(|_| open(&service))),
+                Readers::Pages { chromium } => {
+                    pages.extend((0..count).map(|_| Page::open(chromium, service.address())))
+                }
+            }
+            wait_for_readers(&service, count);
+            std::thread::scope(|threads| {
+                streams.iter().for_each(|stream| drop(threads.spawn(|| read(stream, &bytes))));
                 let before = (gaps(&service), service.process().cpu_ns(), service.process().waiting_ns());
                 let start = Instant::now();
-                let mut times = Vec::with_capacity(TRADES);
-                for trade in 0..TRADES {
+                let mut times = Vec::with_capacity(trades);
+                for trade in 0..trades {
                     std::thread::sleep(GAP);
                     times.push(probe.time_trade(&ROUTE, &format!("PROBE.{}", trade % PROBED)));
                 }
                 if round > 0 {
                     let phase = &mut phases[usize::from(is_read)];
                     times.sort_unstable();
-                    phase.p99s.push(times[TRADES * 99 / 100 - 1]);
+                    phase.p99s.push(times[trades * 99 / 100 - 1]);
                     phase.times.append(&mut times);
                     phase.cpu_ns += service.process().cpu_ns() - before.1;
                     phase.waiting_ns += service.process().waiting_ns() - before.2;
@@ -94,8 +151,13 @@ pub fn readers(server: &NatsServer) {
         "", "p50", "p90", "p99", "max", "median of p99", "gaps > 1 ms /s", "CPU s/s", "no core, ms/s", "read, MB/s"
     );
     let read = bytes.load(Ordering::Relaxed) as f64 / 1e6 / with.length.as_secs_f64();
-    let p99 = [without.print("no reader", 0.0), with.print(&format!("{READERS} readers"), read)];
-    println!("The median p99 with readers is {:.2} times that without", p99[1] / p99[0]);
+    let p99 = [without.print("none", 0.0), with.print(&format!("{READERS} {}", readers.name()), read)];
+    let all = [&without, &with].map(|phases| phases.times[phases.times.len() * 99 / 100] as f64);
+    println!(
+        "With them p99 is {:.2} times that without, and the median of the phases' p99 {:.2} times",
+        all[1] / all[0],
+        p99[1] / p99[0]
+    );
 }
 
 impl Phases {
@@ -161,6 +223,62 @@ fn change(server: &NatsServer, is_over: &AtomicBool) {
         }
         std::thread::sleep((pause * batch).saturating_sub(start.elapsed()));
     }
+}
+
+/// A Chromium with the service's page, killed when dropped.
+struct Page {
+    child: Child,
+    _profile: TempDir,
+}
+
+impl Page {
+    fn open(chromium: &Path, address: &str) -> Page {
+        let profile = tempfile::tempdir().expect("a directory for temporary files");
+        let child = Command::new("chrt")
+            .args(["--idle", "0"])
+            .arg(chromium)
+            .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"])
+            .args([
+                "--disable-background-networking",
+                "--disable-component-update",
+                "--disable-sync",
+                "--window-size=1600,1060",
+            ])
+            // It stays open until it is killed.
+            .arg("--remote-debugging-port=0")
+            .arg(format!("--user-data-dir={}", profile.path().display()))
+            .arg(format!("http://{address}/"))
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("chrt and Chromium start");
+        Page { child, _profile: profile }
+    }
+}
+
+impl Drop for Page {
+    fn drop(&mut self) {
+        // Its helpers are of its group.
+        let _ = Command::new("kill").args(["-KILL", "--", &format!("-{}", self.child.id())]).status();
+        let _ = self.child.wait();
+    }
+}
+
+/// Until /events tells of so many readers, and one more who asks.
+fn wait_for_readers(service: &Service, count: usize) {
+    let mut lines = BufReader::new(open(service)).lines().map(|line| line.expect("the stream goes on"));
+    let begun = Instant::now();
+    let is_told = |line: &String| {
+        let (_, rest) = line.split_once("\"event_readers\":").unwrap_or_default();
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        rest[..digits].parse().is_ok_and(|told: usize| told == count + 1)
+    };
+    lines.find(|line| {
+        assert!(begun.elapsed() < OPENING_LIMIT, "{count} readers: not within {OPENING_LIMIT:?}");
+        is_told(line)
+    });
 }
 
 fn open(service: &Service) -> TcpStream {

@@ -36,13 +36,20 @@ pub fn resources(server: &NatsServer) {
 
 /// In turn, with latencies as a feed over the internet has them: mostly 4 to 12 ms, one in a hundred up to 200.
 pub fn publish_minute(server: &NatsServer, symbols: usize, trades: usize, quotes: usize) -> u64 {
+    publish_minute_at(server, symbols, trades, quotes, u64::MAX)
+}
+
+/// The same, so many events a second, in batches of a millisecond or two; as fast as they go with `u64::MAX`.
+pub fn publish_minute_at(server: &NatsServer, symbols: usize, trades: usize, quotes: usize, per_second: u64) -> u64 {
+    let (begun, is_paced) = (Instant::now(), per_second < u64::MAX);
+    let batch_bytes = if is_paced { 32 << 10 } else { 128 << 10 };
     let mut publisher = Client::connect(server.port).expect("the server takes clients");
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is after 1970").as_nanos() as i64;
     let count = symbols * (trades + quotes);
     let gap = 60 * NANOS_PER_SECOND / count as i64;
     let start = now - 60 * NANOS_PER_SECOND;
     let mut random = Random::new(1);
-    let (mut batch, mut events) = (Vec::new(), 0);
+    let (mut batch, mut events) = (Vec::new(), 0_u64);
     let mut publish = |kind: &str, index: usize, body: &str| {
         let symbol = format!("SYM{:05}USDT", index % symbols);
         let ts_recv = UnixNanos(start + index as i64 * gap);
@@ -56,9 +63,11 @@ pub fn publish_minute(server: &NatsServer, symbols: usize, trades: usize, quotes
         );
         encode::publish(&mut batch, format!("md.events.{kind}.{symbol}").as_bytes(), None, payload.as_bytes());
         events += 1;
-        if batch.len() > 128 << 10 {
+        if batch.len() > batch_bytes {
             publisher.write(&batch).expect("the server takes them");
             batch.clear();
+            let due = Duration::from_nanos(if is_paced { events * NANOS_PER_SECOND as u64 / per_second } else { 0 });
+            std::thread::sleep(due.saturating_sub(begun.elapsed()));
         }
     };
     let levels: Vec<String> = (0..20).map(|level| format!("[{}.5,1.25]", 64_000 - level)).collect();
