@@ -43,6 +43,9 @@
 //!   one that is read starts there.
 //! * **One request at a time, and pulls beside it.** An answer is for the request whose token its subject ends with; all
 //!   others are late. Turned down: a table of requests under way.
+//! * **A slow server is not asked to do the same work again**: see `reader/patience`. An answer is waited for 3 s, then 6 s,
+//!   then 12 s; a consumer that no answer came for is asked for again by its name, when a look at the stream has been answered.
+//!   Turned down: another consumer each time.
 //! * **Gaps by stream sequence** where all of the stream is read; where a part is, sequences jump anyway, and what was lost
 //!   is told by the stream's first sequence (at most so many) and by the consumer's own count.
 //! * **A loss that repeats itself at the same place** (a message that is too long for the driver's buffer) is passed over the
@@ -56,7 +59,7 @@
 //!
 //! | file | job |
 //! |---|---|
-//! | [`reader`] | the state machine; `reader/answers`: what the API answers; `reader/deliveries`: messages and statuses; `reader/standing`: how far it is |
+//! | [`reader`] | the state machine; `reader/answers`: what the API answers; `reader/deliveries`: messages and statuses; `reader/patience`: answers that do not come; `reader/standing`: how far it is |
 //! | `pulls` | what was asked for, and what there is room for |
 //! | `settings` | what it is made with |
 //! | `request`, [`answer`] | the API's JSON, both ways |
@@ -92,7 +95,7 @@ pub const START_MARGIN_NS: u64 = 10 * SECOND_NS;
 pub const CAUGHT_UP_WITHIN_NS: u64 = 250 * MILLISECOND_NS;
 /// What was stored so far ahead of the server's present was stored while its clock was wrong.
 pub const CLOCK_TOLERANCE_NS: u64 = SECOND_NS;
-/// For the server to answer a request.
+/// For the server to answer a request, at first.
 pub const ANSWER_LIMIT_NS: u64 = 3 * SECOND_NS;
 /// From one look at the stream to the next: two of them, and an answer that is lost, are within 15 s.
 pub const LOOK_INTERVAL_NS: u64 = 4 * SECOND_NS;
@@ -110,6 +113,8 @@ pub const RETRY_FIRST_NS: u64 = 250 * MILLISECOND_NS;
 pub const RETRY_LAST_NS: u64 = 4 * SECOND_NS;
 /// Where only a new consumer tells the server's time, one is made so often.
 pub const RENEW_INTERVAL_NS: u64 = 600 * SECOND_NS;
+/// At first, where the last one was so long in coming that the time is not known well; each further wait is twice as long.
+const RENEW_FIRST_NS: u64 = 10 * SECOND_NS;
 /// From one consumer that seemed to be stalled to the next, at first and at last, while nothing comes of it.
 const STALL_FIRST_NS: u64 = 4 * SECOND_NS;
 const STALL_LAST_NS: u64 = 300 * SECOND_NS;

@@ -64,6 +64,11 @@ impl Present {
         Some(u64::try_from(i128::from(now_ns) + self.best()?.offset_ns).unwrap_or(0))
     }
 
+    /// What is known may be so wrong, either way.
+    pub fn error_ns(&self) -> u64 {
+        self.best().map_or(0, |best| best.round_trip_ns / 2)
+    }
+
     fn best(&self) -> Option<&Sample> {
         self.samples.iter().min_by_key(|sample| sample.round_trip_ns)
     }

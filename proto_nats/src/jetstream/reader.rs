@@ -2,6 +2,7 @@
 
 mod answers;
 mod deliveries;
+mod patience;
 mod requests;
 mod standing;
 
@@ -16,12 +17,13 @@ use super::request::Api;
 use super::settings::{ReaderSettings, is_valid_name};
 use super::trouble::{Request, Trouble};
 use super::{
-    ANSWER_LIMIT_NS, LOOK_INTERVAL_MIN_NS, LOOK_INTERVAL_NS, LOOKS_WHILE_HELD, RENEW_INTERVAL_NS, RETRY_FIRST_NS,
+    LOOK_INTERVAL_MIN_NS, LOOK_INTERVAL_NS, LOOKS_WHILE_HELD, RENEW_FIRST_NS, RENEW_INTERVAL_NS, RETRY_FIRST_NS,
     RETRY_LAST_NS, SILENCE_NS, START_MARGIN_NS, Start,
 };
 use crate::random::Random;
 use crate::server_error::Operation;
 use crate::subject::is_valid_pattern;
+use patience::Patience;
 use requests::Outgoing;
 pub use requests::Publication;
 
@@ -45,6 +47,9 @@ pub struct StreamReader {
     /// Of the newest request.
     token: u64,
     asked: Option<Asked>,
+    patience: Patience,
+    /// A consumer that was asked for and that no answer came for: it may be there, or be being made.
+    unanswered: Option<Asked>,
     /// Requests in a row that came to nothing.
     failures: u32,
     /// No request before then, but for pulls.
@@ -91,6 +96,7 @@ pub struct StreamReader {
     last_look: Option<Looked>,
     stall_wait_ns: u64,
     stall_not_before_ns: u64,
+    renew_wait_ns: u64,
 
     pulls: Pulls,
     present: Present,
@@ -121,13 +127,18 @@ enum Stage {
 struct Asked {
     request: Request,
     token: u64,
+    /// When it was asked for first, and until when an answer is waited for.
     at_ns: u64,
+    due_ns: u64,
+    /// Not for the first time: a consumer may be older than this request.
+    is_repeated: bool,
     /// As of that moment; the stream cannot be behind this, if it is the same.
     applied_sequence: u64,
     /// The same of what the consumer has looked through.
     seen_sequence: u64,
-    /// Of a consumer that is being made.
+    /// Of a consumer that is being made, with what it is to be.
     name: String,
+    payload: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -190,6 +201,8 @@ impl StreamReader {
             stage: Stage::Offline,
             token: NO_TOKEN,
             asked: None,
+            patience: Patience::default(),
+            unanswered: None,
             failures: 0,
             retry_at_ns: 0,
             look_due_ns: 0,
@@ -218,6 +231,7 @@ impl StreamReader {
             last_look: None,
             stall_wait_ns: 0,
             stall_not_before_ns: 0,
+            renew_wait_ns: RENEW_FIRST_NS,
             pulls: Pulls::new(),
             present: Present::default(),
             has_caught_up: false,
@@ -244,6 +258,7 @@ impl StreamReader {
         self.handle_disconnected();
         self.stage = Stage::Look;
         self.failures = 0;
+        self.patience = Patience::default();
         self.retry_at_ns = now_ns;
         self.may_delete = true;
         // The filters may be known to this server.
@@ -254,7 +269,7 @@ impl StreamReader {
     /// The connection has ended; what it brought has been handled. Requests and pulls are gone with it.
     pub fn handle_disconnected(&mut self) {
         self.leave_consumer();
-        self.asked = None;
+        self.leave_request();
         self.to_answer.clear();
         self.stage = Stage::Offline;
     }
@@ -293,15 +308,7 @@ impl StreamReader {
             return;
         }
         self.pulls.handle_time(now_ns);
-        if let Some(asked) = self.asked.take_if(|asked| now_ns >= asked.at_ns.saturating_add(ANSWER_LIMIT_NS)) {
-            match asked.request {
-                Request::ConsumerInfo => self.give_up(ConsumerLoss::Silent, now_ns),
-                // It may have been made all the same.
-                Request::ConsumerCreate => self.delete_consumer(asked.name),
-                Request::StreamInfo | Request::StreamCreate => {}
-            }
-            self.fail(Trouble::NoAnswer(asked.request), now_ns);
-        }
+        self.handle_overdue(now_ns);
         if self.silence_due_ns().is_some_and(|due_ns| now_ns >= due_ns) {
             let consumer = self.consumer.as_mut().expect("it is silent");
             if std::mem::replace(&mut consumer.is_doubted, true) {
@@ -312,6 +319,7 @@ impl StreamReader {
             }
         }
         if self.renewal_due_ns().is_some_and(|due_ns| now_ns >= due_ns) {
+            self.renew_wait_ns = (self.renew_wait_ns * 2).min(RENEW_INTERVAL_NS);
             self.give_up(ConsumerLoss::Renewed, now_ns);
         }
     }
@@ -321,7 +329,7 @@ impl StreamReader {
     pub fn next_deadline(&self, now_ns: u64) -> Option<u64> {
         let request = match (&self.asked, self.stage) {
             (_, Stage::Offline) => return None,
-            (Some(asked), _) => asked.at_ns.saturating_add(ANSWER_LIMIT_NS),
+            (Some(asked), _) => asked.due_ns,
             (None, Stage::Reading) => self.look_due_ns,
             (None, _) => self.retry_at_ns,
         };
@@ -337,7 +345,8 @@ impl StreamReader {
     fn renewal_due_ns(&self) -> Option<u64> {
         let tells_time = self.stream.as_ref().is_some_and(|stream| stream.server_ns.is_some());
         let consumer = self.consumer.as_ref().filter(|_| !tells_time && self.has_caught_up)?;
-        Some(consumer.made_ns.saturating_add(RENEW_INTERVAL_NS))
+        let interval_ns = if self.knows_time() { RENEW_INTERVAL_NS } else { self.renew_wait_ns };
+        Some(consumer.made_ns.saturating_add(interval_ns))
     }
 
     /// What happened, oldest first.
@@ -447,6 +456,8 @@ impl StreamReader {
     fn choose_start_moment(&mut self, now_ns: u64) -> bool {
         if self.start == Start::NewestOfEach && (self.start_moment_ns.is_none() || self.applied_count == 0) {
             let back_ns = self.settings.rolling_window_ns.saturating_add(START_MARGIN_NS);
+            // Rather too much of the stream than too little, where the server's time is not known well.
+            let back_ns = back_ns.saturating_add(self.present.error_ns());
             self.start_moment_ns = self.present(now_ns).map(|present_ns| present_ns.saturating_sub(back_ns));
         }
         self.start != Start::NewestOfEach || self.start_moment_ns.is_some()

@@ -10,7 +10,7 @@ use crate::world::{World, settings};
 const LIMIT_NS: u64 = 15 * SECOND_NS;
 
 /// A live reader of a busy stream.
-fn live(is_old: bool) -> World {
+pub fn live(is_old: bool) -> World {
     live_with(is_old, &["md.events.>"])
 }
 
@@ -27,7 +27,7 @@ fn live_with(is_old: bool, filters: &[&str]) -> World {
 
 /// After a fault: the next message that is published is applied in time, and all before it.
 #[track_caller]
-fn check_recovers(world: &mut World, loss: Option<ConsumerLoss>) {
+pub fn check_recovers(world: &mut World, loss: Option<ConsumerLoss>) {
     let next_id = world.server.next_id;
     let reaches = |world: &World| world.applied.last().is_some_and(|(id, _)| *id > next_id);
     assert!(world.run_until(LIMIT_NS, reaches).is_some(), "{:?}", world.reader.report(world.now_ns));
@@ -131,18 +131,6 @@ fn creating_that_fails_for_a_while() {
     world.server.refuses = None;
     check_recovers(&mut world, Some(ConsumerLoss::Gone));
     assert!(world.reader.trouble().is_none() && world.has_noticed(|notice| *notice == Notice::TroubleOver));
-}
-
-#[test]
-fn answers_that_come_too_late_are_not_taken() {
-    let mut world = live(false);
-    world.answers_late_ns = 5 * SECOND_NS;
-    world.disconnect();
-    world.connect();
-    world.run(30 * SECOND_NS);
-    assert!(matches!(world.reader.trouble(), Some(Trouble::NoAnswer(_))), "{:?}", world.reader.trouble());
-    world.answers_late_ns = 0;
-    check_recovers(&mut world, None);
 }
 
 #[test]

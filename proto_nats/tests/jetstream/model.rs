@@ -7,40 +7,11 @@ use proto_nats::jetstream::time::{format_rfc3339, parse_rfc3339};
 use proto_nats::{MILLISECOND_NS, SECOND_NS};
 use serde_json::{Value, json};
 
+use crate::frame::Frame;
+
 /// The server's clock minus the simulated one.
 pub const EPOCH_NS: u64 = 1_795_000_000 * SECOND_NS;
 pub const STREAM: &str = "MD";
-
-/// What goes over the wire, either way.
-#[derive(Debug, Clone, Default)]
-pub struct Frame {
-    pub subject: String,
-    pub reply_to: Option<String>,
-    pub headers: Option<Vec<u8>>,
-    pub payload: Vec<u8>,
-}
-
-impl Frame {
-    pub fn counted_bytes(&self) -> usize {
-        let lengths = [self.subject.len(), self.reply_to.as_ref().map_or(0, String::len), self.payload.len()];
-        lengths.iter().sum::<usize>() + self.headers.as_ref().map_or(0, Vec::len)
-    }
-
-    /// As MSG or HMSG, with a sid of two digits.
-    pub fn wire_bytes(&self) -> usize {
-        self.counted_bytes() + "HMSG  12   123 123456\r\n\r\n".len()
-    }
-
-    pub fn is_message(&self) -> bool {
-        !self.subject.starts_with("_INBOX.")
-    }
-
-    fn status(subject: &str, line: &str, fields: &[(&str, u64)]) -> Frame {
-        let fields: String = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-        let headers = Some(format!("NATS/1.0 {line}\r\n{fields}\r\n").into_bytes());
-        Frame { subject: subject.to_owned(), headers, ..Frame::default() }
-    }
-}
 
 #[derive(Debug, Clone)]
 pub struct Stored {
@@ -72,12 +43,15 @@ impl Stream {
 #[derive(Debug)]
 pub struct Consumer {
     pub name: String,
+    /// As it was asked for.
+    config: Value,
     filters: Vec<String>,
     /// The next one to look at, and before that: the newest of each subject.
     next_sequence: u64,
     newest: VecDeque<u64>,
     pub delivered: u64,
     pulls: VecDeque<Pull>,
+    made_ns: u64,
     /// Neither delivers nor beats, nor answers.
     pub is_dead: bool,
     /// Beats, and delivers nothing.
@@ -108,6 +82,13 @@ pub struct Server {
     pub next_id: u64,
     /// What left the stream, by the server's own doing or an operator's.
     pub removed: Vec<(u64, Stored)>,
+    /// Making a consumer takes so long, and nothing else is done until then.
+    pub making_ns: u64,
+    pub busy_until_ns: u64,
+    /// Consumers that were made, by what they were asked to begin with.
+    pub made: Vec<String>,
+    /// Consumers whose deletion was asked for.
+    pub deleted: Vec<String>,
     /// Where windows were asked to start.
     pub starts_ns: Vec<u64>,
     pub out: Vec<Frame>,
@@ -124,6 +105,10 @@ impl Server {
             messages_max: usize::MAX,
             next_id: 1,
             removed: Vec::new(),
+            making_ns: 0,
+            busy_until_ns: 0,
+            made: Vec::new(),
+            deleted: Vec::new(),
             starts_ns: Vec::new(),
             out: Vec::new(),
         }
@@ -242,13 +227,22 @@ impl Server {
             }
             ["$JS", "API", "CONSUMER", "CREATE", _, name] => match &self.stream {
                 None => error(404, 10_059, "stream not found"),
-                Some(stream) => match make_consumer(stream, name, &body["config"], self.is_old) {
+                Some(stream) if self.consumers.iter().any(|consumer| consumer.name == name) => {
+                    let consumer = self.consumers.iter().find(|consumer| consumer.name == name).expect("it is there");
+                    match consumer.config == body["config"] {
+                        true => describe_consumer(stream, consumer),
+                        false => error(400, 10_148, "consumer already exists"),
+                    }
+                }
+                Some(stream) => match make_consumer(stream, name, &body["config"], self.is_old, now_ns) {
                     Err((err_code, text)) => error(400, err_code, text),
                     Ok(consumer) => {
                         if let Some(text) = body["config"]["opt_start_time"].as_str() {
                             self.starts_ns.push(parse_rfc3339(text).expect("a time"));
                         }
-                        let value = describe_consumer(stream, &consumer, now_ns);
+                        self.made.push(body["config"]["deliver_policy"].as_str().expect("a policy").to_owned());
+                        self.busy_until_ns = now_ns + self.making_ns;
+                        let value = describe_consumer(stream, &consumer);
                         self.consumers.push(consumer);
                         value
                     }
@@ -258,11 +252,12 @@ impl Server {
                 let found = self.consumers.iter().find(|consumer| consumer.name == name);
                 match (&self.stream, found) {
                     (Some(_), Some(consumer)) if consumer.is_dead => return,
-                    (Some(stream), Some(consumer)) => describe_consumer(stream, consumer, now_ns),
+                    (Some(stream), Some(consumer)) => describe_consumer(stream, consumer),
                     _ => error(404, 10_014, "consumer not found"),
                 }
             }
             ["$JS", "API", "CONSUMER", "DELETE", _, name] => {
+                self.deleted.push(name.to_owned());
                 self.delete_consumer(name, true);
                 json!({"success": true})
             }
@@ -392,7 +387,13 @@ impl Pull {
     }
 }
 
-fn make_consumer(stream: &Stream, name: &str, config: &Value, is_old: bool) -> Result<Consumer, (u32, &'static str)> {
+fn make_consumer(
+    stream: &Stream,
+    name: &str,
+    config: &Value,
+    is_old: bool,
+    now_ns: u64,
+) -> Result<Consumer, (u32, &'static str)> {
     let one = config["filter_subject"].as_str().map(str::to_owned);
     let several = config["filter_subjects"].as_array().into_iter().flatten().flat_map(Value::as_str).map(str::to_owned);
     let filters: Vec<String> = one.into_iter().chain(several.filter(|_| !is_old)).collect();
@@ -425,11 +426,13 @@ fn make_consumer(stream: &Stream, name: &str, config: &Value, is_old: bool) -> R
     };
     let mut consumer = Consumer {
         name: name.to_owned(),
+        config: config.clone(),
         filters,
         next_sequence,
         newest: VecDeque::new(),
         delivered: 0,
         pulls: VecDeque::new(),
+        made_ns: now_ns,
         is_dead: false,
         is_stalled: false,
         beats: true,
@@ -462,11 +465,10 @@ fn describe_stream(stream: &Stream) -> Value {
     value
 }
 
-fn describe_consumer(stream: &Stream, consumer: &Consumer, now_ns: u64) -> Value {
+fn describe_consumer(stream: &Stream, consumer: &Consumer) -> Value {
     json!({
         "name": consumer.name,
-        // Of the moment: it is asked for when it was just made.
-        "created": format_rfc3339(EPOCH_NS + now_ns),
+        "created": format_rfc3339(EPOCH_NS + consumer.made_ns),
         "config": {"filter_subjects": consumer.filters},
         "delivered": {"consumer_seq": consumer.delivered, "stream_seq": consumer.next_sequence.saturating_sub(1)},
         "num_pending": if consumer.is_stalled { 0 } else { consumer.pending_behind(stream, 0) },

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use proto_nats::jetstream::{ConsumerLoss, Notice, Phase, Retention, Trouble};
-use proto_nats::{MILLISECOND_NS, Operation, SECOND_NS};
+use proto_nats::jetstream::{ConsumerLoss, Notice, Phase, Retention, StreamReader, Trouble};
+use proto_nats::{MILLISECOND_NS, Msg, Operation, SECOND_NS};
 
 use crate::live::{Client, NatsServer, Operator, Release};
 use crate::world::settings;
@@ -144,6 +144,41 @@ fn a_deleted_consumer_is_made_anew() {
         assert!(took < Duration::from_secs(15), "{took:?}");
         let names = operator.api("CONSUMER.NAMES.MD", "");
         assert_eq!(names["consumers"].as_array().map(Vec::len), Some(1), "{names}");
+    }
+}
+
+/// The reader does not hear the first answer, so that it asks again: the server has the consumer, and makes no other.
+#[test]
+fn a_consumer_that_is_asked_for_again_is_made_once() {
+    for release in Release::all("a_consumer_that_is_asked_for_again_is_made_once") {
+        let server = NatsServer::with_jetstream(release);
+        let mut operator = Operator::new(&server);
+        operator.make_stream("");
+        publish(&mut operator, 0..20);
+        let mut reader = StreamReader::new(settings(ALL), 1);
+        let mut now_ns = SECOND_NS;
+        reader.handle_connected(now_ns);
+        let mut created = Vec::new();
+        while created.len() < 2 {
+            now_ns = reader.next_deadline(now_ns).expect("a connection has a deadline").max(now_ns);
+            reader.handle_time(now_ns);
+            let Some(publication) = reader.poll_request(now_ns) else { continue };
+            let payload = String::from_utf8(publication.payload.to_vec()).expect("JSON");
+            let reply_to = publication.reply_to.expect("it wants an answer").to_owned();
+            let is_create = publication.subject.contains(".CONSUMER.CREATE.");
+            let answer = operator.request(publication.subject, &payload);
+            assert!(answer.get("error").is_none(), "{release:?}: {answer}");
+            if is_create {
+                created.push((answer["name"].clone(), answer["created"].clone()));
+            } else {
+                let payload = answer.to_string().into_bytes();
+                let subject = reply_to.as_bytes();
+                reader.handle_msg(&Msg { subject, sid: 1, reply_to: None, headers: None, payload: &payload }, now_ns);
+            }
+        }
+        assert_eq!(created[0], created[1], "{release:?}");
+        let names = operator.api("CONSUMER.NAMES.MD", "");
+        assert_eq!(names["consumers"].as_array().map(Vec::len), Some(1), "{release:?}: {names}");
     }
 }
 

@@ -53,7 +53,8 @@ fn strike(world: &mut World, resets: bool) {
             world.connect();
         }
         (8, _) => world.server.refuses = Some("insufficient resources"),
-        (9, _) => world.answers_late_ns = world.random.below(6) as u64 * SECOND_NS,
+        (9, _) if world.random.one_in(2) => world.answers_late_ns = world.random.below(6) as u64 * SECOND_NS,
+        (9, _) => world.server.making_ns = world.random.below(10) as u64 * SECOND_NS,
         (10, _) => world.loses_requests = 1 + world.random.below(8),
         (11, _) => world.loses_messages = 20 + world.random.below(200),
         (12, _) => {
@@ -87,6 +88,7 @@ fn strike(world: &mut World, resets: bool) {
 fn heal(world: &mut World) {
     world.server.refuses = None;
     world.server.has_jetstream = true;
+    world.server.making_ns = 0;
     (world.answers_late_ns, world.loses_requests, world.loses_messages, world.handles) = (0, 0, 0, 64);
 }
 

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 use proto_nats::jetstream::{Delivery, Notice, Phase, ReaderSettings, StreamReader};
 use proto_nats::{Msg, SECOND_NS};
 
-use crate::model::{EPOCH_NS, Frame, STREAM, Server, TICK_NS};
+use crate::frame::Frame;
+use crate::model::{EPOCH_NS, STREAM, Server, TICK_NS};
 use crate::random::Random;
 
 pub struct World {
@@ -28,6 +29,8 @@ pub struct World {
     lost_ns: u64,
     /// API answers come so much later.
     pub answers_late_ns: u64,
+    /// So many requests with this word in their subject are still to be lost.
+    pub loses: (&'static str, usize),
     /// By id, with the sequence that it was applied with.
     pub applied: Vec<(u64, Delivery)>,
     pub notices: Vec<(u64, Notice)>,
@@ -72,6 +75,7 @@ impl World {
             loses_messages: 0,
             lost_ns: 0,
             answers_late_ns: 0,
+            loses: ("", 0),
             applied: Vec::new(),
             notices: Vec::new(),
             strikes: Vec::new(),
@@ -124,7 +128,9 @@ impl World {
     pub fn tick(&mut self) {
         self.now_ns += TICK_NS;
         let now_ns = self.now_ns;
-        while self.to_server.front().is_some_and(|(at_ns, _)| *at_ns <= now_ns) {
+        // Nothing is read from the connection while a request is seen to.
+        let can_handle = |world: &World| world.server.busy_until_ns <= now_ns;
+        while can_handle(self) && self.to_server.front().is_some_and(|(at_ns, _)| *at_ns <= now_ns) {
             let (_, frame) = self.to_server.pop_front().expect("it is there");
             self.server.handle_request(&frame, now_ns);
         }
@@ -160,7 +166,8 @@ impl World {
     fn send_to_client(&mut self) {
         for frame in std::mem::take(&mut self.server.out) {
             let is_answer = !frame.is_message() && frame.headers.is_none();
-            let delay_ns = TICK_NS + if is_answer { self.answers_late_ns } else { 0 };
+            let busy_ns = self.server.busy_until_ns.saturating_sub(self.now_ns);
+            let delay_ns = TICK_NS + if is_answer { self.answers_late_ns + busy_ns } else { 0 };
             if !self.is_connected || (is_answer && self.loses_requests > 0 && self.random.one_in(self.loses_requests)) {
                 continue;
             }
@@ -199,6 +206,11 @@ impl World {
                 headers: None,
                 payload: publication.payload.to_vec(),
             };
+            let (word, count) = &mut self.loses;
+            if *count > 0 && frame.subject.contains(*word) {
+                *count -= 1;
+                continue;
+            }
             if self.loses_requests == 0 || !self.random.one_in(self.loses_requests) {
                 self.to_server.push_back((self.now_ns + TICK_NS, frame));
             }

@@ -9,13 +9,14 @@ use crate::jetstream::answer::{
 use crate::jetstream::filter::{covers, overlap};
 use crate::jetstream::report::{ConsumerLoss, Notice};
 use crate::jetstream::trouble::{Request, Trouble};
-use crate::jetstream::{LOOK_INTERVAL_NS, STALL_FIRST_NS, STALL_LAST_NS, Start};
+use crate::jetstream::{LOOK_INTERVAL_NS, RENEW_FIRST_NS, STALL_FIRST_NS, STALL_LAST_NS, Start};
 use crate::server_op::Msg;
 
 impl StreamReader {
     /// An answer to the request under way.
     pub(super) fn handle_api_answer(&mut self, msg: &Msg<'_>, now_ns: u64) {
         let Some(asked) = self.asked.take() else { return };
+        self.patience.note_answered(&asked, now_ns);
         let status = msg.headers.and_then(|block| decode_headers(block).ok()?.status);
         if status == Some(503) {
             // No responders: nobody has subscribed to the API.
@@ -158,6 +159,7 @@ impl StreamReader {
         (self.jumped, self.settled_at_look) = (0, 0);
         self.lost_behind = None;
         self.beginning = None;
+        self.forget_unanswered();
         if !self.is_warm {
             self.start = Start::NewestOfEach;
         }
@@ -194,6 +196,9 @@ impl StreamReader {
     fn handle_consumer_created(&mut self, asked: &Asked, answer: &ConsumerAnswer, now_ns: u64) {
         // It was made for this request, so `created` lies within it.
         self.note_server_time(answer.server_ns.or(answer.created_ns), asked, now_ns);
+        if self.knows_time() {
+            self.renew_wait_ns = RENEW_FIRST_NS;
+        }
         let name = asked.name.clone();
         if !self.choose_start_moment(now_ns) {
             self.delete_consumer(name);
@@ -242,7 +247,10 @@ impl StreamReader {
                 Start::NewestOfEach => self.begin_window(now_ns),
                 _ => {
                     self.idle_ns = Some(now_ns);
-                    self.settle_all();
+                    // One that was made before the last look may have looked elsewhere; messages and heartbeats will tell.
+                    if !asked.is_repeated {
+                        self.settle_all();
+                    }
                     self.note_caught_up(now_ns);
                 }
             }

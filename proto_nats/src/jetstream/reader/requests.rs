@@ -1,5 +1,6 @@
 //! What is to be published: errands first, then one request at a time, then pulls as there is room.
 
+use super::patience::SAME_NAME_NS;
 use super::{Asked, NO_TOKEN, Stage, StreamReader};
 use crate::jetstream::HEARTBEAT_NS;
 use crate::jetstream::filter::common_cover;
@@ -63,6 +64,9 @@ impl StreamReader {
             Stage::CreateConsumer => Request::ConsumerCreate,
             Stage::Offline => return false,
         };
+        if request == Request::ConsumerCreate && self.ask_again(now_ns) {
+            return true;
+        }
         self.token += 1;
         // Of a request under way for a consumer, its name.
         let name = match (&self.consumer, request) {
@@ -73,16 +77,7 @@ impl StreamReader {
             Request::StreamInfo => (self.api.stream_info(), Vec::new()),
             Request::StreamCreate => (self.api.stream_create(), request::stream_config(&self.settings)),
             Request::ConsumerInfo => (self.api.consumer("INFO", &name), Vec::new()),
-            Request::ConsumerCreate => {
-                let cover = common_cover(&self.settings.filters);
-                let filters = match self.settings.filters.as_slice() {
-                    _ if self.is_finding_start() => Filters::All,
-                    [_, _, ..] if !self.uses_cover => Filters::Several(&self.settings.filters),
-                    _ => Filters::One(&cover),
-                };
-                let payload = request::consumer_create(&self.settings, &name, self.start, filters);
-                (self.api.consumer("CREATE", &name), payload)
-            }
+            Request::ConsumerCreate => (self.api.consumer("CREATE", &name), self.consumer_wanted(&name)),
         };
         if let Some(consumer) = &mut self.consumer
             && request == Request::ConsumerInfo
@@ -91,9 +86,46 @@ impl StreamReader {
         }
         let seen_sequence = self.consumer.as_ref().map_or(0, |consumer| consumer.seen_sequence);
         let applied_sequence = self.applied_sequence;
-        self.asked = Some(Asked { request, token: self.token, at_ns: now_ns, applied_sequence, seen_sequence, name });
-        self.prepare(subject, self.token, payload);
+        let due_ns = now_ns.saturating_add(self.patience.limit_ns(request));
+        let token = self.token;
+        self.prepare(subject, token, payload.clone());
+        self.asked = Some(Asked {
+            request,
+            token,
+            at_ns: now_ns,
+            due_ns,
+            is_repeated: false,
+            applied_sequence,
+            seen_sequence,
+            name,
+            payload,
+        });
         true
+    }
+
+    /// A consumer that no answer came for is still what is wanted: it is asked for again, by the same name. A server that
+    /// has made it, or is about to, does not make another.
+    fn ask_again(&mut self, now_ns: u64) -> bool {
+        let Some(asked) = &self.unanswered else { return false };
+        if now_ns >= asked.at_ns.saturating_add(SAME_NAME_NS) || asked.payload != self.consumer_wanted(&asked.name) {
+            self.forget_unanswered();
+            return false;
+        }
+        let due_ns = now_ns.saturating_add(self.patience.limit_ns(Request::ConsumerCreate));
+        let asked = Asked { due_ns, is_repeated: true, ..self.unanswered.take().expect("it is there") };
+        self.prepare(self.api.consumer("CREATE", &asked.name), asked.token, asked.payload.clone());
+        self.asked = Some(asked);
+        true
+    }
+
+    fn consumer_wanted(&self, name: &str) -> Vec<u8> {
+        let cover = common_cover(&self.settings.filters);
+        let filters = match self.settings.filters.as_slice() {
+            _ if self.is_finding_start() => Filters::All,
+            [_, _, ..] if !self.uses_cover => Filters::Several(&self.settings.filters),
+            _ => Filters::One(&cover),
+        };
+        request::consumer_create(&self.settings, name, self.start, filters)
     }
 
     fn pull(&mut self, now_ns: u64) -> bool {
