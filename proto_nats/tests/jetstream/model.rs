@@ -89,6 +89,8 @@ pub struct Server {
     pub made: Vec<String>,
     /// Consumers whose deletion was asked for.
     pub deleted: Vec<String>,
+    /// What the server says of messages that were deleted from within the stream.
+    pub deleted_count: u64,
     /// Where windows were asked to start.
     pub starts_ns: Vec<u64>,
     pub out: Vec<Frame>,
@@ -109,6 +111,7 @@ impl Server {
             busy_until_ns: 0,
             made: Vec::new(),
             deleted: Vec::new(),
+            deleted_count: 0,
             starts_ns: Vec::new(),
             out: Vec::new(),
         }
@@ -212,7 +215,11 @@ impl Server {
         }
         let value = match tokens[..] {
             ["$JS", "API", "STREAM", "INFO", _] => match &self.stream {
-                Some(stream) => describe_stream(stream),
+                Some(stream) => {
+                    let mut value = describe_stream(stream);
+                    value["state"]["num_deleted"] = json!(self.deleted_count);
+                    value
+                }
                 None => error(404, 10_059, "stream not found"),
             },
             ["$JS", "API", "STREAM", "CREATE", _] => {
@@ -366,6 +373,10 @@ impl Consumer {
         } else {
             self.next_sequence = sequence + 1;
         }
+    }
+
+    pub fn is_filtered(&self) -> bool {
+        !self.filters.is_empty()
     }
 
     fn wants(&self, stored: &Stored) -> bool {

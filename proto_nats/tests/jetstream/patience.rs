@@ -177,3 +177,38 @@ fn a_time_that_is_not_known_well_is_asked_for_again() {
     let count = world.notices.iter().filter(renewed).count();
     assert!((3..7).contains(&count), "{count} times");
 }
+
+/// Where a filter takes all that the stream does, a server before 2.10 is spared it; what the stream takes later is not
+/// applied.
+#[test]
+fn an_old_server_need_not_filter() {
+    for (is_old, deleted, filters, expected) in [
+        (true, 0, &["md.events.>"][..], false),
+        (true, 0, &["md.events.trade.>", "md.events.quote.>"], false),
+        (true, 0, &["md.events.trade.>"], true),
+        (true, 3, &["md.events.>"], true),
+        (false, 0, &["md.events.>"], true),
+    ] {
+        let mut world = World::new(1, is_old, settings(filters));
+        let subjects = if filters.len() > 1 { filters } else { &["md.events.>"] };
+        world.server.make_stream(world.now_ns, subjects);
+        world.server.deleted_count = deleted;
+        world.publishes_one_in = 10;
+        world.run(20 * SECOND_NS);
+        world.connect();
+        world.run_until(15 * SECOND_NS, World::is_live).expect("it catches up");
+        let context = format!("{is_old} {deleted} {filters:?}");
+        assert_eq!(world.server.consumers.last().expect("one is read").is_filtered(), expected, "{context}");
+        if expected {
+            continue;
+        }
+        world.server.stream.as_mut().unwrap().subjects.push("orders.>".to_owned());
+        world.subjects.push("orders.A");
+        world.run(20 * SECOND_NS);
+        world.publishes_one_in = 0;
+        world.run(SECOND_NS);
+        world.check_complete();
+        let report = world.reader.report(world.now_ns);
+        assert!(report.missed == 0 && report.consumers_lost == 0 && report.lag_ns == Some(0), "{context}: {report:?}");
+    }
+}

@@ -216,7 +216,8 @@ impl StreamReader {
             return;
         }
         let has_several = self.settings.filters.len() > 1;
-        self.picks = has_several && (self.uses_cover || !answer.is_filtered);
+        // What the stream takes may become more.
+        self.picks = !answer.is_filtered || (has_several && self.uses_cover);
         let takes_all = self.picks && !answer.is_filtered;
         let subjects = self.stream.as_ref().map_or(&[][..], |stream| &stream.subjects);
         let is_covered = |subject: &String| self.settings.filters.iter().any(|filter| covers(filter, subject));

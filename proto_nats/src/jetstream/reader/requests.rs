@@ -2,11 +2,11 @@
 
 use super::patience::SAME_NAME_NS;
 use super::{Asked, NO_TOKEN, Stage, StreamReader};
-use crate::jetstream::HEARTBEAT_NS;
-use crate::jetstream::filter::common_cover;
+use crate::jetstream::filter::{common_cover, covers};
 use crate::jetstream::pulls::Pulls;
 use crate::jetstream::request::{self, Filters};
 use crate::jetstream::trouble::Request;
+use crate::jetstream::{HEARTBEAT_NS, Start};
 
 /// Of a consumer's name, before its number: 71 random bits. The name comes with each message, so it is not longer.
 const NAME_PREFIX_CHARS: usize = 12;
@@ -121,11 +121,22 @@ impl StreamReader {
     fn consumer_wanted(&self, name: &str) -> Vec<u8> {
         let cover = common_cover(&self.settings.filters);
         let filters = match self.settings.filters.as_slice() {
-            _ if self.is_finding_start() => Filters::All,
+            _ if self.is_finding_start() || self.goes_without_filter() => Filters::All,
             [_, _, ..] if !self.uses_cover => Filters::Several(&self.settings.filters),
             _ => Filters::One(&cover),
         };
         request::consumer_create(&self.settings, name, self.start, filters)
+    }
+
+    /// A server before 2.10 looks through all of a file stream to count what a filter takes, for seconds where there are many
+    /// subjects; without a filter it makes the consumer at once. So there is none where the stream takes nothing else. (The
+    /// newest of each subject cannot be had without one; and messages deleted from within the stream, which it then does not
+    /// count right, are why it is not so with every stream.)
+    fn goes_without_filter(&self) -> bool {
+        let Some(stream) = self.stream.as_ref().filter(|_| self.start != Start::NewestOfEach) else { return false };
+        let is_asked_for = |subject: &String| self.settings.filters.iter().any(|filter| covers(filter, subject));
+        let takes_nothing_else = !stream.subjects.is_empty() && stream.subjects.iter().all(is_asked_for);
+        stream.server_ns.is_none() && stream.deleted == 0 && takes_nothing_else
     }
 
     fn pull(&mut self, now_ns: u64) -> bool {
