@@ -1,7 +1,7 @@
 //! Requests that were lost, and servers that take long: how long an answer is waited for, and what is asked for again.
 
-use proto_nats::SECOND_NS;
 use proto_nats::jetstream::{ConsumerLoss, Notice, Request, Trouble};
+use proto_nats::{Operation, SECOND_NS};
 
 use crate::cases::{check_recovers, live};
 use crate::world::{World, settings};
@@ -176,6 +176,20 @@ fn a_time_that_is_not_known_well_is_asked_for_again() {
     let renewed = |(_, notice): &&(u64, Notice)| *notice == Notice::ConsumerLost(ConsumerLoss::Renewed);
     let count = world.notices.iter().filter(renewed).count();
     assert!((3..7).contains(&count), "{count} times");
+}
+
+/// Where this user may not hear the answers, none is waited for longer: it is read soon when that is mended.
+#[test]
+fn a_user_who_may_not_hear_answers_is_not_a_slow_server() {
+    let mut world = beginning(false);
+    world.connect();
+    let inbox = world.reader.inbox();
+    world.reader.handle_refusal(Operation::Subscribe, &inbox, world.now_ns);
+    world.loses = ("API", usize::MAX);
+    world.run(60 * SECOND_NS);
+    world.loses = ("", 0);
+    // The look under way, and the longest wait for the next.
+    assert!(world.run_until((3 + 4) * SECOND_NS + MARGIN_NS, World::is_live).is_some(), "{:?}", world.notices);
 }
 
 /// Where a filter takes all that the stream does, a server before 2.10 is spared it; what the stream takes later is not

@@ -57,7 +57,10 @@ impl StreamReader {
         else {
             return;
         };
-        self.patience.note_unanswered(request);
+        // Where this user may not ask, or may not hear, it is not that the server takes long.
+        if !matches!(self.trouble, Some(Trouble::NoPermission(..))) {
+            self.patience.note_unanswered(request);
+        }
         self.leave_request();
         match request {
             Request::ConsumerInfo => self.give_up(ConsumerLoss::Silent, now_ns),
