@@ -47,6 +47,8 @@ impl CacheWarmer {
             symbols_max: 1,
             window_trades: 2 * WINDOW_TRADES,
             rolling_window: WINDOW_TRADES as i64 * STEP_NS,
+            // Few, as these need to be in the caches for nothing.
+            deduplicate_trades: WINDOW_TRADES,
             // A snapshot each time.
             publish_interval: Some(STEP_NS),
             ..EngineSettings::default()

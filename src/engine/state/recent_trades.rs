@@ -29,7 +29,9 @@ pub struct RecentTrades {
 impl RecentTrades {
     /// Remembers `trade_count_max` trades; none with 0.
     pub fn new(trade_count_max: usize) -> Result<Self, NoMemory> {
-        Ok(RecentTrades { fingerprints: RecentSet::new(TRADES, trade_count_max)?, hasher: ahash::RandomState::new() })
+        let mut fingerprints = RecentSet::new(TRADES, trade_count_max)?;
+        fingerprints.touch();
+        Ok(RecentTrades { fingerprints, hasher: ahash::RandomState::new() })
     }
 
     /// Remembers the trade; says whether it was remembered before. One without an id, or with an empty one, never is. `symbol` is a hash of the symbol's name.
