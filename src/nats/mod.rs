@@ -4,8 +4,8 @@
 //! stream that is read; `session/report`: whether it is ready, and why not, in words;
 //! `session_io`: its settings and outputs); `attempt` is an attempt at a server, until it has logged in. Whether the end of a
 //! connection looks like the cut of a slow consumer says `connection` of the crate `proto_nats`, why it ended its `reason`.
-//! Sockets: `dialer` has those of attempts, `transport` is one, `tls_session` its TLS. What is sent: `send_buffer`,
-//! `refusals` (by the server).
+//! Sockets: `dialer` has those of attempts, `transport` is one, `tls_session` its TLS. What is sent, and what was not when a
+//! connection ended: `send_buffer`; `refusals` (by the server).
 //! Words: `error` and `tls_error` say what is wrong, `stream_words` that of a stream, `connection_log` when it is said.
 //! `credentials`: logins and certificates.
 //! `blocking_session` is all that on a thread that may block, for commands; `blocking_client` publishes with it for `feed`,

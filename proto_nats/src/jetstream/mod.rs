@@ -59,7 +59,7 @@
 //!
 //! | file | job |
 //! |---|---|
-//! | [`reader`] | the state machine; `reader/answers`: what the API answers; `reader/deliveries`: messages and statuses, what is lost among them and that another consumer brings it; `reader/patience`: answers that do not come; `reader/standing`: how far it is |
+//! | [`reader`] | the state machine, and when a silent consumer is given up; `reader/requests`: what is asked for; `reader/answers`: what the API answers; `reader/deliveries`: messages and statuses, what is lost among them and that another consumer brings it; `reader/patience`: answers that do not come; `reader/standing`: how far it is |
 //! | `pulls` | what was asked for, and what there is room for |
 //! | `settings` | what it is made with |
 //! | `request`, [`answer`] | the API's JSON, both ways |
