@@ -6,5 +6,13 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 NATS_SERVER="$(scripts/nats-server.sh)"
 export NATS_SERVER
-if CHROMIUM="$(scripts/browser.sh chromium --find)"; then export CHROMIUM; fi
-exec cargo bench --bench live -- --only readers
+cargo bench --bench live -- --only readers
+cores=$(nproc)
+if ! chromium=$(scripts/browser.sh chromium --find); then
+    echo "There is no Chromium: pages are not measured"
+elif [ "$cores" = 1 ]; then
+    echo "There is one core only: pages are not measured"
+else
+    export PAGE_BROWSER="taskset -c 1-$((cores - 1)) chrt --idle 0 $chromium"
+    taskset -c 0 cargo bench --bench live -- --only pages
+fi

@@ -5,9 +5,9 @@
 //!   cargo bench --bench live -- [--peer BINARY] [--base BINARY] [--only SECTION] [RECORDING]
 //! ```
 //!
-//! The nats-server is $NATS_SERVER, a Chromium for readers $CHROMIUM; `--base` is another version of the service, for latency, flood,
-//! scrapes and peers. Sections: memory, latency, flood, http, scrapes, readers, peers, resources; jetstream alone where it is asked
-//! for, against a bare pull consumer (`benches/jetstream.sh`). Everything that is compared runs in turns, so that whatever else the
+//! The nats-server is $NATS_SERVER; `--base` is another version of the service, for latency, flood, scrapes and peers. Sections: memory,
+//! latency, flood, http, scrapes, readers, peers, resources. Where they are asked for: pages (`benches/readers.sh`); jetstream,
+//! against a bare pull consumer (`benches/jetstream.sh`). Everything that is compared runs in turns, so that whatever else the
 //! machine does falls on all alike.
 
 mod client;
@@ -50,7 +50,6 @@ fn main() {
             _ => recording = Some(PathBuf::from(arg)),
         }
     }
-    let chromium = std::env::var_os("CHROMIUM").map(PathBuf::from);
     let binary = std::env::var_os("NATS_SERVER").map(PathBuf::from);
     let binary = binary.expect("NATS_SERVER says where the nats-server is, as benches/compare.sh has it");
     if only.as_deref() == Some("jetstream") {
@@ -81,7 +80,12 @@ fn main() {
         scrapes::scrapes(&server, base.as_deref());
     }
     if is_wanted("readers") {
-        readers::readers(&server, chromium.as_deref());
+        readers::readers(&server);
+    }
+    if only.as_deref() == Some("pages") {
+        let browser = std::env::var("PAGE_BROWSER")
+            .expect("PAGE_BROWSER says how a browser starts, as benches/readers.sh has it");
+        readers::pages(&server, &browser.split(' ').collect::<Vec<_>>());
     }
     if is_wanted("peers") {
         peers::peers(&server, base.as_deref());

@@ -5,13 +5,12 @@
 //! the service's own loop did: the gaps between two looks at its socket (`senpai_read_gap_ms`), its CPU time, and how long it
 //! was ready to run and had no core.
 //!
-//! Pages in Chromium share the machine as well, which those of a desk do not: so they run as idle processes (`SCHED_IDLE`), which take
-//! what nobody else wants.
+//! The pages of a desk have machines of their own. So here they have cores of their own, and all that is measured has the first one
+//! (`benches/readers.sh` sees to that).
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -64,17 +63,16 @@ struct Phases {
 enum Readers<'a> {
     /// Ten sockets, which are read and no more.
     Sockets,
-    /// Ten pages, each in a Chromium of its own.
-    Pages { chromium: &'a Path },
+    /// Ten pages, each in a browser of its own, which these words start.
+    Pages { browser: &'a [&'a str] },
 }
 
-/// With `chromium`, pages in it are measured as well.
-pub fn readers(server: &NatsServer, chromium: Option<&Path>) {
+pub fn readers(server: &NatsServer) {
     measure(server, &Readers::Sockets);
-    match chromium {
-        Some(chromium) => measure(server, &Readers::Pages { chromium }),
-        None => println!("\nThere is no Chromium: pages are not measured"),
-    }
+}
+
+pub fn pages(server: &NatsServer, browser: &[&str]) {
+    measure(server, &Readers::Pages { browser });
 }
 
 impl Readers<'_> {
@@ -225,18 +223,17 @@ fn change(server: &NatsServer, is_over: &AtomicBool) {
     }
 }
 
-/// A Chromium with the service's page, killed when dropped.
+/// A browser with the service's page, killed when dropped.
 struct Page {
     child: Child,
     _profile: TempDir,
 }
 
 impl Page {
-    fn open(chromium: &Path, address: &str) -> Page {
+    fn open(browser: &[&str], address: &str) -> Page {
         let profile = tempfile::tempdir().expect("a directory for temporary files");
-        let child = Command::new("chrt")
-            .args(["--idle", "0"])
-            .arg(chromium)
+        let child = Command::new(browser[0])
+            .args(&browser[1..])
             .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"])
             .args([
                 "--disable-background-networking",
@@ -253,7 +250,7 @@ impl Page {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
-            .expect("chrt and Chromium start");
+            .expect("the browser starts");
         Page { child, _profile: profile }
     }
 }

@@ -101,6 +101,8 @@ fn ask(address: SocketAddr) -> io::Result<Vec<u8>> {
         match stream.read(&mut answer[len..]) {
             Ok(0) => break,
             Ok(read) => len += read,
+            // Of a signal that woke an executor: with a time limit the kernel does not go on by itself.
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
             // What a socket's time limit gives on Linux.
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Err(ErrorKind::TimedOut.into()),
             Err(error) => return Err(error),
