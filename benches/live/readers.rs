@@ -114,9 +114,7 @@ fn measure(server: &NatsServer, readers: &Readers<'_>) {
             let (mut streams, mut pages): (Vec<TcpStream>, Vec<Page>) = (Vec::new(), Vec::new());
             match readers {
                 Readers::Sockets => streams.extend((0..count).map(|_| open(&service))),
-                Readers::Pages { chromium } => {
-                    pages.extend((0..count).map(|_| Page::open(chromium, service.address())))
-                }
+                Readers::Pages { browser } => pages.extend((0..count).map(|_| Page::open(browser, service.address()))),
             }
             wait_for_readers(&service, count);
             std::thread::scope(|threads| {
