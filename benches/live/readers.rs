@@ -270,10 +270,11 @@ fn wait_for_readers(service: &Service, count: usize) {
         let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
         rest[..digits].parse().is_ok_and(|told: usize| told == count + 1)
     };
-    lines.find(|line| {
+    let told = lines.find(|line| {
         assert!(begun.elapsed() < OPENING_LIMIT, "{count} readers: not within {OPENING_LIMIT:?}");
         is_told(line)
     });
+    assert!(told.is_some(), "{count} readers: the stream has ended before it told of them");
 }
 
 fn open(service: &Service) -> TcpStream {

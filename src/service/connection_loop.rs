@@ -7,8 +7,7 @@
 //! What is to be done the session decides ([`Session`](crate::nats::session::Session)); here its wishes are granted. Sockets of
 //! attempts are the [`Dialer`]'s. Reads and writes are attempted at once, and waiting is done in `poll(2)`, on the NATS socket and on the [`Bell`]. To park
 //! in glommio would cost 10 to 60 us more for each event that comes after a pause; so the reactor gets its turns from here:
-//! when the bell rings, when a task waits for one ([`Turns`]), and by the clock. (A turn a millisecond, whether or not the bell
-//! has rung, was as quick for HTTP, and in a flood it was a third of what the kernel did for the service.) Only a connection on which no
+//! when the bell rings, when a task waits for one ([`Turns`]), and by the clock. Only a connection on which no
 //! message has come for a second parks.
 //! Until then the next message is expected, and what it will need is kept in the caches (see [`CacheWarmer`]).
 
@@ -39,14 +38,13 @@ use crate::service::outputs;
 use crate::service::shard::ReadOutcome;
 use crate::service::worker::{Worker, WorkerSettings};
 
-/// Where the bell is not waited for, as the socket is busy, it is listened to this often.
-const LISTEN_NS: u64 = NANOS_PER_MILLI as u64;
-/// The reactor (HTTP, the other tasks) gets its turn this often while tasks wait for one, and then each time that the buffer
-/// is drained,
+/// The reactor (HTTP, the other tasks) gets its turn this often, however busy the socket is,
+const TURN_NS: u64 = NANOS_PER_MILLI as u64;
+/// this often while other tasks wait for one, and then each time that the buffer is drained,
 const WANTED_TURN_NS: u64 = NANOS_PER_MILLI as u64 / 10;
 /// or for this long after the bell has rung: what it has told of takes several turns (accept, read, write, close),
 const ATTENTION_NS: u64 = NANOS_PER_MILLI as u64;
-/// and this often in any case: for its timers.
+/// and this often while there is nothing to do but more may come: for its timers.
 const IDLE_TURN_NS: u64 = 10 * NANOS_PER_MILLI as u64;
 /// What the next event needs is in the caches for about so long; until it comes, that is renewed, unless events come in a flood.
 const WARMTH_NS: u64 = NANOS_PER_MILLI as u64;
@@ -161,7 +159,6 @@ impl ConnectionLoop<'_> {
         let mut last_turn_ns = clock.elapsed_ns();
         // When the bell has rung, until the first turn after it; when it rang last.
         let (mut has_rung, mut rung_ns) = (false, None);
-        let mut listened_ns = last_turn_ns;
         // When the socket was last looked at, if something else was done since.
         let mut unwatched_ns = None;
         let mut last_pass_ns = last_turn_ns;
@@ -179,23 +176,16 @@ impl ConnectionLoop<'_> {
             }
             let Some(is_drained) = self.exchange() else { return };
             let now_ns = clock.elapsed_ns();
-            if (!is_drained || busy_poll) && now_ns - listened_ns >= LISTEN_NS {
-                listened_ns = now_ns;
-                // Under a flood the buffer may never be drained, and PINGs are due all the same.
-                self.worker.borrow_mut().session.handle_time(now_ns);
-                if self.bell.silence() {
-                    (has_rung, rung_ns) = (true, Some(now_ns));
-                }
-            }
-            let is_attended = rung_ns.is_some_and(|rung_ns| now_ns - rung_ns < ATTENTION_NS);
-            let turn_ns = match self.turns.is_wanted() {
-                _ if has_rung => 0,
-                true if is_drained => 0,
-                true => WANTED_TURN_NS,
-                false if is_drained && is_attended => WANTED_TURN_NS,
-                false => IDLE_TURN_NS,
+            let turn_ns = match is_drained {
+                true if has_rung || self.turns.is_wanted() => 0,
+                true if rung_ns.is_some_and(|rung_ns| now_ns - rung_ns < ATTENTION_NS) => WANTED_TURN_NS,
+                true if !busy_poll => IDLE_TURN_NS,
+                false if self.turns.is_wanted() => WANTED_TURN_NS,
+                _ => TURN_NS,
             };
             if now_ns - last_turn_ns >= turn_ns {
+                // Under a flood the buffer may never be drained, and PINGs are due all the same.
+                self.worker.borrow_mut().session.handle_time(now_ns);
                 give_way().await;
                 last_turn_ns = clock.elapsed_ns();
                 has_rung = false;

@@ -56,7 +56,7 @@ const _: () = assert!(SLICE_FRAMES < NOTICES_MAX as u64);
 /// time has seen all events up to its moment.
 const SETTLE_NS: i64 = 2 * NANOS_PER_MILLI;
 /// Within this second and the last.
-const FLOOD_EVENTS: u64 = 10_000;
+const FLOOD_EVENTS: u64 = 100_000;
 /// Between two looks at the system's clock.
 const CLOCK_INTERVAL_NS: u64 = NANOS_PER_SECOND as u64;
 
@@ -173,7 +173,7 @@ impl Shard {
         self.last_message_ns.map_or(u64::MAX, |last| now_ns - last)
     }
 
-    /// Events come by the ten thousand: none is alone, and a core has better things to do than to be woken for nothing.
+    /// Events come by the hundred thousand: none is alone, and a core has better things to do than to be woken for nothing.
     pub fn is_flooded(&mut self, now_ns: u64) -> bool {
         self.rate.recent(now_ns) >= FLOOD_EVENTS
     }

@@ -146,7 +146,7 @@ impl AckStart {
     }
 }
 
-/// One to fifteen digits and the dot behind them: their value, and what follows. `None`: it is written otherwise.
+/// One to sixteen digits and the dot behind them: their value, and what follows. `None`: it is written otherwise.
 #[inline]
 fn number_and_dot(text: &[u8]) -> Option<(u64, &[u8])> {
     let (mut value, mut count) = digits_of_eight(*text.first_chunk()?);
