@@ -30,6 +30,7 @@ const PAGE_ROUNDS: usize = 3;
 const PAGE_TRADES: usize = 2_000;
 /// For ten browsers on a busy machine.
 const OPENING_LIMIT: Duration = Duration::from_secs(120);
+const SETTLING: Duration = Duration::from_secs(15);
 const GAP: Duration = Duration::from_millis(5);
 const READERS: usize = 10;
 const SYMBOLS: usize = 1_000;
@@ -117,6 +118,10 @@ fn measure(server: &NatsServer, readers: &Readers<'_>) {
                 Readers::Pages { browser } => pages.extend((0..count).map(|_| Page::open(browser, service.address()))),
             }
             wait_for_readers(&service, count);
+            if !pages.is_empty() {
+                // A browser that has just been started has much to do that is over when it has settled.
+                std::thread::sleep(SETTLING);
+            }
             std::thread::scope(|threads| {
                 streams.iter().for_each(|stream| drop(threads.spawn(|| read(stream, &bytes))));
                 let before = (gaps(&service), service.process().cpu_ns(), service.process().waiting_ns());

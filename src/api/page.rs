@@ -29,6 +29,7 @@ files! {
     "/page/main.js", "main.js", "text/javascript; charset=utf-8";
     "/page/events.js", "events.js", "text/javascript; charset=utf-8";
     "/page/table.js", "table.js", "text/javascript; charset=utf-8";
+    "/page/row.js", "row.js", "text/javascript; charset=utf-8";
     "/page/symbol.js", "symbol.js", "text/javascript; charset=utf-8";
     "/page/history.js", "history.js", "text/javascript; charset=utf-8";
     "/page/chart.js", "chart.js", "text/javascript; charset=utf-8";

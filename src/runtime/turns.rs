@@ -7,6 +7,10 @@
 //!
 //! Between two passes of the shard one task does one slice of work, of some tens of microseconds. Tasks that have work wait
 //! for their turns in a queue. So however many ask, and whatever they ask for, an event waits for one slice at most.
+//!
+//! Work of many slices is spread over time. Done in one go, the round of /events for a thousand symbols and ten readers keeps the
+//! core for ten milliseconds from all else that runs on it, and that may be the server that is to bring the next event: p99 from
+//! trade to snapshot was 1.7 to 2.1 times that without readers, and is 1.0 to 1.3 times.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -25,6 +29,8 @@ pub struct Turns {
     queue: TurnQueue,
     /// Tasks with work of many slices; only the first of them is in `queue`.
     bulk_queue: TurnQueue,
+    /// That one is in it.
+    is_bulk_waiting: Cell<bool>,
 }
 
 impl Turns {
@@ -43,8 +49,9 @@ impl Turns {
     /// that a small question does not wait for all large answers.
     pub async fn next_of_many(&self) {
         let position = self.front_of_bulk().await;
+        let waiting = Waiting::begin(&self.is_bulk_waiting);
         self.next().await;
-        drop(position);
+        drop((waiting, position));
     }
 
     /// Waits to be the one task with work of many slices, where other tasks take the turns for it. It is that one until
@@ -58,6 +65,12 @@ impl Turns {
         self.queue.is_wanted()
     }
 
+    /// A task waits for one that has not work of many slices. Such work can be spread over time: done in one go it keeps the
+    /// core from everyone else, the server that is to bring the next event among them.
+    pub fn is_wanted_at_once(&self) -> bool {
+        self.queue.len() > usize::from(self.is_bulk_waiting.get())
+    }
+
     /// Events of this socket are reasons for a turn.
     pub fn watch(&self, socket: impl AsFd) {
         if let Some(bell) = &self.bell
@@ -69,6 +82,22 @@ impl Turns {
     }
 }
 
+/// Until it is dropped, which may be at any moment.
+struct Waiting<'a>(&'a Cell<bool>);
+
+impl Waiting<'_> {
+    fn begin(is_waiting: &Cell<bool>) -> Waiting<'_> {
+        is_waiting.set(true);
+        Waiting(is_waiting)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.set(false);
+    }
+}
+
 /// First come, first served. The first task stays the first until its position is dropped.
 #[derive(Default)]
 struct TurnQueue {
@@ -77,8 +106,12 @@ struct TurnQueue {
 }
 
 impl TurnQueue {
+    fn len(&self) -> usize {
+        self.positions.borrow().len()
+    }
+
     fn is_wanted(&self) -> bool {
-        !self.positions.borrow().is_empty()
+        self.len() > 0
     }
 
     /// Joins at the end and waits until it is the first.
@@ -159,6 +192,44 @@ mod tests {
     fn first_come_first_served() {
         assert_eq!(take_turns(&[('a', 3, false), ('b', 1, false), ('c', 2, false)]), "abcaca");
         assert_eq!(take_turns(&[('a', 2, true), ('b', 2, true), ('c', 2, true)]), "abcabc");
+    }
+
+    #[test]
+    fn only_a_small_one_is_wanted_at_once() {
+        executor::run("test", async {
+            let turns = Rc::new(Turns::default());
+            let next = |is_bulk| {
+                let turns = turns.clone();
+                task::spawn(async move {
+                    match is_bulk {
+                        true => turns.next_of_many().await,
+                        false => turns.next().await,
+                    }
+                })
+            };
+            let is_wanted = || (turns.is_wanted(), turns.is_wanted_at_once());
+            assert_eq!(is_wanted(), (false, false));
+            let position = turns.queue.front().await;
+            assert_eq!(is_wanted(), (true, true));
+            let tasks = [next(true), next(true), next(true)];
+            give_way().await;
+            assert_eq!(is_wanted(), (true, true), "the small one is still before them");
+            drop(position);
+            assert_eq!(is_wanted(), (true, false));
+            let small = next(false);
+            small.await;
+            for task in tasks {
+                task.await;
+            }
+            assert_eq!(is_wanted(), (false, false));
+            // One that leaves the queue is not counted any more.
+            let position = turns.queue.front().await;
+            assert!(crate::runtime::timeout::within(Duration::from_millis(1), turns.next_of_many()).await.is_none());
+            assert_eq!(is_wanted(), (true, true));
+            drop(position);
+            assert_eq!(is_wanted(), (false, false));
+        })
+        .expect("an executor can be started");
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //! What is to be done the session decides ([`Session`](crate::nats::session::Session)); here its wishes are granted. Sockets of
 //! attempts are the [`Dialer`]'s. Reads and writes are attempted at once, and waiting is done in `poll(2)`, on the NATS socket and on the [`Bell`]. To park
 //! in glommio would cost 10 to 60 us more for each event that comes after a pause; so the reactor gets its turns from here:
-//! when the bell rings, when a task waits for one ([`Turns`]), and by the clock. Only a connection on which no
+//! when the bell rings, when a task waits for one ([`Turns`]; soon, or where it is for work of many slices now and then), and by the clock. Only a connection on which no
 //! message has come for a second parks.
 //! Until then the next message is expected, and what it will need is kept in the caches (see [`CacheWarmer`]).
 
@@ -40,7 +40,7 @@ use crate::service::worker::{Worker, WorkerSettings};
 
 /// The reactor (HTTP, the other tasks) gets its turn this often, however busy the socket is,
 const TURN_NS: u64 = NANOS_PER_MILLI as u64;
-/// this often while other tasks wait for one, and then each time that the buffer is drained,
+/// this often while other tasks wait for one, and where it is not for work of many slices each time that the buffer is drained,
 const WANTED_TURN_NS: u64 = NANOS_PER_MILLI as u64 / 10;
 /// or for this long after the bell has rung: what it has told of takes several turns (accept, read, write, close),
 const ATTENTION_NS: u64 = NANOS_PER_MILLI as u64;
@@ -177,10 +177,10 @@ impl ConnectionLoop<'_> {
             let Some(is_drained) = self.exchange() else { return };
             let now_ns = clock.elapsed_ns();
             let turn_ns = match is_drained {
-                true if has_rung || self.turns.is_wanted() => 0,
+                true if has_rung || self.turns.is_wanted_at_once() => 0,
+                _ if self.turns.is_wanted() => WANTED_TURN_NS,
                 true if rung_ns.is_some_and(|rung_ns| now_ns - rung_ns < ATTENTION_NS) => WANTED_TURN_NS,
                 true if !busy_poll => IDLE_TURN_NS,
-                false if self.turns.is_wanted() => WANTED_TURN_NS,
                 _ => TURN_NS,
             };
             if now_ns - last_turn_ns >= turn_ns {

@@ -6,7 +6,7 @@ const RETRY_MS = 1000;
 const SILENCE_MS = 10000;
 
 /**
- * Follows the stream for ever. `handlers`: `open()`, `event(name, data)` with the parsed JSON, `closed(reason)`.
+ * Follows the stream for ever. `handlers`: `open()`, `event(name, text)` with its data, `closed(reason)`.
  */
 export async function follow(url, handlers) {
   let lastId = null;
@@ -72,6 +72,6 @@ function handle(block, handlers) {
     else if (line.startsWith("event: ")) name = line.slice(7);
     else if (line.startsWith("id: ")) id = line.slice(4);
   }
-  if (data) handlers.event(name, JSON.parse(data));
+  if (data) handlers.event(name, data);
   return id;
 }

@@ -3,7 +3,8 @@
 import { draw as drawChart } from "./chart.js";
 import { follow } from "./events.js";
 import { History } from "./history.js";
-import { FIELDS, SymbolView } from "./symbol.js";
+import { Row, nameIn } from "./row.js";
+import { SymbolView } from "./symbol.js";
 import { SymbolTable } from "./table.js";
 import { NONE, age, bytes, clock, count, element, fixed, latency, price, put, streamPosition } from "./text.js";
 
@@ -14,12 +15,14 @@ const LISTED = 100;
 /** Symbols with a history (6 KB each); beyond them only the one that is shown has one, from then on. */
 const HISTORIES = 4000;
 const REDRAW_MS = 250;
+/** Of a screen's frames, about: as long as one is waited for. */
+const FRAME_MS = 16;
 const LOST_SAID_MS = 60000;
 const ARRANGE_MS = 1000;
 
 const byId = (id) => document.getElementById(id);
 const rows = new Map();
-const histories = new Map();
+let historyCount = 0;
 const signals = [];
 const alerts = [];
 const service = new History(5);
@@ -34,18 +37,18 @@ const view = new SymbolView();
 const table = new SymbolTable(rows, { scroll: byId("scroll"), held: byId("held"), filter: byId("filter"), empty: byId("empty"), count: byId("symbol-count") });
 
 const takers = {
-  features(doc) {
-    const row = rows.get(doc.state) ?? { name: doc.state };
-    row.doc = doc;
-    row.receivedAt = performance.now();
-    rows.set(doc.state, row);
-    let history = histories.get(doc.state);
-    if (!history && (histories.size < HISTORIES || doc.state === view.name)) {
-      histories.set(doc.state, (history = new History(5)));
+  features(text) {
+    const name = nameIn(text);
+    let row = rows.get(name);
+    if (!row) rows.set(name, (row = new Row(name)));
+    if (!row.history && (historyCount < HISTORIES || name === view.name)) {
+      row.startHistory();
+      historyCount += 1;
     }
-    history?.add(Math.floor(Date.parse(doc.ts) / 1000), FIELDS(doc));
+    row.take(text);
   },
-  status(next) {
+  status(text) {
+    const next = JSON.parse(text);
     // This page is that of the version before.
     if (status && status.version !== next.version) return location.reload();
     if (status && status.instance !== next.instance) forgetSymbols();
@@ -59,9 +62,10 @@ const takers = {
     drawStatus();
     if (isLatestWanted) fetchLatest();
   },
-  signal: (signal) => list(signals, signal, signal.id),
-  alert: (alert) => list(alerts, alert, JSON.stringify(alert)),
-  lost({ features, signals_and_alerts }) {
+  signal: (text) => listSignal(JSON.parse(text)),
+  alert: (text) => listAlert(JSON.parse(text)),
+  lost(text) {
+    const { features, signals_and_alerts } = JSON.parse(text);
     lost.push({ at: performance.now(), updates: features, outputs: signals_and_alerts });
   },
 };
@@ -74,7 +78,7 @@ follow("/events", {
     lamp("lamp-link", "good", "Service up");
     put(byId("gone"), "");
   },
-  event: (name, data) => takers[name]?.(data),
+  event: (name, text) => takers[name]?.(text),
   closed(reason) {
     closedAt ??= new Date();
     document.body.dataset.link = "gone";
@@ -94,12 +98,15 @@ async function fetchLatest() {
   try {
     const latest = async (path) => (await fetch(path, { cache: "no-store", signal: AbortSignal.timeout(5000) })).json();
     const [before, alertsBefore] = await Promise.all([latest("/signals/latest"), latest("/alerts/latest")]);
-    before.signals.reverse().forEach(takers.signal);
-    alertsBefore.alerts.reverse().forEach(takers.alert);
+    before.signals.reverse().forEach(listSignal);
+    alertsBefore.alerts.reverse().forEach(listAlert);
   } catch {
     isLatestWanted = true;
   }
 }
+
+const listSignal = (signal) => list(signals, signal, signal.id);
+const listAlert = (alert) => list(alerts, alert, JSON.stringify(alert));
 
 /** Adds what is not there yet, in the order of its time. */
 function list(entries, entry, key) {
@@ -115,7 +122,7 @@ function list(entries, entry, key) {
 
 function forgetSymbols() {
   rows.clear();
-  histories.clear();
+  historyCount = 0;
   table.arrange(true);
 }
 
@@ -213,14 +220,14 @@ function drawService() {
   drawChart(byId("chart-latency"), [line(P99, "b"), line(P50, "a")], { text: latency, zero: true });
 }
 
-/** In time with the screen, and not at all where the page is hidden. */
-let drawnAt = 0;
+/**
+ * In time with the screen, and not at all where the page is hidden. Between two times no frame is asked for: a browser that is
+ * asked for each of the screen's frames works for all sixty of a second, though nothing has changed in them.
+ */
 let arrangedAt = 0;
 function frame(now) {
-  requestAnimationFrame(frame);
-  if (now - drawnAt < REDRAW_MS) return;
-  drawnAt = now;
-  if (now - arrangedAt >= ARRANGE_MS) {
+  setTimeout(requestAnimationFrame, REDRAW_MS - FRAME_MS, frame);
+  if (now - arrangedAt >= ARRANGE_MS - FRAME_MS) {
     arrangedAt = now;
     if (closedAt === null) forgetGone();
     table.arrange();
@@ -229,7 +236,7 @@ function frame(now) {
   } else {
     table.draw();
   }
-  view.draw(rows.get(view.name), histories.get(view.name), signals, performance.now());
+  view.draw(rows.get(view.name), signals, performance.now());
 }
 requestAnimationFrame(frame);
 
@@ -238,7 +245,7 @@ function forgetGone() {
   for (const [name, row] of rows) {
     if (row.receivedAt < limit) {
       rows.delete(name);
-      histories.delete(name);
+      if (row.history) historyCount -= 1;
     }
   }
 }
@@ -252,7 +259,7 @@ function showAddressed() {
   }
   view.show(name);
   table.selected = name;
-  table.draw();
+  table.draw(true);
   if (name !== null) byId("symbol-title").focus({ preventScroll: window.innerWidth >= 1200 });
 }
 window.addEventListener("hashchange", showAddressed);

@@ -1,13 +1,12 @@
 // The view of one symbol: its last minutes, each of its numbers as the service gives it, its latest trade, quote and book.
 
 import { draw } from "./chart.js";
+import { MID, PRICE, RETURN, SPREAD, VOLUME } from "./row.js";
 import { NONE, age, clock, element, exact, fixed, percent, price, put, significant } from "./text.js";
 
 /** Between two looks at /state/latest. */
 const LOOK_MS = 500;
 const LEVELS = 10;
-/** Fields of a symbol's history. */
-export const FIELDS = (doc) => [doc.price, doc.features.mid, doc.features.spread_bps, doc.features.return_10s, doc.features.trade_volume_10s];
 
 const byId = (id) => document.getElementById(id);
 
@@ -70,11 +69,11 @@ export class SymbolView {
   }
 
   /** What comes with the events: `row` of the table, if there is one. */
-  draw(row, history, signals, now) {
+  draw(row, signals, now) {
     if (this.name === null) return;
     put(byId("symbol-note"), this.trouble || (row ? "" : "no event of this symbol has come"));
     if (!row) return;
-    const { doc } = row;
+    const { doc, history } = row;
     const features = { price: exact(doc.price) };
     for (const [name, value] of Object.entries(doc.features)) features[name] = exact(value);
     const aged = (ms) => (ms === null ? NONE : age(ms + now - row.receivedAt));
@@ -83,7 +82,7 @@ export class SymbolView {
     features["window complete"] = doc.window_truncated ? "no: trades left it early for want of room" : "yes";
     pairs(byId("features"), features);
     if (!history) return;
-    const [last, mid, spread, change, volume] = [0, 1, 2, 3, 4].map((field) => history.series(field));
+    const [last, mid, spread, change, volume] = [PRICE, MID, SPREAD, RETURN, VOLUME].map((field) => history.series(field));
     const marks = signals
       .filter((signal) => signal.state === row.name)
       .map((signal) => ({ at: history.last - Date.parse(signal.ts) / 1000, isUp: signal.direction === "long" }));

@@ -35,7 +35,7 @@ const COLUMNS = [
 ];
 
 export class SymbolTable {
-  /** `rows`: by name `{name, doc, receivedAt}`; `parts`: the elements `scroll`, `held`, `filter`, `empty`, `count`. */
+  /** `rows`: each a `Row`, by its name; `parts`: the elements `scroll`, `held`, `filter`, `empty`, `count`. */
   constructor(rows, parts) {
     this.rows = rows;
     this.parts = parts;
@@ -53,8 +53,8 @@ export class SymbolTable {
     this.isPointedAt = false;
     this.body.addEventListener("pointerenter", () => { this.isPointedAt = true; });
     this.body.addEventListener("pointerleave", () => { this.isPointedAt = false; });
-    parts.scroll.addEventListener("scroll", () => this.draw(), { passive: true });
-    new ResizeObserver(() => this.draw()).observe(parts.scroll);
+    parts.scroll.addEventListener("scroll", () => this.draw(true), { passive: true });
+    new ResizeObserver(() => this.draw(true)).observe(parts.scroll);
     parts.filter.addEventListener("input", () => this.arrange(true));
     this.showOrder();
   }
@@ -116,22 +116,28 @@ export class SymbolTable {
     this.table.setAttribute("aria-rowcount", this.order.length + 1);
     this.parts.empty.hidden = this.order.length > 0;
     put(this.parts.empty, all === 0 ? "No symbol yet." : "No symbol has that in its name.");
-    this.draw();
+    this.draw(true);
   }
 
-  /** Writes what is new into the rows that can be seen. */
-  draw() {
+  /** Writes what is new into the rows that can be seen; into all that there are where rows may have moved. */
+  draw(isAll = false) {
     const { scroll } = this.parts;
-    const shown = Math.ceil(scroll.clientHeight / ROW_PX) + 2 * SPARE;
+    const [top, height] = [scroll.scrollTop, scroll.clientHeight];
+    const shown = Math.ceil(height / ROW_PX) + 2 * SPARE;
     const last = Math.max(this.order.length - shown, 0);
-    const first = Math.min(Math.max(Math.floor(scroll.scrollTop / ROW_PX) - SPARE, 0), last);
+    const first = Math.min(Math.max(Math.floor(top / ROW_PX) - SPARE, 0), last);
     const length = Math.min(shown, this.order.length);
     while (this.slots.length < length) this.slots.push(this.slot());
     while (this.slots.length > length) this.slots.pop().row.remove();
     this.spaces[0].firstChild.style.height = `${first * ROW_PX}px`;
     this.spaces[1].firstChild.style.height = `${(this.order.length - first - length) * ROW_PX}px`;
     const now = performance.now();
-    this.slots.forEach((slot, index) => this.fill(slot, this.order[first + index], first + index, now));
+    const [seenFrom, seenTo] = [Math.floor(top / ROW_PX), Math.ceil((top + height) / ROW_PX)];
+    this.slots.forEach((slot, at) => {
+      const index = first + at;
+      const isSeen = index >= seenFrom && index < seenTo;
+      if (isAll || isSeen) this.fill(slot, this.order[index], index, now);
+    });
   }
 
   /** An empty row. */
