@@ -67,8 +67,8 @@ pub struct StreamReader {
     applied_until_ns: u64,
     /// Up to here every sequence is applied, passed over as not asked for, or counted as missed. `None`: not known yet.
     settled: Option<u64>,
-    /// Where a part is read: sequences that were passed over since the last look, and what was settled then. Whether the
-    /// stream still held them is known with the next look.
+    /// Sequences that were passed over since the last look, and what was settled then. Whether the stream still held them,
+    /// where a part is read, and whether it takes anything else by now, where all is, is known with the next look.
     jumped: u64,
     settled_at_look: u64,
     /// A message behind this one was lost once.
@@ -77,8 +77,10 @@ pub struct StreamReader {
     stream: Option<StreamAnswer>,
     /// The stream's last one at the beginning, and whether it had gaps then.
     beginning: Option<Beginning>,
-    /// All that the stream takes is asked for, so its sequences have no gaps of their own.
+    /// All that the stream takes is asked for, as far as the last look saw, so its sequences have no gaps of their own.
     reads_all: bool,
+    /// The consumer has no filter, so that all of it is brought whatever the stream takes.
+    takes_all: bool,
     /// Several filters are one for this server, and what they do not take is passed over here.
     uses_cover: bool,
     picks: bool,
@@ -136,6 +138,8 @@ struct Asked {
     applied_sequence: u64,
     /// The same of what the consumer has looked through.
     seen_sequence: u64,
+    /// What had been passed over by then.
+    jumped: u64,
     /// Of a consumer that is being made, with what it is to be.
     name: String,
     payload: Vec<u8>,
@@ -219,6 +223,7 @@ impl StreamReader {
             stream: None,
             beginning: None,
             reads_all: false,
+            takes_all: false,
             uses_cover: false,
             picks: false,
             missing_subjects: Vec::new(),

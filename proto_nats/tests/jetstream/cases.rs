@@ -215,6 +215,44 @@ fn what_a_purge_took_is_counted() {
     }
 }
 
+/// All of it was read, until it was made to take other subjects too. What of them is passed over is not missed, before the next
+/// look and after it, while the connection is there and while it is away; and what is lost is told as before.
+#[test]
+fn a_stream_that_is_widened() {
+    for (is_old, pause_ns, is_away) in
+        [(false, 0, false), (false, 3 * SECOND_NS, false), (true, SECOND_NS, false), (false, SECOND_NS, true)]
+    {
+        let mut world = live(is_old);
+        let behind_id = world.server.next_id - 1;
+        world.run(pause_ns);
+        if is_away {
+            world.disconnect();
+        }
+        world.server.stream.as_mut().expect("it is there").subjects.push("other.>".to_owned());
+        world.subjects.push("other.A");
+        world.run(10 * SECOND_NS);
+        if is_away {
+            world.connect();
+            world.run_until(LIMIT_NS, World::is_live).expect("it reads again");
+        }
+        world.run(30 * SECOND_NS);
+        let report = world.reader.report(world.now_ns);
+        assert!(report.missed == 0 && world.lost_count(behind_id) == 0, "{report:?} {:?}", world.notices);
+        assert_eq!(report.consumers_lost, 0, "{:?}", world.notices);
+
+        let (behind_id, gone_ns) = (world.server.next_id - 1, world.now_ns);
+        world.disconnect();
+        world.run(20 * SECOND_NS);
+        world.server.purge(usize::MAX);
+        world.connect();
+        check_recovers(&mut world, None);
+        world.run(10 * SECOND_NS);
+        let (missed, lost) = (world.reader.report(world.now_ns).missed, world.lost_count(behind_id));
+        assert!(lost > 0 && missed >= lost, "{missed} of {lost}");
+        assert!(world.notices.iter().any(|(at_ns, notice)| *at_ns > gone_ns && matches!(notice, Notice::Missed(_))));
+    }
+}
+
 /// By number, by age; what is asked for comes now and then, often, never. What is passed over is not taken for lost.
 #[test]
 fn a_part_of_a_stream_that_holds_little_loses_nothing() {

@@ -108,14 +108,18 @@ impl StreamReader {
         } else if answer.last_sequence < asked.applied_sequence {
             self.handle_went_back(Some(answer.last_sequence), now_ns);
             self.give_up(ConsumerLoss::AheadOfStream, now_ns);
-        } else if self.stage == Stage::Reading {
-            self.compare_with_consumer(asked, &answer, now_ns);
+        } else {
+            // Where it takes more by now, what was passed over may have been of that.
+            self.reads_all &= self.takes_all || self.is_all_asked_for(&answer.subjects);
+            if self.stage == Stage::Reading {
+                self.compare_with_consumer(asked, &answer, now_ns);
+            }
         }
         // What is no message of the beginning may have gaps by right: subjects have limits of their own.
         let beginning = Beginning { last_sequence: answer.last_sequence, has_gaps: answer.deleted > 0 };
         self.beginning.get_or_insert(beginning);
         self.stream = Some(answer);
-        self.settle_look(asked.seen_sequence);
+        self.settle_look(asked);
         self.schedule_look(now_ns);
         match self.stage {
             Stage::Look => {
@@ -124,6 +128,12 @@ impl StreamReader {
             }
             _ => self.end_trouble(),
         }
+    }
+
+    /// The filters take all of a stream with these subjects. A mirror's are not known.
+    fn is_all_asked_for(&self, subjects: &[String]) -> bool {
+        let is_covered = |subject: &String| self.settings.filters.iter().any(|filter| covers(filter, subject));
+        !subjects.is_empty() && subjects.iter().all(is_covered)
     }
 
     fn is_another(&self, answer: &StreamAnswer) -> bool {
@@ -154,6 +164,9 @@ impl StreamReader {
 
     fn handle_reset(&mut self) {
         self.resets += 1;
+        // No look at this stream will tell any more.
+        let jumped = if self.reads_all { self.jumped } else { 0 };
+        self.note_missed(jumped);
         self.applied_sequence = 0;
         self.settled = None;
         (self.jumped, self.settled_at_look) = (0, 0);
@@ -218,10 +231,9 @@ impl StreamReader {
         let has_several = self.settings.filters.len() > 1;
         // What the stream takes may become more.
         self.picks = !answer.is_filtered || (has_several && self.uses_cover);
-        let takes_all = self.picks && !answer.is_filtered;
+        self.takes_all = !answer.is_filtered;
         let subjects = self.stream.as_ref().map_or(&[][..], |stream| &stream.subjects);
-        let is_covered = |subject: &String| self.settings.filters.iter().any(|filter| covers(filter, subject));
-        self.reads_all = takes_all || (!subjects.is_empty() && subjects.iter().all(is_covered));
+        self.reads_all = self.takes_all || self.is_all_asked_for(subjects);
         self.consumer = Some(Consumer {
             name,
             ack_start: AckStart::default(),

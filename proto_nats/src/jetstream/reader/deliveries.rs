@@ -1,11 +1,11 @@
 //! Messages of the stream, and what a consumer says in their place.
 
-use super::{Delivery, ERRANDS_MAX, Stage, StreamReader};
+use super::{Asked, Delivery, ERRANDS_MAX, Stage, StreamReader};
 use crate::jetstream::ack::Standing;
 use crate::jetstream::filter::takes;
 use crate::jetstream::report::{ConsumerLoss, Notice};
 use crate::jetstream::status::{AfterPull, PullEnd, PullStatus};
-use crate::jetstream::{CAUGHT_UP_WITHIN_NS, Start};
+use crate::jetstream::{CAUGHT_UP_WITHIN_NS, LOOK_INTERVAL_MIN_NS, LOOK_INTERVAL_NS, Start};
 use crate::server_op::Msg;
 
 /// Pulls in a row that something unknown ended at once, until the consumer is made anew.
@@ -146,8 +146,21 @@ impl StreamReader {
             return;
         }
         let gone = self.gone(settled, if self.reads_all { before } else { before.min(self.last_gone()) });
-        self.note_missed(if self.reads_all { gone } else { gone.max(lost) });
-        self.jumped = self.jumped.saturating_add(before.saturating_sub(settled.saturating_add(gone)));
+        if self.reads_all {
+            // What came after the last look is of what the stream takes besides, if it has begun to.
+            let last = self.stream.as_ref().map_or(0, |stream| stream.last_sequence);
+            let seen = if self.takes_all { gone } else { self.gone(settled, before.min(last)) };
+            let certain = seen.max(lost).min(gone);
+            self.note_missed(certain);
+            if self.jumped == 0 && gone > certain {
+                // As soon as looks may be.
+                self.look_due_ns = self.look_due_ns.saturating_sub(LOOK_INTERVAL_NS - LOOK_INTERVAL_MIN_NS);
+            }
+            self.jumped = self.jumped.saturating_add(gone - certain);
+        } else {
+            self.note_missed(gone.max(lost));
+            self.jumped = self.jumped.saturating_add(before.saturating_sub(settled.saturating_add(gone)));
+        }
         self.settled = Some(settled.max(sequence));
     }
 
@@ -176,14 +189,19 @@ impl StreamReader {
     }
 
     /// Where a part is read: what was passed over since the last look, and was not in the stream by now, may have been for
-    /// us. What still is there, and had been `seen` by the consumer before this look, was not. To be called with what this look
-    /// saw.
-    pub(super) fn settle_look(&mut self, seen: u64) {
-        let jumped = std::mem::take(&mut self.jumped);
+    /// us. What still is there, and had been seen by the consumer before this look, was not. Where all is read: what had been
+    /// passed over before this look was for us. To be called with what this look saw.
+    pub(super) fn settle_look(&mut self, asked: &Asked) {
+        let seen = asked.seen_sequence;
         let last_gone = self.last_gone();
         let gone = last_gone.saturating_sub(self.settled_at_look);
-        if !self.reads_all && self.settled_at_look > 0 {
-            self.note_missed(jumped.min(gone));
+        if self.reads_all {
+            let jumped = asked.jumped.min(self.jumped);
+            self.jumped -= jumped;
+            self.note_missed(jumped);
+        } else {
+            let jumped = std::mem::take(&mut self.jumped);
+            self.note_missed(if self.settled_at_look > 0 { jumped.min(gone) } else { 0 });
         }
         if let Some(settled) = self.settled.as_mut().filter(|settled| !self.reads_all && **settled >= last_gone) {
             *settled = seen.max(*settled);
@@ -202,7 +220,7 @@ impl StreamReader {
         last.saturating_sub(settled.max(beginning.map_or(0, |beginning| beginning.last_sequence)))
     }
 
-    fn note_missed(&mut self, count: u64) {
+    pub(super) fn note_missed(&mut self, count: u64) {
         if count > 0 {
             self.missed = self.missed.saturating_add(count);
             self.notice(Notice::Missed(count));

@@ -97,6 +97,7 @@ impl StreamReader {
             is_repeated: false,
             applied_sequence,
             seen_sequence,
+            jumped: self.jumped,
             name,
             payload,
         });
