@@ -46,7 +46,8 @@
 //! * **A slow server is not asked to do the same work again**: see `reader/patience`. An answer is waited for 3 s, then 6 s,
 //!   then 12 s; a consumer that no answer came for is asked for again by its name, when a look at the stream has been answered.
 //!   And a server before 2.10 need not filter where the stream takes nothing else. Turned down: another consumer each time.
-//! * **Gaps by stream sequence** where all of the stream is read; where a part is, sequences jump anyway, and what was lost
+//! * **Gaps by stream sequence** where all of the stream is read; of those behind the last look the next one tells (within 4 s, or when the API answers again), as the
+//!   stream may have been made to take other subjects, and then a part of it is read from there on; where a part is, sequences jump anyway, and what was lost
 //!   is told by the stream's first sequence (at most so many) and by the consumer's own count.
 //! * **A loss that repeats itself at the same place** (a message that is too long for the driver's buffer) is passed over the
 //!   second time, as it would come to the same for ever.
@@ -55,7 +56,8 @@
 //! noticed (a consumer in memory goes with its server, so that this takes more than one failure). Bytes that a consumer had
 //! on its way when it was given up come on top of the room. What is missed where a part of the stream is read is an upper
 //! bound: so it is while the connection was away, and where the stream holds less than a second. What the stream lost when it
-//! went back is not counted.
+//! went back is not counted. A stream that took other subjects once and does not any more is taken for one that never did: what it
+//! still holds of them tells missed when it is passed over.
 //!
 //! | file | job |
 //! |---|---|

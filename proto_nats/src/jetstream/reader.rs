@@ -67,10 +67,13 @@ pub struct StreamReader {
     applied_until_ns: u64,
     /// Up to here every sequence is applied, passed over as not asked for, or counted as missed. `None`: not known yet.
     settled: Option<u64>,
-    /// Sequences that were passed over since the last look, and what was settled then. Whether the stream still held them,
-    /// where a part is read, and whether it takes anything else by now, where all is, is known with the next look.
+    /// Sequences that were passed over since the last look was asked for, and what was settled then. Where a part is read the
+    /// next look tells whether the stream still held them. Where all is, those are here that the last look had not seen: the
+    /// next one tells whether the stream takes anything else by now.
     jumped: u64,
     settled_at_look: u64,
+    /// Messages that the consumer had sent and that did not come, as it said when it had nothing more: told with the next one.
+    lost_untold: u64,
     /// A message behind this one was lost once.
     lost_behind: Option<u64>,
 
@@ -138,7 +141,8 @@ struct Asked {
     applied_sequence: u64,
     /// The same of what the consumer has looked through.
     seen_sequence: u64,
-    /// What had been passed over by then.
+    /// What had been settled and passed over by then.
+    settled: u64,
     jumped: u64,
     /// Of a consumer that is being made, with what it is to be.
     name: String,
@@ -219,6 +223,7 @@ impl StreamReader {
             settled: None,
             jumped: 0,
             settled_at_look: 0,
+            lost_untold: 0,
             lost_behind: None,
             stream: None,
             beginning: None,

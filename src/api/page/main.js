@@ -39,13 +39,13 @@ const table = new SymbolTable(rows, { scroll: byId("scroll"), held: byId("held")
 const takers = {
   features(text) {
     const name = nameIn(text);
-    let row = rows.get(name);
-    if (!row) rows.set(name, (row = new Row(name)));
+    const row = rows.get(name) ?? new Row(name);
     if (!row.history && (historyCount < HISTORIES || name === view.name)) {
       row.startHistory();
       historyCount += 1;
     }
     row.take(text);
+    rows.set(name, row);
   },
   status(text) {
     const next = JSON.parse(text);

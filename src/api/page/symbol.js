@@ -24,8 +24,9 @@ export class SymbolView {
     byId("symbol").hidden = name === null;
     if (name === null) return;
     put(byId("symbol-title"), name);
-    ["features", "trade", "quote"].forEach((id) => byId(id).replaceChildren());
+    ["trade", "quote"].forEach((id) => byId(id).replaceChildren());
     byId("book").tBodies[0].replaceChildren();
+    this.clear();
     this.look(name, (this.shown += 1));
   }
 
@@ -68,11 +69,17 @@ export class SymbolView {
     }
   }
 
+  /** Nothing is shown of a symbol that is not there, nor anything of the one before. */
+  clear() {
+    byId("features").replaceChildren();
+    clearCharts();
+  }
+
   /** What comes with the events: `row` of the table, if there is one. */
   draw(row, signals, now) {
     if (this.name === null) return;
     put(byId("symbol-note"), this.trouble || (row ? "" : "no event of this symbol has come"));
-    if (!row) return;
+    if (!row) return this.clear();
     const { doc, history } = row;
     const features = { price: exact(doc.price) };
     for (const [name, value] of Object.entries(doc.features)) features[name] = exact(value);
@@ -81,7 +88,7 @@ export class SymbolView {
     if (doc.provider !== undefined) features.provider = doc.provider;
     features["window complete"] = doc.window_truncated ? "no: trades left it early for want of room" : "yes";
     pairs(byId("features"), features);
-    if (!history) return;
+    if (!history) return clearCharts();
     const [last, mid, spread, change, volume] = [PRICE, MID, SPREAD, RETURN, VOLUME].map((field) => history.series(field));
     const marks = signals
       .filter((signal) => signal.state === row.name)
@@ -91,6 +98,15 @@ export class SymbolView {
     chart("symbol-spread", [{ values: spread, color: "a" }], { text: (value) => fixed(value, 2), zero: true }, `Spread in basis points ${minutes}`);
     chart("symbol-return", [{ values: change, color: "a" }], { text: (value) => percent(value), zero: true, marks }, `Return over 10 s ${minutes}`);
     chart("symbol-volume", [{ values: volume, color: "a", isBars: true }], { text: (value) => significant(value, 4), zero: true }, `Volume over 10 s ${minutes}`);
+  }
+}
+
+function clearCharts() {
+  for (const id of ["symbol-price", "symbol-spread", "symbol-return", "symbol-volume"]) {
+    const canvas = byId(id);
+    // That empties it.
+    canvas.width = canvas.width;
+    canvas.setAttribute("aria-label", "No values");
   }
 }
 

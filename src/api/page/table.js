@@ -15,7 +15,7 @@ const aged = (field) => (row, now) => (row.doc[field] === null ? null : row.doc[
 /** Of what is written: what is rounded to nothing has no direction. */
 const directionOf = (value) => ({ "+": "up", "−": "down" })[percent(value)[0]] ?? "";
 
-/** Each with its least width, its value (to sort by), its text and, where it has one, its class. */
+/** Each with its least width (style.css has their sum), its value (to sort by), its text and, where it has one, its class. */
 const COLUMNS = [
   { label: "Symbol", px: 118, title: "Symbol, or symbol@provider", value: (row) => row.name, text: (value) => value },
   { label: "Price", px: 90, title: "Price of the latest trade", value: (row) => row.doc.price, text: price },

@@ -102,6 +102,7 @@ impl StreamReader {
                 self.notice(Notice::SubjectsMissing(missing));
             }
         }
+        let mut is_same = false;
         if self.is_another(&answer) {
             self.handle_made_anew(&answer);
             self.give_up(ConsumerLoss::Gone, now_ns);
@@ -109,6 +110,7 @@ impl StreamReader {
             self.handle_went_back(Some(answer.last_sequence), now_ns);
             self.give_up(ConsumerLoss::AheadOfStream, now_ns);
         } else {
+            is_same = true;
             // Where it takes more by now, what was passed over may have been of that.
             self.reads_all &= self.takes_all || self.is_all_asked_for(&answer.subjects);
             if self.stage == Stage::Reading {
@@ -119,7 +121,8 @@ impl StreamReader {
         let beginning = Beginning { last_sequence: answer.last_sequence, has_gaps: answer.deleted > 0 };
         self.beginning.get_or_insert(beginning);
         self.stream = Some(answer);
-        self.settle_look(asked);
+        // What was seen of the one before says nothing of another.
+        self.settle_look(is_same.then_some(asked));
         self.schedule_look(now_ns);
         match self.stage {
             Stage::Look => {
@@ -164,9 +167,10 @@ impl StreamReader {
 
     fn handle_reset(&mut self) {
         self.resets += 1;
-        // No look at this stream will tell any more.
+        // No look at this stream will tell any more of what was passed over: as far as is known it was for us.
         let jumped = if self.reads_all { self.jumped } else { 0 };
-        self.note_missed(jumped);
+        let lost = std::mem::take(&mut self.lost_untold);
+        self.note_missed(jumped.max(lost));
         self.applied_sequence = 0;
         self.settled = None;
         (self.jumped, self.settled_at_look) = (0, 0);

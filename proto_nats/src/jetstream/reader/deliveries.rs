@@ -136,6 +136,7 @@ impl StreamReader {
         if self.start == Start::NewestOfEach {
             return;
         }
+        let lost = lost + std::mem::take(&mut self.lost_untold);
         let Some(settled) = self.settled else {
             self.settled = Some(sequence);
             return;
@@ -154,7 +155,8 @@ impl StreamReader {
             self.note_missed(certain);
             if self.jumped == 0 && gone > certain {
                 // As soon as looks may be.
-                self.look_due_ns = self.look_due_ns.saturating_sub(LOOK_INTERVAL_NS - LOOK_INTERVAL_MIN_NS);
+                let sooner_ns = self.look_due_ns.saturating_sub(LOOK_INTERVAL_NS - LOOK_INTERVAL_MIN_NS);
+                self.look_due_ns = sooner_ns.max(self.retry_at_ns);
             }
             self.jumped = self.jumped.saturating_add(gone - certain);
         } else {
@@ -190,23 +192,27 @@ impl StreamReader {
 
     /// Where a part is read: what was passed over since the last look, and was not in the stream by now, may have been for
     /// us. What still is there, and had been seen by the consumer before this look, was not. Where all is read: what had been
-    /// passed over before this look was for us. To be called with what this look saw.
-    pub(super) fn settle_look(&mut self, asked: &Asked) {
+    /// passed over before this look was for us. To be called with what this look saw; `None`: of another stream than before.
+    pub(super) fn settle_look(&mut self, asked: Option<&Asked>) {
+        let Some(asked) = asked else {
+            self.settled_at_look = self.settled.unwrap_or(0);
+            return;
+        };
         let seen = asked.seen_sequence;
         let last_gone = self.last_gone();
         let gone = last_gone.saturating_sub(self.settled_at_look);
-        if self.reads_all {
-            let jumped = asked.jumped.min(self.jumped);
-            self.jumped -= jumped;
-            self.note_missed(jumped);
-        } else {
-            let jumped = std::mem::take(&mut self.jumped);
-            self.note_missed(if self.settled_at_look > 0 { jumped.min(gone) } else { 0 });
-        }
+        let jumped = asked.jumped.min(self.jumped);
+        self.jumped -= jumped;
+        self.note_missed(match self.reads_all {
+            true => jumped,
+            false if self.settled_at_look > 0 => jumped.min(gone),
+            false => 0,
+        });
+        self.settled_at_look = asked.settled;
         if let Some(settled) = self.settled.as_mut().filter(|settled| !self.reads_all && **settled >= last_gone) {
             *settled = seen.max(*settled);
+            self.settled_at_look = self.settled_at_look.max(seen);
         }
-        self.settled_at_look = self.settled.unwrap_or(0);
     }
 
     /// The last sequence that is before the stream's first message, as of the last look.
@@ -285,8 +291,9 @@ impl StreamReader {
                 return;
             }
             // By stream sequence it is told with the next message.
-            if !self.reads_all {
-                self.note_missed(lost);
+            match self.reads_all {
+                true => self.lost_untold += lost,
+                false => self.note_missed(lost),
             }
         }
         self.idle_ns = Some(now_ns);

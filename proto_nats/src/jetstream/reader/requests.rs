@@ -97,6 +97,7 @@ impl StreamReader {
             is_repeated: false,
             applied_sequence,
             seen_sequence,
+            settled: self.settled.unwrap_or(0),
             jumped: self.jumped,
             name,
             payload,
