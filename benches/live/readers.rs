@@ -31,6 +31,7 @@ const PAGE_TRADES: usize = 2_000;
 /// For ten browsers on a busy machine.
 const OPENING_LIMIT: Duration = Duration::from_secs(120);
 const SETTLING: Duration = Duration::from_secs(15);
+const READING: Duration = Duration::from_millis(500);
 const GAP: Duration = Duration::from_millis(5);
 const READERS: usize = 10;
 const SYMBOLS: usize = 1_000;
@@ -124,6 +125,10 @@ fn measure(server: &NatsServer, readers: &Readers<'_>) {
             }
             std::thread::scope(|threads| {
                 streams.iter().for_each(|stream| drop(threads.spawn(|| read(stream, &bytes))));
+                if is_read {
+                    // What has come for them while they opened keeps all cores for a moment.
+                    std::thread::sleep(READING);
+                }
                 let before = (gaps(&service), service.process().cpu_ns(), service.process().waiting_ns());
                 let start = Instant::now();
                 let mut times = Vec::with_capacity(trades);
