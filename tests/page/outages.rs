@@ -23,6 +23,8 @@ pub fn service_killed_and_back(chromium: &Chromium) {
     page.until("document.querySelectorAll('#troubles li').length === 1");
     page.until("document.querySelector('#scroll tbody a')?.textContent === 'OLD'");
     check_clean(&page, &service);
+    page.js("location.hash = '#OLD'");
+    page.until("document.getElementById('quote').textContent.includes('bid')");
 
     drop(service);
     page.until("document.body.dataset.link === 'gone' && document.getElementById('gone').textContent.includes('UTC')");
@@ -41,6 +43,10 @@ pub fn service_killed_and_back(chromium: &Chromium) {
     }
     let about = page.js("document.getElementById('about').textContent");
     assert!(about.as_str().is_some_and(|about| about.contains("last heard of at")), "{about}");
+    // What is not answered any more is told to be old.
+    page.until("/quote and book are of .* ago/.test(document.getElementById('symbol-note').textContent)");
+    assert_eq!(page.js("getComputedStyle(document.getElementById('quote')).fontStyle"), "italic");
+    page.js("location.hash = ''");
 
     let service = Service::start_on(port, &server.url(), &[]);
     service.wait_ready();
@@ -51,7 +57,9 @@ pub fn service_killed_and_back(chromium: &Chromium) {
     let foreign: Vec<String> = page
         .problems()
         .into_iter()
-        .filter(|problem| !problem.contains("net::ERR_") || !problem.contains("/events"))
+        .filter(|problem| {
+            !problem.contains("net::ERR_") || !["/events", "/state/"].iter().any(|path| problem.contains(path))
+        })
         .collect();
     assert_eq!(foreign, Vec::<String>::new());
 }

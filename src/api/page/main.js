@@ -30,7 +30,7 @@ const [RATE, FILL, DROPS, P50, P99] = [0, 1, 2, 3, 4];
 let status = null;
 /** When the service said that something was not sent to this page, and how much; forgotten after a minute. */
 let lost = [];
-let closedAt = null;
+let isGone = false;
 let isLatestWanted = true;
 
 const view = new SymbolView();
@@ -72,7 +72,7 @@ const takers = {
 
 follow("/events", {
   open() {
-    closedAt = null;
+    isGone = false;
     isLatestWanted = true;
     document.body.dataset.link = "open";
     lamp("lamp-link", "good", "Service up");
@@ -80,13 +80,15 @@ follow("/events", {
   },
   event: (name, text) => takers[name]?.(text),
   closed(reason) {
-    closedAt ??= new Date();
+    isGone = true;
     document.body.dataset.link = "gone";
     lamp("lamp-link", "bad", "Service gone");
     lamp("lamp-nats", "unknown", `NATS ${NONE}`);
     lamp("lamp-ready", "unknown", `Ready ${NONE}`);
     lamp("lamp-stream", "unknown", `Stream ${NONE}`);
-    put(byId("gone"), `${reason} The numbers below are from ${closedAt.toISOString().slice(11, 19)} UTC. Trying again each second.`);
+    // By the service's clock: it may have been silent for a while before that was noticed.
+    const from = status === null ? "" : ` The numbers below are from ${clock(status.ts)} UTC.`;
+    put(byId("gone"), `${reason}${from} Trying again each second.`);
     if (status !== null) put(byId("about"), `version ${status.version}, last heard of at ${clock(status.ts)} UTC`);
     document.title = "⚠ gone · senpai-md-consumer";
   },
@@ -229,7 +231,7 @@ function frame(now) {
   setTimeout(requestAnimationFrame, REDRAW_MS - FRAME_MS, frame);
   if (now - arrangedAt >= ARRANGE_MS - FRAME_MS) {
     arrangedAt = now;
-    if (closedAt === null) forgetGone();
+    if (!isGone) forgetGone();
     table.arrange();
     drawService();
     drawLists();

@@ -6,6 +6,8 @@ import { NONE, age, clock, element, exact, fixed, percent, price, put, significa
 
 /** Between two looks at /state/latest. */
 const LOOK_MS = 500;
+/** What it said is told to be old after so long without an answer. */
+const OLD_MS = 3000;
 const LEVELS = 10;
 
 const byId = (id) => document.getElementById(id);
@@ -14,13 +16,15 @@ export class SymbolView {
   /** The name of the state that is shown. */
   name = null;
   state = null;
+  /** When it was looked at last, with an answer. */
+  lookedAt = 0;
   trouble = "";
   /** Counts the symbols that were shown: what was begun for one ends with it. */
   shown = 0;
 
   show(name) {
     if (this.name === name) return;
-    [this.name, this.state, this.trouble] = [name, null, ""];
+    [this.name, this.state, this.trouble, this.lookedAt] = [name, null, "", performance.now()];
     byId("symbol").hidden = name === null;
     if (name === null) return;
     put(byId("symbol-title"), name);
@@ -39,6 +43,7 @@ export class SymbolView {
         const answer = await response.json();
         if (!isShown()) return;
         [this.state, this.trouble] = response.ok ? [answer, ""] : [null, answer.error ?? `${response.status}`];
+        this.lookedAt = performance.now();
       } catch {
         // That the service does not answer stands at the top of the page.
       }
@@ -78,7 +83,12 @@ export class SymbolView {
   /** What comes with the events: `row` of the table, if there is one. */
   draw(row, signals, now) {
     if (this.name === null) return;
-    put(byId("symbol-note"), this.trouble || (row ? "" : "no event of this symbol has come"));
+    const silence = now - this.lookedAt;
+    const isOld = silence > OLD_MS;
+    const old = isOld ? `trade, quote and book are of ${age(silence)} ago` : "";
+    put(byId("symbol-note"), this.trouble || old || (row ? "" : "no event of this symbol has come"));
+    byId("symbol").classList.toggle("empty", !row && !this.state);
+    byId("symbol").classList.toggle("unanswered", isOld);
     if (!row) return this.clear();
     const { doc, history } = row;
     const features = { price: exact(doc.price) };
