@@ -54,13 +54,10 @@ pub fn service_killed_and_back(chromium: &Chromium) {
     bus.publish(&[quote("NEW", now_ns(), 1.0, 2.0)]);
     // What the process before knew is not shown as if this one knew it.
     page.until("[...document.querySelectorAll('#scroll tbody a')].map((a) => a.textContent).join() === 'NEW'");
-    let foreign: Vec<String> = page
-        .problems()
-        .into_iter()
-        .filter(|problem| {
-            !problem.contains("net::ERR_") || !["/events", "/state/"].iter().any(|path| problem.contains(path))
-        })
-        .collect();
+    // That the service did not answer, and nothing else.
+    let own = format!("http://127.0.0.1:{port}/");
+    let is_own = |problem: &String| problem.contains("net::ERR_") && problem.contains(&own);
+    let foreign: Vec<String> = page.problems().into_iter().filter(|problem| !is_own(problem)).collect();
     assert_eq!(foreign, Vec::<String>::new());
 }
 
