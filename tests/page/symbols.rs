@@ -62,6 +62,21 @@ pub fn values_are_those_of_the_service(chromium: &Chromium) {
     assert_eq!(column(&page, 0), ["BTC/USD", "ONLY.A.BOOK", "SHIB"]);
     assert_eq!(column(&page, 1), ["64000.20", "–", "–"], "prices");
     assert_eq!(column(&page, 2), ["64000.20", "100.0000", "0.00001236"], "mids");
+    // What comes from a trade that is not there looks old, beside what a fresh quote says; soon trades are old, and quotes go on.
+    let old = "[...document.querySelectorAll('#scroll tbody tr:not(.space)')].map((row) => [1, 2, 11, 12].map((at) => row.cells[at].className === 'old'))";
+    let (traded, quoted) = (json!([false, false, false, false]), json!([true, false, true, false]));
+    assert_eq!(page.js(old), json!([traded, quoted, quoted]));
+    let goes_on = std::thread::spawn({
+        let bus = Bus::connect(&server.url());
+        move || {
+            for _ in 0..48 {
+                bus.publish(&[quote("BTC/USD", now_ns(), 64000.1, 64000.3)]);
+                std::thread::sleep(std::time::Duration::from_millis(250));
+            }
+        }
+    });
+    page.until(&format!("JSON.stringify({old}[0]) === '[true,false,true,false]'"));
+    goes_on.join().expect("quotes go on to the end");
     // On a phone, where columns are as narrow as they get, none is cut, nor is the label of one that is sorted by.
     page.size(390, 844);
     for index in (1..15).chain([0]) {

@@ -5,7 +5,7 @@ import { NONE, age, count, difference, element, fixed, percent, price, put, sign
 const ROW_PX = 26;
 /** Rows beyond those that can be seen, above and below. */
 const SPARE = 6;
-/** Rows of which nothing has come for so long look old. */
+/** What has come from a trade, or from the top of market, looks old when that is so old; a name when both are. */
 const OLD_MS = 10000;
 
 const feature = (name) => (row) => row.doc.features[name];
@@ -15,21 +15,21 @@ const aged = (field) => (row, now) => (row.doc[field] === null ? null : row.doc[
 /** Of what is written: what is rounded to nothing has no direction. */
 const directionOf = (value) => ({ "+": "up", "−": "down" })[percent(value)[0]] ?? "";
 
-/** Each with its least width (style.css has their sum), its value (to sort by), its text and, where it has one, its class. */
+/** Each with its least width (style.css has their sum), its value (to sort by), its text and, where it has one, its class and the age it goes by. */
 const COLUMNS = [
   { label: "Symbol", px: 118, title: "Symbol, or symbol@provider", value: (row) => row.name, text: (value) => value },
-  { label: "Price", px: 90, title: "Price of the latest trade", value: (row) => row.doc.price, text: price },
-  { label: "Mid", px: 90, title: "Middle of bid and ask", value: feature("mid"), text: price },
-  { label: "Spread", px: 66, title: "Ask minus bid", value: feature("spread_abs"), text: difference },
-  { label: "bps", px: 50, title: "Spread in basis points of the mid", value: feature("spread_bps"), text: (value) => fixed(value, 2) },
+  { label: "Price", px: 90, title: "Price of the latest trade", value: (row) => row.doc.price, text: price, of: "trade_age_ms" },
+  { label: "Mid", px: 90, title: "Middle of bid and ask", value: feature("mid"), text: price, of: "quote_age_ms" },
+  { label: "Spread", px: 66, title: "Ask minus bid", value: feature("spread_abs"), text: difference, of: "quote_age_ms" },
+  { label: "bps", px: 50, title: "Spread in basis points of the mid", value: feature("spread_bps"), text: (value) => fixed(value, 2), of: "quote_age_ms" },
   { label: "VWAP 10 s", px: 90, title: "Volume-weighted price of the last 10 s", value: feature("trade_vwap_10s"), text: price },
   { label: "VWAP 60 s", px: 90, title: "Volume-weighted price of the last 60 s", value: feature("trade_vwap_60s"), text: price },
   { label: "Return %", px: 68, title: "Return over 10 s, in percent", value: feature("return_10s"), text: (value) => percent(value), className: directionOf },
   { label: "Vol. %", px: 60, title: "Realised volatility over 60 s, in percent, not annualised", value: feature("realized_vol_60s"), text: (value) => (value === null ? NONE : fixed(value * 100, 4)) },
   { label: "Volume", px: 62, title: "Volume traded in the last 10 s", value: feature("trade_volume_10s"), text: (value) => significant(value, 4) },
   { label: "Trades", px: 56, title: "Trades in the last 10 s", value: feature("trade_count_10s"), text: count },
-  { label: "Trade age", px: 76, title: "Age of the latest trade", value: aged("trade_age_ms"), text: age },
-  { label: "Quote age", px: 80, title: "Age of the top of market", value: aged("quote_age_ms"), text: age },
+  { label: "Trade age", px: 76, title: "Age of the latest trade", value: aged("trade_age_ms"), text: age, of: "trade_age_ms" },
+  { label: "Quote age", px: 80, title: "Age of the top of market", value: aged("quote_age_ms"), text: age, of: "quote_age_ms" },
   { label: "p95 ms", px: 56, title: "95th percentile of the latency from the exchange to receipt, in ms", value: feature("latency_ms_p95"), text: (value) => fixed(value, 1) },
   { label: "Signals", px: 62, title: "Signals since the start: long / short", value: (row) => row.doc.signals.long + row.doc.signals.short, text: (value, row) => (value ? `${row.doc.signals.long} / ${row.doc.signals.short}` : NONE) },
 ];
@@ -154,7 +154,10 @@ export class SymbolTable {
   }
 
   fill(slot, row, index, now) {
-    COLUMNS.forEach(({ value, text, className }, column) => {
+    const agedMs = agedBy(row, now);
+    const isAged = (field) => row.doc[field] === null || row.doc[field] + agedMs > OLD_MS;
+    const isOld = isAged("trade_age_ms") && isAged("quote_age_ms");
+    COLUMNS.forEach(({ value, text, className, of }, column) => {
       const number = value(row, now);
       const written = text(number, row);
       const cell = slot.cells[column];
@@ -166,8 +169,8 @@ export class SymbolTable {
           cell.title = written;
         }
       }
-      if (className) {
-        const name = className(number);
+      if (className || of) {
+        const name = of ? (isAged(of) ? "old" : "") : className(number);
         if (slot.classes[column] !== name) cell.className = slot.classes[column] = name;
       }
     });
@@ -175,8 +178,6 @@ export class SymbolTable {
       slot.index = index;
       slot.row.setAttribute("aria-rowindex", index + 2);
     }
-    const ages = [row.doc.trade_age_ms, row.doc.quote_age_ms].filter((ms) => ms !== null);
-    const isOld = ages.length === 0 || Math.min(...ages) + agedBy(row, now) > OLD_MS;
     if (slot.isOld !== isOld) slot.row.classList.toggle("old", (slot.isOld = isOld));
     const isSelected = row.name === this.selected;
     if (slot.isSelected !== isSelected) slot.row.classList.toggle("selected", (slot.isSelected = isSelected));
