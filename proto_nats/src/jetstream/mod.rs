@@ -46,9 +46,10 @@
 //! * **A slow server is not asked to do the same work again**: see `reader/patience`. An answer is waited for 3 s, then 6 s,
 //!   then 12 s; a consumer that no answer came for is asked for again by its name, when a look at the stream has been answered.
 //!   And a server before 2.10 need not filter where the stream takes nothing else. Turned down: another consumer each time.
-//! * **Gaps by stream sequence** where all of the stream is read; of those behind the last look the next one tells (within 4 s, or when the API answers again), as the
-//!   stream may have been made to take other subjects, and then a part of it is read from there on; where a part is, sequences jump anyway, and what was lost
-//!   is told by the stream's first sequence (at most so many) and by the consumer's own count.
+//! * **Gaps by stream sequence** where all of the stream is read. Of those behind the last look the next one tells (within 4 s,
+//!   or when the API answers again), as the stream may have been made to take other subjects; then a part of it is read from
+//!   there on. Where a part is, sequences jump anyway, and what was lost is told by the stream's first sequence (at most so
+//!   many) and by the consumer's own count.
 //! * **A loss that repeats itself at the same place** (a message that is too long for the driver's buffer) is passed over the
 //!   second time, as it would come to the same for ever.
 //!
