@@ -84,7 +84,7 @@ export class SymbolView {
   draw(row, signals, now) {
     if (this.name === null) return;
     const silence = now - this.lookedAt;
-    const isOld = silence > OLD_MS;
+    const isOld = this.state !== null && silence > OLD_MS;
     const old = isOld ? `trade, quote and book are of ${age(silence)} ago` : "";
     put(byId("symbol-note"), this.trouble || old || (row ? "" : "no event of this symbol has come"));
     byId("symbol").classList.toggle("empty", !row && !this.state);
