@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use proto_nats::{DecodeLimits, Decoded, ServerOp, decode_server_op, encode};
+use senpai_md_consumer::engine::time::NANOS_PER_SECOND;
 use senpai_md_consumer::recording::looped_frames::Stream;
 
 use super::client::Client;
@@ -15,8 +16,12 @@ const ROUNDS: usize = 3;
 /// About this many events in a flood: some seconds.
 const EVENTS: u64 = 5_000_000;
 const BATCH_BYTES: usize = 128 << 10;
+/// Where there is a rate: some hundred events, a millisecond's or less.
+const PACED_BATCH_BYTES: usize = 32 << 10;
 /// Nothing more comes when nothing has come for this long.
 const SILENCE: Duration = Duration::from_millis(700);
+/// How many are taken by now is asked so seldom, as the answers are a part of the CPU time.
+const ASKED_EVERY: Duration = Duration::from_millis(50);
 /// Between two requests.
 const HTTP_INTERVAL: Duration = Duration::from_millis(20);
 
@@ -34,17 +39,17 @@ pub fn flood(server: &NatsServer, peer: Option<&Path>, base: Option<&Path>, stre
         for flags in [&[][..], &["--cores", "2"][..]] {
             let service = Service::start(server, flags);
             let name = ["service", "service --cores 2"][flags.len() / 2];
-            let flood = run(server, &service, stream, passes);
+            let flood = run(server, &service, stream, passes, u64::MAX, SILENCE);
             print_service(name, &service, stream, passes, &flood);
         }
         if let Some(base) = base {
             let base = Service::start_binary(base, server, &[]);
-            let flood = run(server, &base, stream, passes);
+            let flood = run(server, &base, stream, passes, u64::MAX, SILENCE);
             print_service("base", &base, stream, passes, &flood);
         }
         if let Some(peer) = peer {
             let peer = Peer::start(peer, server, "md.events");
-            let flood = run(server, &peer, stream, passes);
+            let flood = run(server, &peer, stream, passes, u64::MAX, SILENCE);
             flood.print("peer", passes * stream.event_count, "-", "-", "-");
         }
     }
@@ -59,7 +64,7 @@ pub fn http(server: &NatsServer, stream: &mut Stream) {
         let (is_over, symbol) = (AtomicBool::new(false), symbol(stream));
         let (flood, times) = std::thread::scope(|scope| {
             let asking = scope.spawn(|| ask(service.address(), &symbol, &is_over));
-            let flood = run(server, &service, stream, passes);
+            let flood = run(server, &service, stream, passes, u64::MAX, SILENCE);
             is_over.store(true, Ordering::Relaxed);
             (flood, asking.join().expect("every request is answered"))
         });
@@ -69,14 +74,22 @@ pub fn http(server: &NatsServer, stream: &mut Stream) {
     }
 }
 
-struct Flood {
+/// What came of it.
+pub struct Flood {
     publishing: Duration,
-    cpu_ns: u64,
-    events: u64,
+    /// Of the consumer's process, with all its threads.
+    pub cpu_ns: u64,
+    /// Taken.
+    pub events: u64,
     busy: Duration,
 }
 
 impl Flood {
+    /// Taken a second, up to the last.
+    pub fn per_second(&self) -> f64 {
+        self.events as f64 / self.busy.as_secs_f64()
+    }
+
     fn print(&self, name: &str, published: u64, trades: &str, shed: &str, cuts: &str) {
         println!(
             "{name:<24}{:>14.0}{:>9.2}{trades:>9}{shed:>8}{cuts:>7}{:>13.0}{:>13.2}",
@@ -100,17 +113,32 @@ fn print_service(name: &str, service: &Service, stream: &Stream, passes: u64, fl
     flood.print(name, published, &trades, &shed, &stats["slow_consumer_cuts"].to_string());
 }
 
-fn run(server: &NatsServer, consumer: &impl Consumer, stream: &mut Stream, passes: u64) -> Flood {
+/// Publishes so many passes, so many events a second; as fast as they go with `u64::MAX`. All that is taken has been when there
+/// are as many events, or when nothing has come for `silence`.
+pub fn run(
+    server: &NatsServer,
+    consumer: &impl Consumer,
+    stream: &mut Stream,
+    passes: u64,
+    per_second: u64,
+    silence: Duration,
+) -> Flood {
+    let is_paced = per_second < u64::MAX;
+    let batch_bytes = if is_paced { PACED_BATCH_BYTES } else { BATCH_BYTES };
     let mut publisher = Client::connect(server.port).expect("the server takes clients");
     let mut batch = Vec::with_capacity(2 * BATCH_BYTES);
     let (start, cpu_before) = (Instant::now(), consumer.process().cpu_ns());
+    let mut published = 0;
     for pass in 0..passes {
         stream.rebase(pass as i64);
         for (subject, payload) in frames(stream) {
             encode::publish(&mut batch, subject, None, payload);
-            if batch.len() >= BATCH_BYTES {
+            published += 1;
+            if batch.len() >= batch_bytes {
                 publisher.write(&batch).expect("the server takes them");
                 batch.clear();
+                let due_ns = if is_paced { published * NANOS_PER_SECOND as u64 / per_second } else { 0 };
+                std::thread::sleep(Duration::from_nanos(due_ns).saturating_sub(start.elapsed()));
             }
         }
     }
@@ -118,8 +146,8 @@ fn run(server: &NatsServer, consumer: &impl Consumer, stream: &mut Stream, passe
     publisher.flush().expect("the server answers");
     let publishing = start.elapsed();
     let (mut events, mut last, mut busy) = (consumer.events(), Instant::now(), start.elapsed());
-    while last.elapsed() < SILENCE {
-        std::thread::sleep(Duration::from_millis(50));
+    while events < passes * stream.event_count && last.elapsed() < silence {
+        std::thread::sleep(ASKED_EVERY);
         let now = consumer.events();
         if now != events {
             (events, last, busy) = (now, Instant::now(), start.elapsed());

@@ -12,13 +12,17 @@ use std::time::{Duration, Instant};
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
 use async_nats::jetstream::{self, stream};
 use futures_lite::StreamExt;
+use senpai_md_consumer::recording::looped_frames::Stream;
 use tokio::runtime::{Builder, Runtime};
 
+use super::flood;
 use super::latency::{Probe, Route, SNAPSHOT_BYTES};
 use super::processes::{Consumer, NatsServer, Puller, Service, eventually};
-use super::resources::{publish_minute, publish_minute_at};
+use super::resources::publish_minute;
 
 const ROUNDS: usize = 3;
+const FLOOD_ROUNDS: usize = 5;
+const FLOOD_EVENTS: u64 = 1_200_000;
 const STREAM: &str = "MD_EVENTS";
 /// A minute of 20,000 events a second.
 const SYMBOLS: usize = 100;
@@ -30,10 +34,8 @@ const BATCH: usize = 10_000;
 const COUNT_EVERY: u64 = 50_000;
 /// Where not all is taken, nothing more comes when nothing has come for this long: a busy server stores first, then delivers.
 const SILENCE: Duration = Duration::from_secs(10);
-/// More than twice what a stream is meant for, and less than this server can store and deliver on two cores.
-const FLOOD_PER_SECOND: u64 = 100_000;
-/// How many are taken by now is asked so seldom, as the answers are a part of the CPU time.
-const ASKED_EVERY: Duration = Duration::from_millis(100);
+/// Ten times what a stream is meant for, and less than this server can store and deliver on two cores. Half of it as well.
+const FLOOD_PER_SECOND: u64 = 200_000;
 const LATENCY_TRADES: usize = 600;
 const LATENCY_GAP: Duration = Duration::from_millis(10);
 
@@ -46,7 +48,8 @@ const SERVICE: Route =
 const BARE: Route =
     Route { name: "bare async-nats", prefix: "bare", answers: "answered", symbol: "B", answers_by_symbol: false };
 
-pub fn jetstream(binary: &Path) {
+/// `market`: of the other floods.
+pub fn jetstream(binary: &Path, market: &mut Stream) {
     let directory = tempfile::tempdir().expect("a directory for temporary files");
     let configuration = directory.path().join("configuration");
     std::fs::write(&configuration, CONFIGURATION).expect("a file");
@@ -54,7 +57,7 @@ pub fn jetstream(binary: &Path) {
     let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
     catch_up(&server, &runtime);
     latency(&server, &runtime);
-    flood(&server, &runtime);
+    flood(&server, &runtime, market);
 }
 
 /// Empty, whatever it held.
@@ -135,44 +138,30 @@ fn latency(server: &NatsServer, runtime: &Runtime) {
     println!("service - bare: {:.1} us at the median", medians[1] - medians[0]);
 }
 
-/// A service that is ready, and a minute's events through the server, which stores them in either case. As fast as they go, the
-/// stream takes twice as long to deliver them as core NATS does, and the service waits in between; at the same rate, it waits as
-/// often in both.
-fn flood(server: &NatsServer, runtime: &Runtime) {
-    for per_second in [u64::MAX, FLOOD_PER_SECOND] {
+/// A service that is ready, and the market of the other floods through the server, which stores it in either case. As fast as
+/// it goes, core NATS brings twice as many events a second as the stream does, and the service waits in between where it reads
+/// the stream; at the same rate, it waits as often in both.
+fn flood(server: &NatsServer, runtime: &Runtime, market: &mut Stream) {
+    let passes = FLOOD_EVENTS.div_ceil(market.event_count);
+    for per_second in [u64::MAX, FLOOD_PER_SECOND, FLOOD_PER_SECOND / 2] {
         let rate =
             if per_second == u64::MAX { "as fast as they go".to_owned() } else { format!("{per_second} a second") };
         println!("\nFlood, {rate}: CPU ns an event");
-        println!("{:<24}{:>12}{:>10}{:>14}", "", "events", "taken %", "CPU ns/event");
+        println!("{:<24}{:>12}{:>14}{:>14}", "", "taken", "taken/s", "CPU ns/event");
         let mut costs: [Vec<f64>; 2] = Default::default();
-        for _ in 0..ROUNDS {
+        for _ in 0..FLOOD_ROUNDS {
             for (cost, (name, flags)) in costs.iter_mut().zip([("core", &[][..]), ("JetStream", &[JETSTREAM][..])]) {
                 make_stream(server, runtime, &["md.events.>"]);
                 let service = Service::start(server, flags);
-                let cpu_before = service.process().cpu_ns();
-                let events = publish_minute_at(server, SYMBOLS, TRADES, QUOTES, per_second);
-                let taken = wait_taken(&service, events);
-                cost.push((service.process().cpu_ns() - cpu_before) as f64 / taken as f64);
-                let percent = taken as f64 / events as f64 * 100.0;
-                println!("{name:<24}{events:>12}{percent:>10.2}{:>14.0}", cost.last().expect("it was measured"));
+                let flood = flood::run(server, &service, market, passes, per_second, SILENCE);
+                cost.push(flood.cpu_ns as f64 / flood.events as f64);
+                let cost = cost.last().expect("it was measured");
+                println!("{name:<24}{:>12}{:>14.0}{cost:>14.0}", flood.events, flood.per_second());
             }
         }
         let [core, stream] = costs.map(median);
         println!("JetStream / core: {:.2} times the CPU", stream / core);
     }
-}
-
-/// How many of so many were taken: those of core NATS may have been shed, or lost with a connection.
-fn wait_taken(service: &Service, all: u64) -> u64 {
-    let (mut events, mut since) = (service.events(), Instant::now());
-    while events < all && since.elapsed() < SILENCE {
-        std::thread::sleep(ASKED_EVERY);
-        let now = service.events();
-        if now != events {
-            (events, since) = (now, Instant::now());
-        }
-    }
-    events
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

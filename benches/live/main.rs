@@ -52,15 +52,15 @@ fn main() {
     }
     let binary = std::env::var_os("NATS_SERVER").map(PathBuf::from);
     let binary = binary.expect("NATS_SERVER says where the nats-server is, as benches/compare.sh has it");
-    if only.as_deref() == Some("jetstream") {
-        return jetstream::jetstream(&binary);
-    }
     let directory = tempfile::tempdir().expect("a directory for temporary files");
     let recording = recording.unwrap_or_else(|| generate(directory.path()));
     let mut stream =
         Stream::load(&recording, &Symbols::default(), PREFIX, u64::MAX, &mut std::io::stderr()).expect("a recording");
     println!("{}: {} events", recording.display(), stream.event_count);
 
+    if only.as_deref() == Some("jetstream") {
+        return jetstream::jetstream(&binary, &mut stream);
+    }
     let is_wanted = |section: &str| only.as_deref().is_none_or(|only| only == section);
     let peer = peer.as_deref();
     if is_wanted("memory") {

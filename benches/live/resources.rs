@@ -10,6 +10,7 @@ use super::client::Client;
 use super::processes::{Consumer, NatsServer, Service, eventually};
 
 const IDLE: Duration = Duration::from_secs(10);
+const BATCH_BYTES: usize = 128 << 10;
 
 pub fn resources(server: &NatsServer) {
     println!("\nIdle, subscribed, for {} s", IDLE.as_secs());
@@ -34,15 +35,9 @@ pub fn resources(server: &NatsServer) {
     }
 }
 
-/// In turn, with latencies as a feed over the internet has them: mostly 4 to 12 ms, one in a hundred up to 200.
+/// In turn, as fast as they go, with latencies as a feed over the internet has them: mostly 4 to 12 ms, one in a hundred up to
+/// 200.
 pub fn publish_minute(server: &NatsServer, symbols: usize, trades: usize, quotes: usize) -> u64 {
-    publish_minute_at(server, symbols, trades, quotes, u64::MAX)
-}
-
-/// The same, so many events a second, in batches of a millisecond or two; as fast as they go with `u64::MAX`.
-pub fn publish_minute_at(server: &NatsServer, symbols: usize, trades: usize, quotes: usize, per_second: u64) -> u64 {
-    let (begun, is_paced) = (Instant::now(), per_second < u64::MAX);
-    let batch_bytes = if is_paced { 32 << 10 } else { 128 << 10 };
     let mut publisher = Client::connect(server.port).expect("the server takes clients");
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is after 1970").as_nanos() as i64;
     let count = symbols * (trades + quotes);
@@ -63,11 +58,9 @@ pub fn publish_minute_at(server: &NatsServer, symbols: usize, trades: usize, quo
         );
         encode::publish(&mut batch, format!("md.events.{kind}.{symbol}").as_bytes(), None, payload.as_bytes());
         events += 1;
-        if batch.len() > batch_bytes {
+        if batch.len() > BATCH_BYTES {
             publisher.write(&batch).expect("the server takes them");
             batch.clear();
-            let due = Duration::from_nanos(if is_paced { events * NANOS_PER_SECOND as u64 / per_second } else { 0 });
-            std::thread::sleep(due.saturating_sub(begun.elapsed()));
         }
     };
     let levels: Vec<String> = (0..20).map(|level| format!("[{}.5,1.25]", 64_000 - level)).collect();

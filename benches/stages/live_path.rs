@@ -144,7 +144,8 @@ impl LivePath {
                 }
                 ["CONSUMER", "CREATE", _, name] => {
                     self.consumer = name.to_owned();
-                    format!(r#"{{"created":"{now}","ts":"{now}","num_pending":0}}"#)
+                    let config = format!(r#"{{"filter_subject":"{PREFIX}.>"}}"#);
+                    format!(r#"{{"config":{config},"created":"{now}","ts":"{now}","num_pending":0}}"#)
                 }
                 _ => continue,
             };
@@ -165,16 +166,18 @@ impl Work for LivePath {
         self.stream.rebase(pass);
         self.frames.clear();
         self.reads.clear();
-        let (mut start, mut reply_to) = (0, String::new());
+        let (mut start, mut reply_to, mut pending) = (0, String::new(), self.events());
         for (subject, payload) in Frames(&self.stream.bytes) {
             reply_to.clear();
+            pending -= 1;
             if self.source == Source::JetStream {
                 self.sequence += 1;
                 let read_at = self.now.plus(READ_NS * (1 + self.reads.len() as i64));
                 // Stored one after the other.
                 let stored = read_at.minus(STORED_NS).plus((self.frames.len() - start) as i64).0;
                 let (sequence, consumer) = (self.sequence, &self.consumer);
-                write!(reply_to, "$JS.ACK.{STREAM}.{consumer}.1.{sequence}.{sequence}.{stored}.0").expect("a string");
+                write!(reply_to, "$JS.ACK.{STREAM}.{consumer}.1.{sequence}.{sequence}.{stored}.{pending}")
+                    .expect("a string");
             }
             let reply_to = Some(reply_to.as_bytes()).filter(|reply_to| !reply_to.is_empty());
             encode::msg(&mut self.frames, subject, b"1", reply_to, None, payload);

@@ -14,6 +14,7 @@
 //! |---|---|
 //! | [`error`] | what a peer can get wrong, and which peer it was |
 //! | `line` | control lines: where they end, their tokens, their numbers |
+//! | `digits` | numbers, eight digits at a time |
 //! | [`server_op`] | bytes from a server into frames, borrowed from the input |
 //! | [`client_op`] | the same for what a client sends (the embedded broker, tests) |
 //! | [`encode`] | both directions, strictly |
@@ -45,6 +46,7 @@ pub mod connect;
 pub mod connection;
 mod connection_action;
 mod connection_settings;
+mod digits;
 pub mod discovery;
 pub mod encode;
 pub mod error;

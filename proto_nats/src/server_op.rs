@@ -10,6 +10,7 @@
 //! Source: the NATS client protocol reference, and ADR-4 for HMSG. Only the control line is scanned; the payload is
 //! taken by its length and checked to end in CR LF, so its size costs nothing.
 
+use crate::digits::digits_of_eight;
 use crate::error::{Malformed, ProtocolError};
 use crate::line::{Body, Extent, after_verb, is_blank, length, may_become, number, split_line, tokens, trim};
 
@@ -142,29 +143,27 @@ fn usual_head(input: &[u8]) -> Option<(Arguments<'_>, usize)> {
     let subject = &input[SUBJECT_AT..subject_end];
     // Nineteen digits fit a u64; nine are below FRAME_BYTES_MAX.
     let (sid, sid_end) = digits(input, subject_end + 1, 19)?;
-    let Some((total, total_end)) = digits(input, sid_end + 1, 9) else {
-        return usual_with_reply(input, subject_end, sid, sid_end);
+    let (reply_to, (total, total_end)) = match digits(input, sid_end + 1, 9) {
+        Some(total) => (None, total),
+        None => {
+            let (reply_end, total, total_end) = reply_and_total(input, sid_end + 1)?;
+            (Some(&input[sid_end + 1..reply_end]), (total, total_end))
+        }
     };
     let is_usual = !subject.is_empty()
         && input[subject_end] == b' '
         && input[sid_end] == b' '
         && input[total_end..].starts_with(b"\r\n");
-    is_usual.then_some((Arguments { subject, sid, reply_to: None, total: total as usize }, total_end + 2))
+    is_usual.then_some((Arguments { subject, sid, reply_to, total: total as usize }, total_end + 2))
 }
 
-/// The same where a reply stands behind the sid, read up to there.
+/// A reply begins at `at`: where it ends, one to seven digits behind it, and where they end. `None`: it is written otherwise.
 #[inline(never)]
-fn usual_with_reply(input: &[u8], subject_end: usize, sid: u64, sid_end: usize) -> Option<(Arguments<'_>, usize)> {
-    let subject = &input[SUBJECT_AT..subject_end];
-    let reply_end = visible_end(input, visible_blocks_end(input, sid_end + 1))?;
-    let reply_to = &input[sid_end + 1..reply_end];
-    let (total, total_end) = digits(input, reply_end + 1, 9)?;
-    let is_usual = !subject.is_empty()
-        && !reply_to.is_empty()
-        && [subject_end, sid_end, reply_end].iter().all(|end| input[*end] == b' ')
-        && input[total_end..].starts_with(b"\r\n");
-    let reply_to = Some(reply_to);
-    is_usual.then_some((Arguments { subject, sid, reply_to, total: total as usize }, total_end + 2))
+fn reply_and_total(input: &[u8], at: usize) -> Option<(usize, u64, usize)> {
+    let reply_end = visible_end(input, visible_blocks_end(input, at))?;
+    let (total, digits) = digits_of_eight(*input.get(reply_end + 1..)?.first_chunk()?);
+    let is_usual = reply_end > at && input[reply_end] == b' ' && (1..8).contains(&digits);
+    is_usual.then_some((reply_end, total, reply_end + 1 + digits))
 }
 
 /// The first byte from `at` on that is white space or a control character: eight bytes at a time, by Mycroft's test for

@@ -10,6 +10,8 @@
 
 use memchr::memchr_iter;
 
+use crate::digits::{TENS, ZEROS, digits_of_eight, not_digits, value_of};
+
 /// See the head of this file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ack<'a> {
@@ -166,34 +168,6 @@ fn last_number(text: &[u8], count: usize) -> Option<u64> {
     (not_digits(digits) == 0).then(|| value_of(digits))
 }
 
-const TENS: [u64; 9] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
-const ONES: u64 = u64::MAX / 255;
-const ZEROS: u64 = ONES * b'0' as u64;
-
-/// The digits that eight bytes begin with: their value, and how many they are.
-#[inline]
-fn digits_of_eight(text: [u8; 8]) -> (u64, usize) {
-    let digits = u64::from_le_bytes(text) ^ ZEROS;
-    let count = not_digits(digits).trailing_zeros() / 8;
-    // What is not theirs is shifted out, and zeros stand before them.
-    let digits = digits.checked_shl(64 - 8 * count).unwrap_or(0);
-    (value_of(digits), count as usize)
-}
-
-/// A bit for each byte that is more than 9. The lowest is right; above it, sums may carry.
-#[inline]
-fn not_digits(digits: u64) -> u64 {
-    (digits | digits.wrapping_add(ONES * 0x76)) & (ONES << 7)
-}
-
-/// Of eight digits, the first in the lowest byte: by halves (four pairs, two fours, one number).
-#[inline]
-fn value_of(digits: u64) -> u64 {
-    let pairs = digits.wrapping_mul(10).wrapping_add(digits >> 8) & 0x00ff_00ff_00ff_00ff;
-    let fours = pairs.wrapping_mul(100).wrapping_add(pairs >> 16) & 0x0000_ffff_0000_ffff;
-    fours.wrapping_mul(10_000).wrapping_add(fours >> 32) & 0xffff_ffff
-}
-
 /// Digits only, and no more than a `u64` holds.
 #[inline]
 fn number(token: &[u8]) -> Option<u64> {
@@ -252,23 +226,6 @@ mod tests {
                 && subject[..cut].split('.').count() == subject.split('.').count()
             {
                 assert_eq!(Ack { pending: expected.pending, ..shorter }, expected, "{subject} cut at {cut}");
-            }
-        }
-    }
-
-    #[test]
-    fn digits_eight_at_a_time_are_what_they_are_one_by_one() {
-        for text in
-            [*b"00000000", *b"99999999", *b"12345678", *b"87654321", *b"17959925", *b"1.2.3.45", *b"\xff1.\x80234a"]
-        {
-            for at in 0..8 {
-                for byte in 0..=u8::MAX {
-                    let mut text = text;
-                    text[at] = byte;
-                    let count = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
-                    let value = text[..count].iter().fold(0, |value, digit| value * 10 + u64::from(digit - b'0'));
-                    assert_eq!(digits_of_eight(text), (value, count), "{}", text.escape_ascii());
-                }
             }
         }
     }
