@@ -123,8 +123,7 @@ pub fn run(
     per_second: u64,
     silence: Duration,
 ) -> Flood {
-    let is_paced = per_second < u64::MAX;
-    let batch_bytes = if is_paced { PACED_BATCH_BYTES } else { BATCH_BYTES };
+    let batch_bytes = if per_second == u64::MAX { BATCH_BYTES } else { PACED_BATCH_BYTES };
     let mut publisher = Client::connect(server.port).expect("the server takes clients");
     let mut batch = Vec::with_capacity(2 * BATCH_BYTES);
     let (start, cpu_before) = (Instant::now(), consumer.process().cpu_ns());
@@ -137,8 +136,8 @@ pub fn run(
             if batch.len() >= batch_bytes {
                 publisher.write(&batch).expect("the server takes them");
                 batch.clear();
-                let due_ns = if is_paced { published * NANOS_PER_SECOND as u64 / per_second } else { 0 };
-                std::thread::sleep(Duration::from_nanos(due_ns).saturating_sub(start.elapsed()));
+                let due = Duration::from_nanos(published * NANOS_PER_SECOND as u64 / per_second);
+                std::thread::sleep(due.saturating_sub(start.elapsed()));
             }
         }
     }
