@@ -200,7 +200,7 @@ impl Dialer {
     }
 
     /// What to poll for is added to `interests`.
-    pub fn interests<'a, M: Copy>(&'a self, session: &mut Session<M>, interests: &mut Vec<PollFd<'a>>) {
+    pub fn interests<'a, M: Copy>(&'a self, session: &mut Session<M>, interests: &mut impl Extend<PollFd<'a>>) {
         for dial in &self.dials {
             match &dial.stage {
                 Stage::Preparing(_) | Stage::Over => {}

@@ -9,7 +9,8 @@
 //! in glommio would cost 10 to 60 us more for each event that comes after a pause; so the reactor gets its turns from here:
 //! when the bell rings, when a task waits for one ([`Turns`]; soon, or where it is for work of many slices now and then), and by the clock. Only a connection on which no
 //! message has come for a second parks.
-//! Until then the next message is expected, and what it will need is kept in the caches (see [`CacheWarmer`]).
+//! Until then the next message is expected, and what it will need is kept in the caches (see [`CacheWarmer`]). Only what a stream
+//! brings late is neither expected so soon nor taken in pieces as small as it comes: it gathers in the socket for some milliseconds.
 
 use std::cell::RefCell;
 use std::io::ErrorKind;
@@ -19,6 +20,7 @@ use std::time::Duration;
 use proto_nats::connection::NOTICES_MAX;
 use proto_nats::{Operation, ServerAddress, ServerError};
 use rustix::event::{PollFd, PollFlags};
+use smallvec::SmallVec;
 
 use crate::engine::time::{NANOS_PER_MILLI, NANOS_PER_SECOND};
 use crate::nats::attempt::ConnectionId;
@@ -48,6 +50,9 @@ const ATTENTION_NS: u64 = NANOS_PER_MILLI as u64;
 const IDLE_TURN_NS: u64 = 10 * NANOS_PER_MILLI as u64;
 /// What the next event needs is in the caches for about so long; until it comes, that is renewed, unless events come in a flood.
 const WARMTH_NS: u64 = NANOS_PER_MILLI as u64;
+/// What a stream brings late gathers in the socket for so long: each wake-up costs as much as some hundred events, and a busy
+/// server brings them in pieces of two hundred.
+const GATHERING_NS: u64 = 5 * NANOS_PER_MILLI as u64;
 /// A connection on which no message has come for this long waits in the reactor, where waiting is free.
 const IDLE_AFTER_NS: u64 = NANOS_PER_SECOND as u64;
 /// For so long at a time, so that a process that was stopped meanwhile can be told from one that had nothing to do.
@@ -145,7 +150,7 @@ impl ConnectionLoop<'_> {
             }
             let is_attended = rung_ns.is_some_and(|rung_ns| now_ns - rung_ns < ATTENTION_NS);
             let turn_ns = if is_attended { WANTED_TURN_NS } else { IDLE_TURN_NS };
-            if self.wait(false, Duration::from_nanos(left_ns.min(turn_ns))) {
+            if self.wait(true, false, Duration::from_nanos(left_ns.min(turn_ns))) {
                 rung_ns = Some(clock.elapsed_ns());
             }
             give_way().await;
@@ -196,15 +201,21 @@ impl ConnectionLoop<'_> {
             }
             let silence_ns = self.worker.borrow().shard.silence_ns(now_ns);
             let is_silent = silence_ns > IDLE_AFTER_NS;
-            let is_kept_warm = !is_silent && !self.worker.borrow_mut().shard.is_flooded(now_ns);
+            let reads_late = self.worker.borrow().reads_late(now_ns);
+            let is_kept_warm = !is_silent && !reads_late && !self.worker.borrow_mut().shard.is_flooded(now_ns);
             if is_kept_warm && silence_ns.min(now_ns - warmed_ns) >= WARMTH_NS {
                 warmed_ns = now_ns;
                 self.warmer.run();
             }
-            // The wait is a look as well; without any message there was nothing to do before it.
-            unwatched_ns = None;
-            if silence_ns <= now_ns - pass_ns {
-                self.worker.borrow_mut().shard.read_gap.observe(now_ns - pass_ns, 1);
+            // Without any message there was nothing to do before the wait.
+            let has_taken = silence_ns <= now_ns - pass_ns;
+            let is_gathering = reads_late && has_taken && self.dialer.is_empty();
+            if !is_gathering {
+                // The wait is a look as well.
+                unwatched_ns = None;
+                if has_taken {
+                    self.worker.borrow_mut().shard.read_gap.observe(now_ns - pass_ns, 1);
+                }
             }
             if busy_poll {
                 continue;
@@ -222,8 +233,12 @@ impl ConnectionLoop<'_> {
                 last_turn_ns = clock.elapsed_ns();
             } else {
                 let limit_ns = left_ns.min(turn_ns - (now_ns - last_turn_ns));
-                let limit_ns = if is_kept_warm { limit_ns.min(WARMTH_NS) } else { limit_ns };
-                has_rung = self.wait(for_writing, Duration::from_nanos(limit_ns));
+                let limit_ns = match (is_gathering, is_kept_warm) {
+                    (true, _) => limit_ns.min(GATHERING_NS),
+                    (_, true) => limit_ns.min(WARMTH_NS),
+                    _ => limit_ns,
+                };
+                has_rung = self.wait(!is_gathering, for_writing, Duration::from_nanos(limit_ns));
                 if has_rung {
                     rung_ns = Some(clock.elapsed_ns());
                 }
@@ -233,23 +248,18 @@ impl ConnectionLoop<'_> {
     }
 
     /// Blocks the thread until a socket is ready, the bell rings or `limit` has passed; says whether the bell has rung.
-    fn wait(&self, for_writing: bool, limit: Duration) -> bool {
-        let bell = PollFd::new(self.bell, PollFlags::IN);
-        let serving = self.serving.as_ref().and_then(|socket| socket.transport.interest(true, for_writing));
-        let has_rung = match serving {
-            Some(socket) if self.dialer.is_empty() => {
-                let mut awaited = [bell, socket];
-                transport::wait(&mut awaited, limit);
-                !awaited[0].revents().is_empty()
-            }
-            serving => {
-                let mut awaited = vec![bell];
-                awaited.extend(serving);
-                self.dialer.interests(&mut self.worker.borrow_mut().session, &mut awaited);
-                transport::wait(&mut awaited, limit.min(self.dialer.wait_max()));
-                !awaited[0].revents().is_empty()
-            }
-        };
+    fn wait(&self, for_reading: bool, for_writing: bool, mut limit: Duration) -> bool {
+        let serving = self.serving.as_ref().and_then(|socket| socket.transport.interest(for_reading, for_writing));
+        // Where nothing is dialled, this allocates nothing.
+        let mut awaited = SmallVec::<[_; 2]>::new();
+        awaited.push(PollFd::new(self.bell, PollFlags::IN));
+        awaited.extend(serving);
+        if !self.dialer.is_empty() {
+            self.dialer.interests(&mut self.worker.borrow_mut().session, &mut awaited);
+            limit = limit.min(self.dialer.wait_max());
+        }
+        transport::wait(&mut awaited, limit);
+        let has_rung = !awaited[0].revents().is_empty();
         if has_rung {
             self.bell.silence();
         }

@@ -10,7 +10,7 @@ use crate::engine::counters::OutputKind;
 use crate::engine::memory::NoMemory;
 use crate::engine::ownership::Ownership;
 use crate::engine::settings::EngineSettings;
-use crate::engine::time::NANOS_PER_SECOND;
+use crate::engine::time::{NANOS_PER_MILLI, NANOS_PER_SECOND};
 use crate::nats::credentials::Access;
 use crate::nats::refusals::Line;
 use crate::nats::session::{Session, SessionSettings, StreamSettings};
@@ -29,6 +29,8 @@ mod tests;
 const DRAIN_LIMIT_NS: u64 = 2 * NANOS_PER_SECOND as u64;
 /// nats-server's own `write_deadline`.
 const WRITE_LIMIT_NS: u64 = 10 * NANOS_PER_SECOND as u64;
+/// What waits in a stream for so long is late: twenty times what may be waited for more of it then.
+const LATE_NS: u64 = 100 * NANOS_PER_MILLI as u64;
 /// Reads after the end of a connection: what a socket can hold by then is far less.
 const LAST_READS_MAX: usize = 256;
 
@@ -215,6 +217,11 @@ impl Worker {
                 "{snapshots} snapshots, {signals} signals and {alerts} alerts could not be published any more"
             );
         }
+    }
+
+    /// What waits at the stream's server has waited for so long that nothing depends on the next milliseconds.
+    pub fn reads_late(&self, now_ns: u64) -> bool {
+        self.session.stream().is_some_and(|reader| reader.report(now_ns).is_late(LATE_NS))
     }
 
     /// When something is due without any event, in ns of the clock.
