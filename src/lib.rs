@@ -65,6 +65,9 @@
 //!   nothing that the event would not touch anyway; turned down: a map from names, each a box of its own.
 //! * **A shard that waits keeps its code warm** with a made-up trade through an engine of its own, as a lone trade's time is
 //!   that of fetching the code; turned down: prefetching (unsafe, gains less), spinning (a core; there as `--busy-poll`).
+//! * **What a stream brings late gathers** in the socket for milliseconds, as a busy server brings it in small pieces and each wake-up
+//!   costs what a hundred events do; turned down: to gather whatever comes in a flood (latency where it counts), what comes before the
+//!   service has caught up at its start (it would take longer), `SO_RCVLOWAT` (what is asked for may be less, and then time ends the wait).
 //! * **A session owns no socket and reads no clock** (`nats::session`): attempts, handshake, liveness, lame duck, drain, what is
 //!   sent and sent again are one state machine, and the service's loop, `nats::blocking_session` (`feed`, `record`, `check`) and the simulation in `tests/session.rs` are
 //!   loops around it that move bytes and grant wishes. Several attempts may be under way (`nats::attempt`; their sockets are

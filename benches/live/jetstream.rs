@@ -139,8 +139,8 @@ fn latency(server: &NatsServer, runtime: &Runtime) {
 }
 
 /// A service that is ready, and the market of the other floods through the server, which stores it in either case. As fast as
-/// it goes, core NATS brings twice as many events a second as the stream does, and the service waits in between where it reads
-/// the stream; at the same rate, it waits as often in both.
+/// it goes, core NATS brings the events evenly, and the stream first few of them, then those that have become late, in small
+/// pieces.
 fn flood(server: &NatsServer, runtime: &Runtime, market: &mut Stream) {
     let passes = FLOOD_EVENTS.div_ceil(market.event_count);
     for per_second in [u64::MAX, FLOOD_PER_SECOND, FLOOD_PER_SECOND / 2] {

@@ -48,13 +48,19 @@ const WANTED_TURN_NS: u64 = NANOS_PER_MILLI as u64 / 10;
 const ATTENTION_NS: u64 = NANOS_PER_MILLI as u64;
 /// and this often while there is nothing to do but more may come: for its timers.
 const IDLE_TURN_NS: u64 = 10 * NANOS_PER_MILLI as u64;
-/// What the next event needs is in the caches for about so long; until it comes, that is renewed, unless events come in a flood.
+/// What the next event needs is in the caches for about so long; until it comes, that is renewed, unless events come in a flood or
+/// late.
 const WARMTH_NS: u64 = NANOS_PER_MILLI as u64;
 /// What a stream brings late gathers in the socket for so long: each wake-up costs as much as some hundred events, and a busy
 /// server brings them in pieces of two hundred.
 const GATHERING_NS: u64 = 5 * NANOS_PER_MILLI as u64;
+/// But for no longer than this many ns for a byte of the queue: no more is asked for than that holds (half of it in
+/// small ones), so that half a gigabyte a second can come in any case.
+const GATHERING_NS_PER_BYTE: u64 = 1;
 /// A connection on which no message has come for this long waits in the reactor, where waiting is free.
 const IDLE_AFTER_NS: u64 = NANOS_PER_SECOND as u64;
+/// The same where the next one is late in any case.
+const LATE_IDLE_AFTER_NS: u64 = 20 * NANOS_PER_MILLI as u64;
 /// For so long at a time, so that a process that was stopped meanwhile can be told from one that had nothing to do.
 const IDLE_WAIT: Duration = Duration::from_millis(250);
 /// Longer between two passes than any wait here: the process itself was stopped, or the machine.
@@ -168,6 +174,7 @@ impl ConnectionLoop<'_> {
         let mut unwatched_ns = None;
         let mut last_pass_ns = last_turn_ns;
         let mut warmed_ns = last_turn_ns;
+        let gathering_ns = GATHERING_NS.min(GATHERING_NS_PER_BYTE * self.settings.queue_bytes as u64);
         loop {
             let pass_ns = clock.elapsed_ns();
             let is_stalled = pass_ns - last_pass_ns > STALL_NS;
@@ -200,8 +207,8 @@ impl ConnectionLoop<'_> {
                 continue;
             }
             let silence_ns = self.worker.borrow().shard.silence_ns(now_ns);
-            let is_silent = silence_ns > IDLE_AFTER_NS;
             let reads_late = self.worker.borrow().reads_late(now_ns);
+            let is_silent = silence_ns > if reads_late { LATE_IDLE_AFTER_NS } else { IDLE_AFTER_NS };
             let is_kept_warm = !is_silent && !reads_late && !self.worker.borrow_mut().shard.is_flooded(now_ns);
             if is_kept_warm && silence_ns.min(now_ns - warmed_ns) >= WARMTH_NS {
                 warmed_ns = now_ns;
@@ -209,7 +216,7 @@ impl ConnectionLoop<'_> {
             }
             // Without any message there was nothing to do before the wait.
             let has_taken = silence_ns <= now_ns - pass_ns;
-            let is_gathering = reads_late && has_taken && self.dialer.is_empty();
+            let is_gathering = reads_late && has_taken && !is_silent && self.dialer.is_empty();
             if !is_gathering {
                 // The wait is a look as well.
                 unwatched_ns = None;
@@ -234,7 +241,7 @@ impl ConnectionLoop<'_> {
             } else {
                 let limit_ns = left_ns.min(turn_ns - (now_ns - last_turn_ns));
                 let limit_ns = match (is_gathering, is_kept_warm) {
-                    (true, _) => limit_ns.min(GATHERING_NS),
+                    (true, _) => limit_ns.min(gathering_ns),
                     (_, true) => limit_ns.min(WARMTH_NS),
                     _ => limit_ns,
                 };
@@ -247,7 +254,8 @@ impl ConnectionLoop<'_> {
         }
     }
 
-    /// Blocks the thread until a socket is ready, the bell rings or `limit` has passed; says whether the bell has rung.
+    /// Blocks the thread until a socket is ready, the bell rings or `limit` has passed; says whether the bell has rung. Not
+    /// `for_reading`: what comes on the connection that serves, its end as well, ends no wait.
     fn wait(&self, for_reading: bool, for_writing: bool, mut limit: Duration) -> bool {
         let serving = self.serving.as_ref().and_then(|socket| socket.transport.interest(for_reading, for_writing));
         // Where nothing is dialled, this allocates nothing.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use proto_nats::Reason;
+use proto_nats::jetstream::{Phase, ReaderReport};
 
 use crate::engine::alerts::alert::{AlertKind, AlertState, KINDS};
 use crate::engine::alerts::board::AlertBoard;
@@ -29,8 +30,10 @@ mod tests;
 const DRAIN_LIMIT_NS: u64 = 2 * NANOS_PER_SECOND as u64;
 /// nats-server's own `write_deadline`.
 const WRITE_LIMIT_NS: u64 = 10 * NANOS_PER_SECOND as u64;
-/// What waits in a stream for so long is late: twenty times what may be waited for more of it then.
+/// So many messages that wait in a stream for so long are late. The time is twenty times that for which more of them may gather
+/// then; of fewer messages nothing gathers, and a clock that is wrong makes nothing late by itself.
 const LATE_NS: u64 = 100 * NANOS_PER_MILLI as u64;
+const LATE_MESSAGES: u64 = 1_000;
 /// Reads after the end of a connection: what a socket can hold by then is far less.
 const LAST_READS_MAX: usize = 256;
 
@@ -219,9 +222,9 @@ impl Worker {
         }
     }
 
-    /// What waits at the stream's server has waited for so long that nothing depends on the next milliseconds.
+    /// The stream's present is read, and so late that nothing depends on the next milliseconds.
     pub fn reads_late(&self, now_ns: u64) -> bool {
-        self.session.stream().is_some_and(|reader| reader.report(now_ns).is_late(LATE_NS))
+        self.session.stream().is_some_and(|reader| is_late(&reader.report(now_ns)))
     }
 
     /// When something is due without any event, in ns of the clock.
@@ -230,4 +233,9 @@ impl Worker {
         let engine = engine.map(|moment| self.shard.engine_clock().elapsed_at(moment));
         engine.unwrap_or(u64::MAX).min(self.session.next_deadline().unwrap_or(u64::MAX))
     }
+}
+
+fn is_late(report: &ReaderReport) -> bool {
+    let has_late_ones = report.pending >= LATE_MESSAGES && report.lag_ns.is_some_and(|lag_ns| lag_ns >= LATE_NS);
+    report.phase == Phase::Live && has_late_ones
 }

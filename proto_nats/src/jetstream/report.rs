@@ -102,30 +102,3 @@ pub struct ReaderReport {
     /// Messages that came and were not applied: applied before, or of a consumer that was given up, or not asked for.
     pub skipped: u64,
 }
-
-impl ReaderReport {
-    /// It has caught up once, and messages of the present wait in the stream for at least so long by now.
-    pub fn is_late(&self, late_ns: u64) -> bool {
-        self.has_caught_up && self.lag_ns.is_some_and(|lag_ns| lag_ns >= late_ns)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn late_is_what_waits_too_long_since_it_has_caught_up() {
-        for (has_caught_up, lag_ns, is_late) in [
-            (true, Some(0), false),
-            (true, Some(99), false),
-            (true, Some(100), true),
-            (true, Some(u64::MAX), true),
-            (true, None, false),
-            (false, Some(u64::MAX), false),
-        ] {
-            let report = ReaderReport { has_caught_up, lag_ns, ..ReaderReport::default() };
-            assert_eq!(report.is_late(100), is_late, "{report:?}");
-        }
-    }
-}

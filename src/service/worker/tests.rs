@@ -343,3 +343,25 @@ fn refused_publications_are_counted_and_said() {
     let later = worker.session.report(ATTEMPT_NS + 61 * NANOS_PER_SECOND as u64);
     assert!(later.publish_troubles.is_empty(), "the server says nothing when it grants a permission");
 }
+
+#[test]
+fn only_many_messages_of_the_present_are_late_ones() {
+    let late = ReaderReport {
+        phase: Phase::Live,
+        has_caught_up: true,
+        pending: LATE_MESSAGES,
+        lag_ns: Some(LATE_NS),
+        ..ReaderReport::default()
+    };
+    assert!(is_late(&late));
+    for report in [
+        ReaderReport { pending: LATE_MESSAGES - 1, ..late },
+        ReaderReport { lag_ns: Some(LATE_NS - 1), ..late },
+        ReaderReport { lag_ns: None, ..late },
+        ReaderReport { phase: Phase::CatchingUp, ..late },
+        ReaderReport { phase: Phase::Preparing, ..late },
+    ] {
+        assert!(!is_late(&report), "{report:?}");
+    }
+    assert!(!worker().reads_late(u64::MAX), "core NATS");
+}
