@@ -42,7 +42,10 @@ struct Shared {
 
 impl Front {
     fn open(port: u16, server: u16, urls: &[String], flaps: bool) -> Front {
-        let listener = TcpListener::bind(("127.0.0.1", port)).expect("the port is free");
+        // A process that another test starts at this moment may still hold the listener that was dropped, until its exec.
+        let listener = within(PATIENCE, "the port is free", || {
+            TcpListener::bind(("127.0.0.1", port)).map_err(|error| error.to_string())
+        });
         let urls: Vec<String> = urls.iter().map(|url| format!("\"{url}\"")).collect();
         let shared = Arc::new(Shared {
             port,
