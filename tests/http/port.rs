@@ -2,6 +2,7 @@
 
 use std::io::Read;
 use std::net::TcpListener;
+use std::time::Instant;
 
 use senpai_md_consumer::http::server::{HttpLimits, HttpServer};
 
@@ -45,8 +46,12 @@ fn stopping_closes_what_is_idle_and_finishes_what_is_not() {
     }
     busy.assert_closed();
     server.join();
-    // The port is free again, for any process.
-    TcpListener::bind(server.address).unwrap();
+    // The port is free again, for any process; one that another test starts at this moment may hold it until its exec.
+    let begin = Instant::now();
+    while let Err(error) = TcpListener::bind(server.address) {
+        assert!(begin.elapsed() < PATIENCE, "the port is not free: {error}");
+        std::thread::sleep(SHORT);
+    }
 }
 
 #[test]
