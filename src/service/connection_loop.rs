@@ -8,7 +8,7 @@
 //! attempts are the [`Dialer`]'s. Reads and writes are attempted at once, and waiting is done in `poll(2)`, on the NATS socket and on the [`Bell`]. To park
 //! in glommio would cost 10 to 60 us more for each event that comes after a pause; so the reactor gets its turns from here:
 //! when the bell rings, when a task waits for one ([`Turns`]; soon, or where it is for work of many slices now and then), and by the clock. Only a connection on which no
-//! message has come for a second parks.
+//! message has come for a second parks, or for 20 ms where a stream is read late.
 //! Until then the next message is expected, and what it will need is kept in the caches (see [`CacheWarmer`]). Only what a stream
 //! brings late is neither expected so soon nor taken in pieces as small as it comes: it gathers in the socket for some milliseconds.
 
@@ -216,6 +216,7 @@ impl ConnectionLoop<'_> {
             }
             // Without any message there was nothing to do before the wait.
             let has_taken = silence_ns <= now_ns - pass_ns;
+            // Silent although it has taken some: the process was stopped in between.
             let is_gathering = reads_late && has_taken && !is_silent && self.dialer.is_empty();
             if !is_gathering {
                 // The wait is a look as well.
