@@ -9,7 +9,8 @@
 //! second of being behind, and sheds only what half a second did not settle. A server cuts a client off at 64 MiB or ten
 //! seconds, and trades would be lost with it: so the buffer opens up with the bytes of the burst as well. Behind means
 //! that whole frames are left in the buffer, or bytes in the socket. When the buffer is full the socket is not read and TCP
-//! pushes back.
+//! pushes back. Of a stream nothing is shed, and no more is on its way than was asked for: what has come of it waits in the socket
+//! until all whole frames are taken, so that the buffer stays in the second-level cache.
 //! Every event's receipt is the moment its bytes were read.
 
 use std::collections::VecDeque;
@@ -249,9 +250,14 @@ impl Shard {
         self.receive_buffer.capacity() - self.receive_buffer.len_bytes()
     }
 
-    /// Reads what the socket has, as far as the buffer has room.
-    pub fn read(&mut self, transport: &mut Transport) -> ReadOutcome {
-        let opened = self.opened_bytes(self.clock.elapsed_ns());
+    /// Reads what the socket has, as far as the buffer is open.
+    pub fn read(&mut self, transport: &mut Transport, session: &Session<Publication>) -> ReadOutcome {
+        let open_bytes = READ_BYTES + self.begun_bytes;
+        let open_bytes = match session.stream() {
+            None => open_bytes + self.opened_bytes(self.clock.elapsed_ns()),
+            Some(_) if self.receive_buffer.len_bytes() > self.begun_bytes => return ReadOutcome::Nothing,
+            Some(_) => open_bytes,
+        };
         let bytes_before = self.bytes_read;
         let mut outcome = ReadOutcome::Nothing;
         let is_emptied = loop {
@@ -259,7 +265,7 @@ impl Shard {
                 outcome = ReadOutcome::BufferFull;
                 break false;
             }
-            let open = (READ_BYTES + opened + self.begun_bytes).saturating_sub(self.receive_buffer.len_bytes());
+            let open = open_bytes.saturating_sub(self.receive_buffer.len_bytes());
             let place = self.receive_buffer.room(READ_BYTES.min(open));
             let asked = place.len();
             if asked == 0 {

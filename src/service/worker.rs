@@ -98,7 +98,7 @@ impl Worker {
 
     /// Reads what the socket has, as far as the buffer has room; that some may be left is for the session to remember.
     pub fn read(&mut self, transport: &mut Transport) -> ReadOutcome {
-        let outcome = self.shard.read(transport);
+        let outcome = self.shard.read(transport, &self.session);
         if self.shard.is_behind() {
             self.session.note_left_unread(self.shard.clock.elapsed_ns());
         }

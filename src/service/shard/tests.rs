@@ -12,13 +12,19 @@ use crate::nats::session::{Output, SessionSettings, StreamSettings};
 
 const QUEUE_BYTES: usize = 8 << 20;
 
-/// A shard, the two ends of its connection, and a session that takes messages.
-fn connected() -> (Shard, Transport, TcpStream, Session<Publication>) {
+/// The two ends of a connection, and where it leads to.
+fn connection() -> (Transport, TcpStream, ServerAddress) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let server = ServerAddress::parse(&listener.local_addr().expect("it is bound").to_string()).expect("an address");
     let socket = TcpStream::connect(server.endpoint()).expect("it listens");
     let transport = Transport::new(socket).expect("it is a socket");
     let (stream, _) = listener.accept().expect("it was connected to");
+    (transport, stream, server)
+}
+
+/// A shard, the two ends of its connection, and a session that takes messages.
+fn connected() -> (Shard, Transport, TcpStream, Session<Publication>) {
+    let (transport, stream, server) = connection();
     let engine = EngineSettings { symbols_max: 4, window_trades: 100, ..EngineSettings::default() };
     let board = AlertBoard::new(engine.alerts, 1).expect("there is memory");
     let shard = Shard::new(engine, board, Ownership::ALL, QUEUE_BYTES, Clock::start()).expect("there is memory");
@@ -43,10 +49,10 @@ fn connected() -> (Shard, Transport, TcpStream, Session<Publication>) {
 }
 
 /// Reads until there is something, or the end.
-fn read(shard: &mut Shard, transport: &mut Transport) -> ReadOutcome {
+fn read(shard: &mut Shard, transport: &mut Transport, session: &Session<Publication>) -> ReadOutcome {
     loop {
         transport.wait(false, std::time::Duration::from_secs(1));
-        let outcome = shard.read(transport);
+        let outcome = shard.read(transport, session);
         if outcome != ReadOutcome::Nothing {
             return outcome;
         }
@@ -56,16 +62,19 @@ fn read(shard: &mut Shard, transport: &mut Transport) -> ReadOutcome {
 #[test]
 fn what_is_left_in_the_socket_is_being_behind() {
     let (mut shard, mut transport, mut stream, mut session) = connected();
-    assert!(shard.read(&mut transport) == ReadOutcome::Nothing && !shard.is_behind(), "there is nothing");
+    assert!(shard.read(&mut transport, &session) == ReadOutcome::Nothing && !shard.is_behind(), "there is nothing");
     stream.write_all(b"PING\r\n").expect("the socket takes it");
-    assert!(read(&mut shard, &mut transport) == ReadOutcome::Some && !shard.is_behind(), "a few bytes are all");
+    assert!(
+        read(&mut shard, &mut transport, &session) == ReadOutcome::Some && !shard.is_behind(),
+        "a few bytes are all"
+    );
     assert!(shard.take_slice(&mut session).is_ok_and(|slice| slice.is_drained));
 
     // Twice what the buffer holds, in frames that no read brings as a whole.
     let frame = format!("MSG md.events.book_l2.A 1 {0}\r\n{1}\r\n", 2 * READ_BYTES, " ".repeat(2 * READ_BYTES));
     let count = 2 * QUEUE_BYTES as u64 / frame.len() as u64;
     let writing = std::thread::spawn(move || (0..count).try_for_each(|_| stream.write_all(frame.as_bytes())));
-    while read(&mut shard, &mut transport) != ReadOutcome::BufferFull {}
+    while read(&mut shard, &mut transport, &session) != ReadOutcome::BufferFull {}
     assert!(shard.is_behind());
     let drained_ns = shard.drained_ns;
     let mut messages = 0;
@@ -78,7 +87,7 @@ fn what_is_left_in_the_socket_is_being_behind() {
     }
     assert!(messages > 1 && shard.drained_ns == drained_ns, "what is left in the socket waits as well");
     loop {
-        let outcome = read(&mut shard, &mut transport);
+        let outcome = read(&mut shard, &mut transport, &session);
         while let Ok(Slice { messages: more @ 1.., .. }) = shard.take_slice(&mut session) {
             messages += more;
         }
@@ -95,7 +104,7 @@ fn what_is_left_in_the_socket_is_being_behind() {
 fn what_had_arrived_by_the_end_is_taken() {
     let (mut shard, mut transport, mut stream, mut session) = connected();
     stream.write_all("MSG md.events.trade.A 1 2\r\n{}\r\n".repeat(3).as_bytes()).expect("the socket takes it");
-    assert!(read(&mut shard, &mut transport) == ReadOutcome::Some);
+    assert!(read(&mut shard, &mut transport, &session) == ReadOutcome::Some);
     session.handle_unusable(proto_nats::Reason::TakesNothing { for_ns: 1 });
     assert!(session.has_ended());
     assert!(shard.take_slice(&mut session).is_ok_and(|slice| slice.messages == 3 && slice.is_drained));
@@ -187,6 +196,42 @@ fn reading_a_stream() -> (Shard, Session<Publication>, String) {
         shard.follow_stream(&session, now_ns);
     }
     (shard, session, consumer)
+}
+
+/// What has come of a stream waits in the socket while whole frames are left: the buffer holds one read and what had begun.
+#[test]
+fn a_stream_is_read_when_what_was_read_is_taken() {
+    let (mut shard, mut session, consumer) = reading_a_stream();
+    let (mut transport, mut server, _) = connection();
+    let (count, mut frames) = (20_000_u64, Vec::new());
+    for sequence in 1..=count {
+        let reply_to = format!("$JS.ACK.MD.{consumer}.1.{sequence}.{sequence}.{}.0", shard.clock.now().0);
+        // Now and then one that no read brings as a whole.
+        let payload =
+            format!(r#"{{"bid":1,"ask":2{}}}"#, " ".repeat(if sequence % 5_000 == 0 { 2 * READ_BYTES } else { 0 }));
+        encode::msg(&mut frames, b"md.events.quote.A", b"1", Some(reply_to.as_bytes()), None, payload.as_bytes());
+    }
+    assert!(frames.len() > 10 * READ_BYTES);
+    let writing = std::thread::spawn(move || server.write_all(&frames));
+    let mut events = 0;
+    while events < count {
+        let begun_bytes = shard.receive_buffer.len_bytes();
+        assert!(read(&mut shard, &mut transport, &session) == ReadOutcome::Some);
+        assert!(shard.receive_buffer.len_bytes() <= begun_bytes + READ_BYTES);
+        loop {
+            let slice = shard.take_slice(&mut session).expect("it is the protocol");
+            events += slice.events;
+            if slice.is_drained {
+                break;
+            }
+            let left_bytes = shard.receive_buffer.len_bytes();
+            let outcome = shard.read(&mut transport, &session);
+            assert!(
+                left_bytes == 0 || outcome == ReadOutcome::Nothing && shard.receive_buffer.len_bytes() == left_bytes
+            );
+        }
+    }
+    writing.join().expect("it does not panic").expect("all was read");
 }
 
 /// What a server stored while its clock was an hour ahead counts as of now: it must not stop the time of what comes behind it.
