@@ -183,7 +183,9 @@ impl ConnectionLoop<'_> {
                 self.is_paused = true;
             }
             last_pass_ns = pass_ns;
-            if let Some(unwatched_ns) = unwatched_ns.replace(pass_ns) {
+            if self.worker.borrow().is_reading()
+                && let Some(unwatched_ns) = unwatched_ns.replace(pass_ns)
+            {
                 self.worker.borrow_mut().shard.read_gap.observe(pass_ns - unwatched_ns, 1);
             }
             let Some(is_drained) = self.exchange() else { return };
@@ -220,9 +222,8 @@ impl ConnectionLoop<'_> {
             let is_gathering = reads_late && has_taken && !is_silent && self.dialer.is_empty();
             if !is_gathering {
                 // The wait is a look as well.
-                unwatched_ns = None;
-                if has_taken {
-                    self.worker.borrow_mut().shard.read_gap.observe(now_ns - pass_ns, 1);
+                if let Some(unwatched_ns) = unwatched_ns.take().filter(|_| has_taken) {
+                    self.worker.borrow_mut().shard.read_gap.observe(now_ns - unwatched_ns, 1);
                 }
             }
             if busy_poll {
@@ -412,7 +413,7 @@ fn read(worker: &mut Worker, transport: &mut Transport, was_paused: bool) -> boo
     let outcome = worker.read(transport);
     let now_ns = worker.shard.clock.elapsed_ns();
     match outcome {
-        // The buffer has room again: that ends a pause, whether or not anything has come since. A peer that
+        // The buffer has room again, or has some soon: that ends a pause, whether or not anything has come since. A peer that
         // vanished meanwhile is found by its silence from here on.
         ReadOutcome::Some | ReadOutcome::Nothing => {
             if outcome == ReadOutcome::Some {

@@ -9,9 +9,12 @@
 //! second of being behind, and sheds only what half a second did not settle. A server cuts a client off at 64 MiB or ten
 //! seconds, and trades would be lost with it: so the buffer opens up with the bytes of the burst as well. Behind means
 //! that whole frames are left in the buffer, or bytes in the socket. When the buffer is full the socket is not read and TCP
-//! pushes back. Of a stream nothing is shed, and no more is on its way than was asked for: what has come of it waits in the socket
-//! until all whole frames are taken, so that the buffer stays in the second-level cache.
-//! Every event's receipt is the moment its bytes were read.
+//! pushes back. Every event's receipt is the moment its bytes were read.
+//!
+//! Of a stream nothing is shed, no more is on its way than was asked for, and how far behind it is its reader knows. So the
+//! socket is read when no whole frame is left, and no further than [`READ_BYTES`] behind a frame that has begun: usual frames are
+//! taken from the second-level cache then, and not from a buffer that wanders through memory. (To read core NATS like that was
+//! turned down, as nothing would tell of a burst in time.)
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -42,7 +45,7 @@ use crate::service::overlap::{NO_MEMORY, Overlap};
 use crate::service::unreadable_times::UnreadableTimes;
 
 #[cfg(test)]
-mod tests;
+pub mod tests;
 
 /// Bytes asked for in one read: what a busy socket has, small enough to stay in the second-level cache.
 const READ_BYTES: usize = 256 << 10;
@@ -50,6 +53,8 @@ const READ_BYTES: usize = 256 << 10;
 const OPENING_NS: u64 = NANOS_PER_SECOND as u64 / 2;
 /// or the bytes, whichever comes first: of a large burst a server holds 64 MiB, however short it is.
 const OPENING_BYTES: u64 = 32 << 20;
+/// For the same reason no more than this is asked of a stream at a time.
+const WAITING_BYTES: usize = OPENING_BYTES as usize;
 /// Frames between two looks at socket, outputs and clock; each may give a notice.
 pub const SLICE_FRAMES: u64 = 256;
 const _: () = assert!(SLICE_FRAMES < NOTICES_MAX as u64);
@@ -245,19 +250,26 @@ impl Shard {
         step_ns
     }
 
-    /// So many bytes of frames can be read before reading has to stop.
+    /// So many bytes of a stream's frames there is room for, here or while they wait in the socket and at the server.
     pub fn room_bytes(&self) -> usize {
-        self.receive_buffer.capacity() - self.receive_buffer.len_bytes()
+        (self.receive_buffer.capacity() - self.receive_buffer.len_bytes()).min(WAITING_BYTES)
+    }
+
+    /// The next read looks at the socket.
+    pub fn is_reading(&self, session: &Session<Publication>) -> bool {
+        session.stream().is_none() || self.receive_buffer.len_bytes() <= self.begun_bytes
     }
 
     /// Reads what the socket has, as far as the buffer is open.
     pub fn read(&mut self, transport: &mut Transport, session: &Session<Publication>) -> ReadOutcome {
-        let open_bytes = READ_BYTES + self.begun_bytes;
-        let open_bytes = match session.stream() {
-            None => open_bytes + self.opened_bytes(self.clock.elapsed_ns()),
-            Some(_) if self.receive_buffer.len_bytes() > self.begun_bytes => return ReadOutcome::Nothing,
-            Some(_) => open_bytes,
+        if !self.is_reading(session) {
+            return ReadOutcome::Nothing;
+        }
+        let opened_bytes = match session.stream() {
+            None => self.opened_bytes(self.clock.elapsed_ns()),
+            Some(_) => 0,
         };
+        let open_bytes = READ_BYTES + opened_bytes + self.begun_bytes;
         let bytes_before = self.bytes_read;
         let mut outcome = ReadOutcome::Nothing;
         let is_emptied = loop {
@@ -402,7 +414,7 @@ pub struct Slice {
 /// What a read of the socket has brought.
 #[derive(PartialEq, Eq)]
 pub enum ReadOutcome {
-    /// The socket had no bytes.
+    /// The socket had no bytes, or was not looked at.
     Nothing,
     Some,
     /// Nothing is read before messages have been taken.

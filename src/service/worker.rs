@@ -105,6 +105,11 @@ impl Worker {
         outcome
     }
 
+    /// The next [`read`](Self::read) looks at the socket.
+    pub fn is_reading(&self) -> bool {
+        self.shard.is_reading(&self.session)
+    }
+
     /// Takes a slice of messages and encodes what it gave; says whether the receive buffer is drained.
     pub fn take_slice(&mut self) -> Result<bool, Reason> {
         let slice = self.shard.take_slice(&mut self.session)?;
@@ -200,6 +205,8 @@ impl Worker {
 
     /// The connection is over: what had arrived by then is still worth having, trades above all.
     pub fn finish_input(&mut self, transport: &mut Transport) {
+        // A stream's socket is looked at when what was read before is taken.
+        while let Ok(false) = self.take_slice() {}
         for _ in 0..LAST_READS_MAX {
             let outcome = self.read(transport);
             while let Ok(false) = self.take_slice() {}

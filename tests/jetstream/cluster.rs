@@ -16,8 +16,20 @@ struct Cluster {
 }
 
 impl Cluster {
-    /// Its nodes know each other, and JetStream has a leader.
+    /// Its nodes know each other, and JetStream's leader has all of them behind it. Short of CPU, nodes of 2.10 may begin without one of
+    /// them, for good: then another cluster is begun.
     fn start(release: Release) -> Cluster {
+        let (mut cluster, mut begun) = (Cluster::begin(release), Instant::now());
+        within(6 * LIMIT, "the cluster is whole", || {
+            if begun.elapsed() > LIMIT {
+                (cluster, begun) = (Cluster::begin(release), Instant::now());
+            }
+            cluster.check_whole()
+        });
+        cluster
+    }
+
+    fn begin(release: Release) -> Cluster {
         let ports: Vec<u16> = (0..NODES).map(|_| unused_port()).collect();
         let routes: Vec<String> = ports.iter().map(|port| format!("\"nats://127.0.0.1:{port}\"")).collect();
         let configuration = |node: usize| {
@@ -29,16 +41,17 @@ impl Cluster {
                 routes.join(", ")
             )
         };
-        let nodes = (0..NODES).map(|node| NatsServer::start_with(release, &configuration(node))).collect();
-        let cluster = Cluster { nodes };
-        within(LIMIT * 2, "the cluster has a leader", || {
-            let report = cluster.nodes[0].report("/jsz");
-            let meta = &report["meta_cluster"];
-            let is_whole =
-                meta["cluster_size"] == NODES && meta["leader"].as_str().is_some_and(|name| !name.is_empty());
-            holds(is_whole, meta)
-        });
-        cluster
+        Cluster { nodes: (0..NODES).map(|node| NatsServer::start_with(release, &configuration(node))).collect() }
+    }
+
+    /// As the leader sees it; what is missing otherwise.
+    fn check_whole(&self) -> Result<(), String> {
+        let reports = self.nodes.iter().map(|node| node.report("/jsz")["meta_cluster"].take());
+        let mut leading = reports.enumerate().filter(|(node, meta)| meta["leader"] == format!("node{node}"));
+        let (_, meta) = leading.next().ok_or("no node leads")?;
+        let followers = meta["replicas"].as_array().map_or(&[][..], Vec::as_slice);
+        let current = followers.iter().filter(|follower| follower["current"] == true && follower["offline"] != true);
+        holds(meta["cluster_size"] == NODES && current.count() == NODES - 1, &meta)
     }
 
     fn operator(&self) -> Operator {

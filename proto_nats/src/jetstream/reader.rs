@@ -284,7 +284,7 @@ impl StreamReader {
         self.stage = Stage::Offline;
     }
 
-    /// So many bytes of frames can be taken from the socket without reading having to stop, as of now. Cheap enough for
+    /// So many bytes of frames there is room for, as of now, before the server has to hold back what was asked for. Cheap enough for
     /// every read.
     #[inline]
     pub fn note_room(&mut self, bytes: usize) {

@@ -75,7 +75,7 @@ impl<M: Copy> Session<M> {
         self.stream.as_mut()?.reader.handle_msg(msg, now_ns)
     }
 
-    /// What the reader of the stream asks the server for is written. `room`: so many bytes can be read without a pause.
+    /// What the reader of the stream asks the server for is written. `room`: so many bytes of frames there is room for.
     pub fn ask_stream(&mut self, room: usize, now_ns: u64) {
         let Some(stream) = &mut self.stream else { return };
         stream.driven_ns = now_ns;

@@ -13,7 +13,7 @@ use crate::nats::session::{Output, SessionSettings, StreamSettings};
 const QUEUE_BYTES: usize = 8 << 20;
 
 /// The two ends of a connection, and where it leads to.
-fn connection() -> (Transport, TcpStream, ServerAddress) {
+pub fn connection() -> (Transport, TcpStream, ServerAddress) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let server = ServerAddress::parse(&listener.local_addr().expect("it is bound").to_string()).expect("an address");
     let socket = TcpStream::connect(server.endpoint()).expect("it listens");
@@ -48,15 +48,33 @@ fn connected() -> (Shard, Transport, TcpStream, Session<Publication>) {
     (shard, transport, stream, session)
 }
 
+/// What a session is to read of a stream.
+pub fn stream_settings() -> StreamSettings {
+    let reader = ReaderSettings {
+        stream: "MD".into(),
+        domain: None,
+        filters: vec!["md.events.>".into()],
+        subjects: vec!["md.events.>".into()],
+        creates_stream: false,
+        max_age_ns: 0,
+        max_bytes: 0,
+        rolling_window_ns: 60 * NANOS_PER_SECOND as u64,
+        description: String::new(),
+    };
+    StreamSettings { reader, lag_max_ns: u64::MAX }
+}
+
 /// Reads until there is something, or the end.
 fn read(shard: &mut Shard, transport: &mut Transport, session: &Session<Publication>) -> ReadOutcome {
-    loop {
+    let start = std::time::Instant::now();
+    while start.elapsed().as_secs() < 60 {
         transport.wait(false, std::time::Duration::from_secs(1));
         let outcome = shard.read(transport, session);
         if outcome != ReadOutcome::Nothing {
             return outcome;
         }
     }
+    panic!("nothing is read")
 }
 
 #[test]
@@ -133,21 +151,10 @@ fn reading_a_stream() -> (Shard, Session<Publication>, String) {
     let engine = EngineSettings { symbols_max: 4, window_trades: 100, ..EngineSettings::default() };
     let board = AlertBoard::new(engine.alerts, 1).expect("there is memory");
     let mut shard = Shard::new(engine, board, Ownership::ALL, QUEUE_BYTES, Clock::start()).expect("there is memory");
-    let reader = ReaderSettings {
-        stream: "MD".into(),
-        domain: None,
-        filters: vec!["md.events.>".into()],
-        subjects: vec!["md.events.>".into()],
-        creates_stream: false,
-        max_age_ns: 0,
-        max_bytes: 0,
-        rolling_window_ns: 60 * NANOS_PER_SECOND as u64,
-        description: String::new(),
-    };
     let settings = SessionSettings {
         servers: vec![ServerAddress::parse("server").expect("an address")],
         discovers: false,
-        stream: Some(StreamSettings { reader, lag_max_ns: u64::MAX }),
+        stream: Some(stream_settings()),
         subjects: Vec::new(),
         seed: Some(1),
         drain_limit_ns: 1,

@@ -7,17 +7,24 @@ use crate::engine::receipt::Receipt;
 use crate::engine::time::UnixNanos;
 use crate::nats::session::Output;
 use crate::service::shard::SLICE_FRAMES;
+use crate::service::shard::tests::{connection, stream_settings};
 use proto_nats::{
     Cause, ClientOp, ConnectionSettings, DecodeLimits, Decoded, ServerAddress, ServerError, ServerOp, decode_client_op,
     encode,
 };
+use std::io::Write;
 
 fn worker() -> Worker {
+    worker_reading(None)
+}
+
+/// Reads a stream, or core NATS.
+fn worker_reading(stream: Option<StreamSettings>) -> Worker {
     let server = ServerAddress::parse("a").expect("it is an address");
     let access = Access::new(NatsArgs::open(server, "test")).expect("nothing is to be read");
     let engine = EngineSettings { publish_interval: Some(1_000), ..EngineSettings::default() };
     let settings = WorkerSettings {
-        stream: None,
+        stream,
         engine,
         ownership: Ownership::ALL,
         queue_bytes: 64 << 10,
@@ -342,6 +349,26 @@ fn refused_publications_are_counted_and_said() {
     assert!(trouble.starts_with("NATS refuses to take 6 subjects, "), "{trouble}");
     let later = worker.session.report(ATTEMPT_NS + 61 * NANOS_PER_SECOND as u64);
     assert!(later.publish_troubles.is_empty(), "the server says nothing when it grants a permission");
+}
+
+/// Also where frames are left, of a stream as well: what the socket still holds may be the server's reason.
+#[test]
+fn what_had_arrived_by_the_end_of_a_connection_is_taken() {
+    for stream in [None, Some(stream_settings())] {
+        let mut worker = worker_reading(stream);
+        connect(&mut worker, 1, 1 << 20);
+        let (mut transport, mut server, _) = connection();
+        let pings = SLICE_FRAMES as usize + 10;
+        let moment = worker.shard.clock.now();
+        worker.shard.push_read("PING\r\n".repeat(pings).as_bytes(), moment);
+        assert!(matches!(worker.take_slice(), Ok(false)));
+        server.write_all(b"PING\r\n").expect("the socket takes it");
+        drop(server);
+        transport.wait(false, std::time::Duration::from_secs(60));
+        worker.finish_input(&mut transport);
+        let sent = String::from_utf8_lossy(worker.session.bytes_to_send()).matches("PONG\r\n").count();
+        assert_eq!(sent, pings + 1);
+    }
 }
 
 #[test]
