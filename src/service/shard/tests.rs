@@ -66,8 +66,8 @@ pub fn stream_settings() -> StreamSettings {
 
 /// Reads until there is something, or the end.
 fn read(shard: &mut Shard, transport: &mut Transport, session: &Session<Publication>) -> ReadOutcome {
-    let start = std::time::Instant::now();
-    while start.elapsed().as_secs() < 60 {
+    let start_ns = shard.clock.elapsed_ns();
+    while shard.clock.elapsed_ns() - start_ns < 60 * NANOS_PER_SECOND as u64 {
         transport.wait(false, std::time::Duration::from_secs(1));
         let outcome = shard.read(transport, session);
         if outcome != ReadOutcome::Nothing {
