@@ -17,7 +17,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::flood;
 use super::latency::{Probe, Route, SNAPSHOT_BYTES};
-use super::processes::{Consumer, NatsServer, Puller, Service, eventually};
+use super::processes::{Consumer, JETSTREAM, NatsServer, Puller, Service, eventually};
 use super::resources::publish_minute;
 
 const ROUNDS: usize = 3;
@@ -42,7 +42,6 @@ const LATENCY_GAP: Duration = Duration::from_millis(10);
 /// Of what is published faster than it is stored, nats-server drops what is more than 10,000 messages, or what this says.
 const CONFIGURATION: &str =
     "jetstream { store_dir: store, max_mem: 8GB, max_file: 8GB, max_buffered_msgs: 10000000, max_buffered_size: 4GB }";
-const JETSTREAM: &str = "--use-jetstream=true";
 const SERVICE: Route =
     Route { name: "service", prefix: "md.events", answers: "senpai.features", symbol: "S", answers_by_symbol: true };
 const BARE: Route =
