@@ -96,7 +96,7 @@ impl Worker {
         })
     }
 
-    /// Reads what the socket has, as far as the buffer has room; that some may be left is for the session to remember.
+    /// Reads what the socket has, as far as the buffer is open; that some may be left is for the session to remember.
     pub fn read(&mut self, transport: &mut Transport) -> ReadOutcome {
         let outcome = self.shard.read(transport, &self.session);
         if self.shard.is_behind() {
